@@ -1,0 +1,125 @@
+"""winnow makes a PyTorch model better, smaller and faster, and shows which changes did it.
+
+This page is the shop window. Nothing heavy is imported until a name is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from winnow.bundle import load as load
+    from winnow.compress import compress as compress
+    from winnow.errors import BundleError as BundleError
+    from winnow.errors import DataError as DataError
+    from winnow.errors import InputError as InputError
+    from winnow.errors import MissingExtraError as MissingExtraError
+    from winnow.errors import ModelError as ModelError
+    from winnow.errors import RecipeError as RecipeError
+    from winnow.errors import WinnowError as WinnowError
+    from winnow.errors import WorkspaceError as WorkspaceError
+    from winnow.evaluate import evaluate as evaluate
+    from winnow.flow import Flow as Flow
+    from winnow.flow import run as run
+    from winnow.recipe import SGD as SGD
+    from winnow.recipe import Ablate as Ablate
+    from winnow.recipe import AdamW as AdamW
+    from winnow.recipe import Choice as Choice
+    from winnow.recipe import Compress as Compress
+    from winnow.recipe import Constant as Constant
+    from winnow.recipe import Cosine as Cosine
+    from winnow.recipe import Data as Data
+    from winnow.recipe import EarlyStopping as EarlyStopping
+    from winnow.recipe import Final as Final
+    from winnow.recipe import Integer as Integer
+    from winnow.recipe import Log as Log
+    from winnow.recipe import Model as Model
+    from winnow.recipe import OneCycle as OneCycle
+    from winnow.recipe import Prepare as Prepare
+    from winnow.recipe import Recipe as Recipe
+    from winnow.recipe import Search as Search
+    from winnow.recipe import Split as Split
+    from winnow.recipe import Train as Train
+    from winnow.recipe import Uniform as Uniform
+    from winnow.run import Workspace as Workspace
+    from winnow.serve import serve as serve
+    from winnow.study import ablate as ablate
+    from winnow.study import search as search
+    from winnow.study import train as train
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "winnow.bundle": ("load",),
+    "winnow.compress": ("compress",),
+    "winnow.errors": (
+        "BundleError",
+        "DataError",
+        "InputError",
+        "MissingExtraError",
+        "ModelError",
+        "RecipeError",
+        "WinnowError",
+        "WorkspaceError",
+    ),
+    "winnow.evaluate": ("evaluate",),
+    "winnow.flow": ("Flow", "run"),
+    "winnow.recipe": (
+        "SGD",
+        "Ablate",
+        "AdamW",
+        "Choice",
+        "Compress",
+        "Constant",
+        "Cosine",
+        "Data",
+        "EarlyStopping",
+        "Final",
+        "Integer",
+        "Log",
+        "Model",
+        "OneCycle",
+        "Prepare",
+        "Recipe",
+        "Search",
+        "Split",
+        "Train",
+        "Uniform",
+    ),
+    "winnow.run": ("Workspace",),
+    "winnow.serve": ("serve",),
+    "winnow.study": ("ablate", "search", "train"),
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605
+
+
+class _ShopWindow(types.ModuleType):
+    """A module whose public names stay what they are.
+
+    ``winnow.train`` is a function and ``winnow.train`` is a room: importing a room binds it on its parent package, which would
+    replace the function. Here that binding is left out; ``from winnow.train import ...`` finds the room in ``sys.modules``.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'winnow' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value  # found without this function the next time
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+sys.modules[__name__].__class__ = _ShopWindow
