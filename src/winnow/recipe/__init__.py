@@ -1,0 +1,80 @@
+"""What is to be trained: recipes, ranges, parts, variants and outcomes. Nothing here knows torch."""
+
+from __future__ import annotations
+
+from winnow.recipe._locate import locate
+from winnow.recipe._names import SKLEARN_SETS
+from winnow.recipe._objects import PREFIX as OBJECT_PREFIX
+from winnow.recipe._objects import ObjectNotFound, content_digest, is_import_path, source_digest
+from winnow.recipe._objects import resolve as resolve_object
+from winnow.recipe._parts import Part
+from winnow.recipe._ranges import Choice, Integer, Log, Range, Uniform, is_range
+from winnow.recipe._ready import READY, ConvNetArgs, MLPArgs
+from winnow.recipe._recipe import Recipe
+from winnow.recipe._seeds import derive_seed
+from winnow.recipe._settings import (
+    SGD,
+    Ablate,
+    AdamW,
+    Compress,
+    Constant,
+    Cosine,
+    Data,
+    EarlyStopping,
+    Final,
+    Model,
+    OneCycle,
+    Prepare,
+    Search,
+    Split,
+    Train,
+)
+from winnow.recipe._space import OpenSetting
+from winnow.recipe._variant import HIGHER_IS_BETTER, METRICS, Outcome, Status, Task, Variant, better, resolve_metric
+
+__all__ = [
+    "HIGHER_IS_BETTER",
+    "METRICS",
+    "OBJECT_PREFIX",
+    "READY",
+    "SGD",
+    "SKLEARN_SETS",
+    "Ablate",
+    "AdamW",
+    "Choice",
+    "Compress",
+    "Constant",
+    "ConvNetArgs",
+    "Cosine",
+    "Data",
+    "EarlyStopping",
+    "Final",
+    "Integer",
+    "Log",
+    "MLPArgs",
+    "Model",
+    "ObjectNotFound",
+    "OneCycle",
+    "OpenSetting",
+    "Outcome",
+    "Part",
+    "Prepare",
+    "Range",
+    "Recipe",
+    "Search",
+    "Split",
+    "Status",
+    "Task",
+    "Train",
+    "Uniform",
+    "Variant",
+    "better",
+    "content_digest",
+    "derive_seed",
+    "is_import_path",
+    "is_range",
+    "locate",
+    "resolve_metric",
+    "resolve_object",
+    "source_digest",
+]

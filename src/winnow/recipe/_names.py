@@ -1,0 +1,75 @@
+"""What a recipe may name: a data source, a model. Names are checked by their form; nothing is imported."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+from winnow.errors import nearest
+from winnow.recipe import _objects
+from winnow.recipe._problems import describe
+from winnow.recipe._ready import READY
+
+__all__ = ["FILES", "SKLEARN_SETS", "is_file", "source", "use"]
+
+SKLEARN_SETS = ("digits", "breast_cancer", "wine", "iris", "diabetes")
+FILES = (".csv", ".parquet")
+
+
+def is_file(name: str) -> bool:
+    """Whether a source is a path to a table."""
+    return name.lower().endswith(FILES)
+
+
+def source(value: Any) -> str:
+    """The name of a data source; a frame, a function or ``(X, y)`` is registered and named.
+
+    Raises:
+        ValueError: for anything that cannot be a source, with the nearest that can.
+    """
+    if not isinstance(value, str):
+        if isinstance(value, tuple) or callable(value) or hasattr(value, "columns"):
+            return _objects.register(value, getattr(value, "__name__", "data"))
+        raise ValueError(f"expected the name of a data source, a frame or a function, got {describe(value)}")
+    scheme, colon, name = value.rpartition(":")
+    if scheme == "sklearn":
+        if name in SKLEARN_SETS:
+            return value
+        raise ValueError(f"no data set sklearn:{name} here{_or_nearest(name, SKLEARN_SETS, 'sklearn:')}")
+    if value.startswith(_objects.PREFIX) or is_file(value):
+        return value
+    if name in SKLEARN_SETS and (not colon or nearest(scheme, ["sklearn"])):
+        raise ValueError(f"unknown data source {value!r} - did you mean 'sklearn:{name}'?")
+    if _objects.is_import_path(value):
+        return value
+    close = None if colon else nearest(name, SKLEARN_SETS)
+    expected = "sklearn:<name>, a path ending in .csv or .parquet, or package.module:function"
+    raise ValueError(f"expected {expected}, got {value!r}" + (f" - did you mean 'sklearn:{close}'?" if close else ""))
+
+
+def use(value: Any) -> str:
+    """The name of a model; a class or builder is registered and named.
+
+    Raises:
+        ValueError: for anything that cannot be a model, with the nearest that can.
+    """
+    if not isinstance(value, str):
+        if inspect.isclass(value) or inspect.isroutine(value) or isinstance(value, functools.partial):
+            return _objects.register(value, getattr(value, "__name__", "model"))
+        if callable(value):
+            name = type(value).__name__
+            raise ValueError(
+                f"expected a class or a function that builds the model, got a {name} that is built: give {name} itself"
+            )
+        raise ValueError(f"expected a model's name, a class or a function that builds it, got {describe(value)}")
+    if value in READY or value.startswith(_objects.PREFIX) or _objects.is_import_path(value):
+        return value
+    close = nearest(value, READY)
+    expected = f"a ready model ({', '.join(READY)}) or an import path package.module:name"
+    raise ValueError(f"expected {expected}, got {value!r}" + (f" - did you mean {close!r}?" if close else ""))
+
+
+def _or_nearest(name: str, names: tuple[str, ...], prefix: str) -> str:
+    close = nearest(name, names)
+    return f" - did you mean '{prefix}{close}'?" if close else f" - known: {', '.join(names)}"

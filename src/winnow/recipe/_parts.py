@@ -1,0 +1,203 @@
+"""The parts of a recipe: what is on, has a name and can be switched off. The ablation is read off the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from winnow.errors import Problem, RecipeError, did_you_mean
+from winnow.recipe._arguments import DROPOUT_NAMES
+from winnow.recipe._base import Settings
+from winnow.recipe._problems import describe
+from winnow.recipe._ranges import Choice, is_range
+from winnow.recipe._ready import READY
+from winnow.recipe._sections import Sections
+from winnow.recipe._settings import Constant
+
+__all__ = ["Part", "find", "switch_off", "unknown"]
+
+S = TypeVar("S", bound=Sections)
+MODULE = "model."
+ARGUMENT = "model.args."
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something in a recipe that is on and can be switched off.
+
+    Attributes:
+        name: what ``Recipe.without`` and the ablation call it.
+        path: the setting that switches it.
+        now: its value, or its range; by option where the optimizer itself is open.
+        off: the value that means off.
+        what: a short phrase for people, e.g. ``dropout at rate 0.3``.
+    """
+
+    name: str
+    path: str
+    now: Any
+    off: Any
+    what: str
+
+
+@dataclass(frozen=True)
+class _Switch:
+    name: str
+    path: str
+    off: Any
+    phrase: Callable[[str], str]  # from its value in words
+
+
+_SWITCHES = (
+    _Switch("standardise", "data.prepare.standardise", False, lambda _: "standardised numbers"),
+    _Switch("missing_indicator", "data.prepare.missing_indicator", False, lambda _: "indicators of missing values"),
+    _Switch("momentum", "train.optimizer.momentum", 0.0, lambda now: f"momentum {now}"),
+    _Switch("nesterov", "train.optimizer.nesterov", False, lambda _: "Nesterov momentum"),
+    _Switch("weight_decay", "train.optimizer.weight_decay", 0.0, lambda now: f"weight decay {now}"),
+    _Switch("schedule", "train.schedule", Constant(), lambda now: f"{now} schedule"),
+    _Switch("dropout", "train.dropout", 0.0, lambda now: f"dropout at rate {now}"),
+    _Switch("label_smoothing", "train.label_smoothing", 0.0, lambda now: f"label smoothing {now}"),
+    _Switch("l1", "train.l1", 0.0, lambda now: f"L1 penalty {now}"),
+    _Switch("l2", "train.l2", 0.0, lambda now: f"L2 penalty {now}"),
+    _Switch("clip_norm", "train.clip_norm", None, lambda now: f"gradients clipped at norm {now}"),
+    _Switch("early_stopping", "train.early_stopping", None, lambda now: f"early stopping after {now} epochs without progress"),
+)
+
+
+def find(recipe: Sections) -> dict[str, Part]:
+    """What can be switched off, by name, in the order of the recipe; an open setting counts as on."""
+    data = [_part(s, _read(recipe, s.path)) for s in _SWITCHES if s.path.startswith("data.")]
+    train = [_part(s, _read(recipe, s.path)) for s in _SWITCHES if s.path.startswith("train.")]
+    parts = [*data, *_argument_parts(recipe), *_module_parts(recipe), *train]
+    return {part.name: part for part in parts if _is_on(part.now, part.off)}
+
+
+def switch_off(recipe: S, names: Sequence[str]) -> S:
+    """The recipe with the named parts switched off. ``model.<module>`` names any module of the model.
+
+    Raises:
+        RecipeError: for a name that is no part of this recipe, or one that is off already.
+    """
+    parts, problems = find(recipe), []
+    if "dropout" not in parts and recipe.train.dropout is None and recipe.model.use not in READY:
+        parts["dropout"] = Part("dropout", "train.dropout", None, 0.0, "the model's own dropout")  # a user's model may have some
+    for name in dict.fromkeys(names):
+        part = parts.get(name) or _module_part(recipe, name)
+        if part is None:
+            known = _is_known(recipe, name)
+            problems.append(Problem(name, "this part is off already" if known else f"no such part{did_you_mean(name, parts)}"))
+        else:
+            recipe = _off(recipe, part)
+    if problems:
+        raise RecipeError(problems)
+    return recipe
+
+
+def unknown(recipe: Sections, names: Sequence[str]) -> list[tuple[int, str]]:
+    """Which of ``names`` can be no part of this recipe, on or off: their positions, each with a message."""
+    known = [s.name for s in _SWITCHES] + [ARGUMENT + name for name in recipe.model.args]
+    odd = [(i, name) for i, name in enumerate(names) if not _is_known(recipe, name)]
+    return [(i, f"no such part {name!r}{did_you_mean(name, known)}") for i, name in odd]
+
+
+# -- what there is -----------------------------------------------------------------------------------------------------
+
+
+def _part(switch: _Switch, now: Any) -> Part:
+    on = _ByOption((k, v) for k, v in now.items() if _is_on(v, switch.off)) if isinstance(now, _ByOption) else now
+    return Part(switch.name, switch.path, now, switch.off, switch.phrase(_in_words(on)))
+
+
+def _argument_parts(recipe: Sections) -> Iterator[Part]:
+    for name, now in recipe.model.args.items():
+        path = ARGUMENT + name
+        options = now.options if isinstance(now, Choice) else (now,)
+        if name in DROPOUT_NAMES and (is_range(now) or (isinstance(now, int | float) and not isinstance(now, bool))):
+            yield Part(path, path, now, 0.0, f"dropout at rate {_in_words(now)} in the model")
+        elif all(isinstance(option, bool) for option in options) and any(options):
+            yield Part(path, path, now, False, f"{name} of the model")
+        elif name == "norm" and recipe.model.use in READY:
+            yield Part(path, path, now, "none", f"{_in_words(now)} normalisation")
+
+
+def _module_parts(recipe: Sections) -> Iterator[Part]:
+    for name in recipe.ablate.modules:
+        part = _module_part(recipe, MODULE + name)
+        if part is not None:
+            yield part
+
+
+def _module_part(recipe: Sections, name: str) -> Part | None:
+    module = name.removeprefix(MODULE)
+    if module == name or not module or name.startswith(ARGUMENT) or module in recipe.model.without:
+        return None
+    return Part(name, "model.without", True, False, f"module {module}")
+
+
+def _is_known(recipe: Sections, name: str) -> bool:
+    if name.startswith(ARGUMENT):
+        return name.removeprefix(ARGUMENT) in recipe.model.args
+    return name in [s.name for s in _SWITCHES] or (name.startswith(MODULE) and name != MODULE)
+
+
+def _is_on(now: Any, off: Any) -> bool:
+    if isinstance(now, _ByOption):
+        return any(_is_on(value, off) for value in now.values())
+    if isinstance(now, Choice):
+        return any(option != off for option in now.options)
+    return now is not None and now != off
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, _ByOption):
+        return ", ".join(f"{_in_words(v)} ({label})" for label, v in value.items())
+    if isinstance(value, Choice):
+        return " or ".join(_in_words(option) for option in value.options)
+    if is_range(value):
+        return f"{value.low:g} to {value.high:g}"
+    if isinstance(value, Settings):
+        named = getattr(value, "kind", getattr(value, "patience", ""))
+        return named.replace("_", "-") if isinstance(named, str) else _in_words(named)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else describe(value)
+
+
+# -- reading and changing one setting ----------------------------------------------------------------------------------
+
+
+class _ByOption(dict[str, Any]):
+    """A setting's value in each option of an open optimizer that has it."""
+
+
+def _read(value: Any, path: str) -> Any:
+    for step in path.split("."):
+        if isinstance(value, Choice):
+            having = [(k, o) for k, o in zip(value.labels, value.options, strict=True) if step in type(o).model_fields]
+            value = _ByOption((label, getattr(option, step)) for label, option in having)
+        else:
+            value = getattr(value, step, None)
+    return value
+
+
+def _off(recipe: S, part: Part) -> S:
+    if part.path == "model.without":
+        return _with(recipe, ["model", "without"], (*recipe.model.without, part.name.removeprefix(MODULE)))
+    if part.name == "momentum":  # Nesterov's correction of no momentum is refused, so it goes first
+        recipe = _with(recipe, ["train", "optimizer", "nesterov"], False)
+    return _with(recipe, part.path.split("."), part.off)
+
+
+def _with(value: Any, steps: Sequence[str], new: Any) -> Any:
+    """``value`` with the setting at ``steps`` replaced, in every option of a choice of records that has it."""
+    if not steps:
+        return new
+    if isinstance(value, Choice):
+        options = [_with(option, steps, new) for option in value.options]
+        return Choice(options=[o for i, o in enumerate(options) if o not in options[:i]])
+    if isinstance(value, Mapping):
+        return {**value, steps[0]: new}
+    if steps[0] not in type(value).model_fields:
+        return value
+    return type(value)(**{**dict(value), steps[0]: _with(getattr(value, steps[0]), steps[1:], new)})

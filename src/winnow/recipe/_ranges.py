@@ -1,0 +1,254 @@
+"""Open settings: the four kinds of range that may stand wherever a value may.
+
+In YAML a range is a mapping with one key: ``{uniform: [0, 0.6]}``, ``{log: [1e-4, 1e-1]}``, ``{integer: [1, 4]}``,
+``{choice: [64, 128]}``.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    GetJsonSchemaHandler,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from winnow.errors import Problem, RecipeError
+from winnow.recipe._base import Settings, option_labels
+from winnow.recipe._problems import describe, join, range_key, refusal
+
+__all__ = ["RANGES", "Choice", "Integer", "Log", "Open", "Range", "Uniform", "is_range"]
+
+Number = Annotated[float, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True)]
+
+
+class _Bounded(Settings):
+    """A range from ``low`` to ``high``, both included. ``Log(1e-4, 1e-1)`` in Python, ``{log: [1e-4, 1e-1]}`` in YAML."""
+
+    key: ClassVar[str]
+    low: Number
+    high: Number
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        if range_key(value) == cls.key:
+            value = value[cls.key]
+        if isinstance(value, list | tuple) and len(value) == 2:
+            return {"low": value[0], "high": value[1]}
+        if isinstance(value, Mapping) and set(value) == {"low", "high"}:
+            return dict(value)
+        if isinstance(value, cls):
+            return value
+        raise ValueError(f"expected {{{cls.key}: [low, high]}}, got {describe(value)}")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"the low end must be below the high end, got [{describe(self.low)}, {describe(self.high)}]")
+        return self
+
+    @model_serializer
+    def _to_yaml(self) -> dict[str, list[float]]:
+        return {self.key: [self.low, self.high]}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        end: dict[str, Any] = {"type": "integer" if cls is Integer else "number"}
+        if cls is Log:
+            end["exclusiveMinimum"] = 0
+        ends = {"type": "array", "items": end, "minItems": 2, "maxItems": 2}
+        return _one_key(cls, ends)
+
+
+class Uniform(_Bounded):
+    """A real number from ``low`` to ``high``, every value equally likely."""
+
+    key: ClassVar[str] = "uniform"
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__(low=low, high=high)
+
+
+class Log(_Bounded):
+    """A positive real number from ``low`` to ``high``, its logarithm uniform."""
+
+    key: ClassVar[str] = "log"
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__(low=low, high=high)
+
+    @model_validator(mode="after")
+    def _positive(self) -> Self:
+        if self.low <= 0:
+            raise ValueError(f"a log range must lie above 0, got low = {describe(self.low)}")
+        return self
+
+
+class Integer(_Bounded):
+    """A whole number from ``low`` to ``high``, both included."""
+
+    key: ClassVar[str] = "integer"
+    low: Whole
+    high: Whole
+
+    def __init__(self, low: int, high: int) -> None:
+        super().__init__(low=low, high=high)
+
+
+class Choice(Settings):
+    """One of ``options``: plain values, or settings records, which may themselves hold ranges (conditional ranges)."""
+
+    key: ClassVar[str] = "choice"
+    options: tuple[Any, ...]
+
+    def __init__(self, *values: Any, options: Iterable[Any] | None = None) -> None:
+        if options is None:
+            options = values[0] if len(values) == 1 and isinstance(values[0], list | tuple) else values
+        super().__init__(options=tuple(options))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        if range_key(value) == cls.key:
+            value = value[cls.key]
+        elif isinstance(value, Mapping) and set(value) == {"options"}:
+            value = value["options"]
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"expected {{choice: [one option, another, ...]}}, got {describe(value)}")
+        return {"options": tuple(map(_frozen, value))}
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.options:
+            raise ValueError("a choice needs at least one option, got none")
+        for i, option in enumerate(self.options):
+            if isinstance(option, float) and not math.isfinite(option):
+                raise ValueError(f"options must be finite, got {option}")
+            if any(type(option) is type(o) and option == o for o in self.options[:i]):
+                raise ValueError(f"options must differ, got {describe(option)} twice")
+        return self
+
+    @property
+    def labels(self) -> tuple[Any, ...]:
+        """What stands for each option in ``Recipe.resolve``: a settings record's ``kind``, otherwise the option itself."""
+        names = option_labels(self.options)
+        return tuple(n if isinstance(o, Settings) else o for n, o in zip(names, self.options, strict=True))
+
+    @model_serializer
+    def _to_yaml(self) -> dict[str, list[Any]]:
+        return {self.key: [o.model_dump() if isinstance(o, BaseModel) else o for o in self.options]}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return _one_key(cls, {"type": "array", "items": {}, "minItems": 1})
+
+
+Range = Uniform | Log | Integer | Choice
+RANGES: dict[str, type[Settings]] = {cls.key: cls for cls in (Uniform, Log, Integer, Choice)}
+
+
+def is_range(value: Any) -> bool:
+    """Whether ``value`` is a range object, or a mapping that spells one in YAML."""
+    return isinstance(value, tuple(RANGES.values())) or range_key(value) is not None
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def _one_key(cls: type[_Bounded] | type[Choice], content: dict[str, Any]) -> JsonSchemaValue:
+    """The JSON schema of a range as it stands in YAML."""
+    return {
+        "type": "object",
+        "description": cls.__doc__,
+        "properties": {cls.key: content},
+        "required": [cls.key],
+        "additionalProperties": False,
+    }
+
+
+# -- settings that may be open -----------------------------------------------------------------------------------------
+
+
+def _kind(value: Any) -> str:
+    return next((k for k, cls in RANGES.items() if isinstance(value, cls)), None) or range_key(value) or "value"
+
+
+def _kinds_for(item: Any) -> tuple[str, ...]:
+    """The kinds of range whose values can be an ``item``."""
+    while get_origin(item) is Annotated:
+        item = get_args(item)[0]
+    return ("uniform", "log", "integer", "choice") if item is float else ("integer", "choice") if item is int else ("choice",)
+
+
+def _refuse_others(kinds: Sequence[str]) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        kind = _kind(value)
+        if kind != "value" and kind not in kinds:
+            takes = "whole numbers" if "integer" in kinds else "one of a few values"
+            raise ValueError(f"this setting takes {takes}, so its range is {' or '.join(kinds)}, not {kind}")
+        return value
+
+    return check
+
+
+def _hold_ends_to(item: Any) -> Callable[[Any], Any]:
+    """A check of each end or option of a range against the type ``item`` that a fixed value must have."""
+
+    @functools.cache
+    def adapter() -> TypeAdapter[Any]:
+        return TypeAdapter(item)
+
+    def check(value: Any) -> Any:
+        problems: list[Problem] = []
+        if isinstance(value, Choice):
+            names = [label or f"[{i}]" for i, label in enumerate(option_labels(value.options))]
+            fitted = [_fit(adapter(), o, name, problems) for o, name in zip(value.options, names, strict=True)]
+        else:
+            fitted = [_fit(adapter(), getattr(value, name), name, problems) for name in ("low", "high")]
+        if problems:
+            raise RecipeError(problems)
+        return Choice(options=fitted) if isinstance(value, Choice) else value
+
+    return check
+
+
+def _fit(adapter: TypeAdapter[Any], value: Any, name: str, problems: list[Problem]) -> Any:
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        problems += [Problem(join(name, p.setting), p.message) for p in refusal(error)]
+        return value
+
+
+if TYPE_CHECKING:
+    T = TypeVar("T")
+    # To a type checker an open setting is its resolved value; Any lets a range be given for it.
+    Open = Union[T, Any]  # noqa: UP007 - a generic alias
+else:
+
+    class Open:
+        """``Open[T]``: a ``T``, or a range whose every end or option is a valid ``T``."""
+
+        def __class_getitem__(cls, item: Any) -> Any:
+            kinds, ends_fit = _kinds_for(item), AfterValidator(_hold_ends_to(item))
+            members = [Annotated[item, Tag("value")], *(Annotated[RANGES[k], ends_fit, Tag(k)] for k in kinds)]
+            return Annotated[Union[tuple(members)], Discriminator(_kind), BeforeValidator(_refuse_others(kinds))]  # noqa: UP007

@@ -1,0 +1,138 @@
+"""The recipe: the whole typed description of how a model is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import model_validator
+
+from winnow.errors import Problem, RecipeError
+from winnow.recipe import _parts, _schema, _space, _yaml
+from winnow.recipe._sections import Sections
+from winnow.recipe._variant import METRICS, Task, Variant, resolve_metric
+
+__all__ = ["Recipe"]
+
+LOSSES = {"classification": "cross_entropy", "regression": "mse"}
+
+
+class Recipe(Sections):
+    """Data, model and training, and the questions asked about them. Most settings of ``model.args`` and ``train`` may be ranges.
+
+    Raises:
+        RecipeError: with every mistake in the sections, each under its dotted path.
+    """
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        names = self.ablate.parts if isinstance(self.ablate.parts, tuple) else ()
+        problems = [Problem(f"ablate.parts[{i}]", message) for i, message in _parts.unknown(self, names)]
+        if self.data.task != "auto":
+            problems += self._misfits(self.data.task)
+        if problems:
+            raise RecipeError(problems)
+        return self
+
+    # -- reading and writing -------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a recipe from a YAML file.
+
+        Raises:
+            RecipeError: with every mistake in the file, each with its line; or for a file that cannot be read.
+        """
+        return _yaml.load(cls, Path(path))
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Self:
+        """Read a recipe from YAML text.
+
+        Raises:
+            RecipeError: with every mistake in the text, each with its line.
+        """
+        return _yaml.loads(cls, text)
+
+    def to_yaml(self, *, defaults: bool = False) -> str:
+        """YAML that reads back equal; settings left at their defaults are written only with ``defaults=True``."""
+        return _yaml.dumps(self, defaults=defaults)
+
+    def save(self, path: str | Path, *, defaults: bool = False) -> None:
+        """Write the recipe to a YAML file."""
+        Path(path).write_text(self.to_yaml(defaults=defaults), encoding="utf-8")
+
+    @classmethod
+    def schema_json(cls) -> dict[str, Any]:  # type: ignore[override]  # pydantic keeps an old method of this name
+        """JSON schema of the YAML form, for editors."""
+        return _schema.json_schema(cls)
+
+    # -- ranges --------------------------------------------------------------------------------------------------------
+
+    def ranges(self) -> dict[str, _space.OpenSetting]:
+        """The open settings by dotted path, in the order of the recipe, conditional ones after what they depend on."""
+        return _space.find(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether any setting is a range."""
+        return bool(self.ranges())
+
+    def resolve(self, values: Mapping[str, Any], *, partial: bool = False) -> Self:
+        """The recipe with open settings replaced by ``values``: dotted path to value; for a choice of records, to a ``kind``.
+
+        Raises:
+            RecipeError: for a path that is not open or does not apply, a value outside its range, and, unless ``partial``,
+                for every setting that stays open.
+        """
+        return _space.resolve(self, values, partial=partial)
+
+    def variant(self, seed: int, *, metric: str, context: str, fold: int | None = None) -> Variant:
+        """The variant that trains this recipe with ``seed``. ``metric`` and ``context`` are as in ``Variant``.
+
+        Raises:
+            RecipeError: when a setting is still open.
+        """
+        return Variant(data=self.data, model=self.model, train=self.train, metric=metric, seed=seed, fold=fold, context=context)
+
+    # -- parts ---------------------------------------------------------------------------------------------------------
+
+    def parts(self) -> dict[str, _parts.Part]:
+        """What can be switched off, by name: only what is on."""
+        return _parts.find(self)
+
+    def without(self, *names: str) -> Self:
+        """The recipe with the named parts switched off; ``model.<module>`` names any module of the model.
+
+        Raises:
+            RecipeError: for a name that is no part of this recipe, with the nearest that is.
+        """
+        return _parts.switch_off(self, names)
+
+    # -- the task ------------------------------------------------------------------------------------------------------
+
+    def check_task(self, task: Task) -> None:
+        """Hold the recipe against the task that ``data.task: auto`` turned out to be.
+
+        Raises:
+            RecipeError: for a metric, a loss or label smoothing that is not for this task.
+        """
+        problems = self._misfits(task)
+        if problems:
+            raise RecipeError(problems)
+
+    def metric_for(self, task: Task) -> str:
+        """The metric of this recipe, ``auto`` resolved for ``task``."""
+        return resolve_metric(self.metric, task)
+
+    def _misfits(self, task: Task) -> list[Problem]:
+        problems = []
+        if self.metric not in ("auto", *METRICS[task]):
+            known = ", ".join(METRICS[task])
+            problems.append(Problem("metric", f"{self.metric!r} is not for {task}, whose metrics are {known}"))
+        if self.train.loss not in ("auto", LOSSES[task]):
+            problems.append(Problem("train.loss", f"{self.train.loss!r} is not for {task}, whose loss is {LOSSES[task]}"))
+        if task == "regression" and self.train.label_smoothing != 0:
+            problems.append(Problem("train.label_smoothing", "is for classification only, and the task is regression"))
+        return problems

@@ -1,0 +1,82 @@
+"""The JSON schema of a recipe's YAML form, for completion and hints in editors."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from winnow.recipe import _ready, _sections, _settings
+from winnow.recipe._base import Settings
+from winnow.recipe._ready import READY
+from winnow.recipe._sections import Sections
+
+__all__ = ["json_schema"]
+
+_COMMENTED = re.compile(r"^    (\w+): .+?  # (.+)$", re.MULTILINE)
+
+
+def json_schema(recipe: type[Sections]) -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of the YAML form: ranges are one-key mappings, ready models' arguments are typed."""
+    records: list[type[Settings]] = [recipe, *READY.values()]
+    _, schema = models_json_schema([(record, "validation") for record in records])
+    definitions = schema["$defs"]
+    for record in _records():
+        if record.__name__ in definitions:
+            _describe(definitions[record.__name__], record)
+    _describe(definitions[recipe.__name__], _sections.Sections)
+    for node in _nodes(definitions):
+        _tidy(node)
+    definitions["Model"]["allOf"] = [
+        {
+            "if": {"properties": {"use": {"const": name}}},
+            "then": {"properties": {"args": {"$ref": f"#/$defs/{args.__name__}"}}},
+        }
+        for name, args in READY.items()
+    ]
+    top = definitions.pop(recipe.__name__)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "title": "winnow recipe", "$defs": definitions}
+
+
+def _records() -> Iterator[Any]:
+    for module in (_settings, _ready):
+        for value in vars(module).values():
+            if inspect.isclass(value) and issubclass(value, Settings) and value.__module__ == module.__name__:
+                yield value
+
+
+def _describe(schema: dict[str, Any], record: type[Settings]) -> None:
+    """Each field's description is the comment beside it in the source: written once, read in both places."""
+    for name, words in _COMMENTED.findall(inspect.getsource(record)):
+        if name in schema.get("properties", {}):
+            schema["properties"][name]["description"] = words
+
+
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _nodes(item)
+
+
+def _tidy(node: dict[str, Any]) -> None:
+    """What pydantic cannot know: a choice's options are what a fixed value may be, and a ``kind`` is always written."""
+    members = node.get("oneOf", [])
+    choice = {"$ref": "#/$defs/Choice"}
+    if choice in members:
+        value = members[0]
+        options = {"type": "array", "items": value, "minItems": 1}
+        inline = {"type": "object", "properties": {"choice": options}, "required": ["choice"], "additionalProperties": False}
+        members[members.index(choice)] = inline
+    kind = node.get("properties", {}).get("kind", {})
+    if "const" in kind and "kind" not in node.get("required", []):
+        node["required"] = ["kind", *node.get("required", [])]
+    if isinstance(node.get("title"), str):
+        del node["title"]
+    if isinstance(node.get("description"), str):
+        node["description"] = node["description"].split("\n\n")[0].replace("``", "`").replace("\n", " ")

@@ -1,0 +1,295 @@
+"""The sections of a recipe, each a frozen record. What a field means, its unit and its range stand beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from winnow.errors import Problem, RecipeError, nearest
+from winnow.recipe import _arguments, _names, _objects
+from winnow.recipe._base import Settings
+from winnow.recipe._ranges import Choice, Open, is_range
+from winnow.recipe._ready import READY
+from winnow.recipe._types import (
+    Above0To1,
+    BelowOne,
+    Count,
+    Flag,
+    Fraction,
+    Inside,
+    Names,
+    NonNegative,
+    Parts,
+    Positive,
+    Seed,
+    Several,
+    Shape,
+)
+
+__all__ = [
+    "SGD",
+    "Ablate",
+    "AdamW",
+    "Compress",
+    "Constant",
+    "Cosine",
+    "Data",
+    "EarlyStopping",
+    "Final",
+    "Model",
+    "OneCycle",
+    "Prepare",
+    "Search",
+    "Split",
+    "Train",
+]
+
+# -- data --------------------------------------------------------------------------------------------------------------
+
+
+class Split(Settings):
+    """How the rows are divided. ``test`` and ``validation`` are fractions of all rows; what is left trains."""
+
+    test: Inside = 0.2
+    validation: Inside = 0.2
+    stratify: Flag = True  # classification only: every part keeps the share of each class
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _something_trains(self) -> Self:
+        if self.test + self.validation >= 1:
+            raise ValueError(f"test + validation must be below 1, got {self.test:g} + {self.validation:g}")
+        return self
+
+
+class Prepare(Settings):
+    """The fitted steps between raw columns and features. Each learns from the training rows only."""
+
+    standardise: Flag = True  # numbers: subtract the mean, divide by the deviation
+    impute: Literal["median", "mean", "most_frequent"] = "median"  # gaps in numbers; gaps in text are their own category
+    missing_indicator: Flag = False  # one more 0/1 feature for each number column that had gaps in the training rows
+    max_categories: Several = 30  # text: the most frequent get a feature each, the rest share one
+
+
+class Data(Settings):
+    """What is learned from.
+
+    ``source`` is ``sklearn:<name>``, a path to a ``.csv`` or ``.parquet`` file, ``package.module:function`` (called without
+    arguments, returns ``(X, y)`` or a frame), or the name of an object given from Python (see ``Data.arrays``).
+    """
+
+    source: str
+    target: str | None = None  # the column to predict; needed for frames and files
+    drop: Names = ()  # columns that are not used
+    task: Literal["auto", "classification", "regression"] = "auto"
+    shape: Shape | None = None  # one row's features as the model sees them, e.g. [1, 8, 8]; None: as they are
+    split: Split = Split()
+    prepare: Prepare = Prepare()
+
+    @classmethod
+    def arrays(cls, X: Any, y: Any, **settings: Any) -> Self:
+        """Data from NumPy arrays or tensors: ``X`` (rows, ...) and ``y`` (rows,)."""
+        return cls(source=_objects.register((X, y), "arrays"), **settings)
+
+    @classmethod
+    def frame(cls, frame: Any, target: str, **settings: Any) -> Self:
+        """Data from a pandas or polars frame with the column ``target``."""
+        return cls(source=_objects.register(frame, "frame"), target=target, **settings)
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _is_a_source(cls, value: Any) -> str:
+        return _names.source(value)
+
+    @model_validator(mode="after")
+    def _target_is_there(self) -> Self:
+        if _names.is_file(self.source) and self.target is None:
+            raise RecipeError(Problem("target", "missing: name the column of the file to predict"))
+        if self.target in self.drop:
+            raise RecipeError(Problem("drop", f"{self.target!r} is the target, so it cannot be dropped"))
+        return self
+
+
+# -- model -------------------------------------------------------------------------------------------------------------
+
+
+class Model(Settings):
+    """What is trained: a ready model (``mlp``, ``convnet``), or a class or builder of the user's, with its arguments.
+
+    In Python: ``Model(MyNet, width=Choice(64, 128))``; in YAML: ``{use: my.nets:MyNet, args: {width: {choice: [64, 128]}}}``.
+    """
+
+    use: str
+    args: dict[str, Any] = Field(default_factory=dict)  # values or ranges
+    without: Names = ()  # modules switched off, by their dotted name in the model
+
+    def __init__(self, /, use: Any = None, *, args: Any = None, without: Any = (), **more: Any) -> None:
+        if more and isinstance(args, Mapping) and (twice := sorted(set(args) & set(more))):
+            raise RecipeError([Problem(f"args.{name}", "given twice, in `args` and by name") for name in twice])
+        args = {**(args or {}), **more} if more or args is None else args
+        super().__init__(**({} if use is None else {"use": use}), args=args, without=without)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_stray_keys(cls, value: Any) -> Any:
+        """Refuse unknown keys of a mapping, which ``__init__`` would take for arguments of the model."""
+        stray = [key for key in value if key not in cls.model_fields] if isinstance(value, Mapping) else []
+        if not stray:
+            return value
+        problems = [Problem(str(key), f"unknown setting{_where_it_belongs(str(key), cls)}") for key in stray]
+        try:
+            cls(**{key: v for key, v in value.items() if key not in stray})
+        except RecipeError as error:
+            problems += error.problems
+        raise RecipeError(problems)
+
+    @field_validator("use", mode="before")
+    @classmethod
+    def _is_a_model(cls, value: Any) -> str:
+        return _names.use(value)
+
+    @field_validator("args", mode="before")
+    @classmethod
+    def _arguments_fit(cls, args: Any, info: ValidationInfo) -> Any:
+        return _arguments.check(info.data.get("use"), args) if isinstance(args, Mapping) else args
+
+    @field_validator("without", mode="after")
+    @classmethod
+    def _in_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(set(names)))  # the order of switching off does not matter, so it must not change a variant's id
+
+
+def _where_it_belongs(key: str, model: type[Model]) -> str:
+    is_argument = any(key in args.model_fields for args in READY.values())
+    close = None if is_argument else nearest(key, model.model_fields)
+    return f" - did you mean {close!r}?" if close else " - the model's arguments stand under `args`"
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+
+
+class SGD(Settings):
+    """Stochastic gradient descent with momentum (``torch.optim.SGD``; L2 ``weight_decay`` is added to the gradient)."""
+
+    kind: Literal["sgd"] = "sgd"
+    lr: Open[Positive] = 0.1
+    momentum: Open[BelowOne] = 0.9
+    nesterov: Open[Flag] = False
+    weight_decay: Open[NonNegative] = 0.0
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        may_be_on = self.nesterov is True or (isinstance(self.nesterov, Choice) and True in self.nesterov.options)
+        if may_be_on and _can_be_zero(self.momentum):
+            raise RecipeError(Problem("nesterov", "needs momentum above 0, and momentum is or may become 0"))
+        return self
+
+
+def _can_be_zero(value: Any) -> bool:
+    if isinstance(value, Choice):
+        return 0 in value.options
+    return (value.low if is_range(value) else value) == 0
+
+
+class AdamW(Settings):
+    """Adam with decoupled weight decay (``torch.optim.AdamW``)."""
+
+    kind: Literal["adamw"] = "adamw"
+    lr: Open[Positive] = 1e-3
+    beta1: Open[BelowOne] = 0.9
+    beta2: Open[BelowOne] = 0.999
+    eps: Positive = 1e-8
+    weight_decay: Open[NonNegative] = 0.01
+
+
+class Constant(Settings):
+    """The same learning rate at every step."""
+
+    kind: Literal["constant"] = "constant"
+
+
+class Cosine(Settings):
+    """From ``lr`` to ``final * lr`` along half a cosine over the whole training, after ``warmup`` of it rising linearly."""
+
+    kind: Literal["cosine"] = "cosine"
+    warmup: Open[BelowOne] = 0.0
+    final: Open[Fraction] = 0.0
+
+
+class OneCycle(Settings):
+    """Up to ``lr`` over ``warmup`` of the training and down again, both along cosines (``torch``'s OneCycleLR).
+
+    It starts at ``lr * start`` and ends at ``lr * start * final``. Momentum is not cycled.
+    """
+
+    kind: Literal["one_cycle"] = "one_cycle"
+    warmup: Open[Inside] = 0.3
+    start: Open[Above0To1] = 0.04
+    final: Open[Fraction] = 1e-4
+
+
+class EarlyStopping(Settings):
+    """Stop a member when its score has not improved by more than ``min_delta`` for ``patience`` epochs."""
+
+    patience: Open[Count] = 10
+    min_delta: Open[NonNegative] = 0.0
+
+
+Optimizer = Annotated[SGD | AdamW, Field(discriminator="kind")]
+Schedule = Annotated[Constant | Cosine | OneCycle, Field(discriminator="kind")]
+
+
+class Train(Settings):
+    """How it is trained."""
+
+    epochs: Count = 30
+    batch_size: Open[Count] = 64
+    drop_last: Flag = True  # leave the rows that do not fill a batch out of the epoch (which ones differs each epoch)
+    optimizer: Open[Optimizer] = SGD()
+    schedule: Open[Schedule] = Constant()
+    loss: Literal["auto", "cross_entropy", "mse"] = "auto"  # auto: by the task
+    dropout: Open[BelowOne] | None = None  # the rate of every Dropout layer of the model; None: as the model says
+    label_smoothing: Open[BelowOne] = 0.0
+    l1: Open[NonNegative] = 0.0  # adds l1 * sum(|w|) to the loss, over weights (not biases and norms)
+    l2: Open[NonNegative] = 0.0  # adds l2 / 2 * sum(w ** 2) to the loss, over weights (not biases and norms)
+    clip_norm: Open[Positive] | None = None  # largest norm of one member's whole gradient; None: not clipped
+    early_stopping: EarlyStopping | None = None
+    precision: Literal["float32", "float64"] = "float32"
+
+
+# -- studies -----------------------------------------------------------------------------------------------------------
+
+
+class Search(Settings):
+    """Which settings are best?"""
+
+    sampler: Literal["tpe", "random"] = "tpe"
+    trials: Count = 64
+    batch: Count = 16  # trials proposed together; they train as one fleet where shapes allow
+    leaders: Count = 3  # the best so many are trained again on fresh seeds before a winner is named
+    seeds: Several = 5  # fresh seeds for each leader
+
+
+class Ablate(Settings):
+    """Which parts matter?"""
+
+    parts: Parts = "all"  # names as ``winnow check`` prints them
+    modules: Names = ()  # modules of the model, by their dotted name
+    seeds: Several = 8
+    smallest_effect: NonNegative = 0.005  # differences of the score below this do not matter to the user
+    confidence: Annotated[float, Field(gt=0.5, lt=1, strict=True)] = 0.95
+
+
+class Final(Settings):
+    """The last training, on seeds that chose nothing."""
+
+    seeds: Several = 5
+
+
+class Compress(Settings):
+    """How small may it get?"""
+
+    int8: Flag = True
+    budget: NonNegative = 0.01  # largest loss of the score that is accepted on validation rows

@@ -1,0 +1,60 @@
+"""The types of single settings. All are strict: text is no number and true is not 1, but a whole number is a number."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+
+__all__ = [
+    "Above0To1",
+    "BelowOne",
+    "Count",
+    "Flag",
+    "Fraction",
+    "Index",
+    "Inside",
+    "Metric",
+    "Names",
+    "NonNegative",
+    "Parts",
+    "Positive",
+    "Seed",
+    "Several",
+    "Shape",
+]
+
+Positive = Annotated[float, Field(gt=0, strict=True)]
+NonNegative = Annotated[float, Field(ge=0, strict=True)]
+Fraction = Annotated[float, Field(ge=0, le=1, strict=True)]
+BelowOne = Annotated[float, Field(ge=0, lt=1, strict=True)]
+Above0To1 = Annotated[float, Field(gt=0, le=1, strict=True)]
+Inside = Annotated[float, Field(gt=0, lt=1, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+Several = Annotated[int, Field(ge=2, strict=True)]
+Index = Annotated[int, Field(ge=0, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+Metric = Literal["auto", "accuracy", "balanced_accuracy", "log_loss", "rmse", "mae", "r2"]
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+# Only lists and tuples: the order of a set differs from run to run, and with it the identity of what is trained.
+Names = Annotated[tuple[str, ...], Field(strict=True), BeforeValidator(_as_tuple)]
+Shape = Annotated[tuple[Count, ...], Field(strict=True, min_length=1), BeforeValidator(_as_tuple)]
+
+
+def _all_or_names(value: Any) -> Any:
+    if isinstance(value, str) and value != "all":
+        raise ValueError(f"expected 'all' or a list of names, got {value!r}")
+    return value
+
+
+Parts = Annotated[
+    Annotated[Literal["all"], Tag("all")] | Annotated[Names, Tag("names")],
+    Discriminator(lambda value: "all" if isinstance(value, str) else "names"),
+    BeforeValidator(_all_or_names),
+]

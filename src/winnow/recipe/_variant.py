@@ -1,0 +1,127 @@
+"""Variants and outcomes: what is asked of training, and what training answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
+
+from winnow.errors import Problem, RecipeError, did_you_mean
+from winnow.recipe import _space
+from winnow.recipe._base import Settings
+from winnow.recipe._ready import READY
+from winnow.recipe._settings import Data, Model, Train
+from winnow.recipe._types import Index, Seed
+
+__all__ = ["HIGHER_IS_BETTER", "METRICS", "Outcome", "Status", "Task", "Variant", "better", "resolve_metric"]
+
+Task = Literal["classification", "regression"]
+
+Status = Literal["finished", "failed"]
+
+HIGHER_IS_BETTER = {
+    "accuracy": True,
+    "balanced_accuracy": True,
+    "log_loss": False,
+    "rmse": False,
+    "mae": False,
+    "r2": True,
+}
+METRICS: dict[str, tuple[str, ...]] = {  # by task; the first is what "auto" means
+    "classification": ("accuracy", "balanced_accuracy", "log_loss"),
+    "regression": ("rmse", "mae", "r2"),
+}
+
+
+def resolve_metric(metric: str, task: Task) -> str:
+    """The metric that ``metric`` means for ``task``: ``auto`` is accuracy for classification and rmse for regression."""
+    return METRICS[task][0] if metric == "auto" else metric
+
+
+def better(metric: str, a: float, b: float) -> bool:
+    """Whether score ``a`` beats score ``b`` on ``metric``. NaN never beats anything."""
+    if math.isnan(a) or math.isnan(b):
+        return not math.isnan(a)
+    return a > b if HIGHER_IS_BETTER[metric] else a < b
+
+
+class Variant(Settings):
+    """A recipe with nothing open, plus the seed: exactly one training run, anywhere, any time.
+
+    ``metric`` is the score that early stopping and best weights go by. ``context`` is a digest of what the settings only
+    name: the rows of the data and the source of the model. Two variants with the same ``id`` give the same outcome.
+    """
+
+    data: Data
+    model: Model
+    train: Train
+    metric: str  # resolved: never "auto"
+    seed: Seed
+    fold: Index | None = None
+    context: str = ""
+
+    @model_validator(mode="after")
+    def _nothing_is_open(self) -> Self:
+        problems = [Problem(path, "still open, and a variant has nothing open") for path in _space.find(self)]
+        if self.metric not in HIGHER_IS_BETTER:
+            problems.append(Problem("metric", f"unknown metric {self.metric!r}{did_you_mean(self.metric, HIGHER_IS_BETTER)}"))
+        if problems:
+            raise RecipeError(problems)
+        return self
+
+    @cached_property
+    def id(self) -> str:
+        """First 20 hex digits of the SHA-256 of the canonical form."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()[:20]
+
+    def canonical(self) -> str:
+        """JSON that is the same for every way of writing this variant down: every default written out, keys sorted."""
+        content = self.model_dump(mode="json")
+        if self.model.use in READY:
+            content["model"]["args"] = READY[self.model.use](**self.model.args).model_dump(mode="json")
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training a variant gave.
+
+    Attributes:
+        variant_id: ``Variant.id``.
+        status: ``finished``, or ``failed`` with a ``reason``.
+        reason: why it failed, in a sentence; None when finished.
+        score: the variant's metric on the validation rows with the best weights; NaN when failed.
+        metrics: validation metrics with the best weights, by name: ``log_loss``, ``accuracy``, ... or ``rmse``, ``mae``, ``r2``.
+        curves: per epoch, by name: ``train_loss``, ``validation_loss``, ``validation_<metric>``, ``lr``.
+        best_epoch: epoch (from 0) of the best weights; -1 when failed.
+        epochs: epochs trained.
+        steps: optimiser steps taken.
+        seconds: this member's share of its fleet's wall time.
+        weights: path of the weights, relative to the run directory, when they were kept.
+        fleet: how it was trained: ``stacked x 16``, ``alone`` or ``process``.
+    """
+
+    variant_id: str
+    status: Status
+    reason: str | None = None
+    score: float = math.nan
+    metrics: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    best_epoch: int = -1
+    epochs: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    weights: str | None = None
+    fleet: str = ""
+
+    @property
+    def finished(self) -> bool:
+        return self.status == "finished"
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
