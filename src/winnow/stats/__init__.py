@@ -1,0 +1,17 @@
+"""Intervals, paired tests and corrections: pure numerics."""
+
+from winnow.stats._compare import PairedComparison, Verdict, compare_arms
+from winnow.stats._interval import Interval, t_interval
+from winnow.stats._paired import holm, minimum_detectable_effect, sign_flip_test, smallest_seeds
+
+__all__ = [
+    "Interval",
+    "PairedComparison",
+    "Verdict",
+    "compare_arms",
+    "holm",
+    "minimum_detectable_effect",
+    "sign_flip_test",
+    "smallest_seeds",
+    "t_interval",
+]

@@ -1,0 +1,88 @@
+"""Confidence intervals of a mean."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+__all__ = ["Interval", "finite", "t_interval"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and the range that holds the true mean with probability ``confidence`` over repetitions of the experiment.
+
+    Attributes:
+        mean: of the values that were used; NaN when there were none.
+        low, high: the ends; infinite below two values, because one value says nothing about the spread.
+        confidence: in (0, 1).
+        n: how many values were used.
+        kind: how it was made; ``t`` for Student's t.
+        lost: how many values were left out because they were not finite (failed trainings).
+    """
+
+    mean: float
+    low: float
+    high: float
+    confidence: float
+    n: int
+    kind: str = "t"
+    lost: int = 0
+
+    def __str__(self) -> str:
+        digits = _decimals((self.high - self.low) / 2, self.mean)
+        lost = f" ({self.lost} lost)" if self.lost else ""
+        return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]{lost}"
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain data for documents. The ends of an interval from fewer than two values are infinite here, too."""
+        return {k: getattr(self, k) for k in ("mean", "low", "high", "confidence", "n", "lost")}
+
+
+def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Student's t interval of the mean of ``values``, shape (S,).
+
+    Values that are not finite mark failed trainings: they are left out and counted in ``lost``. Exact for normal values,
+    close for the mean of anything without long tails. It says nothing about values that were *chosen* for being good.
+
+    Raises:
+        ValueError: for values of any other shape, or a confidence outside (0, 1).
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"`confidence` must lie in (0, 1), got {confidence:g}")
+    given = vector(values, "values")
+    used = finite(given)
+    n, lost = len(used), len(given) - len(used)
+    mean = float(used.mean()) if n else math.nan
+    if n < 2:
+        return Interval(mean, -math.inf, math.inf, confidence, n, lost=lost)
+    half = float(special.stdtrit(n - 1, (1 + confidence) / 2) * used.std(ddof=1) / math.sqrt(n))
+    return Interval(mean, mean - half, mean + half, confidence, n, lost=lost)
+
+
+def vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """``values`` as float64 of shape (S,)."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"expected `{name}` as (seeds,), got shape {array.shape}")
+    return array
+
+
+def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The finite ones of ``values``."""
+    return values[np.isfinite(values)]
+
+
+def _decimals(half: float, mean: float) -> int:
+    """Decimals that show one digit of the half width, two if it begins with 1 or 2; three digits of the mean without a width."""
+    width = 0 < half < math.inf
+    scale = half if width else abs(mean)
+    if not 0 < scale < math.inf:
+        return 3
+    exponent = math.floor(math.log10(scale))
+    digits = 3 if not width else 2 if scale < 3 * 10.0**exponent else 1
+    return min(max(digits - 1 - exponent, 0), 12)

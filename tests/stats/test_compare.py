@@ -1,0 +1,168 @@
+"""Verdicts by hand-made cases, and their error rates by simulation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from winnow.stats import PairedComparison, compare_arms, holm, minimum_detectable_effect, sign_flip_test, t_interval
+
+SEEDS = 12
+BASE = 0.9 + np.random.default_rng(0).normal(0, 0.01, SEEDS)
+NOISE = np.random.default_rng(1).normal(0, 0.001, SEEDS)
+
+
+def compare(arm: np.ndarray, *, higher: bool = True, effect: float = 0.005, reference: np.ndarray = BASE) -> PairedComparison:
+    return compare_arms(reference, {"part": arm}, higher_is_better=higher, smallest_effect=effect)[0]
+
+
+def test_the_part_helps_when_scores_fall_without_it() -> None:
+    got = compare(BASE - 0.02 + NOISE)
+    assert got.verdict == "helps"
+    assert got.difference.mean == pytest.approx(0.02 - NOISE.mean())
+
+
+def test_the_part_hurts_when_scores_rise_without_it() -> None:
+    assert compare(BASE + 0.02 + NOISE).verdict == "hurts"
+
+
+def test_a_lower_score_is_better_for_losses() -> None:
+    got = compare(BASE + 0.02 + NOISE, higher=False)
+    assert got.verdict == "helps"
+    assert got.difference.mean == pytest.approx(0.02 + NOISE.mean())
+
+
+def test_a_real_but_small_effect_is_no_difference() -> None:
+    got = compare(BASE - 0.002 + NOISE)
+    assert got.p_holm < 0.05
+    assert got.difference.low > 0
+    assert got.verdict == "no difference"
+
+
+def test_wide_is_undecided() -> None:
+    assert compare(BASE + 30 * NOISE).verdict == "undecided"
+
+
+def test_equivalence_uses_the_narrower_interval() -> None:
+    d = np.array([0.0, 0.002, -0.002, 0.001, -0.001, 0.003, -0.003, 0.0])
+    ends = [t_interval(d, c).high for c in (0.90, 0.95)]
+    between = sum(ends) / 2  # inside for 90 %, outside for 95 %
+    reference = np.full(8, 0.5)
+    assert compare(reference - d, effect=between, reference=reference).verdict == "no difference"
+    assert compare(reference - d, effect=ends[0] * 0.99, reference=reference).verdict == "undecided"
+
+
+def test_significance_alone_is_not_enough() -> None:
+    # five seeds, all with the same sign, interval far from zero: p = 2/32 > 0.05
+    reference = np.full(5, 0.9)
+    got = compare(reference - [0.10, 0.11, 0.10, 0.12, 0.11], reference=reference)
+    assert got.difference.low > 0.05
+    assert got.p == 2 / 32
+    assert got.verdict == "undecided"
+    assert got.mde == math.inf
+
+
+def test_nothing_changed() -> None:
+    got = compare(BASE)
+    assert (got.difference.mean, got.difference.low, got.difference.high) == (0.0, 0.0, 0.0)
+    assert (got.p, got.p_holm, got.verdict) == (1.0, 1.0, "no difference")
+    assert compare(BASE, effect=0.0).verdict == "undecided"
+
+
+def test_one_pair_decides_nothing() -> None:
+    got = compare(np.array([0.5]), reference=np.array([0.9]))
+    assert (got.verdict, got.p, got.n, got.mde) == ("undecided", 1.0, 1, math.inf)
+    assert math.isnan(got.correlation)
+
+
+def test_failed_seeds_are_dropped_on_both_sides_and_counted() -> None:
+    reference, arm = BASE.copy(), BASE - 0.02 + NOISE
+    reference[0], arm[1], arm[2] = math.nan, math.nan, math.inf
+    got = compare(arm, reference=reference)
+    kept = compare((BASE - 0.02 + NOISE)[3:], reference=BASE[3:])
+    assert (got.n, got.lost) == (SEEDS - 3, 3)
+    assert (got.difference, got.p, got.correlation, got.mde) == (kept.difference, kept.p, kept.correlation, kept.mde)
+
+
+def test_an_arm_that_never_finished() -> None:
+    got = compare(np.full(SEEDS, math.nan))
+    assert (got.n, got.lost, got.verdict, got.p) == (0, SEEDS, "undecided", 1.0)
+    assert math.isnan(got.difference.mean)
+
+
+def test_numbers_equal_those_of_the_single_functions_and_of_scipy() -> None:
+    rng = np.random.default_rng(4)
+    arms = {f"arm{i}": BASE - i * 0.004 + rng.normal(0, 0.004, SEEDS) for i in range(4)}
+    got = compare_arms(BASE, arms, higher_is_better=True, smallest_effect=0.001, confidence=0.9)
+    assert [c.name for c in got] == list(arms)
+    np.testing.assert_array_equal([c.p_holm for c in got], holm([c.p for c in got]))
+    for c, arm in zip(got, arms.values(), strict=True):
+        d = BASE - arm
+        assert c.p == sign_flip_test(d)
+        low, high = stats.ttest_rel(BASE, arm).confidence_interval(0.9)
+        np.testing.assert_allclose([c.difference.low, c.difference.high], [low, high])
+        assert c.correlation == pytest.approx(stats.pearsonr(BASE, arm).statistic)
+        assert c.mde == pytest.approx(minimum_detectable_effect(d.std(ddof=1), SEEDS, 0.1 / 4))
+
+
+def test_more_arms_ask_for_more_evidence() -> None:
+    reference = np.full(8, 0.9)
+    strong = reference - np.linspace(0.05, 0.06, 8)  # p = 2/256
+    alone = compare(strong, reference=reference)
+    many = compare_arms(
+        reference,
+        {"strong": strong, **{f"idle{i}": reference for i in range(6)}},
+        higher_is_better=True,
+        smallest_effect=0.005,
+    )[0]
+    assert (alone.verdict, many.verdict) == ("helps", "undecided")
+    assert many.p_holm == pytest.approx(7 * 2 / 256)
+
+
+def test_no_arms() -> None:
+    assert compare_arms(BASE, {}, higher_is_better=True, smallest_effect=0.0) == []
+
+
+def test_any_false_claim_is_as_rare_as_promised() -> None:
+    rng, wrong, repeats = np.random.default_rng(7), 0, 300
+    for _ in range(repeats):
+        shared = rng.normal(0.9, 0.02, 9)
+        scores = shared + rng.normal(0, 0.01, (6, 9))  # one reference and five idle parts: the comparisons share the reference
+        arms = {str(i): row for i, row in enumerate(scores[1:])}
+        found = compare_arms(scores[0], arms, higher_is_better=True, smallest_effect=0.0)
+        wrong += any(c.verdict in ("helps", "hurts") for c in found)
+    assert 0 < wrong / repeats < 0.05 + 3 * math.sqrt(0.05 * 0.95 / repeats)
+
+
+def test_equivalence_is_claimed_wrongly_as_rarely_as_promised() -> None:
+    # the true effect sits on the boundary, where two one-sided tests err most: at most alpha
+    rng, repeats = np.random.default_rng(8), 600
+    d = 0.005 + rng.normal(0, 0.003, (repeats, 10))
+    wrong = [compare(-row, reference=np.zeros(10)).verdict == "no difference" for row in d]
+    assert 0 < np.mean(wrong) < 0.05 + 3 * math.sqrt(0.05 * 0.95 / repeats)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"arms": {"dropout": BASE[:3]}}, r"expected arm 'dropout' as \(12,\), one score per seed of the reference, got \(3,\)"),
+        ({"arms": {"dropout": 0.5}}, r"expected `dropout` as \(seeds,\), got shape \(\)"),
+        ({"reference": BASE[None]}, r"expected `reference` as \(seeds,\), got shape \(1, 12\)"),
+        ({"smallest_effect": -0.1}, r"`smallest_effect` must be >= 0, got -0.1"),
+        ({"confidence": 0.5}, r"`confidence` must lie in \(0.5, 1\), got 0.5"),
+    ],
+)
+def test_refuses_what_cannot_be_compared(change: dict[str, Any], message: str) -> None:
+    settings: dict[str, Any] = {
+        "reference": BASE,
+        "arms": {"a": BASE},
+        "higher_is_better": True,
+        "smallest_effect": 0.0,
+        **change,
+    }
+    with pytest.raises(ValueError, match=message):
+        compare_arms(settings.pop("reference"), settings.pop("arms"), **settings)
