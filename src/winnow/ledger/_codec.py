@@ -1,0 +1,89 @@
+"""Between what winnow holds and what a table holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from winnow.recipe import Outcome, Variant
+
+__all__ = ["canonical", "from_json", "now", "outcome_from_row", "outcome_row", "pack", "to_json", "unpack"]
+
+
+def to_json(value: Any) -> str:
+    """JSON text. NumPy numbers and arrays become plain ones; NaN and infinities come back as they went.
+
+    Raises:
+        ValueError: for anything else that JSON has no form for.
+    """
+    return json.dumps(value, default=_plain, separators=(",", ":"))
+
+
+def from_json(text: str) -> Any:
+    return json.loads(text)
+
+
+def canonical(variant: Variant) -> str:
+    """The text that ``Variant.id`` is a hash of."""
+    return json.dumps(variant.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+def pack(values: Sequence[float]) -> bytes:
+    """A curve as little-endian float64."""
+    return np.asarray(values, dtype="<f8").tobytes()
+
+
+def unpack(points: bytes) -> list[float]:
+    return np.frombuffer(points, dtype="<f8").tolist()
+
+
+def outcome_row(outcome: Outcome, created: str) -> dict[str, Any]:
+    """The row of ``outcomes``; the curves go elsewhere."""
+    reason = outcome.reason  # the words of any exception: may hold what no database takes as text
+    return {
+        "variant_id": outcome.variant_id,
+        "status": outcome.status,
+        "reason": reason and reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00"),
+        "score": outcome.score,
+        "metrics": to_json(outcome.metrics),
+        "best_epoch": int(outcome.best_epoch),
+        "epochs": int(outcome.epochs),
+        "steps": int(outcome.steps),
+        "seconds": outcome.seconds,
+        "weights": outcome.weights,
+        "fleet": outcome.fleet,
+        "created": created,
+    }
+
+
+def outcome_from_row(row: sa.RowMapping, curves: dict[str, list[float]]) -> Outcome:
+    return Outcome(
+        variant_id=row["variant_id"],
+        status=row["status"],
+        reason=row["reason"],
+        score=row["score"],
+        metrics=from_json(row["metrics"]),
+        curves=curves,
+        best_epoch=row["best_epoch"],
+        epochs=row["epochs"],
+        steps=row["steps"],
+        seconds=row["seconds"],
+        weights=row["weights"],
+        fleet=row["fleet"],
+    )
+
+
+def now() -> str:
+    """UTC, ISO 8601, to the microsecond."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise ValueError(f"JSON has no form for {type(value).__name__}: {value!r:.80}")
