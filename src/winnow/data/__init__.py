@@ -1,0 +1,24 @@
+"""The data room: a source is read, split and prepared; everything that is learned is learned from the training rows."""
+
+from winnow.data._columns import Block, Column, Target
+from winnow.data._preparation import Preparation
+from winnow.data._prepared import Part, Prepared, Rows, describe, prepare
+from winnow.data._read_rows import read_rows
+from winnow.data._sketch import sketch_recipe
+from winnow.data._table import Table, load_table
+
+__all__ = [
+    "Block",
+    "Column",
+    "Part",
+    "Preparation",
+    "Prepared",
+    "Rows",
+    "Table",
+    "Target",
+    "describe",
+    "load_table",
+    "prepare",
+    "read_rows",
+    "sketch_recipe",
+]

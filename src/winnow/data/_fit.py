@@ -1,0 +1,242 @@
+"""Learning the preparation from the training rows, with scikit-learn; what is learned is taken out as plain data."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from winnow.data._columns import Block, Column, Target
+from winnow.data._preparation import Preparation
+from winnow.data._table import Table
+from winnow.errors import DataError
+from winnow.recipe import Data, Prepare
+
+__all__ = ["fit"]
+
+
+def fit(table: Table, data: Data, train: np.ndarray) -> tuple[Preparation, tuple[str, ...]]:
+    """The preparation learned from the rows ``train`` of ``table`` and from no other, and notes on what was left out.
+
+    Raises:
+        DataError: no usable column, or features that do not fit ``data.shape``.
+    """
+    notes: list[str] = []
+    target = _fit_target(table, table.y[train])
+    if isinstance(table.X, np.ndarray):
+        X = table.X[train]
+        columns = (
+            _fit_array(X, table.names, data.prepare, notes) if X.ndim == 2 else (_fit_block(X, table.names[0], data.prepare),)
+        )
+    else:
+        columns = _fit_frame(table, table.X[train], data, notes)
+        if not columns:
+            raise DataError("data.source: no column can be learned from: " + "; ".join(notes))
+    return Preparation(columns, target, _row_shape(columns, data, notes)), tuple(notes)
+
+
+def _row_shape(columns: tuple[Column | Block, ...], data: Data, notes: list[str]) -> tuple[int, ...]:
+    shape = columns[0].shape if isinstance(columns[0], Block) else (sum(len(c.features) for c in columns),)
+    if data.shape is None:
+        return shape
+    if prod(data.shape) != prod(shape):
+        product = " x ".join(map(str, data.shape))
+        reasons = "".join(f"; {note}" for note in notes)
+        raise DataError(f"data.shape: {product} = {prod(data.shape)} does not fit the {prod(shape)} features of a row{reasons}")
+    return tuple(data.shape)
+
+
+def _fit_target(table: Table, y: np.ndarray) -> Target:
+    if table.task == "classification":
+        kinds: dict[str, Any] = {"O": "text", "i": "integer", "b": "boolean", "f": "number"}
+        return Target(table.target, "classification", tuple(Target.label(v) for v in np.unique(y)), kinds[y.dtype.kind])
+    y = y.astype(np.float64)
+    scale = float(y.std()) or 1.0
+    return Target(table.target, "regression", (), "number", float(y.mean()), scale, float(y.min()), float(y.max()))
+
+
+# -- arrays ------------------------------------------------------------------------------------------------------------
+
+
+def _fit_array(X: np.ndarray, names: tuple[str, ...], prepare: Prepare, notes: list[str]) -> tuple[Column, ...]:
+    """Every column is kept, the constant ones too: an array says what the model sees."""
+    X = X.astype(np.float64)
+    mean, scale = _centre(X, prepare.standardise)
+    low, high, middle = X.min(axis=0), X.max(axis=0), np.median(X, axis=0)
+    whole = (np.floor(X) == X).all(axis=0)
+    if constant := [name for i, name in enumerate(names) if low[i] == high[i]]:
+        more = f" and {len(constant) - 10} more" if len(constant) > 10 else ""
+        notes.append(
+            f"{len(constant)} of {len(names)} columns hold one value only in the training rows: {', '.join(constant[:10])}{more}"
+        )
+    return tuple(
+        Column(
+            name,
+            "number",
+            fill=float(middle[i]),
+            mean=float(mean[i]),
+            scale=float(scale[i]),
+            missing_allowed=False,
+            minimum=float(low[i]),
+            maximum=float(high[i]),
+            whole=bool(whole[i]),
+            typical=_typical(float(middle[i]), bool(whole[i])),
+            example=float(X[0, i]),
+        )
+        for i, name in enumerate(names)
+    )
+
+
+def _fit_block(X: np.ndarray, name: str, prepare: Prepare) -> Block:
+    """One mean and deviation for each channel (axis 1)."""
+    from sklearn.preprocessing import StandardScaler
+
+    channels = X.shape[1]
+    mean, scale = np.zeros(channels), np.ones(channels)
+    if prepare.standardise:
+        scaler = StandardScaler()
+        for chunk in np.array_split(X, max(1, X.size // 10_000_000)):  # a copy in double precision of a part at a time
+            scaler.partial_fit(np.moveaxis(chunk, 1, -1).reshape(-1, channels).astype(np.float64))
+        mean, scale = scaler.mean_, scaler.scale_
+    return Block(name, X.shape[1:], tuple(mean.tolist()), tuple(scale.tolist()), float(X.min()), float(X.max()))
+
+
+def _centre(X: np.ndarray, standardise: bool) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.preprocessing import StandardScaler
+
+    if not standardise or X.shape[1] == 0:
+        return np.zeros(X.shape[1]), np.ones(X.shape[1])
+    scaler = StandardScaler().fit(X)
+    return scaler.mean_, scaler.scale_
+
+
+# -- frames ------------------------------------------------------------------------------------------------------------
+
+
+def _fit_frame(table: Table, train: pl.DataFrame, data: Data, notes: list[str]) -> tuple[Column, ...]:
+    kept = [name for name in table.names if _usable(train[name], data, notes)]
+    numbers = _fit_numbers(train.select([n for n in kept if train[n].dtype == pl.Float64]), table, data.prepare)
+    fitted = dict(numbers)
+    for name in kept:
+        if train[name].dtype == pl.Boolean:
+            fitted[name] = _fit_boolean(train[name])
+        elif train[name].dtype == pl.String:
+            fitted[name] = _fit_category(train[name], table, data.prepare, notes)
+    for name in numbers:
+        _warn_of_row_numbers(train[name], notes)
+    return tuple(fitted[name] for name in kept)
+
+
+def _usable(series: pl.Series, data: Data, notes: list[str]) -> bool:
+    """Whether the training rows of a column say anything; a note where they do not. With ``data.shape`` every number counts."""
+    present = series.drop_nulls()
+    distinct = present.n_unique()
+    if distinct == 0:
+        reason = "has no values in the training rows"
+    elif (
+        distinct == 1
+        and not (data.shape is not None and series.dtype != pl.String)
+        and not _gaps_say_something(series, data.prepare)
+    ):
+        reason = f"has the same value in all training rows, {present[0]!r}"
+    elif series.dtype == pl.String and distinct == present.len() and distinct > 2:
+        reason = f"holds text that differs in every row, such as {present[0]!r}"
+    else:
+        return True
+    notes.append(f"column {series.name!r} {reason}: left out")
+    return False
+
+
+def _gaps_say_something(series: pl.Series, prepare: Prepare) -> bool:
+    """Whether gaps get a feature of their own."""
+    return series.null_count() > 0 and (series.dtype == pl.String or (series.dtype == pl.Float64 and prepare.missing_indicator))
+
+
+def _fit_numbers(frame: pl.DataFrame, table: Table, prepare: Prepare) -> dict[str, Column]:
+    if frame.width == 0:
+        return {}
+    from sklearn.impute import SimpleImputer
+
+    X = frame.fill_null(float("nan")).to_numpy()
+    imputer = SimpleImputer(strategy=prepare.impute)
+    filled = imputer.fit_transform(X)
+    mean, scale = _centre(filled, prepare.standardise)
+    columns = {}
+    for i, series in enumerate(frame.get_columns()):
+        present, gaps = series.drop_nulls(), series.null_count()
+        whole = bool((present == present.floor()).all())
+        columns[series.name] = Column(
+            series.name,
+            "number",
+            format=table.formats.get(series.name),
+            fill=float(imputer.statistics_[i]),
+            mean=float(mean[i]),
+            scale=float(scale[i]),
+            indicator=prepare.missing_indicator and gaps > 0,
+            gaps=gaps,
+            minimum=_float(present.min()),
+            maximum=_float(present.max()),
+            whole=whole,
+            typical=_typical(_float(present.median()), whole),
+            example=_float(present[0]),
+        )
+    return columns
+
+
+def _fit_boolean(series: pl.Series) -> Column:
+    present = series.drop_nulls()
+    most = bool(2 * int(present.sum()) > present.len())
+    return Column(
+        series.name,
+        "boolean",
+        fill=float(most),
+        gaps=series.null_count(),
+        typical=most,
+        example=bool(present[0]),
+        minimum=0.0,
+        maximum=1.0,
+    )
+
+
+def _fit_category(series: pl.Series, table: Table, prepare: Prepare, notes: list[str]) -> Column:
+    """One feature for each frequent category, one for all others, one for gaps. Gaps take no part in the count."""
+    from sklearn.preprocessing import OneHotEncoder
+
+    present = series.drop_nulls()
+    encoder = OneHotEncoder(max_categories=prepare.max_categories, handle_unknown="infrequent_if_exist")
+    encoder.fit(present.to_numpy().astype(object)[:, None])
+    rare = encoder.infrequent_categories_[0]
+    others = set() if rare is None else set(rare.tolist())
+    categories = tuple(str(c) for c in encoder.categories_[0].tolist() if c not in others)
+    if others:
+        notes.append(
+            f"column {series.name!r} has {len(others) + len(categories)} categories: the {len(categories)} most frequent have a "
+            "feature each, the others share one (data.prepare.max_categories)"
+        )
+    counts = present.alias("value").value_counts(name="rows").sort(["rows", "value"], descending=[True, False])
+    return Column(
+        series.name,
+        "category",
+        format=table.formats.get(series.name),
+        categories=categories,
+        others=len(others),
+        gaps=series.null_count(),
+        typical=counts["value"][0],
+        example=present[0],
+    )
+
+
+def _warn_of_row_numbers(series: pl.Series, notes: list[str]) -> None:
+    steps = series.diff().drop_nulls()
+    if series.null_count() == 0 and bool((steps > 0).all()) and bool((series == series.floor()).all()) and series.len() > 2:
+        notes.append(f"column {series.name!r} rises from row to row: if it only numbers the rows, name it in data.drop")
+
+
+def _typical(value: float, whole: bool) -> float:
+    return float(round(value)) if whole else value
+
+
+def _float(value: Any) -> float:
+    return float(value)

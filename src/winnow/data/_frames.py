@@ -1,0 +1,142 @@
+"""Frames of any make -> a polars frame of numbers (Float64), booleans (Boolean) and text (String), with null for every gap."""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from winnow.errors import DataError
+
+__all__ = ["Format", "Typed", "is_frame", "is_series", "plain", "series_to_polars", "to_polars"]
+
+Format = Literal["date", "code"]
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A polars frame; ``formats`` says which of its columns were dates or codes of categories, ``notes`` what was done to it."""
+
+    frame: pl.DataFrame
+    formats: dict[str, Format] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def is_frame(value: Any) -> bool:
+    """Whether ``value`` is a polars or pandas frame; neither library is loaded to find out."""
+    return _maker(value) in ("polars", "pandas") and type(value).__name__ in ("DataFrame", "LazyFrame")
+
+
+def is_series(value: Any) -> bool:
+    """Whether ``value`` is one column of a polars or pandas frame."""
+    return _maker(value) in ("polars", "pandas") and type(value).__name__ == "Series"
+
+
+def to_polars(frame: Any) -> Typed:
+    """The same columns in polars.
+
+    Raises:
+        DataError: two columns with one name.
+    """
+    if isinstance(frame, pl.LazyFrame):
+        frame = frame.collect()
+    if isinstance(frame, pl.DataFrame):
+        return Typed(frame)
+    names = [str(name) for name in frame.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"data.source: expected one column for each name, found {twice[0]!r} {names.count(twice[0])} times")
+    columns = [frame.iloc[:, i] for i in range(len(names))]
+    found = [series_to_polars(c, name) for name, c in zip(names, columns, strict=True)]
+    codes: dict[str, Format] = {name: "code" for name, c in zip(names, columns, strict=True) if _is_code(c)}
+    mixed = [s.name for s, c in zip(found, columns, strict=True) if s.dtype == pl.String and s.name not in codes and _is_mixed(c)]
+    notes = tuple(f"column {name!r}: values of several types, all taken as text" for name in mixed)
+    return Typed(pl.DataFrame(found), codes, notes)
+
+
+def series_to_polars(series: Any, name: str) -> pl.Series:
+    """One pandas or polars column, or any array of values, as a polars series. pyarrow is not needed."""
+    if isinstance(series, pl.Series):
+        return series.alias(name)
+    dtype = getattr(series, "dtype", None)
+    if getattr(dtype, "tz", None) is not None:
+        series = series.dt.tz_convert("UTC").dt.tz_localize(None)
+        dtype = series.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "iufbMm":
+        values = np.asarray(series)
+        return pl.Series(name, values.astype(f"{values.dtype.str[1:3]}[us]") if dtype.kind in "Mm" else values)
+    values = np.asarray(series, dtype=object).tolist()
+    gaps = series.isna().to_numpy() if hasattr(series, "isna") else [v is None or v != v for v in values]
+    return _from_objects(name, [None if gap else v for v, gap in zip(values, gaps, strict=True)])
+
+
+def plain(typed: Typed) -> Typed:
+    """Every column as Float64, Boolean or String. Dates become days since 1970-01-01, times and durations seconds.
+
+    Raises:
+        DataError: a column of lists, records, bytes or other objects, by its name.
+    """
+    formats, notes, columns = dict(typed.formats), list(typed.notes), []
+    for series in typed.frame.get_columns():
+        dtype = series.dtype
+        if series.name in formats:
+            series = series.cast(pl.String)
+        if dtype.is_(pl.Date) or isinstance(dtype, pl.Datetime):
+            formats[series.name] = "date"
+            notes.append(f"column {series.name!r}: dates were turned into days since 1970-01-01")
+        elif isinstance(dtype, pl.Duration) or dtype.is_(pl.Time):
+            notes.append(f"column {series.name!r}: {str(dtype).split('(')[0].lower()}s were turned into seconds")
+        columns.append(_plain_series(series))
+    return Typed(pl.DataFrame(columns), formats, tuple(notes))
+
+
+def _plain_series(series: pl.Series) -> pl.Series:
+    dtype = series.dtype
+    if dtype.is_(pl.Boolean) or dtype.is_(pl.String):
+        return series
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        return series.cast(pl.String)
+    if dtype.is_numeric() or dtype.is_(pl.Null):
+        return series.cast(pl.Float64).fill_nan(None)
+    if dtype.is_(pl.Date):
+        return series.dt.epoch("d").cast(pl.Float64)
+    if isinstance(dtype, pl.Datetime):
+        if dtype.time_zone:
+            series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return series.dt.epoch("us").cast(pl.Float64) / 86_400e6
+    if isinstance(dtype, pl.Duration):
+        return series.dt.total_microseconds().cast(pl.Float64) / 1e6
+    if dtype.is_(pl.Time):
+        return series.cast(pl.Int64).cast(pl.Float64) / 1e9
+    raise DataError(
+        f"data.source: column {series.name!r} holds {dtype}: expected numbers, text, booleans or dates; "
+        f"name it in data.drop, or turn it into columns of those"
+    )
+
+
+def _from_objects(name: str, values: list[Any]) -> pl.Series:
+    present = [v for v in values if v is not None]
+    if all(isinstance(v, numbers.Real) and not isinstance(v, bool | np.bool_) for v in present):
+        whole = all(isinstance(v, numbers.Integral) for v in present)
+        if not whole:
+            return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)
+    try:
+        return pl.Series(name, values, strict=True)
+    except (TypeError, OverflowError, pl.exceptions.PolarsError):  # values of several types: what they have in common is text
+        return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)
+
+
+def _is_code(series: Any) -> bool:
+    categories = getattr(series.dtype, "categories", None)
+    return categories is not None and getattr(categories.dtype, "kind", "O") in "iu"
+
+
+def _is_mixed(series: Any) -> bool:
+    return getattr(series.dtype, "kind", "") == "O" and any(not isinstance(v, str) for v in series.dropna().tolist())
+
+
+def _maker(value: Any) -> str:
+    return type(value).__module__.partition(".")[0]

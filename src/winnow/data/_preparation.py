@@ -1,0 +1,194 @@
+"""The fitted preparation: raw rows to features, and outputs back to answers. Plain data and NumPy; nothing is learned here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from winnow.data._columns import Block, Column, Target
+from winnow.data._rows import Parsed, read_block, read_columns
+from winnow.errors import DataError, InputError, Problem
+
+__all__ = ["Preparation"]
+
+FORMAT = 1  # of the dictionary; readers refuse what is newer
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What was learned from the training rows, as plain data.
+
+    Attributes:
+        columns: what rows consist of, in order; one ``Block`` when a row is an array of several dimensions.
+        target: what is predicted.
+        shape: one row's features as the model sees them.
+    """
+
+    columns: tuple[Column | Block, ...]
+    target: Target
+    shape: tuple[int, ...]
+
+    # -- rows to features -------------------------------------------------------------------------------------------------
+
+    def transform(self, rows: Any) -> np.ndarray:
+        """Features (N, *shape) as float32.
+
+        ``rows``: a polars or pandas frame, a list of records, a mapping of columns, one record, or an array (N, columns). NaN
+        stands for a gap where gaps are allowed, and columns that are not needed are passed over.
+
+        Raises:
+            InputError: rows that do not fit; ``problems`` names the row and the field of each mistake.
+        """
+        if self._block is not None:
+            array, problems = read_block(rows, self._block)
+            if problems:
+                raise InputError(problems)
+            return self._transform_block(array, self._block)
+        parsed = read_columns(rows, self._table, lenient=True)
+        if parsed.problems:
+            raise InputError(parsed.problems)
+        return self._transform_table(parsed)
+
+    def input_problems(self, rows: Any, *, lenient: bool = False) -> list[Problem]:
+        """What in ``rows`` does not fit: fields that are missing, unknown, of the wrong type or not finite; empty when all fit.
+
+        A value of None is a gap, and fine where gaps are allowed; so is a category that was never seen. ``lenient`` lets NaN be a
+        gap and passes over unknown fields, as ``transform`` does; frames are always read so.
+        """
+        if self._block is not None:
+            return read_block(rows, self._block)[1]
+        return read_columns(rows, self._table, lenient=lenient).problems
+
+    def _transform_table(self, parsed: Parsed) -> np.ndarray:
+        numeric = [c for c in self._table if c.kind != "category"]
+        gaps = np.isnan(parsed.numbers)
+        filled = np.where(gaps, np.array([c.fill for c in numeric]), parsed.numbers)
+        scaled = (filled - np.array([c.mean for c in numeric])) / np.array([c.scale for c in numeric])
+        out, at, k = np.zeros((parsed.count, self.width), dtype=np.float32), 0, 0
+        for column in self._table:
+            if column.kind == "category":
+                place = column.positions(parsed.texts[column.name])
+                seen = np.flatnonzero(place >= 0)
+                out[seen, at + place[seen]] = 1.0
+            else:
+                out[:, at] = scaled[:, k]
+                if column.indicator:
+                    out[:, at + 1] = gaps[:, k]
+                k += 1
+            at += len(column.features)
+        return out.reshape(parsed.count, *self.shape)
+
+    def _transform_block(self, array: np.ndarray, block: Block) -> np.ndarray:
+        per_channel = (1, -1, *(1,) * (len(block.shape) - 1))
+        scaled = (array - np.array(block.mean).reshape(per_channel)) / np.array(block.scale).reshape(per_channel)
+        return scaled.astype(np.float32).reshape(len(array), *self.shape)
+
+    # -- outputs to answers -----------------------------------------------------------------------------------------------
+
+    def probabilities(self, outputs: Any) -> np.ndarray:
+        """(N, C) float64 class probabilities of logits (N, C): their softmax.
+
+        Raises:
+            ValueError: for a regression, or another number of outputs than classes.
+        """
+        if self.target.task != "classification":
+            raise ValueError(f"{self.target.name!r} is a quantity: it has no probabilities")
+        logits = self._outputs(outputs)
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return exponents / exponents.sum(axis=1, keepdims=True)
+
+    def decode(self, outputs: Any) -> np.ndarray:
+        """(N,) predictions from raw outputs: classes as they were in the data from (N, C), target units from (N, 1) or (N,)."""
+        values = self._outputs(outputs)
+        if self.target.task == "classification":
+            return self.target.values()[values.argmax(axis=1)]
+        return values[:, 0] * self.target.scale + self.target.mean
+
+    def _outputs(self, outputs: Any) -> np.ndarray:
+        values = np.asarray(outputs.detach().cpu() if hasattr(outputs, "detach") else outputs, dtype=np.float64)
+        if values.ndim == 1 and self.target.task == "regression":
+            values = values[:, None]
+        if values.ndim != 2 or values.shape[1] != self.out_features:
+            raise ValueError(f"expected outputs (rows, {self.out_features}), got {values.shape}")
+        return values
+
+    # -- description ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features in the order of the flattened row: ``age``, ``age (missing)``, ``city=Rome``."""
+        return tuple(name for column in self.columns for name in column.features)
+
+    @property
+    def schema(self) -> list[dict[str, Any]]:
+        """One entry for each field of a row.
+
+        ``name``, ``kind`` (number, boolean, category, array), ``required``, ``missing_allowed``, and by kind ``format``,
+        ``minimum``, ``maximum``, ``whole``, ``categories``, ``others``, ``typical``, ``example``, ``gaps``; all of it seen in
+        training rows alone.
+        """
+        return [column.schema() for column in self.columns]
+
+    @cached_property
+    def width(self) -> int:
+        """Number of features of a row."""
+        return int(np.prod(self.shape))
+
+    @property
+    def out_features(self) -> int:
+        """Number of outputs a model needs: one for each class, or 1."""
+        return len(self.target.classes) or 1
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Labels in the order of the outputs, as text; None for a regression."""
+        return self.target.classes or None
+
+    @property
+    def target_scale(self) -> float:
+        """How many units of the target one unit of the model's output is; 1 for a classification."""
+        return self.target.scale
+
+    @cached_property
+    def _block(self) -> Block | None:
+        first = self.columns[0]
+        return first if isinstance(first, Block) else None
+
+    @cached_property
+    def _table(self) -> tuple[Column, ...]:
+        return tuple(c for c in self.columns if isinstance(c, Column))
+
+    # -- writing and reading ----------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; ``from_dict`` gives an equal preparation."""
+        columns = [{"block": isinstance(c, Block), **asdict(c)} for c in self.columns]
+        return {"format": FORMAT, "columns": columns, "target": asdict(self.target), "shape": list(self.shape)}
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Preparation:
+        """The preparation that ``to_dict`` wrote, also after a way through JSON.
+
+        Raises:
+            DataError: something else, or the writing of a newer winnow.
+        """
+        found = plain.get("format") if isinstance(plain, dict) else None
+        if isinstance(found, int) and found > FORMAT:
+            raise DataError(f"this preparation has format {found}, this winnow reads up to {FORMAT}: install a newer winnow-ml")
+        try:
+            columns = tuple(_column(c) for c in plain["columns"])
+            target = Target(**{**plain["target"], "classes": tuple(plain["target"]["classes"])})
+            shape = tuple(plain["shape"])
+            if found != FORMAT or not columns:
+                raise KeyError("format")
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"not a preparation: {type(error).__name__}: {error}") from None
+        return cls(columns, target, shape)
+
+
+def _column(plain: dict[str, Any]) -> Column | Block:
+    settings: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain.items() if name != "block"}
+    return Block(**settings) if plain["block"] else Column(**settings)

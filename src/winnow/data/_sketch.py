@@ -1,0 +1,107 @@
+"""A recipe for data that has none: sensible ranges, sized by what the data are."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from winnow.data._prepared import Prepared, prepare
+from winnow.data._table import Table, load_table
+from winnow.recipe import (
+    Ablate,
+    AdamW,
+    Choice,
+    Compress,
+    Cosine,
+    Data,
+    EarlyStopping,
+    Integer,
+    Log,
+    Model,
+    Recipe,
+    Search,
+    Train,
+    Uniform,
+)
+
+__all__ = ["sketch_recipe"]
+
+STEPS = 1000  # of the optimiser in one training, about
+MOST_EPOCHS = 120
+_COUNTER = re.compile(
+    r"(?i:^(id|index|idx|row|nr|no|number)$|_(id|index|idx|row|nr|no|number)$)|[a-z](Id|ID|Index|Nr|No|Number)$"
+)
+WIDE = 5000  # training rows from which on wider networks are tried
+
+
+def sketch_recipe(
+    source: str, target: str | None = None, *, task: Literal["auto", "classification", "regression"] = "auto"
+) -> Recipe:
+    """A recipe with ranges for an MLP on ``source``; the data are read, so that what cannot be used is refused here.
+
+    Args:
+        source: what ``Data.source`` takes: ``sklearn:<name>``, a .csv or .parquet file, ``package.module:function``.
+        target: the column to predict; needed for files and frames.
+
+    Raises:
+        RecipeError: a source that is none, a file without a target.
+        DataError: data that cannot be used.
+    """
+    data = Data(source=source, target=target, task=task)
+    table = load_table(data)
+    counters = _row_counters(table)
+    if counters:
+        data = Data(source=source, target=target, task=task, drop=counters)
+    prepared = prepare(data, table=load_table(data) if counters else table)
+    rows = len(prepared.train)
+    is_classification = prepared.task == "classification"
+    batch = _batch_size(rows)
+    epochs = min(MOST_EPOCHS, max(3, round(STEPS / max(1, rows // batch))))
+    return Recipe(
+        name=_name(source),
+        data=data,
+        model=Model("mlp", width=Choice(*((64, 128, 256) if rows >= WIDE else (32, 64, 128))), depth=Integer(1, 3)),
+        train=Train(
+            epochs=epochs,
+            batch_size=batch,
+            optimizer=AdamW(lr=Log(3e-4, 3e-2), weight_decay=Log(1e-4, 1.0)),
+            schedule=Cosine(warmup=0.1),
+            dropout=Uniform(0.0, 0.5),
+            label_smoothing=Uniform(0.0, 0.2) if is_classification else 0.0,
+            early_stopping=EarlyStopping(patience=max(3, epochs // 4)),
+        ),
+        search=Search(trials=48),
+        ablate=Ablate(smallest_effect=_least(prepared, 0.005)),
+        compress=Compress(budget=_least(prepared, 0.01)),
+    )
+
+
+def _row_counters(table: Table) -> tuple[str, ...]:
+    """Columns that are called a number of the row and are one; none when nothing else would be left."""
+    if isinstance(table.X, np.ndarray):
+        return ()
+    named = [name for name in table.names if _COUNTER.search(name) and table.X[name].dtype == pl.Float64]
+    found = tuple(name for name in named if (table.X[name] - pl.Series(table.rows)).n_unique() == 1)
+    return found if len(found) < len(table.names) else ()
+
+
+def _batch_size(rows: int) -> int:
+    """A sixteenth of the rows as a power of two, 16 to 256, and never more than there are rows."""
+    exponent = min(8, max(4, round(math.log2(rows / 16))))
+    return int(2 ** min(exponent, math.floor(math.log2(rows))))
+
+
+def _least(prepared: Prepared, share: float) -> float:
+    """What does not matter: ``share`` of the accuracy, or of the target's deviation in two digits."""
+    return share if prepared.task == "classification" else float(f"{share * prepared.preparation.target_scale:.2g}")
+
+
+def _name(source: str) -> str:
+    """A name for the recipe, of letters, digits, ``-`` and ``_``: the set's, the file's or the function's."""
+    last = Path(source).stem if source.lower().endswith((".csv", ".parquet")) else source.rpartition(":")[2]
+    return re.sub(r"[^\w-]+", "_", last).strip("_") or "recipe"

@@ -1,0 +1,156 @@
+"""From the name in ``data.source`` to what it stands for: a frame, or arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from winnow.data._arrays import feature_array, target_array
+from winnow.data._csv import read_csv
+from winnow.data._frames import Typed, is_frame, is_series, series_to_polars, to_polars
+from winnow.errors import DataError, did_you_mean, nearest
+from winnow.recipe import OBJECT_PREFIX, SKLEARN_SETS, ObjectNotFound, content_digest, is_import_path, resolve_object
+
+__all__ = ["ArraySource", "FrameSource", "read_parquet", "read_source"]
+
+FILES = (".csv", ".parquet")
+FORMS = "`sklearn:<name>`, a path to a .csv or .parquet file, or `package.module:function`"
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """Features (N, ...) and target (N,), with the names of the features where they have any."""
+
+    X: np.ndarray
+    y: np.ndarray
+    label: str
+    digest: str
+    names: tuple[str, ...] | None = None
+    target: str = "y"
+
+
+@dataclass(frozen=True)
+class FrameSource:
+    """A frame, and the target when it came beside it (None: it is one of the columns)."""
+
+    typed: Typed
+    y: pl.Series | None
+    label: str
+    digest: str
+
+
+def read_source(source: str) -> ArraySource | FrameSource:
+    """What ``source`` stands for.
+
+    Raises:
+        DataError: nothing of that name (with the nearest there is), or something that cannot be read as data.
+    """
+    if source.startswith("sklearn:"):
+        return _sklearn_set(source)
+    if source.startswith(OBJECT_PREFIX) or is_import_path(source):
+        return _python_object(source)
+    return _file(source)
+
+
+def _sklearn_set(source: str) -> ArraySource:
+    import sklearn.datasets  # here, since it takes a second to load and files do not need it
+
+    name = source.removeprefix("sklearn:")
+    if name not in SKLEARN_SETS:
+        raise DataError(f"data.source: scikit-learn's bundled sets have no {name!r}{did_you_mean(name, SKLEARN_SETS)}")
+    load = getattr(sklearn.datasets, f"load_{name}")
+    found = load(scaled=False) if name == "diabetes" else load()
+    y = found.target
+    if name in ("breast_cancer", "iris", "wine"):  # their classes have names
+        y = np.asarray(found.target_names)[y].astype(object)
+    digest = content_digest((found.data, y))
+    names = tuple(str(n) for n in found.feature_names)
+    return ArraySource(feature_array(found.data), target_array(y, len(found.data)), source, digest, names, target="target")
+
+
+def _file(source: str) -> FrameSource:
+    path = Path(source)
+    if not path.exists():
+        raise DataError(f"data.source: no file {source!r}{_nearest_file(path)}")
+    if path.suffix.lower() not in FILES or not path.is_file():
+        raise DataError(f"data.source: expected {FORMS}, got {source!r}")
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"data.source: cannot read {source}: {error.strerror}") from None
+    if path.suffix.lower() == ".csv":
+        frame, notes = read_csv(path)
+        return FrameSource(Typed(frame, notes=notes), None, source, digest)
+    return FrameSource(Typed(read_parquet(path)), None, source, digest)
+
+
+def read_parquet(path: Path) -> pl.DataFrame:
+    """The frame in a Parquet file.
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        return pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"data.source: cannot read {path} as Parquet: {str(error).strip().splitlines()[0]}") from None
+
+
+def _nearest_file(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f": there is no directory {str(path.parent)!r}"
+    close = nearest(path.name, [p.name for p in path.parent.iterdir() if p.suffix.lower() in FILES])
+    if close is not None:
+        return f" - did you mean {str(path.parent / close)!r}?"
+    return "" if path.suffix.lower() in FILES else f": expected {FORMS}"
+
+
+def _python_object(source: str) -> ArraySource | FrameSource:
+    try:
+        found = resolve_object(source)
+    except ObjectNotFound as error:
+        raise DataError(f"data.source: {error}") from None
+    label = "Python" if source.startswith(OBJECT_PREFIX) else source
+    if callable(found):
+        label = getattr(found, "__qualname__", label) if label == "Python" else label
+        found = _called(found, label)
+    if is_frame(found):
+        typed = to_polars(found)
+        return FrameSource(typed, None, f"frame from {label}", _frame_digest(typed))
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise DataError(f"data.source: expected {label} to give (X, y) or a frame, got {_what(found)}")
+    X, y = found
+    if is_frame(X):
+        typed = to_polars(X)
+        if len(y) != typed.frame.height:
+            raise DataError(f"data.source: X has {typed.frame.height} rows but y has {len(y)}")
+        target = series_to_polars(y, str(getattr(y, "name", None) or "y"))
+        return FrameSource(typed, target, f"frame from {label}", _frame_digest(typed, target))
+    X = feature_array(X)
+    y = target_array(y.to_numpy() if is_series(y) else y, len(X))
+    return ArraySource(X, y, f"arrays from {label}", content_digest((X, y)))
+
+
+def _called(function: Callable[[], Any], label: str) -> Any:
+    try:
+        return function()
+    except Exception as error:
+        raise DataError(f"data.source: {label}() raised {type(error).__name__}: {error}") from error
+
+
+def _frame_digest(typed: Typed, target: pl.Series | None = None) -> str:
+    """Of the values and what they are: the same numbers as codes of categories are other data."""
+    frame = typed.frame if target is None else typed.frame.with_columns(target)
+    return content_digest([frame, [str(dtype) for dtype in frame.dtypes], typed.formats])
+
+
+def _what(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    return type(value).__name__

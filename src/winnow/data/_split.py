@@ -1,0 +1,98 @@
+"""Which rows train, which choose, which judge."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from winnow.data._columns import Target
+from winnow.errors import DataError
+from winnow.recipe import Split, Task
+
+__all__ = ["Parts", "split_rows"]
+
+
+class Parts(NamedTuple):
+    """Positions of the rows of each part, ascending; together all rows, none twice."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def split_rows(y: np.ndarray, split: Split, task: Task) -> Parts:
+    """Divide ``len(y)`` rows at random; a function of ``y``, the settings and their seed alone.
+
+    Classification: every part keeps each class's share when ``split.stratify``, and every class is in every part.
+
+    Raises:
+        DataError: a part without rows, or without rows of some class; it says which, how many there are, and what to change.
+    """
+    sizes = {"test": round(len(y) * split.test), "validation": round(len(y) * split.validation)}
+    least = 2  # the spread of one row is not defined
+    for part, size in sizes.items():
+        if size < least:
+            share = getattr(split, part)
+            raise DataError(
+                f"data.split.{part}: {share:g} of {len(y)} rows is {size}: expected at least {least}; "
+                f"raise it to {least / len(y):.2g}"
+            )
+    if len(y) - sum(sizes.values()) < least:
+        raise DataError(
+            f"data.split: test + validation take {sum(sizes.values())} of {len(y)} rows: too few are left for training"
+        )
+    labels = np.unique(y, return_inverse=True)[1] if task == "classification" else None
+    if labels is not None:
+        _enough_of_each(y, split, sizes)
+    parts = _divide(len(y), sizes, labels if split.stratify else None, split.seed)
+    if labels is not None:
+        _all_classes_everywhere(y, parts, split)
+    return parts
+
+
+def _divide(rows: int, sizes: dict[str, int], labels: np.ndarray | None, seed: int) -> Parts:
+    from sklearn.model_selection import train_test_split  # here, since it takes a second to load and serving does not need it
+
+    everything = np.arange(rows)
+    rest, test = train_test_split(everything, test_size=sizes["test"], random_state=seed, stratify=labels)
+    left = None if labels is None else labels[rest]
+    train, validation = train_test_split(rest, test_size=sizes["validation"], random_state=seed, stratify=left)
+    return Parts(np.sort(train), np.sort(validation), np.sort(test))
+
+
+def _enough_of_each(y: np.ndarray, split: Split, sizes: dict[str, int]) -> None:
+    values, counts = np.unique(y, return_counts=True)
+    rarest = int(counts.argmin())
+    if counts[rarest] < 3:
+        few = [f"{Target.label(v)!r} ({c})" for v, c in zip(values, counts, strict=True) if c < 3]
+        more = f" and {len(few) - 5} more" if len(few) > 5 else ""
+        raise DataError(
+            f"data.split: expected at least 3 rows of each class, one for each of train, validation and test; "
+            f"too few of {', '.join(few[:5])}{more}: merge or leave out such classes"
+            + ("; if the target is a quantity, use `task: regression`" if y.dtype.kind in "if" else "")
+        )
+    for part, size in sizes.items():
+        if size < len(values):
+            share = getattr(split, part)
+            raise DataError(
+                f"data.split.{part}: {share:g} of {len(y)} rows is {size}, fewer than the {len(values)} classes: "
+                f"raise it to at least {len(values) / len(y):.2g}"
+            )
+
+
+def _all_classes_everywhere(y: np.ndarray, parts: Parts, split: Split) -> None:
+    for part, rows in parts._asdict().items():
+        values = np.unique(y)
+        absent = values[~np.isin(values, y[rows])] if y.dtype != object else [v for v in values if v not in set(y[rows])]
+        if len(absent) == 0:
+            continue
+        label = absent[0]
+        counts = ", ".join(f"{name} {int((y[r] == label).sum())}" for name, r in parts._asdict().items())
+        if not split.stratify:
+            fix = "set data.split.stratify: true"
+        elif part == "train":
+            fix = "lower data.split.test or data.split.validation, or merge the class with another"
+        else:
+            fix = f"raise data.split.{part}, or merge the class with another"
+        raise DataError(f"data.split: the {part} part has no rows of class {Target.label(label)!r} ({counts}): {fix}")

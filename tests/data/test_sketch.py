@@ -1,0 +1,81 @@
+"""A recipe for data that has none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from winnow.data import prepare, sketch_recipe
+from winnow.errors import DataError, RecipeError
+from winnow.recipe import Recipe
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "diabetes", "digits", "iris", "wine"])
+def test_recipes_for_the_sets_of_scikit_learn(name: str) -> None:
+    recipe = sketch_recipe(f"sklearn:{name}")
+
+    assert recipe.name == name
+    assert Recipe.from_yaml(recipe.to_yaml()) == recipe
+    rows = len(prepare(recipe.data).train)
+    steps = recipe.train.epochs * (rows // recipe.train.batch_size)  # type: ignore[operator]
+    assert 500 <= steps <= 1500
+    assert {"model.args.width", "model.args.depth", "train.optimizer.lr", "train.optimizer.weight_decay", "train.dropout"} <= set(
+        recipe.ranges()
+    )
+    assert ("train.label_smoothing" in recipe.ranges()) == (name != "diabetes")
+
+
+def test_what_does_not_matter_is_in_the_units_of_the_target() -> None:
+    recipe = sketch_recipe("sklearn:diabetes")
+
+    deviation = prepare(recipe.data).preparation.target_scale
+    assert recipe.ablate.smallest_effect == pytest.approx(0.005 * deviation, rel=0.05)
+    assert recipe.compress.budget == pytest.approx(0.01 * deviation, rel=0.05)
+
+
+def test_a_recipe_for_a_file(csv: Path) -> None:
+    recipe = sketch_recipe(str(csv), "label")
+
+    assert recipe.name == "people"
+    assert recipe.data.target == "label"
+    assert recipe.train.batch_size == 16
+
+
+@pytest.mark.parametrize(
+    ("names", "dropped"),
+    [
+        ({"PassengerId": 1, "a": 5}, ("PassengerId",)),
+        ({"row_nr": 0, "a": 5}, ("row_nr",)),
+        ({"day": 1, "a": 5}, ()),  # counts, but it may well be a time
+        ({"id": 1}, ()),  # nothing else is left
+        ({"grid": 1, "a": 5}, ()),
+    ],
+)
+def test_numbers_of_rows_are_left_out_in_writing(tmp_path: Path, names: dict[str, int], dropped: tuple[str, ...]) -> None:
+    path = tmp_path / "t.csv"
+    values = {name: [first + i if first < 5 else i * i % 7 for i in range(40)] for name, first in names.items()}
+    pl.DataFrame({**values, "y": [None if i == 3 else "uv"[i % 2] for i in range(40)]}).write_csv(path)
+
+    assert sketch_recipe(str(path), "y").data.drop == dropped
+
+
+@pytest.mark.parametrize(("rows", "batch", "epochs"), [(10, 4, 120), (20_000, 256, 22), (300_000, 256, 3)])
+def test_few_and_many_rows(tmp_path: Path, rows: int, batch: int, epochs: int) -> None:
+    path = tmp_path / "my data (1).parquet"
+    pl.DataFrame({"a": np.random.default_rng(0).normal(size=rows), "y": np.linspace(0, 1, rows)}).write_parquet(path)
+
+    recipe = sketch_recipe(str(path), "y")
+
+    assert (recipe.name, recipe.train.batch_size, recipe.train.epochs) == ("my_data_1", batch, epochs)
+
+
+def test_what_cannot_be_used_is_refused(csv: Path) -> None:
+    with pytest.raises(DataError, match="did you mean 'label'"):
+        sketch_recipe(str(csv), "labl")
+    with pytest.raises(RecipeError, match="target: missing"):
+        sketch_recipe(str(csv))
+    with pytest.raises(RecipeError, match="did you mean 'sklearn:iris'"):
+        sketch_recipe("sklearn:iri")

@@ -1,0 +1,79 @@
+"""Train, validation and test rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from winnow.data._split import split_rows
+from winnow.errors import DataError
+from winnow.recipe import Split
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=st.integers(30, 400), test=st.floats(0.1, 0.4), validation=st.floats(0.1, 0.4), seed=st.integers(0, 2**31))
+def test_every_row_is_in_one_part(rows: int, test: float, validation: float, seed: int) -> None:
+    split = Split(test=test, validation=validation, seed=seed)
+
+    parts = split_rows(np.linspace(0, 1, rows), split, "regression")
+
+    assert sorted(np.concatenate(parts).tolist()) == list(range(rows))
+    assert len(parts.test) == round(rows * test)
+    assert len(parts.validation) == round(rows * validation)
+
+
+def test_parts_keep_the_shares_of_classes() -> None:
+    y = np.repeat(np.array(["a", "b", "c"], dtype=object), [600, 300, 100])
+
+    for rows in split_rows(y, Split(), "classification"):
+        shares = np.array([(y[rows] == c).mean() for c in "abc"])
+        np.testing.assert_allclose(shares, [0.6, 0.3, 0.1], atol=0.005)
+
+
+def test_the_seed_decides() -> None:
+    y = np.arange(100) % 2
+
+    first, again, other = (split_rows(y, Split(seed=seed), "classification") for seed in (1, 1, 2))
+
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    assert not (first.test == other.test).all()
+
+
+@pytest.mark.parametrize(
+    ("counts", "split", "message"),
+    [
+        ([50, 2], Split(), r"at least 3 rows of each class.*too few of '1' \(2\): merge"),
+        ([30] + [1] * 9, Split(), r"too few of '1' \(1\), '2' \(1\), .* and 4 more: merge .*`task: regression`"),
+        (
+            [10] * 10,
+            Split(test=0.05),
+            r"data\.split\.test: 0\.05 of 100 rows is 5, fewer than the 10 classes: raise it to at least 0\.1",
+        ),
+        (
+            [96, 4],
+            Split(test=0.05, validation=0.2),
+            r"the test part has no rows of class '1' \(train 3, validation 1, test 0\): raise data\.split\.test",
+        ),
+        ([300, 3], Split(stratify=False, seed=1), r"has no rows of class '1' \(.*\): set data\.split\.stratify: true"),
+    ],
+)
+def test_parts_without_some_class_are_refused(counts: list[int], split: Split, message: str) -> None:
+    y = np.repeat(np.arange(len(counts)), counts)
+
+    with pytest.raises(DataError, match=message):
+        split_rows(y, split, "classification")
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (Split(test=0.01), r"data\.split\.test: 0\.01 of 50 rows is 0: expected at least 2; raise it to 0\.04"),
+        (Split(validation=0.01), r"data\.split\.validation: 0\.01 of 50 rows is 0"),
+        (Split(test=0.5, validation=0.49), r"test \+ validation take 49 of 50 rows: too few are left"),
+    ],
+)
+def test_parts_without_rows_are_refused(split: Split, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        split_rows(np.linspace(0, 1, 50) * 1.0, split, "regression")
