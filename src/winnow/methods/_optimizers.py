@@ -1,0 +1,103 @@
+"""Optimiser steps on stacked, flat parameters. Axes: V members, P parameters of one member.
+
+Every number that may differ between members is a tensor of shape (V, 1). A step changes parameters and state in place and may
+use the gradient as scratch space. State is a dict of tensors with a leading V, so that a fleet can drop, copy and save
+members without knowing which method it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["OPTIMIZERS", "OptimizerMethod", "adamw_", "sgd_"]
+
+
+def sgd_(
+    params_VP: Tensor,
+    grad_VP: Tensor,
+    state: Mapping[str, Tensor],
+    *,
+    lr: Tensor,
+    momentum: Tensor,
+    nesterov: Tensor,
+    weight_decay: Tensor,
+    step: Tensor,
+) -> None:
+    """Stochastic gradient descent with momentum.
+
+    ``g = grad + weight_decay * p``; ``m = momentum * m + g``; the update is ``m``, or ``g + momentum * m`` with Nesterov.
+
+    Args:
+        params_VP: parameters, (variants, parameters); changed.
+        grad_VP: gradients, the same shape; overwritten.
+        state: ``momentum``, the same shape; changed.
+        lr: learning rate, (variants, 1).
+        momentum: in [0, 1), (variants, 1).
+        nesterov: 1 or 0, (variants, 1).
+        weight_decay: L2 strength added to the gradient, (variants, 1).
+        step: number of this step, from 1; unused.
+
+    Source: Sutskever et al. 2013 in the variant of ``torch.optim.SGD`` (no dampening; the rate multiplies the whole
+    momentum).
+    """
+    buffer_VP = state["momentum"]
+    grad_VP.addcmul_(params_VP, weight_decay)
+    buffer_VP.mul_(momentum).add_(grad_VP)
+    # update = nesterov ? grad + momentum * buffer : buffer, without a branch
+    params_VP.addcmul_(buffer_VP, -lr * (1 + nesterov * (momentum - 1)))
+    params_VP.addcmul_(grad_VP, -lr * nesterov)
+
+
+def adamw_(
+    params_VP: Tensor,
+    grad_VP: Tensor,
+    state: Mapping[str, Tensor],
+    *,
+    lr: Tensor,
+    beta1: Tensor,
+    beta2: Tensor,
+    eps: Tensor,
+    weight_decay: Tensor,
+    step: Tensor,
+) -> None:
+    """Adam with decoupled weight decay and bias correction.
+
+    Args:
+        params_VP: parameters, (variants, parameters); changed.
+        grad_VP: gradients, the same shape; overwritten.
+        state: ``first`` and ``second`` moments, the same shape; changed.
+        lr, beta1, beta2, eps, weight_decay: (variants, 1).
+        step: number of this step, from 1, (variants, 1).
+
+    Source: Loshchilov & Hutter 2019, Algorithm 2, in the variant of ``torch.optim.AdamW``: the decay is multiplied by the
+    learning rate.
+    """
+    first_VP, second_VP = state["first"], state["second"]
+    params_VP.mul_(1 - lr * weight_decay)
+    first_VP.lerp_(grad_VP, (1 - beta1).expand_as(grad_VP))
+    second_VP.mul_(beta2).addcmul_(grad_VP * (1 - beta2), grad_VP)
+    denominator_VP = (second_VP.sqrt() / (1 - beta2**step).sqrt()).add_(eps)
+    params_VP.sub_(first_VP.div(denominator_VP).mul_(lr / (1 - beta1**step)))
+
+
+@dataclass(frozen=True)
+class OptimizerMethod:
+    """How the driver runs an optimiser: the step, the names of its settings and of its state."""
+
+    step_: Callable[..., None]
+    settings: tuple[str, ...]
+    state: tuple[str, ...]
+
+    def init(self, params_VP: Tensor) -> dict[str, Tensor]:
+        """Fresh state, all zeros, each (variants, parameters)."""
+        return {name: torch.zeros_like(params_VP) for name in self.state}
+
+
+OPTIMIZERS = {
+    "sgd": OptimizerMethod(sgd_, ("momentum", "nesterov", "weight_decay"), ("momentum",)),
+    "adamw": OptimizerMethod(adamw_, ("beta1", "beta2", "eps", "weight_decay"), ("first", "second")),
+}

@@ -1,0 +1,137 @@
+"""From a recipe's model section to a module."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from winnow.errors import ModelError, did_you_mean
+from winnow.models._ready import READY
+from winnow.models._surgery import switch_off
+from winnow.recipe import READY as READY_ARGS
+from winnow.recipe import Model, derive_seed, resolve_object, source_digest
+
+__all__ = ["build", "check_args", "check_output", "model_digest"]
+
+
+def build(model: Model, *, in_shape: tuple[int, ...], out_features: int, seed: int) -> nn.Module:
+    """A fresh module whose weights are a function of ``seed`` alone, its modules in ``model.without`` switched off.
+
+    A user's class or builder is called with ``model.args``; those of ``in_shape``, ``in_features``, ``out_features`` and
+    ``num_classes`` that it takes and the recipe does not give are filled in. PyTorch's global generator is left as it was.
+
+    Args:
+        model: with nothing open.
+        in_shape: of one row, without the batch axis.
+        out_features: classes, or 1 for regression.
+        seed: of the variant.
+
+    Raises:
+        ModelError: the builder fails, takes other arguments, or gives no module; a module in ``without`` does not exist or
+            cannot go.
+    """
+    builder = _builder(model.use)
+    check_args(model)
+    if model.use in READY:
+        args = {**READY_ARGS[model.use](**model.args).model_dump(), "in_shape": in_shape, "out_features": out_features}
+    else:
+        args = {**_offered(builder, in_shape, out_features), **model.args}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "init"))
+        try:
+            module = builder(**args)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(f"model {model.use!r} could not be built with {args}: {type(error).__name__}: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"model {model.use!r}: expected a torch.nn.Module, got {type(module).__name__}")
+    if model.without:
+        switch_off(module, model.without, in_shape=in_shape)
+    return module
+
+
+def check_args(model: Model) -> None:
+    """Refuse arguments that the model's class or builder does not take.
+
+    Raises:
+        ModelError: naming each unknown argument and the nearest known one.
+    """
+    if model.use in READY:
+        return  # the recipe has checked them
+    known = _parameters(_builder(model.use))
+    if known is None:
+        return
+    wrong = [f"{name!r}{did_you_mean(name, known)}" for name in model.args if name not in known]
+    if wrong:
+        raise ModelError(f"model.args: {model.use!r} takes no argument {'; no argument '.join(wrong)}")
+
+
+def check_output(module: nn.Module, *, in_shape: tuple[int, ...], out_features: int, task: str) -> None:
+    """Try two rows and refuse a model whose output does not fit the task.
+
+    Raises:
+        ModelError: the forward pass fails, or its output is not (batch, classes), or (batch,) or (batch, 1) for regression.
+    """
+    was_training = module.training
+    module.eval()
+    dtype = next((p.dtype for p in module.parameters()), torch.float32)
+    x = torch.zeros(2, *in_shape, dtype=dtype)
+    try:
+        with torch.no_grad():
+            output = module(x)
+    except Exception as error:
+        raise ModelError(
+            f"the model fails on a batch of shape {tuple(x.shape)} (rows of shape {in_shape}): {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        module.train(was_training)
+    if not isinstance(output, torch.Tensor):
+        raise ModelError(f"the model must return one tensor, got {type(output).__name__}")
+    found = tuple(output.shape)
+    if task == "classification" and found != (2, out_features):
+        raise ModelError(
+            f"the model's output does not fit the {out_features} classes: expected (batch, {out_features}), got (batch, "
+            f"{', '.join(map(str, found[1:]))})" + (" - two classes need two outputs" if found[1:] == (1,) else "")
+        )
+    if task == "regression" and found not in ((2,), (2, 1)):
+        raise ModelError(
+            f"the model's output does not fit a regression: expected (batch, 1), got (batch, {', '.join(map(str, found[1:]))})"
+        )
+
+
+def model_digest(model: Model) -> str:
+    """SHA-256 of what the recipe only names: the source of the user's class or builder; of the name, for a ready model."""
+    if model.use in READY:
+        return hashlib.sha256(f"ready:{model.use}:1".encode()).hexdigest()
+    return source_digest(_builder(model.use))
+
+
+def _builder(use: str) -> Callable[..., Any]:
+    if use in READY:
+        return READY[use]
+    found = resolve_object(use)
+    if not callable(found):
+        raise ModelError(f"model.use: expected a class or a function, got {type(found).__name__} at {use!r}")
+    return found
+
+
+def _parameters(builder: Callable[..., Any]) -> list[str] | None:
+    """Names the builder takes; None when it takes any."""
+    parameters: Mapping[str, inspect.Parameter] = inspect.signature(builder).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return None
+    return list(parameters)
+
+
+def _offered(builder: Callable[..., Any], in_shape: tuple[int, ...], out_features: int) -> dict[str, Any]:
+    known = _parameters(builder) or []
+    offers: dict[str, Any] = {"in_shape": in_shape, "out_features": out_features, "num_classes": out_features}
+    if len(in_shape) == 1:
+        offers["in_features"] = in_shape[0]
+    return {name: value for name, value in offers.items() if name in known}

@@ -1,0 +1,66 @@
+"""Does stacking pay for this model on this machine? A short side-by-side run tells."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from winnow.data import Prepared
+from winnow.methods import noise_keys
+from winnow.recipe import Variant
+from winnow.train._driver import build_members, dtype_of, make_lanes
+from winnow.train._lanes import rehearse
+from winnow.train._program import Alone, BaseProgram, Stacked, stacking
+
+__all__ = ["Timing", "measure"]
+
+MEMBERS = 16
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one member-step: in a stacked program with all threads, and alone on one thread."""
+
+    stacked_seconds: float
+    alone_seconds: float
+
+
+def measure(variant: Variant, prepared: Prepared) -> Timing:
+    """Time real steps, stacked and alone in turns; the quickest of each, because other work on the machine only ever adds.
+    Takes a fraction of a second for small models; changes nothing.
+    """
+    group = [variant.model_copy(update={"seed": variant.seed + i}) for i in range(MEMBERS)]
+    dtype = dtype_of(variant)
+    x, y = prepared.tensors("train", dtype)
+    batch = min(int(variant.train.batch_size), len(x))
+    x, y = x[:batch], y[:batch]
+    modules = build_members([*group, variant], prepared)
+    for module in modules:
+        rehearse(module, x[:4])
+    stacked = Stacked(modules[:MEMBERS], make_lanes(group, prepared.task, dtype))
+    alone = Alone(modules[MEMBERS], make_lanes([variant], prepared.task, dtype))
+    threads = torch.get_num_threads()
+    together: list[float] = []
+    single: list[float] = []
+    try:
+        for _ in range(ROUNDS):
+            torch.set_num_threads(threads)
+            with stacking():
+                together.append(_seconds(stacked, x, y))
+            torch.set_num_threads(1)
+            single.extend(_seconds(alone, x, y) for _ in range(4))
+    finally:
+        torch.set_num_threads(threads)
+    return Timing(min(together) / MEMBERS, min(single))
+
+
+def _seconds(program: BaseProgram, x: torch.Tensor, y: torch.Tensor) -> float:
+    members = program.num_members
+    keys = torch.from_numpy(noise_keys(list(range(members)), program.num_keys, range(1)))[0] if program.num_keys else None
+    lr = torch.zeros(members, dtype=x.dtype)
+    began = time.perf_counter()
+    program.step(x.expand(members, *x.shape).contiguous(), y.expand(members, *y.shape).contiguous(), keys, lr)
+    return time.perf_counter() - began
