@@ -1,0 +1,109 @@
+"""The directory of a run: its ledger, the weights that were kept, and what the later stages put beside them."""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from winnow.errors import WorkspaceError
+from winnow.ledger import Ledger
+
+__all__ = ["Workspace"]
+
+
+class Workspace:
+    """A run directory. One process at a time works in it; the lock goes with the process, also when it is killed.
+
+    Attributes:
+        path: the directory.
+        ledger: the durable record, ``ledger.db`` in it.
+    """
+
+    def __init__(self, path: Path, *, temporary: bool = False) -> None:
+        self.path = path
+        self._temporary = temporary
+        try:
+            (path / "weights").mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise WorkspaceError(f"cannot work in {path}: {error.strerror} - choose another directory") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise WorkspaceError(f"another winnow is working in {path}: wait for it, or choose another directory") from None
+        self.ledger = Ledger.open(path / "ledger.db")
+
+    @classmethod
+    def open(cls, path: Workspace | str | Path | None) -> Workspace:
+        """The workspace at ``path``, made when there is none; None: a temporary one that goes with the process.
+
+        Raises:
+            WorkspaceError: the directory cannot be written, another process works in it, or its ledger cannot be read.
+        """
+        if isinstance(path, Workspace):
+            return path
+        if path is not None:
+            return cls(Path(path))
+        workspace = cls(Path(tempfile.mkdtemp(prefix="winnow-")), temporary=True)
+        atexit.register(workspace.close)
+        return workspace
+
+    def weights(self, variant_id: str) -> Path:
+        """Where the weights of a variant lie, whether or not they were kept."""
+        return self.path / "weights" / f"{variant_id}.safetensors"
+
+    def save_weights(self, variant_id: str, tensors: dict[str, Tensor]) -> str:
+        """Write one variant's weights, aside and then into place; their path relative to the workspace.
+
+        Raises:
+            WorkspaceError: they cannot be written (a full disk, say); weights written earlier stay.
+        """
+        place = self.weights(variant_id)
+        aside = place.with_suffix(".part")
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, aside)
+            os.replace(aside, place)
+        except (OSError, SafetensorError) as error:
+            aside.unlink(missing_ok=True)
+            raise WorkspaceError(f"cannot write weights to {place}: {error}; what was finished before is safe") from error
+        return str(place.relative_to(self.path))
+
+    def load_weights(self, variant_id: str) -> dict[str, Tensor]:
+        """The weights of a variant by the names of the user's module.
+
+        Raises:
+            WorkspaceError: they were not kept, or the file is damaged.
+        """
+        place = self.weights(variant_id)
+        try:
+            return load_file(place)
+        except FileNotFoundError:
+            raise WorkspaceError(f"the weights of variant {variant_id} were not kept ({place} is missing)") from None
+        except SafetensorError as error:
+            raise WorkspaceError(f"the weights in {place} are damaged: {error}") from error
+
+    def close(self) -> None:
+        """Close the ledger and let the directory go; a temporary one is removed. Closing twice is allowed."""
+        if self._lock >= 0:
+            self.ledger.close()
+            os.close(self._lock)
+            self._lock = -1
+            if self._temporary:
+                shutil.rmtree(self.path, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
