@@ -1,0 +1,139 @@
+"""Evaluate: how good are the trained models on the rows that nothing has seen yet?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from winnow.errors import ModelError
+from winnow.evaluate._metrics import classification_metrics, confusion_matrix, regression_metrics, softmax
+from winnow.stats import Interval, t_interval
+from winnow.study import Trained, plain
+from winnow.train import predict
+
+__all__ = ["Evaluation", "evaluate"]
+
+SCATTER_POINTS = 500  # in the document; the report draws them
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics on the test rows.
+
+    Attributes:
+        task: ``classification`` or ``regression``.
+        metrics: by name, the t interval over the final seeds. It is about training the recipe again, on these same test rows.
+        per_seed: by name, one value for each member whose training finished, in the order of ``trained.finished``.
+        shipped: by name, of the member that ships.
+        confusion: of the member that ships, shape (classes, classes), row = true class; None for regression.
+        classes: labels in the order of the columns; None for regression.
+        truth: shape (rows,): class indices, or values in the units of the target.
+        predictions: of the member that ships: probabilities (rows, classes), or values (rows,) in the units of the target.
+        notes: what the reader should know.
+    """
+
+    task: str
+    metrics: dict[str, Interval]
+    per_seed: dict[str, list[float]]
+    shipped: dict[str, float]
+    confusion: NDArray[np.int64] | None
+    classes: tuple[str, ...] | None
+    truth: NDArray[Any]
+    predictions: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Test rows."""
+        return len(self.truth)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The ``evaluation`` document."""
+        return plain(
+            {
+                "task": self.task,
+                "metrics": {name: interval.to_dict() for name, interval in self.metrics.items()},
+                "per_seed": self.per_seed,
+                "shipped": self.shipped,
+                "confusion": None if self.confusion is None else self.confusion.tolist(),
+                "classes": self.classes,
+                "rows": self.rows,
+                "scatter": self._scatter(),
+                "notes": self.notes,
+            }
+        )
+
+    def _scatter(self) -> dict[str, list[float]] | None:
+        if self.task != "regression":
+            return None
+        # evenly through the rows, which the split has shuffled already
+        some = np.unique(np.linspace(0, self.rows - 1, min(self.rows, SCATTER_POINTS)).round().astype(int))
+        return {"truth": self.truth[some].tolist(), "prediction": self.predictions[some].tolist()}
+
+
+def evaluate(trained: Trained) -> Evaluation:
+    """Measure every trained member on the test rows.
+
+    Call it once, when nothing will be chosen by it any more: a test score that chose something is no test score.
+
+    Raises:
+        ModelError: when the outputs of a member are not finite, or its weights do not fit.
+        WorkspaceError: when weights are missing.
+    """
+    classification = trained.prepared.task == "classification"
+    truth = _truth(trained)
+    outputs = {i: _outputs(trained, i) for i in trained.finished}
+    measure = classification_metrics if classification else regression_metrics
+    measured = {i: measure(truth, output) for i, output in outputs.items()}
+    names = list(measured[trained.best])
+    per_seed = {name: [values[name] for values in measured.values()] for name in names}
+    best = outputs[trained.best]
+    evaluation = Evaluation(
+        task=trained.prepared.task,
+        metrics={name: t_interval(values) for name, values in per_seed.items()},
+        per_seed=per_seed,
+        shipped=measured[trained.best],
+        confusion=confusion_matrix(truth, best.argmax(axis=1), best.shape[1]) if classification else None,
+        classes=trained.prepared.classes,
+        truth=truth,
+        predictions=best,
+        notes=tuple(_notes(trained, names, truth)),
+    )
+    trained.workspace.ledger.put_document("evaluation", evaluation.to_dict())
+    return evaluation
+
+
+def _truth(trained: Trained) -> NDArray[Any]:
+    """Class indices, or targets in their own units: shape (rows,)."""
+    prepared = trained.prepared
+    return prepared.test.y if prepared.task == "classification" else prepared.preparation.decode(prepared.test.y)
+
+
+def _outputs(trained: Trained, i: int) -> NDArray[np.float64]:
+    """Member ``i`` on the test rows: probabilities (rows, classes), or predictions (rows,) in the units of the target."""
+    prepared = trained.prepared
+    x, _ = prepared.tensors("test", trained.variants[i].train.precision)
+    raw = predict(trained.module(i), x).double().numpy()
+    lost = int((~np.isfinite(raw)).any(axis=1).sum())
+    if lost:
+        raise ModelError(
+            f"member {i} gives outputs that are not finite for {lost} of {len(raw)} test rows: train it again with a lower rate"
+        )
+    return softmax(raw) if prepared.task == "classification" else prepared.preparation.decode(raw)
+
+
+def _notes(trained: Trained, names: list[str], truth: NDArray[Any]) -> list[str]:
+    notes = [f"the intervals are over {len(trained.finished)} trainings, on the same {len(truth)} test rows"]
+    lost = len(trained.outcomes) - len(trained.finished)
+    if lost:
+        notes.append(f"{lost} of {len(trained.outcomes)} final trainings failed and are not in these figures")
+    if trained.prepared.task == "classification" and "roc_auc" not in names:
+        present = set(truth.tolist())
+        absent = [label for i, label in enumerate(trained.prepared.classes or ()) if i not in present]
+        notes.append(f"no ROC-AUC: the test rows hold no row of class {', '.join(map(str, absent))}")
+    if trained.prepared.task == "regression" and "r2" not in names:
+        notes.append("no R2: every test row has the same target")
+    return notes

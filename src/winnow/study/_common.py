@@ -1,0 +1,72 @@
+"""What the three studies share: seeds, variants, overrides, and the refusals at their doors."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from winnow.errors import RecipeError
+from winnow.recipe import Outcome, Recipe, derive_seed
+from winnow.stats import Interval, t_interval
+
+__all__ = ["facts", "fresh_seeds", "plain", "reasons", "require_closed", "scores", "with_overrides"]
+
+
+def fresh_seeds(recipe: Recipe, purpose: str, n: int) -> list[int]:
+    """``n`` seeds in [0, 2**31) for one purpose; those of another purpose have nothing to do with them."""
+    return [derive_seed(recipe.seed, purpose, i) for i in range(n)]
+
+
+def with_overrides(recipe: Recipe, section: str, **overrides: Any) -> Recipe:
+    """The recipe with settings of one section replaced; None leaves a setting as it is.
+
+    Raises:
+        RecipeError: for values that the section does not accept.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    if not given:
+        return recipe
+    return Recipe(**{**dict(recipe), section: {**dict(getattr(recipe, section)), **given}})
+
+
+def require_closed(recipe: Recipe, study: str) -> None:
+    """Refuse a recipe with open settings.
+
+    Raises:
+        RecipeError: naming the settings that are open, and what to do.
+    """
+    paths = list(recipe.ranges())
+    if paths:
+        raise RecipeError(
+            f"{study} needs a recipe with nothing open, found {len(paths)} open setting{'s' * (len(paths) > 1)} "
+            f"({', '.join(paths)}): search first and give it `found.best`, or give them values with `recipe.resolve`"
+        )
+
+
+def scores(outcomes: Iterable[Outcome]) -> list[float]:
+    """The score of each outcome; NaN where the training failed."""
+    return [o.score if o.finished else math.nan for o in outcomes]
+
+
+def reasons(outcomes: Iterable[Outcome]) -> str:
+    """Why trainings failed, the most frequent reason first, with counts; empty when none did."""
+    counts = Counter(o.reason or "no reason given" for o in outcomes if not o.finished)
+    return "; ".join(f"{reason} ({n} of them)" if n > 1 else reason for reason, n in counts.most_common(3))
+
+
+def facts(values: Sequence[float] | Interval) -> dict[str, Any]:
+    """An interval, or the t interval of some scores, as it stands in a document."""
+    return plain((values if isinstance(values, Interval) else t_interval(values)).to_dict())
+
+
+def plain(value: Any) -> Any:
+    """The same as JSON can hold it: tuples as lists, and null for NaN and the infinities, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value

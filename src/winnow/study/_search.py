@@ -1,0 +1,222 @@
+"""Search: which settings are best? The answer is measured again on seeds that did not choose it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from winnow.errors import ModelError, RecipeError
+from winnow.recipe import HIGHER_IS_BETTER, Outcome, Recipe, Variant, derive_seed
+from winnow.run import Event, Runner, Workspace
+from winnow.stats import Interval, t_interval
+from winnow.study import _common
+from winnow.study._protocol import Plan, Study, conduct
+from winnow.study._sampling import Proposer
+
+__all__ = ["Found", "Leader", "Trial", "plan_search", "search"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Settings that were tried, by dotted path, and what training them once gave."""
+
+    number: int
+    values: dict[str, Any]
+    variant: Variant
+    outcome: Outcome
+
+    @property
+    def score(self) -> float:
+        """The validation score; NaN when the training failed."""
+        return self.outcome.score if self.outcome.finished else math.nan
+
+
+@dataclass(frozen=True)
+class Leader:
+    """One of the best trials, trained again. ``score`` is the mean of the fresh scores only, without the trial's own."""
+
+    trial: Trial
+    variants: tuple[Variant, ...]
+    outcomes: tuple[Outcome, ...]
+    score: Interval
+
+    @property
+    def scores(self) -> list[float]:
+        """One score per fresh seed; NaN where the training failed."""
+        return _common.scores(self.outcomes)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        recipe: as it was asked, with its ranges.
+        metric: the score, never ``auto``.
+        trials: in the order they were asked for.
+        leaders: the best trials with their fresh scores, the winner first.
+        best: the recipe with the winner's settings; nothing in it is open.
+        score: the winner's, on fresh seeds. The trial scores play no part in it; that it is the best of a few means lifts it a
+            little still, and the final training, on seeds that chose nothing at all, does without that.
+        notes: what the reader should know.
+    """
+
+    recipe: Recipe
+    metric: str
+    trials: tuple[Trial, ...]
+    leaders: tuple[Leader, ...]
+    best: Recipe
+    score: Interval
+    notes: tuple[str, ...] = ()
+
+    def table(self) -> pl.DataFrame:
+        """One row per trial: what came of it, and a column for each open setting, null where it did not apply."""
+        paths = list(self.recipe.ranges())
+        rows = [_row(trial) | {path: _cell(trial.values.get(path)) for path in paths} for trial in self.trials]
+        return pl.DataFrame(rows, infer_schema_length=None, strict=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The ``search`` document."""
+        winner = self.leaders[0]
+        return _common.plain(
+            {
+                "sampler": self.recipe.search.sampler,
+                "metric": self.metric,
+                "higher_is_better": HIGHER_IS_BETTER[self.metric],
+                "ranges": {path: s.range.model_dump(mode="json") for path, s in self.recipe.ranges().items()},
+                "trials": [_row(trial) | {"values": trial.values} for trial in self.trials],
+                "leaders": [
+                    {"trial": a.trial.number, "values": a.trial.values, "scores": a.scores, "interval": a.score.to_dict()}
+                    for a in self.leaders
+                ],
+                "best": {
+                    "trial": winner.trial.number,
+                    "values": winner.trial.values,
+                    "recipe_yaml": self.best.to_yaml(),
+                    "interval": self.score.to_dict(),
+                },
+                "notes": self.notes,
+            }
+        )
+
+
+def search(
+    recipe: Recipe,
+    *,
+    trials: int | None = None,
+    sampler: Literal["tpe", "random"] | None = None,
+    batch: int | None = None,
+    leaders: int | None = None,
+    seeds: int | None = None,
+    workspace: Workspace | str | Path | None = None,
+    progress: Callable[[Event], None] | None = None,
+    runner: Runner | None = None,
+) -> Found:
+    """Find the best settings of a recipe's ranges, and say how good they are on fresh seeds.
+
+    Args:
+        recipe: with at least one open setting.
+        trials, sampler, batch, leaders, seeds: in place of the recipe's own ``search`` settings.
+        workspace: where outcomes are kept, so that the same search goes on where it was; None: a temporary place.
+        progress: is called with what is going on.
+        runner: trains, in place of a new one over ``workspace``.
+
+    Raises:
+        RecipeError: when nothing is open, or a setting is not acceptable.
+        ModelError: when every training fails.
+    """
+    recipe = _common.with_overrides(recipe, "search", trials=trials, sampler=sampler, batch=batch, leaders=leaders, seeds=seeds)
+    if not recipe.ranges():
+        raise RecipeError(
+            "nothing to search: the recipe has no open settings; put a range where a value stands, e.g. {log: [1e-4, 1e-1]}"
+        )
+    runner = runner or Runner(Workspace.open(workspace), progress=progress)
+    metric, context = runner.context(recipe)
+    found = conduct(Study("search", plan_search(recipe, metric=metric, context=context)), runner)
+    runner.workspace.ledger.put_document("search", found.to_dict())
+    return found
+
+
+def plan_search(recipe: Recipe, *, metric: str, context: str) -> Plan[Found]:
+    """The search as a plan: batches of trials, then the leaders on fresh seeds."""
+    ask, ranges = recipe.search, recipe.ranges()
+    proposer = Proposer(
+        ranges,
+        sampler=ask.sampler,
+        seed=derive_seed(recipe.seed, "search", "sampler"),
+        higher_is_better=HIGHER_IS_BETTER[metric],
+    )
+    # One seed for all trials: with the same initial weights and data order, trials differ by their settings and by less luck.
+    # That a setting suits this one seed is what the fresh seeds of the leaders are for.
+    seed = derive_seed(recipe.seed, "search", "training")
+    trials: list[Trial] = []
+    notes: list[str] = []
+    while len(trials) < ask.trials:
+        proposals = proposer.propose(min(ask.batch, ask.trials - len(trials)))
+        if not proposals:
+            notes.append(f"the ranges allow {len(trials)} different settings; all were tried, instead of {ask.trials} trials")
+            break
+        variants = [recipe.resolve(p.values).variant(seed, metric=metric, context=context) for p in proposals]
+        outcomes = yield variants
+        batch = [Trial(p.number, p.values, v, o) for p, v, o in zip(proposals, variants, outcomes, strict=True)]
+        proposer.learn({trial.number: trial.score for trial in batch})
+        trials.extend(batch)
+    notes.extend(_failures(trials))
+    leaders = yield from _measure_again(recipe, _best(trials, metric, ask.leaders), metric, context)
+    best = recipe.resolve(leaders[0].trial.values)
+    return Found(recipe, metric, tuple(trials), tuple(leaders), best, leaders[0].score, tuple(notes))
+
+
+def _best(trials: Sequence[Trial], metric: str, n: int) -> list[Trial]:
+    """The ``n`` trials with the best scores, the earlier first among equals."""
+    finished = [trial for trial in trials if math.isfinite(trial.score)]
+    if not finished:
+        raise ModelError(f"all {len(trials)} trials failed: {_common.reasons(t.outcome for t in trials)}")
+    return sorted(finished, key=lambda trial: _rank(trial.score, metric))[:n]
+
+
+def _measure_again(recipe: Recipe, trials: Sequence[Trial], metric: str, context: str) -> Plan[list[Leader]]:
+    seeds = _common.fresh_seeds(recipe, "confirm", recipe.search.seeds)
+    variants = [
+        [recipe.resolve(trial.values).variant(seed, metric=metric, context=context) for seed in seeds] for trial in trials
+    ]
+    outcomes = yield [v for group in variants for v in group]
+    groups = [tuple(outcomes[i : i + len(seeds)]) for i in range(0, len(outcomes), len(seeds))]
+    leaders = [
+        Leader(trial, tuple(vs), group, t_interval(_common.scores(group)))
+        for trial, vs, group in zip(trials, variants, groups, strict=True)
+    ]
+    if all(leader.score.n == 0 for leader in leaders):
+        raise ModelError(f"every leader failed on every fresh seed: {_common.reasons(outcomes)}")
+    # settings that sometimes fail come after settings that never do: their mean is over the runs that went well
+    return sorted(leaders, key=lambda leader: (leader.score.lost, _rank(leader.score.mean, metric)))
+
+
+def _rank(score: float, metric: str) -> float:
+    return math.inf if math.isnan(score) else -score if HIGHER_IS_BETTER[metric] else score
+
+
+def _failures(trials: Sequence[Trial]) -> list[str]:
+    failed = [trial.outcome for trial in trials if not trial.outcome.finished]
+    return [f"{len(failed)} of {len(trials)} trials failed: {_common.reasons(failed)}"] if failed else []
+
+
+def _row(trial: Trial) -> dict[str, Any]:
+    o = trial.outcome
+    return {
+        "number": trial.number,
+        "status": o.status,
+        "score": trial.score if o.finished else None,
+        "reason": o.reason,
+        "seconds": o.seconds,
+        "epochs": o.epochs,
+    }
+
+
+def _cell(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

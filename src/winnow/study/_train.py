@@ -1,0 +1,154 @@
+"""Train: the last training of a recipe, on seeds that chose nothing, with the weights kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from winnow import models
+from winnow.data import Prepared
+from winnow.errors import ModelError
+from winnow.recipe import Outcome, Recipe, Variant, better
+from winnow.run import Event, Runner, Workspace
+from winnow.stats import Interval, t_interval
+from winnow.study import _common
+from winnow.study._protocol import Plan, Study, conduct
+
+__all__ = ["Trained", "plan_training", "train"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A recipe trained on several seeds.
+
+    Attributes:
+        recipe: what was trained.
+        variants, outcomes: one for each seed, in the same order.
+        best: position of the member that ships: the finished one with the best validation score.
+        prepared: the rows it was trained on.
+        workspace: where the weights are.
+    """
+
+    recipe: Recipe
+    variants: tuple[Variant, ...]
+    outcomes: tuple[Outcome, ...]
+    best: int
+    prepared: Prepared
+    workspace: Workspace
+
+    @property
+    def metric(self) -> str:
+        """The score, never ``auto``."""
+        return self.variants[0].metric
+
+    @property
+    def score(self) -> Interval:
+        """Of the validation score over the seeds: what training the recipe once more is likely to give on average."""
+        return t_interval(_common.scores(self.outcomes))
+
+    @property
+    def finished(self) -> list[int]:
+        """Positions of the members whose training finished."""
+        return [i for i, outcome in enumerate(self.outcomes) if outcome.finished]
+
+    def module(self, i: int | None = None) -> nn.Module:
+        """Member ``i`` (by default the one that ships) with its trained weights, in evaluation mode, on the CPU.
+
+        Raises:
+            ModelError: for a position that does not exist, a member whose training failed, or weights that do not fit the model.
+            WorkspaceError: when the weights are not there.
+        """
+        i = self.best if i is None else i
+        if not 0 <= i < len(self.variants):
+            raise ModelError(f"no member {i}: expected 0 to {len(self.variants) - 1}")
+        if not self.outcomes[i].finished:
+            raise ModelError(f"member {i} has no weights, because its training failed: {self.outcomes[i].reason}")
+        return load_member(self.variants[i], self.prepared, self.workspace.load_weights(self.variants[i].id))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The ``final`` document."""
+        return _common.plain(
+            {
+                "recipe_yaml": self.recipe.to_yaml(),
+                "metric": self.metric,
+                "seeds": [v.seed for v in self.variants],
+                "outcomes": [{"seed": v.seed, **o.to_dict()} for v, o in zip(self.variants, self.outcomes, strict=True)],
+                "shipped": self.best,
+                "score": self.score.to_dict(),
+            }
+        )
+
+
+def train(
+    recipe: Recipe,
+    *,
+    seeds: int | None = None,
+    workspace: Workspace | str | Path | None = None,
+    progress: Callable[[Event], None] | None = None,
+    runner: Runner | None = None,
+) -> Trained:
+    """Train a recipe with nothing open on fresh seeds and keep the weights.
+
+    Args:
+        recipe: with nothing open.
+        seeds: how many, in place of the recipe's own ``final.seeds``.
+        workspace: where outcomes and weights are kept; None: a temporary place, gone when the process ends.
+        progress: is called with what is going on.
+        runner: trains, in place of a new one over ``workspace``.
+
+    Raises:
+        RecipeError: for open settings.
+        ModelError: when every training fails.
+    """
+    recipe = _common.with_overrides(recipe, "final", seeds=seeds)
+    _common.require_closed(recipe, "the final training")
+    runner = runner or Runner(Workspace.open(workspace), progress=progress)
+    metric, context = runner.context(recipe)
+    variants, outcomes = conduct(Study("train", plan_training(recipe, metric=metric, context=context)), runner, keep_weights=True)
+    trained = Trained(recipe, variants, outcomes, shipped(outcomes, metric), runner.prepared(recipe.data), runner.workspace)
+    runner.workspace.ledger.put_document("final", trained.to_dict())
+    return trained
+
+
+def plan_training(recipe: Recipe, *, metric: str, context: str) -> Plan[tuple[tuple[Variant, ...], tuple[Outcome, ...]]]:
+    """The final training as a plan: one variant per fresh seed."""
+    seeds = _common.fresh_seeds(recipe, "final", recipe.final.seeds)
+    variants = tuple(recipe.variant(seed, metric=metric, context=context) for seed in seeds)
+    outcomes = yield variants
+    return variants, tuple(outcomes)
+
+
+def shipped(outcomes: Sequence[Outcome], metric: str) -> int:
+    """Position of the finished outcome with the best score, the first among equals.
+
+    Raises:
+        ModelError: when none finished, with the reasons.
+    """
+    best: int | None = None
+    for i, score in enumerate(_common.scores(outcomes)):
+        if not math.isnan(score) and (best is None or better(metric, score, outcomes[best].score)):
+            best = i
+    if best is None:
+        raise ModelError(f"all {len(outcomes)} final trainings failed: {_common.reasons(outcomes)}")
+    return best
+
+
+def load_member(variant: Variant, prepared: Prepared, weights: Mapping[str, Tensor]) -> nn.Module:
+    """The module of a variant with trained weights, by the names of the user's module, in evaluation mode.
+
+    Raises:
+        ModelError: when the weights are not those of the model.
+    """
+    module = models.build(variant.model, in_shape=prepared.in_shape, out_features=prepared.out_features, seed=variant.seed)
+    module = module.to(getattr(torch, variant.train.precision))  # before loading, which would round float64 weights to float32
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ModelError(f"the weights of variant {variant.id} do not fit its model: {error}") from error
+    return module.eval()
