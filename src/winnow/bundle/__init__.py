@@ -1,0 +1,21 @@
+"""The deployable artefact: a folder of safetensors, ONNX and JSON. Writing it needs PyTorch, reading it does not."""
+
+from winnow.bundle._load import Bundle, load
+from winnow.bundle._onnx import Parity, export_onnx, inference_copy, measure_parity
+from winnow.bundle._predict_file import predict_file
+from winnow.bundle._quiet import quiet
+from winnow.bundle._save import save
+from winnow.bundle._session import open_session
+
+__all__ = [
+    "Bundle",
+    "Parity",
+    "export_onnx",
+    "inference_copy",
+    "load",
+    "measure_parity",
+    "open_session",
+    "predict_file",
+    "quiet",
+    "save",
+]

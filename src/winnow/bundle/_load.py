@@ -1,0 +1,164 @@
+"""Reading a bundle and predicting with it. NumPy and ONNX Runtime do it; PyTorch is not needed and not imported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from winnow.bundle._files import MODEL, PREPARATION, RECIPE, WEIGHTS, check_file, from_json, read_file, read_manifest
+from winnow.bundle._session import check_self_contained, open_session
+from winnow.data import Preparation
+from winnow.errors import BundleError, DataError, InputError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+__all__ = ["Bundle", "load"]
+
+_CHUNK_VALUES = 2**22  # numbers per call of the model: 16 MiB of input
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Bundle:
+    """A model that predicts from rows as they were in the data. Safe to call from several threads at once.
+
+    Attributes:
+        path: the folder it was read from.
+        manifest: what is known about the model, JSON values.
+        preparation: turns rows into the model's input and its outputs into predictions.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+    preparation: Preparation
+    _session: onnxruntime.InferenceSession
+
+    @property
+    def task(self) -> Literal["classification", "regression"]:
+        return self.preparation.target.task
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Class labels as text, in the order of the probabilities; None for regression."""
+        return self.preparation.classes
+
+    @property
+    def schema(self) -> list[dict[str, Any]]:
+        """The input columns, each with its name, kind and what was seen in training."""
+        return self.preparation.schema
+
+    def __repr__(self) -> str:
+        what = f"{len(self.classes)} classes" if self.classes else self.task
+        return f"Bundle({str(self.path)!r}, {what}, {self.manifest['deployed']}, {len(self.schema)} columns)"
+
+    def predict(self, rows: Any) -> np.ndarray:
+        """(n,) Class labels as they were in the data, or numbers in the target's unit.
+
+        Args:
+            rows: one record, a list of records, columns by name, a polars or pandas frame, or an array (n, columns). Columns
+                that the model does not know are passed over; NaN and None stand for a gap where gaps are allowed.
+
+        Raises:
+            InputError: rows that do not fit the schema; ``problems`` names the row and the field of each mistake.
+        """
+        return self.preparation.decode(self.logits(rows))
+
+    def predict_proba(self, rows: Any) -> np.ndarray:
+        """(n, C) Class probabilities, columns in the order of ``classes``.
+
+        Raises:
+            InputError: rows that do not fit the schema, or a model that predicts numbers.
+        """
+        if self.classes is None:
+            raise InputError(f"this model predicts {self.preparation.target.name!r}, a number: it has no probabilities")
+        return self.preparation.probabilities(self.logits(rows))
+
+    def logits(self, rows: Any) -> np.ndarray:
+        """(n, C) or (n, 1) The model's raw outputs, float32.
+
+        Raises:
+            InputError: rows that do not fit the schema.
+        """
+        if isinstance(rows, list | tuple) and not rows:
+            return np.empty((0, self.preparation.out_features), dtype=np.float32)
+        return self._run(self.preparation.transform(rows))
+
+    def _run(self, X: np.ndarray) -> np.ndarray:
+        """The model over prepared rows (n, *shape), in pieces that bound the memory."""
+        step = max(1, _CHUNK_VALUES // max(1, math.prod(self.preparation.shape)))
+        out = np.empty((len(X), self.preparation.out_features), dtype=np.float32)
+        for start in range(0, len(X), step):
+            piece = np.ascontiguousarray(X[start : start + step])
+            out[start : start + step] = self._session.run(None, {"x": piece})[0].reshape(len(piece), -1)
+        return out
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """The trained float32 state dict, to go on training from: ``module.load_state_dict`` after ``torch.from_numpy`` of each.
+
+        Raises:
+            BundleError: the bundle has none, or they were changed.
+        """
+        from safetensors.numpy import load as from_bytes
+
+        return from_bytes(read_file(self.path, WEIGHTS, self.manifest))
+
+    def recipe_yaml(self) -> str:
+        """The recipe that made the model.
+
+        Raises:
+            BundleError: the bundle has none, or it was changed.
+        """
+        return read_file(self.path, RECIPE, self.manifest).decode()
+
+
+def load(path: str | Path, *, threads: int | None = None) -> Bundle:
+    """Open a bundle. Every file is checked against the manifest; nothing that came with the bundle is run as code.
+
+    Args:
+        path: the bundle's folder.
+        threads: ONNX Runtime's threads for one call; None: as many as the machine has cores.
+
+    Raises:
+        BundleError: no bundle, damaged, changed after it was written, written by a newer winnow, or needing other files.
+    """
+    if threads is not None and threads < 1:
+        raise ValueError(f"`threads` must be at least 1, got {threads}")
+    folder = Path(path)
+    manifest = read_manifest(folder)
+    for name in manifest["files"]:
+        if name not in (MODEL, PREPARATION):
+            check_file(folder, name, manifest)
+    preparation = _preparation(read_file(folder, PREPARATION, manifest))
+    onnx = read_file(folder, MODEL, manifest)
+    check_self_contained(onnx)
+    try:
+        session = open_session(onnx, threads=threads)
+    except Exception as error:  # ONNX Runtime's own exception types are many
+        raise BundleError(f"ONNX Runtime cannot open {MODEL}: {error}") from error
+    _check_fits(session, preparation)
+    return Bundle(folder, manifest, preparation, session)
+
+
+def _preparation(content: bytes) -> Preparation:
+    try:
+        return Preparation.from_dict(from_json(content, PREPARATION))
+    except DataError as error:
+        raise BundleError(f"{PREPARATION}: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{PREPARATION} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _check_fits(session: onnxruntime.InferenceSession, preparation: Preparation) -> None:
+    """The model and the preparation speak of the same inputs and outputs."""
+    inputs, outputs, shape = session.get_inputs(), session.get_outputs(), list(preparation.shape)
+    if [i.name for i in inputs] != ["x"] or list(inputs[0].shape[1:]) != shape or inputs[0].type != "tensor(float)":
+        found = ", ".join(f"{i.name} {i.shape} {i.type}" for i in inputs)
+        raise BundleError(f"{MODEL}: expected one input x (batch, {', '.join(map(str, shape))}) of floats, found {found}")
+    width = outputs[0].shape[1] if len(outputs[0].shape) > 1 else 1
+    if isinstance(width, int) and width != preparation.out_features:
+        raise BundleError(f"{MODEL}: expected {preparation.out_features} outputs for each row, found {width}")

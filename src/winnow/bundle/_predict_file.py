@@ -1,0 +1,77 @@
+"""Predictions for a file of rows, written beside them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from winnow.bundle._load import Bundle
+from winnow.data import read_rows
+from winnow.data._csv import read_text
+from winnow.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["predict_file"]
+
+_READ = (".csv", ".tsv", ".parquet")
+_WRITE = (".csv", ".parquet")
+
+
+def predict_file(bundle: Bundle, source: str | Path, out: str | Path) -> int:
+    """Predict every row of ``source`` and write ``out``: the columns as they were, ``prediction`` and ``probability_<class>``.
+
+    Args:
+        bundle: the model.
+        source: a .csv, .tsv or .parquet file; columns that the model does not know are kept and passed over.
+        out: a .csv or .parquet file, replaced when it is there; it appears only when it is whole.
+
+    Returns:
+        Number of rows.
+
+    Raises:
+        DataError: ``source`` is not there or cannot be read.
+        InputError: rows that do not fit the schema, another kind of file, or a column that is already called ``prediction``.
+    """
+    import polars as pl
+
+    source, out = Path(source), Path(out)
+    _check_suffix(source, _READ, "read")
+    _check_suffix(out, _WRITE, "write")
+    rows = read_rows(source, bundle.preparation)
+    outputs = bundle.logits(rows)
+    predicted = bundle.preparation.decode(outputs)
+    added = {"prediction": pl.Series(predicted.tolist())}
+    if bundle.classes is not None:
+        probabilities = bundle.preparation.probabilities(outputs)
+        added |= {f"probability_{label}": pl.Series(probabilities[:, i]) for i, label in enumerate(bundle.classes)}
+    kept = _as_written(source, rows)
+    taken = [name for name in added if name in kept.columns]
+    if taken:
+        raise InputError([Problem(taken[0], f"{source.name} already has a column of this name: rename it there")])
+    _write(kept.with_columns(**added), out)
+    return len(rows)
+
+
+def _as_written(source: Path, rows: pl.DataFrame) -> pl.DataFrame:
+    """The columns of the file without another reading of their values: text stays as it stands there."""
+    return rows if source.suffix.lower() == ".parquet" else read_text(source)[0]
+
+
+def _write(frame: pl.DataFrame, out: Path) -> None:
+    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        if out.suffix.lower() == ".parquet":
+            frame.write_parquet(aside)
+        else:
+            frame.write_csv(aside)
+        os.replace(aside, out)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _check_suffix(path: Path, known: tuple[str, ...], verb: str) -> None:
+    if path.suffix.lower() not in known:
+        raise InputError(f"cannot {verb} {path.name!r}: expected a file that ends in {', '.join(known)}")

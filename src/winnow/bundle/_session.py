@@ -1,0 +1,57 @@
+"""ONNX Runtime sessions over models that are data and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from winnow.errors import BundleError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+__all__ = ["check_self_contained", "open_session"]
+
+_ERRORS_ONLY = 3  # ONNX Runtime's log level
+
+
+def open_session(onnx: bytes, *, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """A CPU session over ONNX bytes; ``threads`` is for one call, None lets ONNX Runtime decide."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.inter_op_num_threads = 1
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+
+
+def check_self_contained(onnx: bytes) -> None:
+    """Refuse a model that points to other files: a path in it could lead anywhere on the reader's disk.
+
+    Raises:
+        BundleError: not an ONNX model, or one with external data.
+    """
+    import onnx as onnx_library
+
+    try:
+        model = onnx_library.load_model_from_string(onnx)
+    except Exception as error:  # protobuf's DecodeError, which has no types
+        raise BundleError(f"model.onnx is not an ONNX model: {error}") from None
+    for tensor in _tensors(model):
+        if tensor.data_location == onnx_library.TensorProto.EXTERNAL or tensor.external_data:
+            where = next((e.value for e in tensor.external_data if e.key == "location"), "")
+            raise BundleError(f"model.onnx keeps the tensor {tensor.name!r} in another file ({where!r}); it must be inside")
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """Every TensorProto below a protobuf message, wherever it hangs: initialisers, attributes, subgraphs, functions."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for item in value if not hasattr(value, "ListFields") else (value,):
+            if field.message_type.name == "TensorProto":
+                yield item
+            else:
+                yield from _tensors(item)

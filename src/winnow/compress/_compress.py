@@ -1,0 +1,158 @@
+"""Compress: the same model smaller and faster, as long as it stays as good."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from winnow.bundle import export_onnx, inference_copy, measure_parity
+from winnow.compress._compressed import Compressed, Ingredients
+from winnow.compress._judge import Judge
+from winnow.compress._latency import Timing
+from winnow.compress._trial import NOT_TRIED, Trial, eager_call, measure, onnx_call, try_int8
+from winnow.compress._words import notes
+from winnow.data import Prepared
+from winnow.recipe import HIGHER_IS_BETTER, Recipe
+
+__all__ = ["Trained", "compress", "compress_module"]
+
+
+class _Ledger(Protocol):
+    def put_document(self, name: str, document: Any, /) -> Any: ...
+
+
+class _Workspace(Protocol):
+    @property
+    def ledger(self) -> _Ledger: ...
+
+
+class Trained(Protocol):
+    """What compression needs of ``winnow.study.Trained``."""
+
+    @property
+    def recipe(self) -> Recipe: ...
+    @property
+    def prepared(self) -> Prepared: ...
+    @property
+    def metric(self) -> str: ...
+    @property
+    def workspace(self) -> _Workspace: ...
+
+    def module(self, i: int | None = None, /) -> nn.Module:
+        """The trained member that ships."""
+
+
+def compress(trained: Trained, *, budget: float | None = None, timing: Timing | None = None) -> Compressed:
+    """Export the trained model that ships, quantise it, measure both, and choose the smallest that keeps the budget.
+
+    Args:
+        trained: what ``winnow.train`` gave.
+        budget: in place of the recipe's ``compress.budget``: the largest loss of the score that is accepted on the validation
+            rows; for rmse and mae as a share of the score.
+        timing: how much is measured.
+
+    Raises:
+        ModelError: the model cannot be exported to ONNX.
+    """
+    recipe = trained.recipe
+    compressed = compress_module(
+        trained.module(),
+        trained.prepared,
+        metric=trained.metric,
+        budget=recipe.compress.budget if budget is None else budget,
+        int8=recipe.compress.int8,
+        timing=timing,
+        model=recipe.model.model_dump(mode="json"),
+        recipe_yaml=recipe.to_yaml(),
+    )
+    trained.workspace.ledger.put_document("compression", compressed.to_dict())
+    return compressed
+
+
+def compress_module(
+    module: nn.Module,
+    prepared: Prepared,
+    *,
+    metric: str,
+    budget: float,
+    int8: bool = True,
+    timing: Timing | None = None,
+    model: Mapping[str, Any] | None = None,
+    recipe_yaml: str | None = None,
+) -> Compressed:
+    """``compress`` for any trained module.
+
+    The budget is decided on the validation rows, never on the test rows. Latency is measured on this machine, on one thread
+    unless ``timing`` says otherwise, against eager PyTorch and against ONNX Runtime with the same float32 model. When static int8
+    fails, reaches less than half of the weights or misses the budget, dynamic int8 is tried as well.
+
+    Args:
+        module: with its trained weights; left unchanged.
+        prepared: the rows it was trained on; calibration takes training rows.
+        metric: the score, never ``auto``.
+        budget: largest loss of the score that is accepted; for rmse and mae as a share of the score. Not negative.
+        int8: whether to quantise.
+        timing: how much is measured; None: about 6 s in all.
+        model: how the model was made, for the bundle.
+        recipe_yaml: the recipe, for the bundle.
+
+    Raises:
+        ModelError: the model cannot be exported to ONNX, or its score is not defined on the validation rows.
+        ValueError: for a budget below 0 or an unknown metric.
+    """
+    if not (math.isfinite(budget) and budget >= 0):
+        raise ValueError(f"`budget` must be at least 0, got {budget!r}")
+    if metric not in HIGHER_IS_BETTER:
+        raise ValueError(f"expected a metric of {', '.join(HIGHER_IS_BETTER)}, got {metric!r}")
+    timing = timing or Timing()
+    eager, rows = inference_copy(module), prepared.validation.X
+    onnx = export_onnx(eager, prepared.in_shape, example=rows)
+    judge = _judge(prepared, metric)
+    with _threads(timing.threads), torch.inference_mode():
+        trial = Trial(judge, budget, rows, timing, eager_call(eager), onnx_call(onnx, timing.threads))
+        tried = try_int8(trial, onnx, prepared.train.X) if int8 else NOT_TRIED
+        weights = {name: t.numpy() for name, t in eager.state_dict().items()}
+        candidates = measure(trial, onnx, sum(w.nbytes for w in weights.values()), tried.models)
+    chosen = min((c for c in candidates if c.accepted and c.onnx is not None), key=lambda c: c.bytes)
+    parameters = sum(p.numel() for p in eager.parameters())
+    return Compressed(
+        metric=metric,
+        budget=budget,
+        allowed=trial.allowed,
+        higher_is_better=judge.higher_is_better,
+        candidates=tuple(candidates),
+        chosen=chosen.name,
+        notes=(*tried.notes, *notes(trial, candidates, chosen)),
+        rows=len(rows),
+        threads=timing.threads,
+        ingredients=Ingredients(
+            preparation=prepared.preparation,
+            weights=weights,
+            parity=measure_parity(eager, onnx, prepared.in_shape, example=rows),
+            model={**(model or {"use": type(module).__name__}), "parameters": parameters},
+            recipe_yaml=recipe_yaml,
+        ),
+    )
+
+
+def _judge(prepared: Prepared, metric: str) -> Judge:
+    y, decode = prepared.validation.y, prepared.preparation.decode
+    if prepared.task == "regression":
+        y = np.asarray(decode(y.reshape(-1, 1).astype(np.float64)), dtype=np.float64).reshape(-1)
+    return Judge(metric, prepared.task, y, decode)
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,335 @@
+"""Compression as a whole: what is chosen, what is said, what is saved."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from sklearn import datasets, metrics
+from tests.compress.conftest import QUICK, Model
+from torch import nn
+
+from winnow import bundle
+from winnow.compress import Compressed, Latency, Quantised, _trial, _words, compress, compress_module, quantise
+from winnow.compress._compressed import Candidate
+from winnow.errors import ModelError
+from winnow.recipe import Recipe
+from winnow.stats import Interval
+
+
+def session(content: bytes | None) -> onnxruntime.InferenceSession:
+    assert content is not None
+    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+
+def spoiled(content: bytes) -> bytes:
+    """The model with its int8 weights rolled over: it runs, and is wrong."""
+    model = onnx.load_model_from_string(content)
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1:
+            values = onnx.numpy_helper.to_array(tensor)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(np.roll(values, 1, axis=0)), tensor.name))
+    return model.SerializeToString()
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, *hows: str) -> list[str]:
+    """Let the named quantisers give wrong models; returns the list of what was tried."""
+    tried: list[str] = []
+
+    def wrong(content: bytes, rows: np.ndarray, *, how: Any) -> Quantised:
+        tried.append(how)
+        found = quantise(content, rows, how=how)
+        return dataclasses.replace(found, onnx=spoiled(found.onnx)) if how in hows else found
+
+    monkeypatch.setattr(_trial, "quantise", wrong)
+    return tried
+
+
+# -- what is chosen --------------------------------------------------------------------------------------------------------
+
+
+def test_the_smallest_that_keeps_the_budget_is_chosen(compressed: Compressed, convnet: Model) -> None:
+    assert [c.name for c in compressed.candidates] == ["eager", "onnx", "int8"]
+    assert compressed.chosen == "int8"
+    int8, fp32 = compressed["int8"], compressed["onnx"]
+    assert (int8.kind, fp32.kind) == ("int8", "fp32")
+    assert int8.bytes == len(int8.onnx or b"") < fp32.bytes / 2
+    assert int8.score_drop is not None
+    assert int8.score_drop.mean <= 0.01
+
+    rows, y = convnet.prepared.validation.X, convnet.prepared.validation.y
+    with torch.inference_mode():
+        eager = convnet.module(torch.from_numpy(rows.copy())).argmax(1).numpy()
+    quantised = session(int8.onnx).run(None, {"x": rows})[0].argmax(1)
+    assert compressed["eager"].score == compressed["onnx"].score == metrics.accuracy_score(y, eager)
+    assert int8.score == metrics.accuracy_score(y, quantised)
+    assert int8.score_drop.mean == pytest.approx(np.mean(eager == y) - np.mean(quantised == y))
+    assert compressed.rows == int8.score_drop.n == len(y)
+
+
+def test_latency_is_measured_for_all_at_both_batch_sizes(compressed: Compressed) -> None:
+    for candidate in compressed.candidates:
+        assert candidate.latency.keys() == {1, 64}
+        for size, latency in candidate.latency.items():
+            assert 0 < latency.median_ms <= latency.p95_ms
+            assert latency.samples >= QUICK.min_rounds
+            if candidate.name != "int8":
+                assert getattr(candidate, f"versus_{candidate.name}")[size].mean == pytest.approx(1)
+    assert len({c.latency[1].turns_ms.shape for c in compressed.candidates}) == 1  # turns that belong together
+
+
+def test_a_budget_that_is_broken_rules_int8_out(convnet: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = spoil(monkeypatch, "static", "dynamic")
+
+    found = compress_module(convnet.module, convnet.prepared, metric="accuracy", budget=0.01, timing=QUICK)
+
+    assert tried == ["static", "dynamic"]
+    assert found.chosen == "onnx"
+    assert not found["int8"].accepted
+    said = "\n".join(found.notes)
+    assert "the budget rules int8 out: loss of accuracy 0." in said
+    assert "the budget rules int8 dynamic out" in said
+    assert said.endswith("so the float32 model ships")
+    assert found["int8"].reason.endswith("on 359 validation rows, over the budget of 0.01")
+
+
+def test_dynamic_int8_is_tried_where_static_loses_too_much(convnet: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil(monkeypatch, "static")
+
+    found = compress_module(convnet.module, convnet.prepared, metric="balanced_accuracy", budget=0.01, timing=QUICK)
+
+    assert found.chosen == "int8 dynamic"
+    assert found["int8 dynamic"].kind == "int8"
+    assert [c.accepted for c in found.candidates] == [True, True, False, True]
+
+
+def test_dynamic_int8_is_tried_where_static_reaches_little(lstm: Model) -> None:
+    found = compress_module(lstm.module, lstm.prepared, metric="log_loss", budget=0.05, timing=QUICK)
+
+    assert [c.name for c in found.candidates] == ["eager", "onnx", "int8", "int8 dynamic"]
+    assert any(note.startswith("int8: 3% of the weights are integers; floats remain in LSTM") for note in found.notes)
+    assert found.chosen == min((c for c in found.candidates if c.accepted and c.onnx), key=lambda c: c.bytes).name
+
+
+def test_a_model_too_small_for_int8_stays_in_floats(lstm: Model) -> None:
+    found = compress_module(nn.Linear(4, 3), lstm.prepared, metric="accuracy", budget=1.0, timing=QUICK)
+
+    assert found.chosen == "onnx"
+    assert any(
+        "int8 is not smaller" in note and "so few weights that scales and extra nodes outweigh" in note for note in found.notes
+    )
+    assert found["int8"].accepted
+
+
+def test_int8_may_be_off(mlp: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = spoil(monkeypatch)
+
+    found = compress_module(mlp.module, mlp.prepared, metric="rmse", budget=0.0, int8=False, timing=QUICK)
+
+    assert tried == []
+    assert [c.name for c in found.candidates] == ["eager", "onnx"]
+    assert found.notes == ("int8 was not tried: the recipe's compress.int8 is off",)
+
+
+def test_a_quantiser_that_cannot_is_said(mlp: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot(*_: Any, how: str) -> Quantised:
+        raise ModelError(f"ONNX Runtime's {how} quantiser cannot handle this model: Unsupported")
+
+    monkeypatch.setattr(_trial, "quantise", cannot)
+
+    found = compress_module(mlp.module, mlp.prepared, metric="mae", budget=0.01, timing=QUICK)
+
+    assert found.chosen == "onnx"
+    assert found.notes[0] == "no int8: ONNX Runtime's static quantiser cannot handle this model: Unsupported"
+    assert found.notes[1].startswith("no int8 dynamic: ONNX Runtime's dynamic quantiser")
+
+
+def test_errors_are_scored_in_the_targets_unit_and_the_budget_is_a_share_of_them(mlp: Model) -> None:
+    found = compress_module(mlp.module, mlp.prepared, metric="rmse", budget=0.05, timing=QUICK)
+
+    decode, rows = mlp.prepared.preparation.decode, mlp.prepared.validation
+    with torch.inference_mode():
+        outputs = mlp.module(torch.from_numpy(rows.X.copy()))
+    expected = metrics.root_mean_squared_error(decode(rows.y), decode(outputs))
+    assert found["eager"].score == pytest.approx(expected, rel=1e-6)
+    assert 20 < expected < 200  # disease progression, not deviations
+    assert found.allowed == pytest.approx(0.05 * expected)
+    assert not found.higher_is_better
+    drop = found["int8"].score_drop
+    assert drop is not None
+    assert drop.mean == pytest.approx(found["int8"].score - found["eager"].score)
+
+
+# -- what it may look at ---------------------------------------------------------------------------------------------------
+
+
+def test_test_rows_are_not_touched_and_training_rows_calibrate(mlp: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+
+    def spy(content: bytes, rows: np.ndarray, *, how: Any) -> Quantised:
+        seen.append(rows)
+        return quantise(content, rows, how=how)
+
+    monkeypatch.setattr(_trial, "quantise", spy)
+    hidden = dataclasses.replace(mlp.prepared, test=None)  # type: ignore[arg-type]
+
+    compress_module(mlp.module, hidden, metric="r2", budget=1.0, timing=QUICK)
+
+    assert seen[0] is mlp.prepared.train.X
+
+
+def test_the_module_and_the_threads_are_left_as_they_were(mlp: Model) -> None:
+    mlp.module.train()
+    before = {k: v.clone() for k, v in mlp.module.state_dict().items()}
+    torch.set_num_threads(2)
+    try:
+        compress_module(mlp.module, mlp.prepared, metric="mae", budget=0.1, int8=False, timing=QUICK)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+    assert mlp.module.training
+    assert all(torch.equal(v, before[k]) for k, v in mlp.module.state_dict().items())
+    mlp.module.eval()
+
+
+# -- what is said ----------------------------------------------------------------------------------------------------------
+
+
+def candidate(name: str, *, drop: Interval | None = None, size: int = 10, ratio: Interval | None = None) -> Candidate:
+    latency = {1: Latency(1, 1, 4, np.ones(4)), 64: Latency(1, 1, 4, np.ones(4))}
+    same = Interval(1, 1, 1, 0.95, 4)
+    versus = {1: ratio or same, 64: Interval(2, 1.9, 2.1, 0.95, 4)}
+    return Candidate(name, size, 0.9, drop, latency, versus, versus, True, "", b"")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"),
+    [
+        ((0.8, 0.75, 0.85), "at batch 1 it takes 1.25 times as long; at batch 64 it is 2.00 times as fast"),
+        ((1.01, 0.97, 1.05), "at batch 1 no difference was found; at batch 64 it is 2.00 times as fast"),
+        ((1.2, 1.1, 1.3), None),
+    ],
+)
+def test_it_says_where_int8_is_not_faster(ratio: tuple[float, float, float], expected: str | None) -> None:
+    quick = Interval(0.0, -0.001, 0.001, 0.95, 100)
+    trial: Any = SimpleNamespace(allowed=0.01, judge=SimpleNamespace(metric="accuracy"))
+    int8 = candidate("int8", drop=quick, size=4, ratio=Interval(*ratio, 0.95, 4))
+
+    said = _words.notes(trial, [candidate("eager"), candidate("onnx"), int8], int8)
+
+    prefix = "int8 is not faster than float32 in ONNX Runtime on this machine: "
+    assert said == ([prefix + expected] if expected else [])
+
+
+def test_it_says_when_the_rows_cannot_exclude_a_larger_loss() -> None:
+    trial: Any = SimpleNamespace(allowed=0.01, judge=SimpleNamespace(metric="accuracy"))
+    int8 = candidate("int8", drop=Interval(0.005, -0.01, 0.02, 0.95, 100), size=4, ratio=Interval(2, 1.9, 2.1, 0.95, 4))
+
+    said = _words.notes(trial, [candidate("eager"), candidate("onnx"), int8], int8)
+
+    assert said == [
+        "int8 keeps the budget, but the validation rows cannot exclude a larger loss: up to 0.02 accuracy where 0.01 is allowed"
+    ]
+
+
+def test_the_document_is_json_and_has_what_the_report_reads(compressed: Compressed) -> None:
+    document = json.loads(json.dumps(compressed.to_dict(), allow_nan=False))
+
+    assert document.keys() >= {"metric", "budget", "higher_is_better", "candidates", "chosen", "notes"}
+    assert (document["metric"], document["budget"], document["chosen"]) == ("accuracy", 0.01, "int8")
+    by_name = {c["name"]: c for c in document["candidates"]}
+    int8 = by_name["int8"]
+    assert int8["latency"].keys() == {"1", "64"}
+    assert int8["latency"]["1"].keys() >= {"median_ms", "p95_ms"}
+    assert int8["score_drop"].keys() >= {"mean", "low", "high", "confidence", "n"}
+    assert int8["versus_onnx"] == compressed["int8"].versus_onnx[1].mean
+    assert int8["speedup"]["64"]["versus_eager"]["low"] == compressed["int8"].versus_eager[64].low
+    assert by_name["eager"]["score_drop"] is None
+
+
+def test_the_table_has_a_row_for_each_candidate(compressed: Compressed) -> None:
+    table = compressed.table()
+
+    assert table["name"].to_list() == ["eager", "onnx", "int8"]
+    assert table["chosen"].to_list() == [False, False, True]
+    assert {"bytes", "score", "score_drop", "score_drop_low", "score_drop_high", "median_ms_1", "p95_ms_64"} <= set(table.columns)
+
+
+# -- what is saved ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_bundle_holds_the_chosen_model(compressed: Compressed, convnet: Model, tmp_path: Path) -> None:
+    path = compressed.save(tmp_path / "digits.winnow", metrics={"accuracy": 0.97}, recipe_yaml="name: digits\n")
+
+    loaded = bundle.load(path)
+
+    assert (loaded.manifest["deployed"], loaded.manifest["metrics"]) == ("int8", {"accuracy": 0.97})
+    assert loaded.manifest["compression"]["score_drop"]["n"] == 359
+    assert loaded.manifest["model"] == {"use": "Sequential", "parameters": sum(p.numel() for p in convnet.module.parameters())}
+    assert loaded.manifest["parity"]["worst"] < 1e-4
+    assert loaded.recipe_yaml() == "name: digits\n"
+    rows = datasets.load_digits().data[convnet.prepared.test.index]
+    expected = session(compressed["int8"].onnx).run(None, {"x": convnet.prepared.test.X})[0]
+    np.testing.assert_allclose(loaded.logits(rows), expected, atol=0.2)  # a feature may fall into the neighbouring step
+    assert np.mean(loaded.predict(rows) == expected.argmax(1)) > 0.99
+    weights = loaded.weights()
+    assert all(np.array_equal(weights[k], v.numpy()) for k, v in convnet.module.state_dict().items())
+
+
+def test_another_candidate_may_be_saved(compressed: Compressed, tmp_path: Path) -> None:
+    assert bundle.load(compressed.save(tmp_path / "a", candidate="onnx")).manifest["deployed"] == "fp32"
+    for name in ("eager", "int9"):
+        with pytest.raises(ValueError, match=f"expected one of onnx, int8, got '{name}'"):
+            compressed.save(tmp_path / "b", candidate=name)
+
+
+def test_compress_takes_what_training_gave(mlp: Model, tmp_path: Path) -> None:
+    documents: dict[str, Any] = {}
+    recipe = Recipe.from_yaml(
+        "data: {source: 'sklearn:diabetes'}\nmodel: {use: mlp, args: {width: 8}}\ncompress: {budget: 0.25, int8: false}\n"
+    )
+    ledger = SimpleNamespace(put_document=documents.__setitem__)
+    trained = SimpleNamespace(
+        recipe=recipe,
+        prepared=mlp.prepared,
+        metric="rmse",
+        workspace=SimpleNamespace(ledger=ledger),
+        module=lambda: mlp.module,
+    )
+
+    found = compress(trained, timing=QUICK)
+
+    assert found.budget == 0.25
+    assert documents["compression"] == found.to_dict()
+    loaded = bundle.load(found.save(tmp_path / "b"))
+    assert Recipe.from_yaml(loaded.recipe_yaml()) == recipe
+    assert loaded.manifest["model"]["use"] == "mlp"
+    assert compress(trained, budget=0.5, timing=QUICK).budget == 0.5
+
+
+# -- what is refused -------------------------------------------------------------------------------------------------------
+
+
+def test_wrong_arguments_are_refused_before_anything_is_done(mlp: Model) -> None:
+    with pytest.raises(ValueError, match=r"`budget` must be at least 0, got -0\.1"):
+        compress_module(mlp.module, mlp.prepared, metric="rmse", budget=-0.1)
+    with pytest.raises(ValueError, match=r"expected a metric of accuracy, .*got 'auto'"):
+        compress_module(mlp.module, mlp.prepared, metric="auto", budget=0.1)
+
+
+def test_a_model_that_diverged_is_refused(lstm: Model) -> None:
+    module = nn.Linear(4, 3)
+    with torch.no_grad():
+        module.bias.fill_(torch.inf)
+
+    with pytest.raises(ModelError, match="outputs that are not finite on the validation rows"):
+        compress_module(module, lstm.prepared, metric="accuracy", budget=0.1, timing=QUICK)
