@@ -1,0 +1,153 @@
+"""The application: its endpoints, and what it answers when something is wrong."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from winnow import bundle as bundles
+from winnow.serve._answer import ModelInfo, answer, answer_model, model_info
+from winnow.serve._errors import Refused, json_response, refusal_response
+from winnow.serve._fields import InputField, read_fields, row_model
+from winnow.serve._openapi import REQUEST_REF, error_responses, install, request_model
+from winnow.serve._page import Pages
+from winnow.serve._protocol import Limits, Predictor
+from winnow.serve._request import check_rows, parse_rows, read_body
+
+__all__ = ["create_app"]
+
+BYTES_PER_VALUE = 24  # of a number in JSON, with its comma
+JSON_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": {"schema": REQUEST_REF}}}}
+
+
+def create_app(
+    bundle: Predictor | str | os.PathLike[str],
+    *,
+    max_body_bytes: int | None = None,
+    max_rows: int = 1000,
+    max_text_length: int = 1000,
+) -> FastAPI:
+    """The HTTP application over one bundle: ``POST /predict``, ``GET /health``, ``/schema``, ``/openapi.json``, ``/docs``, ``/``.
+
+    Every error is answered as ``{"error": {"message", "problems": [{"row", "field", "message"}]}}``; no page asks for anything
+    outside the server. There is no key and no encryption: put it behind a proxy before it faces a network.
+
+    Args:
+        bundle: a loaded bundle, or the path of one.
+        max_body_bytes: largest body of a request, in bytes; a larger one is answered 413. None: 1 MiB, or 16 rows of wide inputs.
+        max_rows: most rows in one request; more are answered 413.
+        max_text_length: most characters in one text value.
+
+    Raises:
+        BundleError: the path holds no bundle, a damaged one, or a newer one.
+        ValueError: a limit that is not above 0.
+    """
+    predictor: Predictor
+    if isinstance(bundle, str | os.PathLike):
+        predictor, name = bundles.load(Path(bundle)), Path(bundle).resolve().stem
+    else:
+        predictor, name = bundle, "model"
+    info = model_info(predictor, name)
+    fields = read_fields(predictor.schema)
+    if max_body_bytes is None:
+        max_body_bytes = max(2**20, 16 * BYTES_PER_VALUE * sum(f.size for f in fields))
+    limits = Limits(max_body_bytes=max_body_bytes, max_rows=max_rows, max_text_length=max_text_length)
+
+    app = FastAPI(
+        title=info.name,
+        version=info.digest,
+        description=f"Predictions of the {info.task} model {info.name!r}. `POST /predict` takes rows and answers predictions.",
+        docs_url=None,  # FastAPI's own page loads its scripts from elsewhere; ours does not
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    _add_predict(app, predictor, fields, limits, info)
+    _add_facts(app, predictor, fields, limits, info)
+    _add_pages(app, Pages(predictor, fields, limits, info))
+    _add_refusals(app)
+    return app
+
+
+def _add_predict(app: FastAPI, predictor: Predictor, fields: tuple[InputField, ...], limits: Limits, info: ModelInfo) -> None:
+    row = row_model(fields, max_text_length=limits.max_text_length)
+    described = info.model_dump()
+
+    def predict_body(body: bytes) -> Response:
+        rows = check_rows(parse_rows(body, limits), row, fields, limits)
+        return json_response({**answer(predictor, rows), "model": described})
+
+    @app.post(
+        "/predict",
+        summary="Predict from rows",
+        response_model=answer_model(predictor, info),
+        responses=error_responses(400, 408, 413, 415, 422, 500),
+        openapi_extra=JSON_BODY,
+    )
+    async def predict(request: Request) -> Response:
+        body = await read_body(request, limits)
+        # In a thread: other requests, /health above all, are answered meanwhile.
+        return await run_in_threadpool(predict_body, body)
+
+    install(app, request_model(row, fields, limits))
+
+
+def _add_facts(app: FastAPI, predictor: Predictor, fields: tuple[InputField, ...], limits: Limits, info: ModelInfo) -> None:
+    started = time.monotonic()
+    schema = {
+        "model": info.model_dump(),
+        "task": info.task,
+        "classes": None if predictor.classes is None else [str(c) for c in predictor.classes],
+        "fields": [f.facts() for f in fields],
+        "limits": {"body_bytes": limits.max_body_bytes, "rows": limits.max_rows, "text_length": limits.max_text_length},
+    }
+
+    @app.get("/health", summary="Whether the server is ready")
+    async def health() -> Response:
+        uptime = round(time.monotonic() - started, 3)
+        return json_response({"status": "ready", "model": info.model_dump(), "uptime_seconds": uptime})
+
+    @app.get("/schema", summary="The input fields, as data")
+    async def input_schema() -> Response:
+        return json_response(schema)
+
+
+def _add_pages(app: FastAPI, pages: Pages) -> None:
+    @app.get("/", include_in_schema=False)
+    async def try_out() -> Response:
+        return pages.try_out()
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        return pages.docs(request.headers.get("host", ""))
+
+
+def _add_refusals(app: FastAPI) -> None:
+    @app.exception_handler(Refused)
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused)
+        return refusal_response(error)
+
+    @app.exception_handler(HTTPException)
+    async def no_such_endpoint(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        where = f"{request.method[:20]} {request.scope['path'][:200]}"
+        words = {
+            404: f"nothing here: {where}; try POST /predict, GET /health, /schema, /docs, /openapi.json or /",
+            405: f"{where}: this address takes {(error.headers or {}).get('Allow', 'another method')}",
+        }
+        return refusal_response(
+            Refused(error.status_code, words.get(error.status_code, str(error.detail)), headers=error.headers)
+        )
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        # Starlette raises the error again after this answer, so that the server logs it; the client learns no more than this.
+        return refusal_response(Refused(500, "the model failed on this input; the server's log has the cause"))

@@ -1,0 +1,57 @@
+"""What the server needs of a model, and what it allows of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+__all__ = ["Limits", "Predictor"]
+
+
+class Predictor(Protocol):
+    """Something that predicts from rows; a ``winnow.bundle.Bundle`` is one. Called from several threads at once."""
+
+    @property
+    def schema(self) -> Sequence[Mapping[str, Any]]:
+        """The input columns in order: name, kind (number, category, boolean, array) and what was observed in training."""
+        ...
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What is known about the model, JSON values. All optional: name, target, unit, metrics, examples, in_shape, digest."""
+        ...
+
+    @property
+    def task(self) -> str:
+        """``classification`` or ``regression``."""
+        ...
+
+    @property
+    def classes(self) -> Sequence[Any] | None:
+        """The class labels in the order of the probabilities; None for regression."""
+        ...
+
+    def predict(self, rows: Any, /) -> Any:
+        """Class labels or numbers, one for each row."""
+        ...
+
+    def predict_proba(self, rows: Any, /) -> Any:
+        """Probabilities (rows, classes); classification only."""
+        ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may hold. Sizes in bytes, characters and rows; time in seconds."""
+
+    max_body_bytes: int = 2**20
+    max_rows: int = 1000
+    max_text_length: int = 1000  # characters of one text value
+    max_problems: int = 100  # mistakes listed in one answer
+    body_seconds: float = 30.0  # time for a body to arrive
+
+    def __post_init__(self) -> None:
+        for name in ("max_body_bytes", "max_rows", "max_text_length", "max_problems", "body_seconds"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"`{name}` must be above 0, got {getattr(self, name)!r}")
