@@ -1,0 +1,7 @@
+"""Figures and the HTML report, drawn from the documents that the stages of a run left in the ledger."""
+
+from winnow.report._errors import NothingToDraw, ReportError
+from winnow.report._figures import FigureName, figure
+from winnow.report._report import render_report, write_report
+
+__all__ = ["FigureName", "NothingToDraw", "ReportError", "figure", "render_report", "write_report"]

@@ -1,0 +1,127 @@
+"""What the numbers can and cannot carry, in sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from winnow.report import _format as fmt
+from winnow.report._figures_training import curve_focus, focus
+from winnow.report._words import listed, metric_of, say, score_shown
+from winnow.stats import smallest_seeds
+
+__all__ = ["covers", "curve_focus", "curve_notes", "flat_note", "leader_notes", "outside", "power_note"]
+
+Document = Mapping[str, Any]
+Documents = Mapping[str, Document]
+
+BOUNDS = {"accuracy": (0.0, 1.0), "balanced_accuracy": (0.0, 1.0), "log_loss": (0.0, math.inf), "rmse": (0.0, math.inf)} | {
+    "mae": (0.0, math.inf),
+    "r2": (-math.inf, 1.0),
+}
+
+
+def power_note(ablation: Document) -> Markup | None:
+    """Said when the seeds are too few for any part to be found significant, whatever its effect."""
+    rows = [c for c in ablation.get("comparisons") or () if fmt.finite(c.get("n"))]
+    if not rows:
+        return None
+    alpha = round(1 - (ablation.get("confidence") or 0.95), 10)
+    pairs, needed = max(c["n"] for c in rows), smallest_seeds(len(rows), alpha)
+    if pairs >= needed:
+        return None
+    floor = min(1.0, 2.0 / 2**pairs * len(rows))
+    return say(
+        "With {} and {} the smallest corrected p value that the test can give is {}, so <strong>no part could have been found to "
+        "help or hurt at the level {}</strong>, however large its effect. At least {} are needed.",
+        fmt.plural(pairs, "pair of seeds", "pairs of seeds"),
+        fmt.plural(len(rows), "part"),
+        fmt.p_value(floor),
+        fmt.number(alpha),
+        fmt.plural(needed, "seed"),
+    )
+
+
+def leader_notes(search: Document) -> list[Markup]:
+    """How far the order of the leaders can be trusted, and how much the search flattered them."""
+    leaders = [leader for leader in search.get("leaders") or () if (leader.get("interval") or {}).get("mean") is not None]
+    if not leaders:
+        return [say("No leader was trained again on fresh seeds: the best trial's score chose itself, and is flattered by that.")]
+    out = []
+    higher = search.get("higher_is_better", True)
+    ranked = sorted((leader["interval"] for leader in leaders), key=lambda i: i["mean"], reverse=higher)
+    if len(ranked) > 1 and fmt.half_width(ranked[0]) is not None and fmt.half_width(ranked[1]) is not None:
+        first, second = ranked[:2]
+        if first["low"] <= second["high"] and second["low"] <= first["high"]:
+            out.append(say("The intervals of the first two leaders overlap: we cannot tell which of them is better."))
+    scores = {t["number"]: t["score"] for t in search.get("trials") or () if fmt.finite(t.get("score"))}
+    best = (search.get("best") or {}).get("trial")
+    again = next((leader["interval"] for leader in leaders if leader["trial"] == best), None)
+    if best in scores and again:
+        out.append(
+            say(
+                "Trial {} scored {} when it was chosen and {} on average on fresh seeds. The second number is the fairer one{}.",
+                best,
+                fmt.number(scores[best], fmt.places(again)),
+                fmt.interval_mean(again),
+                f"; it still chose among {len(leaders)} leaders" if len(leaders) > 1 else "",
+            )
+        )
+    return out
+
+
+def curve_notes(final: Document) -> list[Markup]:
+    """What the final seeds' outcomes say beside their curves."""
+    outcomes = final.get("outcomes") or ()
+    failed = [o for o in outcomes if o.get("status") == "failed"]
+    out = []
+    if failed:
+        out.append(say("{} of {} failed and count in no mean; see Notes.", len(failed), fmt.plural(len(outcomes), "seed")))
+    at_end = [o for o in outcomes if o.get("status") == "finished" and o.get("epochs") and o.get("best_epoch") == o["epochs"] - 1]
+    if outcomes and len(at_end) > len(outcomes) / 2:
+        said = fmt.plural(len(at_end), "seed")
+        out.append(say("{} of {} kept the weights of the last epoch: more epochs may still have helped.", said, len(outcomes)))
+    return out
+
+
+def covers(documents: Documents) -> Markup:
+    """What the headline's interval covers, and what it does not."""
+    shown, _, _ = score_shown(documents)
+    assert shown is not None
+    runs = fmt.plural(shown.get("n") or 0, "training")
+    text = say(
+        "Brackets: the {} t interval of the mean over {} that differ only in their seed, on one fixed split. It covers the "
+        "randomness of training; it does not cover the choice of rows, and says nothing about data from elsewhere.",
+        fmt.level(shown.get("confidence")),
+        runs,
+    )
+    low, high = BOUNDS.get(metric_of(documents), (-math.inf, math.inf))
+    if (fmt.finite(shown.get("low")) and shown["low"] < low) or (fmt.finite(shown.get("high")) and shown["high"] > high):
+        return say(
+            "{} It reaches beyond what the score can be: so near to its limit, and with so few seeds, it is only rough.", text
+        )
+    return text
+
+
+def flat_note(ablation: Document) -> Markup | None:
+    """Said when every pair of an arm gave the very same difference, so that its interval has no width."""
+    flat = [str(c["name"]) for c in ablation.get("comparisons") or () if fmt.half_width(c) == 0 and (c.get("n") or 0) > 1]
+    if not flat:
+        return None
+    return say(
+        "Every pair gave the same difference for {}: its interval has no width because the score moves in whole rows, not "
+        "because the effect is known exactly.",
+        listed(flat),
+    )
+
+
+def outside(search: Document) -> str:
+    """How many trials the search figures leave outside the range they open with; empty for none."""
+    window = focus(search)
+    if window is None:
+        return ""
+    n = sum(not window[0] <= t["score"] <= window[1] for t in search.get("trials") or () if fmt.finite(t.get("score")))
+    return f"{fmt.plural(n, 'poor trial')} outside the range shown: a double click on the figure shows all." if n else ""

@@ -1,0 +1,45 @@
+"""Figures by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args
+
+import plotly.graph_objects as go
+
+from winnow.errors import did_you_mean
+from winnow.report._errors import ReportError
+from winnow.report._figures_results import compression, confusion, forest, metrics, truth_scatter
+from winnow.report._figures_training import curves, search_history, slices
+
+__all__ = ["FIGURES", "FigureName", "figure"]
+
+FigureName = Literal["search_history", "slices", "curves", "forest", "metrics", "confusion", "truth_scatter", "compression"]
+
+FIGURES: dict[str, tuple[str, Callable[[Mapping[str, Any]], go.Figure]]] = {  # name: (the document it is drawn from, function)
+    "search_history": ("search", search_history),
+    "slices": ("search", slices),
+    "curves": ("final", curves),
+    "forest": ("ablation", forest),
+    "metrics": ("evaluation", metrics),
+    "confusion": ("evaluation", confusion),
+    "truth_scatter": ("evaluation", truth_scatter),
+    "compression": ("compression", compression),
+}
+
+
+def figure(name: FigureName, document: Mapping[str, Any]) -> go.Figure:
+    """One of the report's figures, to show in a notebook or to change.
+
+    Args:
+        name: ``search_history`` or ``slices`` (of the document ``search``), ``curves`` (``final``), ``forest`` (``ablation``),
+            ``metrics``, ``confusion`` or ``truth_scatter`` (``evaluation``), ``compression`` (``compression``).
+        document: the facts that the stage left in the ledger.
+
+    Raises:
+        ReportError: for a name that is no figure's.
+        NothingToDraw: the document holds nothing to draw; a ``ReportError``.
+    """
+    if name not in FIGURES:
+        raise ReportError(f"`name` must be a figure's, got {name!r}{did_you_mean(name, get_args(FigureName))}")
+    return FIGURES[name][1](document)

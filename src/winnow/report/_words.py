@@ -1,0 +1,255 @@
+"""What the report says in sentences. Each function reads documents and returns text; names of the user's are escaped in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from winnow.report import _format as fmt
+from winnow.report._tables import STAGES
+
+__all__ = [
+    "answer",
+    "asked",
+    "by_verdict",
+    "code",
+    "dotted",
+    "listed",
+    "metric_of",
+    "not_there",
+    "say",
+    "score_shown",
+    "shipped_change",
+    "times",
+]
+
+Documents = Mapping[str, Mapping[str, Any]]
+Document = Mapping[str, Any]
+
+
+def code(items: Any) -> Markup:
+    """Names set as code: one, or ``a, b and c``."""
+    items = [items] if isinstance(items, str) else list(items)
+    return Markup(fmt.names(Markup("<code>{}</code>").format(item) for item in items))
+
+
+def dotted(name: Any) -> Markup:
+    """A name set as code that may break after its dots, for a narrow column."""
+    pieces = str(name).split(".")
+    return Markup("<code>{}</code>").format(Markup(".<wbr>").join(pieces))
+
+
+def listed(items: list[str], most: int = 6) -> Markup:
+    """Names set as code, no more than ``most`` of them; the rest are counted."""
+    if len(items) <= most + 1:
+        return code(items)
+    return say("{} and {} more", Markup(", ").join(code(item) for item in items[:most]), len(items) - most)
+
+
+def say(text: str, *values: Any) -> Markup:
+    """``text`` with ``{}`` filled in and escaped, markup left as it is."""
+    return Markup(text).format(*values)
+
+
+def metric_of(documents: Documents) -> str:
+    """The score's name, from whichever document has it."""
+    found = (documents.get(name, {}).get("metric") for name in ("run", "search", "ablation", "final", "compression"))
+    return next((str(metric) for metric in found if metric), "score")
+
+
+def score_shown(documents: Documents) -> tuple[Document | None, str, str]:
+    """The best-founded score there is: (interval, what it is, what it was measured on)."""
+    metric = metric_of(documents)
+    tested = (documents.get("evaluation", {}).get("metrics") or {}).get(metric)
+    if tested:
+        rows = documents["evaluation"].get("rows")
+        on = f"{fmt.count(rows)} test rows" if rows else "the test rows"
+        return tested, f"test {fmt.words(metric)}", f"{fmt.plural(tested.get('n') or 0, 'final seed')}, {on}"
+    final = documents.get("final", {}).get("score")
+    if final:
+        on = f"{fmt.plural(final.get('n') or 0, 'final seed')}, validation rows"
+        return final, f"validation {fmt.words(metric)}", on
+    best = (documents.get("search", {}).get("best") or {}).get("interval")
+    if best:
+        return best, f"validation {fmt.words(metric)}", f"{fmt.plural(best.get('n') or 0, 'fresh seed')}, validation rows"
+    return None, fmt.words(metric), ""
+
+
+# -- what was asked ----------------------------------------------------------------------------------------------------
+
+
+def asked(documents: Documents) -> list[Markup]:
+    """The question, as sentences."""
+    out: list[Markup] = []
+    data, search, ablation = (documents.get(name, {}) for name in ("data", "search", "ablation"))
+    task = documents.get("run", {}).get("task") or data.get("task") or "prediction"
+    if not documents:
+        return out
+    metric = fmt.words(metric_of(documents))
+    higher = next((d["higher_is_better"] for d in documents.values() if d.get("higher_is_better") is not None), None)
+    order = "" if higher is None else f" ({'higher' if higher else 'lower'} is better)"
+    on = say(" on {}", code(str(data["source"]))) if data.get("source") else ""
+    if data.get("target"):
+        on = say(" of {}{}", code(str(data["target"])), on)
+    out.append(say("{}{}, scored by {}{}.", str(task).capitalize(), on, metric, order))
+    if search.get("trials"):
+        searched = fmt.plural(len(search.get("ranges") or ()), "open setting")
+        trials, sampler = fmt.plural(len(search["trials"]), "trial"), {"tpe": "TPE", "random": "random search"}
+        out.append(
+            say("Which values of {} are best? {} by {}.", searched, trials, sampler.get(search.get("sampler", ""), "search"))
+        )
+    if ablation.get("comparisons"):
+        parts, seeds = fmt.plural(len(ablation["comparisons"]), "part"), fmt.plural(len(ablation.get("seeds") or ()), "seed")
+        small = fmt.number(ablation.get("smallest_effect"))
+        out.append(
+            say(
+                "Which of {} matter? Each was left out over {}; effects below {} were declared not to matter.",
+                parts,
+                seeds,
+                small,
+            )
+        )
+    compressed = documents.get("compression", {})
+    if compressed.get("budget") is not None:
+        budget = fmt.number(compressed.get("allowed_drop") or compressed["budget"])
+        out.append(say("How small may the model get, if it may lose at most {} of {}?", budget, metric))
+    return out
+
+
+# -- the answer --------------------------------------------------------------------------------------------------------
+
+
+def answer(documents: Documents) -> list[Markup]:
+    """The answer, as sentences: score, parts, simplification, what is shipped. Says what is missing."""
+    return [s for s in (_score(documents), *_parts(documents), _simplified(documents), _shipped(documents)) if s]
+
+
+def _score(documents: Documents) -> Markup:
+    shown, what, on = score_shown(documents)
+    if not shown:
+        trials = [t for t in documents.get("search", {}).get("trials") or () if fmt.finite(t.get("score"))]
+        if not trials:
+            return say("No training has finished yet, so there is no answer.")
+        return say(
+            "{} finished, but none was trained again on fresh seeds: there is no score with an interval yet.",
+            fmt.plural(len(trials), "trial"),
+        )
+    sentence = say("The {} is <strong>{}</strong> ({}).", what, fmt.interval(shown), on)
+    best = documents.get("search", {}).get("best") or {}
+    if "final" not in documents and best.get("trial") is not None:
+        return say("{} It belongs to trial {}; no final training was run.", sentence, best["trial"])
+    return sentence
+
+
+def by_verdict(ablation: Document) -> dict[str, list[str]]:
+    """Names of the parts under each verdict, in the order of the document."""
+    out: dict[str, list[str]] = {"helps": [], "hurts": [], "no difference": [], "undecided": []}
+    for row in ablation.get("comparisons") or ():
+        out.setdefault(row.get("verdict") or "undecided", []).append(str(row["name"]))
+    return out
+
+
+def _verb(items: list[str], one: str, many: str) -> str:
+    return one if len(items) == 1 else many
+
+
+def _parts(documents: Documents) -> Iterable[Markup]:
+    ablation = documents.get("ablation")
+    if not ablation or not ablation.get("comparisons"):
+        return
+    groups = by_verdict(ablation)
+    clauses = []
+    if groups["helps"]:
+        clauses.append(say("{} {}", listed(groups["helps"]), _verb(groups["helps"], "helps", "help")))
+    if groups["hurts"]:
+        clauses.append(say("{} {}", listed(groups["hurts"]), _verb(groups["hurts"], "hurts", "hurt")))
+    if same := groups["no difference"]:
+        small = fmt.number(ablation.get("smallest_effect"))
+        clauses.append(say("{} {} no difference (within ±{})", listed(same), _verb(same, "makes", "make"), small))
+    if clauses:
+        yield Markup("{}.").format(Markup("; ").join(clauses))
+    if groups["undecided"]:
+        yield say("Of {} we cannot tell.", listed(groups["undecided"]))
+
+
+def _simplified(documents: Documents) -> Markup | None:
+    simplified = documents.get("ablation", {}).get("simplified") or {}
+    dropped = simplified.get("dropped") or []
+    if not dropped:
+        return None
+    if not simplified.get("accepted"):
+        return say("Dropping {} together did not pass its check, so nothing was dropped.", listed(dropped))
+    difference = (simplified.get("check") or {}).get("difference")
+    if difference:
+        level, shown = fmt.level(difference.get("confidence")), fmt.interval(difference, sign=True)
+        checked = say(" (gain {}, {} interval)", shown, level)
+    else:
+        checked = say("")
+    return say("The recipe without {} was checked and kept{}.", listed(dropped), checked)
+
+
+def shipped_change(compressed: Document) -> dict[str, Any] | None:
+    """What was shipped beside what it is compared with: the chosen candidate, the first one, and size and speed ratios."""
+    candidates = {c["name"]: c for c in compressed.get("candidates") or ()}
+    chosen = candidates.get(compressed.get("chosen"))
+    if chosen is None:
+        return None
+    first = next(iter(candidates.values()))
+
+    def at(candidate: Document, batch: str) -> Any:
+        return ((candidate.get("latency") or {}).get(batch) or {}).get("median_ms")
+
+    batch = next(iter(chosen.get("latency") or {"1": None}))
+    before, after = at(first, batch), at(chosen, batch)
+    return {
+        "chosen": chosen,
+        "before": first,
+        "batch": batch,
+        "smaller": first["bytes"] / chosen["bytes"] if first.get("bytes") and chosen.get("bytes") else None,
+        "ms_before": before,
+        "ms_after": after,
+        "faster": before / after if fmt.finite(before) and fmt.finite(after) and after > 0 else None,
+    }
+
+
+def times(ratio: float | None, more: str, less: str) -> str:
+    """``3.1 × smaller``, ``1.2 × larger``, ``about the same``: a ratio that reads the right way round."""
+    if ratio is None or not math.isfinite(ratio) or ratio <= 0:
+        return fmt.ABSENT
+    if abs(ratio - 1) < 0.02:
+        return "about the same"
+    return f"{ratio:.2g}\u00a0× {more}" if ratio > 1 else f"{1 / ratio:.2g}\u00a0× {less}"
+
+
+def _shipped(documents: Documents) -> Markup | None:
+    change = shipped_change(documents.get("compression") or {})
+    if change is None:
+        return None
+    chosen, before = change["chosen"], change["before"]
+    if chosen["name"] == before["name"]:
+        return say("What ships is {}, {}: nothing smaller kept the budget.", code(chosen["name"]), fmt.size(chosen.get("bytes")))
+    size = say(
+        "{} instead of {} ({})",
+        fmt.size(chosen["bytes"]),
+        fmt.size(before["bytes"]),
+        times(change["smaller"], "smaller", "larger"),
+    )
+    speed = say(
+        "{} instead of {} at batch {} ({})",
+        fmt.ms(change["ms_after"]),
+        fmt.ms(change["ms_before"]),
+        change["batch"],
+        times(change["faster"], "faster", "slower"),
+    )
+    lost = chosen.get("score_drop")
+    metric = fmt.words(metric_of(documents))
+    cost = say(" It loses {} of {} on the validation rows.", fmt.interval(lost), metric) if lost else say("")
+    return say("What ships is {}: {}, {}, both against {}.{}", code(chosen["name"]), size, speed, code(before["name"]), cost)
+
+
+def not_there(missing: Mapping[str, str]) -> str:
+    """The absent documents in reading form: ``search, ablation or bundle``."""
+    return fmt.names((STAGES[name][0] for name in missing), last="or")

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from winnow.report import _caveats, _tables, _words
+
+Documents = dict[str, dict[str, Any]]
+
+
+def plain(sentences: Any) -> str:
+    text = " ".join(map(str, sentences)) if isinstance(sentences, list) else str(sentences)
+    for mark in ("<code>", "</code>", "<strong>", "</strong>"):
+        text = text.replace(mark, "")
+    return text.replace("\u00a0", " ")
+
+
+def with_verdicts(documents: Documents, **verdicts: str) -> Documents:
+    documents = copy.deepcopy(documents)
+    row = documents["ablation"]["comparisons"][0]
+    documents["ablation"]["comparisons"] = [row | {"name": name, "verdict": v.replace("_", " ")} for name, v in verdicts.items()]
+    return documents
+
+
+def test_each_verdict_has_its_own_words(classified: Documents) -> None:
+    said = plain(_words.answer(with_verdicts(classified, a="helps", b="helps", c="hurts", d="no_difference", e="undecided")))
+    assert "a and b help; c hurts; d makes no difference (within ±0.005). Of e we cannot tell." in said
+
+
+def test_a_long_list_of_parts_is_counted(classified: Documents) -> None:
+    said = plain(_words.answer(with_verdicts(classified, **{f"part{i}": "undecided" for i in range(20)})))
+    assert "Of part0, part1, part2, part3, part4, part5 and 14 more we cannot tell." in said
+
+
+def test_the_score_is_the_best_founded_one(classified: Documents) -> None:
+    assert _words.score_shown(classified)[1:] == ("test accuracy", "5 final seeds, 360 test rows")
+    del classified["evaluation"]
+    assert _words.score_shown(classified)[1:] == ("validation accuracy", "5 final seeds, validation rows")
+    del classified["final"]
+    assert _words.score_shown(classified)[1:] == ("validation accuracy", "5 fresh seeds, validation rows")
+    assert "no final training was run" in plain(_words.answer(classified))
+    del classified["search"]["best"]
+    assert "no score with an interval yet" in plain(_words.answer(classified))
+    assert plain(_words.answer({})) == "No training has finished yet, so there is no answer."
+
+
+def test_what_ships_is_set_beside_what_it_was(classified: Documents) -> None:
+    said = plain(_words.answer(classified))
+    assert "What ships is int8: 34.8 kB instead of 108 kB (3.1 × smaller), 0.0121 ms instead of 0.0712 ms at batch 1 " in said
+    assert "It loses 0.003 [0.001, 0.005] of accuracy on the validation rows." in said
+    classified["compression"]["chosen"] = "eager"
+    assert "What ships is eager, 108 kB: nothing smaller kept the budget." in plain(_words.answer(classified))
+
+
+def test_a_ratio_reads_the_right_way_round() -> None:
+    read = [plain(_words.times(r, "faster", "slower")) for r in (2.5, 0.5, 1.01, None, float("nan"))]
+    assert read == ["2.5 × faster", "2 × slower", "about the same", "–", "–"]
+
+
+def test_a_rejected_simplification_is_not_called_kept(classified: Documents) -> None:
+    classified["ablation"]["simplified"]["accepted"] = False
+    said = plain(_words.answer(classified))
+    assert "did not pass its check, so nothing was dropped" in said
+    assert "checked and kept" not in said
+
+
+@pytest.mark.parametrize("pairs", [4, 5, 6, 7, 8, 9])
+@pytest.mark.parametrize("parts", [1, 3, 8])
+def test_too_few_seeds_are_called_too_few(pairs: int, parts: int) -> None:
+    """Oracle: the smallest p value of SciPy's exact permutation test of signs, times the number of parts (Holm's first step)."""
+    differences = np.arange(1.0, pairs + 1)  # all on one side: the most extreme sample there is
+    best = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=10_000).pvalue
+    ablation = {"comparisons": [{"name": str(i), "n": pairs} for i in range(parts)], "confidence": 0.95}
+    note = _caveats.power_note(ablation)
+    assert (note is not None) == (best * parts > 0.05)
+    if note is not None:
+        assert "no part could have been found to help or hurt at the level 0.05" in plain(note)
+
+
+def test_the_note_on_power_says_how_many_seeds_it_takes(classified: Documents) -> None:
+    assert _caveats.power_note(classified["ablation"]) is None
+    for row in classified["ablation"]["comparisons"]:
+        row["n"] = 5
+    note = plain(_caveats.power_note(classified["ablation"]))
+    assert "With 5 pairs of seeds and 8 parts the smallest corrected p value that the test can give is 0.500" in note
+    assert "At least 9 seeds are needed." in note  # 8 * 2 / 2**9 = 0.031, 8 * 2 / 2**8 = 0.062
+
+
+def test_leaders_that_overlap_are_not_ranked(classified: Documents) -> None:
+    search = classified["search"]
+    assert "we cannot tell which of them is better" in plain(_caveats.leader_notes(search))
+    for i, leader in enumerate(search["leaders"]):
+        leader["interval"].update(mean=0.9 - 0.1 * i, low=0.89 - 0.1 * i, high=0.91 - 0.1 * i)
+    assert "we cannot tell" not in plain(_caveats.leader_notes(search))
+    assert "chose itself" in plain(_caveats.leader_notes(search | {"leaders": []}))
+
+
+def test_curves_that_still_rise_and_seeds_that_failed_are_told(classified: Documents) -> None:
+    outcomes = classified["final"]["outcomes"]
+    for outcome in outcomes:
+        outcome["best_epoch"] = outcome["epochs"] - 1
+    outcomes[0]["status"] = "failed"
+    said = plain(_caveats.curve_notes(classified["final"]))
+    assert "1 of 5 seeds failed" in said
+    assert "4 seeds of 5 kept the weights of the last epoch" in said
+
+
+def test_the_interval_says_what_it_covers(classified: Documents) -> None:
+    said = plain(_caveats.covers(classified))
+    assert "95 % t interval of the mean over 5 trainings that differ only in their seed, on one fixed split" in said
+    assert "does not cover the choice of rows" in said
+
+
+def test_an_interval_beyond_the_possible_is_called_rough(classified: Documents) -> None:
+    assert "only rough" not in plain(_caveats.covers(classified))
+    classified["evaluation"]["metrics"]["accuracy"].update(mean=0.994, low=0.979, high=1.01)
+    assert "It reaches beyond what the score can be" in plain(_caveats.covers(classified))
+
+
+def test_an_interval_without_width_is_not_certainty(classified: Documents) -> None:
+    assert _caveats.flat_note(classified["ablation"]) is None
+    classified["ablation"]["comparisons"][5].update(mean=0.0, low=0.0, high=0.0)
+    note = plain(_caveats.flat_note(classified["ablation"]))
+    assert f"Every pair gave the same difference for {classified['ablation']['comparisons'][5]['name']}" in note
+
+
+def test_speeds_carry_intervals_where_there_are_any(classified: Documents) -> None:
+    eager, onnx, _ = classified["compression"]["candidates"]
+    assert _tables.speed(onnx, "1", "versus_eager") == "6.65 [6.52, 6.79]"
+    assert _tables.speed(eager, "64", "versus_eager") == "1"
+    del onnx["speedup"]
+    assert [_tables.speed(onnx, b, "versus_eager") for b in ("1", "64")] == ["6.65", "–"]
+
+
+def test_fleets_of_a_kind_share_a_row(classified: Documents) -> None:
+    rows = _tables.fleets(classified["plan"])
+    assert [(r["study"], r["number"], r["members"], r["how"]) for r in rows] == [
+        ("search", 2, 16, "stacked"),
+        ("search", 1, 31, "stacked"),
+        ("search", 1, 1, "alone"),
+        ("ablate", 1, 4, "process"),
+    ]
+    assert _tables.members(classified["plan"]) == 68
+
+
+def test_failures_are_gathered_from_every_stage(classified: Documents) -> None:
+    classified["final"]["outcomes"][1].update(status="failed", reason="the loss became NaN in epoch 2")
+    classified["ablation"]["comparisons"][0]["lost"] = 2
+    assert [(r["stage"], r["reason"]) for r in _tables.failures(classified)][2:] == [
+        ("ablation", "2 pairs lost to failed trainings"),
+        ("final training", "the loss became NaN in epoch 2"),
+    ]
+
+
+def test_confusions_are_those_off_the_diagonal(classified: Documents) -> None:
+    rows = _tables.confused(classified["evaluation"])
+    assert rows[0] == {"truth": "8", "predicted": "1", "rows": 2, "share": 2 / 35}
+    assert sum(r["rows"] for r in rows) == 7
+
+
+def test_residual_quantiles_equal_numpys(regressed: Documents) -> None:
+    scatter = regressed["evaluation"]["scatter"]
+    errors = np.subtract(scatter["prediction"], scatter["truth"])
+    np.testing.assert_allclose(
+        list(_tables.residuals(regressed["evaluation"]).values()), np.quantile(errors, [0.05, 0.25, 0.5, 0.75, 0.95])
+    )
+
+
+def test_long_curves_are_thinned_and_keep_both_ends(classified: Documents) -> None:
+    outcome = classified["final"]["outcomes"][0]
+    outcome["curves"] = {"train_loss": np.linspace(1, 0, 500).tolist(), "validation_accuracy": np.linspace(0, 1, 500).tolist()}
+    rows = _tables.curve_rows({"outcomes": [outcome]})
+    assert len(rows) <= _tables.MAX_CURVE_ROWS + 1
+    assert (rows[0]["epoch"], rows[-1]["epoch"]) == (1, 500)
+    assert rows[-1]["score"] == 1.0
+
+
+def test_lines_that_differ_are_marked() -> None:
+    assert _tables.recipe_lines("a: 1\nb: 2\n", "a: 1\nb: 3\nc: 4\n") == [(False, "a: 1"), (True, "b: 3"), (True, "c: 4")]
+    assert _tables.recipe_lines(None, "a: 1") == [(False, "a: 1")]
