@@ -1,0 +1,215 @@
+"""The commands of ``winnow``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from winnow.cli._guard import guarded
+
+__all__ = ["app", "main"]
+
+SOURCE = "A recipe (.yaml), a run directory, or data: a .csv, .tsv or .parquet file, sklearn:<name>, package.module:function."
+
+Source = Annotated[str, typer.Argument(help=SOURCE, show_default=False)]
+Target = Annotated[
+    str | None, typer.Option("--target", "-t", help="The column to predict, for files without a recipe.", show_default=False)
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="The run directory. By default runs/<name of the recipe>.", show_default=False)
+]
+Ablation = Annotated[
+    bool, typer.Option("--ablate/--no-ablate", help="Look for parts that do nothing, and drop them before the final training.")
+]
+BundleFolder = Annotated[
+    Path, typer.Argument(help="The folder of a bundle, such as runs/digits/digits.winnow.", show_default=False)
+]
+
+app = typer.Typer(
+    name="winnow",
+    help="Makes a PyTorch model better, smaller and faster, and shows which changes did it.",
+    epilog="Start with: [bold]winnow run sklearn:iris[/bold], or [bold]winnow run data.csv --target price[/bold]. "
+    "A run that was stopped goes on where it was when the same command is given again.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def _examples(*lines: str) -> str:
+    return "Examples:\n\n" + "\n\n".join(f"  [bold]{line}[/bold]" for line in lines)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from winnow import __version__
+
+        print(f"winnow {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _winnow(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)] = False,
+) -> None:
+    pass
+
+
+# -- stages ------------------------------------------------------------------------------------------------------------
+
+
+@app.command(
+    epilog=_examples(
+        "winnow run recipes/digits.yaml", "winnow run data.csv --target price", "winnow run sklearn:wine --out runs/try1"
+    )
+)
+@guarded
+def run(source: Source, target: Target = None, out: Out = None, ablate: Ablation = True) -> None:
+    """Do everything: search, ablate, train, evaluate, compress, bundle, report."""
+    _pull("bundle", source, target, out, ablate)
+
+
+@app.command(epilog=_examples("winnow search recipes/digits.yaml"))
+@guarded
+def search(source: Source, target: Target = None, out: Out = None) -> None:
+    """Find the best settings of the recipe's ranges, and measure the best few again on fresh seeds."""
+    _pull("found", source, target, out, ablate=True)
+
+
+@app.command(epilog=_examples("winnow ablate recipes/digits.yaml", "winnow ablate runs/digits"))
+@guarded
+def ablate(source: Source, target: Target = None, out: Out = None) -> None:
+    """Leave out each part of the recipe in turn and judge what it does. Searches first when settings are open."""
+    _pull("ablation", source, target, out, ablate=True)
+
+
+@app.command(epilog=_examples("winnow train recipes/digits.yaml", "winnow train recipes/digits.yaml --no-ablate"))
+@guarded
+def train(source: Source, target: Target = None, out: Out = None, ablate: Ablation = True) -> None:
+    """Train the final models on fresh seeds. Searches and ablates first."""
+    _pull("trained", source, target, out, ablate)
+
+
+@app.command(epilog=_examples("winnow evaluate runs/digits"))
+@guarded
+def evaluate(source: Source, target: Target = None, out: Out = None, ablate: Ablation = True) -> None:
+    """Measure the final models on the test rows. Runs the stages before first."""
+    _pull("evaluation", source, target, out, ablate)
+
+
+@app.command(epilog=_examples("winnow compress runs/digits"))
+@guarded
+def compress(source: Source, target: Target = None, out: Out = None, ablate: Ablation = True) -> None:
+    """Make the model smaller and faster within the budget, and write the bundle. Runs the stages before first."""
+    _pull("bundle", source, target, out, ablate)
+
+
+def _pull(stage: str, source: str, target: str | None, out: Path | None, ablate: bool) -> None:
+    """Run the stages up to ``stage`` and print what came out."""
+    from winnow.cli._print import print_notes, print_result
+    from winnow.cli._progress import display
+    from winnow.flow import Flow, open_source, summary
+
+    asked = open_source(source, target=target, out=out)
+    print_notes(asked.notes)
+    with (
+        display() as told,
+        Flow(asked.recipe, asked.out, ablate=ablate, file=asked.file, progress=told, command=_command()) as flow,
+    ):
+        getattr(flow, stage)
+        report = flow.write_report()
+        documents = flow.documents()
+    print_result(
+        summary(documents), report=report, bundle=documents.get("bundle", {}).get("path"), columns=documents["data"]["columns"]
+    )
+
+
+def _command() -> str:
+    import shlex
+
+    return shlex.join(["winnow", *sys.argv[1:]])
+
+
+# -- looking -----------------------------------------------------------------------------------------------------------
+
+
+@app.command(epilog=_examples("winnow check recipes/digits.yaml"))
+@guarded
+def check(source: Source, target: Target = None) -> None:
+    """Print the whole recipe, its open ranges, its parts and the plan; find every mistake. Trains nothing."""
+    from winnow.cli._print import print_check
+    from winnow.flow import check as look
+    from winnow.flow import describe_plan, open_source
+
+    asked = open_source(source, target=target, keep=False)
+    checked = look(asked.recipe, file=asked.file)
+    print_check(checked, describe_plan(checked))
+
+
+@app.command(epilog=_examples("winnow report runs/digits", "winnow report runs/digits --out digits.html"))
+@guarded
+def report(
+    directory: Annotated[Path, typer.Argument(help="A run directory.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The HTML file. By default report.html in the directory.", show_default=False),
+    ] = None,
+) -> None:
+    """Write the report of a run again."""
+    from winnow.flow import rewrite_report
+
+    print(f"report: {rewrite_report(directory, out)}")
+
+
+@app.command(epilog=_examples("winnow schema > recipe.schema.json"))
+@guarded
+def schema() -> None:
+    """Print the JSON schema of recipes, for editors that complete and check YAML."""
+    import json
+
+    from winnow.recipe import Recipe
+
+    print(json.dumps(Recipe.schema_json(), indent=2))
+
+
+# -- using a bundle ----------------------------------------------------------------------------------------------------
+
+
+@app.command(epilog=_examples("winnow predict runs/digits/digits.winnow rows.csv -o predictions.csv"))
+@guarded
+def predict(
+    bundle: BundleFolder,
+    rows: Annotated[
+        Path, typer.Argument(help="A .csv, .tsv or .parquet file with the columns that the model knows.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .csv or .parquet file to write.", show_default=False)],
+) -> None:
+    """Predict every row of a file; writes its columns with the prediction and the probabilities beside them."""
+    from winnow.bundle import load, predict_file
+
+    count = predict_file(load(bundle), rows, out)
+    print(f"{count} rows predicted: {out}")
+
+
+@app.command(
+    epilog=_examples("winnow serve runs/digits/digits.winnow", "winnow serve runs/digits/digits.winnow --host 0.0.0.0 --port 80")
+)
+@guarded
+def serve(
+    bundle: BundleFolder,
+    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0 takes any free one.")] = 8000,
+) -> None:
+    """Serve a bundle over HTTP: a page to try it out, /predict, /health and /docs."""
+    from winnow.serve import serve as serve_bundle
+
+    serve_bundle(bundle, host=host, port=port, announce=lambda line: print(line, flush=True))
+
+
+def main() -> None:
+    """Entry point of the ``winnow`` command."""
+    app()

@@ -1,0 +1,79 @@
+"""What the commands print when they are done."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from winnow.flow import Checked
+from winnow.recipe import Choice
+
+__all__ = ["print_check", "print_notes", "print_result"]
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """What was decided before anything ran, on standard error."""
+    for note in notes:
+        Console(stderr=True).print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_result(
+    lines: Sequence[tuple[str, str]], *, report: Path, bundle: str | None, columns: Sequence[Mapping[str, Any]]
+) -> None:
+    """The summary, where things are, and what one may do next."""
+    console = Console()
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for what, text in [*lines, ("report", str(report))]:
+        grid.add_row(what, Text(text))
+    console.print()
+    console.print(grid)
+    if bundle is not None:
+        console.print()
+        print(f"try it:    winnow serve {shlex.quote(bundle)}")
+        print(f"predict:   winnow predict {shlex.quote(bundle)} rows.csv -o predictions.csv")
+
+
+def print_check(checked: Checked, plan: Sequence[str]) -> None:
+    """The recipe with its defaults, its open settings, its parts and the plan."""
+    recipe, console = checked.recipe, Console()
+    console.print(Text(recipe.to_yaml(defaults=True).rstrip()), soft_wrap=True)
+    ranges = recipe.ranges()
+    _table(
+        console,
+        f"{len(ranges)} open settings" if ranges else "no open settings",
+        ("setting", "range", "only when"),
+        [(path, _range(s.range), " is ".join(map(str, s.condition)) if s.condition else "") for path, s in ranges.items()],
+    )
+    parts = recipe.parts()
+    _table(
+        console,
+        f"{len(parts)} parts can be switched off" if parts else "no part can be switched off",
+        ("part", "what", "setting"),
+        [(part.name, part.what, part.path) for part in parts.values()],
+    )
+    console.print("\n[bold]the plan[/bold]")
+    for line in plan:
+        console.print(Text(f"  {line}"), soft_wrap=True)
+
+
+def _table(console: Console, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    console.print(f"\n[bold]{title}[/bold]")
+    if rows:
+        table = Table(*head, box=None, padding=(0, 2, 0, 2), header_style="dim")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+
+
+def _range(found: Any) -> str:
+    if isinstance(found, Choice):
+        return " | ".join(map(str, found.labels))
+    return f"{found.key} {found.low:g} to {found.high:g}"

@@ -1,0 +1,143 @@
+"""What is running, the best score so far, member-steps per second, the time left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from winnow.run import Event
+
+__all__ = ["Bars", "Lines", "display"]
+
+DOING = {
+    "check": "looking",
+    "search": "searching",
+    "ablate": "ablating",
+    "train": "training",
+    "evaluate": "evaluating",
+    "compress": "compressing",
+    "report": "writing the report",
+}
+SECONDS_BETWEEN_LINES = 30.0
+
+
+@contextmanager
+def display(console: Console | None = None) -> Iterator[Callable[[Event], None]]:
+    """Something to give as ``progress``: live bars on a terminal, else a line when a stage begins, ends, and now and then."""
+    console = console or Console(stderr=True)
+    if not console.is_terminal:
+        lines = Lines(console)
+        yield lines
+        lines.close()
+        return
+    with Bars(console) as bars:
+        yield bars
+
+
+def describe(event: Event) -> str:
+    """``best 0.9722, 18,000 member-steps/s, 40 s left``: as much as is known."""
+    known = []
+    if event.best is not None:
+        known.append(f"best {event.best:.4g}")
+    if event.member_steps_per_second:
+        known.append(f"{event.member_steps_per_second:,.0f} member-steps/s")
+    if event.seconds_left:
+        known.append(f"{_seconds(event.seconds_left)} left")
+    return ", ".join(known)
+
+
+class Bars:
+    """One bar for each stage, on a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓[/green]"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[count]}"),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[known]}[/dim]"),
+            console=console,
+        )
+        self._stage: str | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._finish()
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        if event.message is not None:
+            self._progress.console.print(f"[yellow]note[/yellow] {escape(event.message)}", highlight=False)
+        if not event.total:
+            return
+        if event.stage != self._stage:
+            self._finish()
+            self._stage = event.stage
+            self._task = self._progress.add_task(DOING.get(event.stage, event.stage), count="", known="", total=event.total)
+        assert self._task is not None
+        count = f"{event.done}/{event.total}" if event.total > 1 else ""
+        self._progress.update(self._task, completed=event.done, total=event.total, count=count, known=describe(event))
+
+    def _finish(self) -> None:
+        if self._task is not None:
+            done = self._progress.tasks[-1]
+            self._progress.update(self._task, total=max(done.completed, 1), completed=max(done.completed, 1))
+            self._progress.stop_task(self._task)
+
+
+class Lines:
+    """Lines of text, for log files."""
+
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._last: Event | None = None
+        self._began = self._told = 0.0
+
+    def __call__(self, event: Event) -> None:
+        if event.message is not None:
+            self._print(f"note: {event.message}")
+        if not event.total:
+            return
+        now = self._clock()
+        if self._last is None or event.stage != self._last.stage:
+            self.close()
+            self._began = self._told = now
+            self._print(f"{DOING.get(event.stage, event.stage)} ...")
+        elif now - self._told >= SECONDS_BETWEEN_LINES:
+            self._told = now
+            self._print(f"  {_counted(event)}")
+        self._last = event
+
+    def close(self) -> None:
+        """Tell how the last stage ended."""
+        if self._last is not None:
+            ended = _counted(self._last)
+            self._print(f"  {ended}{', ' if ended else ''}took {_seconds(self._clock() - self._began)}")
+            self._last = None
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _counted(event: Event) -> str:
+    count = f"{event.done} of {event.total} trained" if event.total > 1 else ""
+    return ", ".join(piece for piece in (count, describe(event)) if piece)
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

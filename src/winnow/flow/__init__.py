@@ -1,0 +1,24 @@
+"""The way through: from a recipe, or only data, to a bundle and a report; every stage on demand."""
+
+from winnow.flow._check import Checked, check, check_recipe
+from winnow.flow._door import Asked, open_source
+from winnow.flow._flow import Flow
+from winnow.flow._plan import describe_plan
+from winnow.flow._report import read_documents, rewrite_report
+from winnow.flow._run import Run, run
+from winnow.flow._summary import summary
+
+__all__ = [
+    "Asked",
+    "Checked",
+    "Flow",
+    "Run",
+    "check",
+    "check_recipe",
+    "describe_plan",
+    "open_source",
+    "read_documents",
+    "rewrite_report",
+    "run",
+    "summary",
+]

@@ -1,0 +1,149 @@
+"""Everything that can be wrong with a recipe, found before anything trains, and told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from winnow import models
+from winnow.data import Prepared, prepare
+from winnow.errors import DataError, Problem, RecipeError, WinnowError, did_you_mean
+from winnow.recipe import Choice, Data, Recipe, locate
+
+__all__ = ["Checked", "check", "check_recipe"]
+
+MODULE, ARGUMENT = "model.", "model.args."
+MOST_MODELS = 32  # built to see whether they fit
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A recipe that can be run.
+
+    Attributes:
+        recipe: the recipe.
+        prepared: its rows.
+        model: built with the first value of every range.
+    """
+
+    recipe: Recipe
+    prepared: Prepared
+    model: nn.Module
+
+
+def check(recipe: Recipe, *, file: Path | None = None) -> Checked:
+    """Read the data, build the models that the recipe can ask for, look up every name; train nothing.
+
+    Args:
+        recipe: any.
+        file: the YAML file that it was read from, for the lines of mistakes.
+
+    Raises:
+        RecipeError: with every mistake that was found.
+    """
+    return check_recipe(recipe, prepare, file=file)
+
+
+def check_recipe(
+    recipe: Recipe, prepared: Callable[[Data], Prepared], *, file: Path | None = None, names: bool = True
+) -> Checked:
+    """``check`` with another source of prepared rows; without ``names`` the modules to ablate are not looked up.
+
+    Raises:
+        RecipeError: with every mistake that was found.
+    """
+    try:
+        rows = prepared(recipe.data)
+        built, problems = _built(recipe, rows)
+        problems = [*_task(recipe, rows), *problems, *(_modules(recipe, built) if names else ())]
+    except DataError as error:
+        problems = [_problem("data", error)]
+    if problems:
+        raise RecipeError(problems if file is None else locate(problems, file))
+    return Checked(recipe, rows, built[0])
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Corner:
+    """The recipe with every range at its first value, but for one."""
+
+    recipe: Recipe
+    changed: Mapping[str, Any]
+
+
+def corners(recipe: Recipe) -> Iterator[Corner]:
+    """The first value of every range; then, one at a time, the other values or ends of the model's arguments."""
+    ranges = recipe.ranges()
+    first: dict[str, Any] = {}
+    for path, setting in ranges.items():
+        if setting.condition is None or first.get(setting.condition[0]) == setting.condition[1]:
+            first[path] = _values(setting.range)[0]
+    yield Corner(recipe.resolve(first), {})
+    others = [(path, value) for path in first if path.startswith("model.") for value in _values(ranges[path].range)[1:]]
+    for path, value in others[: MOST_MODELS - 1]:
+        yield Corner(recipe.resolve({**first, path: value}), {path: value})
+
+
+def _built(recipe: Recipe, prepared: Prepared) -> tuple[list[nn.Module], list[Problem]]:
+    built: list[nn.Module] = []
+    problems: list[Problem] = []
+    for corner in corners(recipe):
+        try:
+            built.append(_build(corner.recipe, prepared))
+        except WinnowError as error:
+            problems.append(_problem("model", error, given=corner.changed))
+            if not corner.changed:
+                break  # the others would only say it again
+    return built, problems
+
+
+def _values(found: Any) -> list[Any]:
+    return list(found.labels) if isinstance(found, Choice) else [found.low, found.high]
+
+
+def _build(recipe: Recipe, prepared: Prepared) -> nn.Module:
+    module = models.build(recipe.model, in_shape=prepared.in_shape, out_features=prepared.out_features, seed=recipe.seed)
+    models.check_output(module, in_shape=prepared.in_shape, out_features=prepared.out_features, task=prepared.task)
+    return module
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+def _task(recipe: Recipe, prepared: Prepared) -> list[Problem]:
+    try:
+        recipe.check_task(prepared.task)
+    except RecipeError as error:
+        return list(error.problems)
+    return []
+
+
+def _modules(recipe: Recipe, built: list[nn.Module]) -> list[Problem]:
+    """Names of modules to ablate that no model of the recipe has; nothing is said when no model could be built."""
+    if not built:
+        return []
+    known = list(dict.fromkeys(name for module in built for name in models.module_names(module)))
+    asked = [("ablate.modules", name) for name in recipe.ablate.modules]
+    if recipe.ablate.parts != "all":
+        asked += [
+            ("ablate.parts", n.removeprefix(MODULE))
+            for n in recipe.ablate.parts
+            if n.startswith(MODULE) and not n.startswith(ARGUMENT)
+        ]
+    return [Problem(path, f"the model has no module {n!r}{did_you_mean(n, known)}") for path, n in asked if n not in known]
+
+
+def _problem(section: str, error: WinnowError, *, given: Mapping[str, Any] | None = None) -> Problem:
+    """An error that names its setting as ``data.source: ...`` keeps it; any other is about the whole section."""
+    setting, colon, message = str(error).partition(": ")
+    named = bool(colon) and setting.startswith(f"{section}.") and setting.replace(".", "").replace("_", "").isalnum()
+    setting, message = (setting, message) if named else (section, str(error))
+    where = f"with {', '.join(f'{path} = {value!r}' for path, value in given.items())}: " if given else ""
+    return Problem(setting, where + message)

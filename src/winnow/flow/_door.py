@@ -1,0 +1,167 @@
+"""What a run is asked for: a recipe, a recipe's file, a run directory, or only data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from winnow.data import sketch_recipe
+from winnow.errors import RecipeError, WorkspaceError
+from winnow.recipe import Recipe
+
+__all__ = ["RECIPE_FILE", "Asked", "check_same", "file_name", "open_source"]
+
+RECIPE_FILE = "recipe.yaml"
+YAML = (".yaml", ".yml")
+MADE_OF = ("data", "model", "train", "metric", "seed")  # what outcomes depend on; the questions may change from run to run
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to run, and where.
+
+    Attributes:
+        recipe: the recipe.
+        out: the run directory.
+        notes: what was decided on the way, to tell the user.
+        file: where the recipe was read from, so that mistakes found later can be told with their lines.
+    """
+
+    recipe: Recipe
+    out: Path
+    notes: tuple[str, ...] = ()
+    file: Path | None = None
+
+
+def open_source(
+    source: Recipe | str | Path, *, target: str | None = None, out: str | Path | None = None, keep: bool = True
+) -> Asked:
+    """The recipe that ``source`` stands for, and the run directory.
+
+    Data without a recipe get one, with sensible ranges; it is written to ``recipe.yaml`` in the run directory. When that file is
+    there already, it is used as it is, so that the user's changes to it count.
+
+    Args:
+        source: a recipe, a YAML file, a run directory, or data: a .csv, .tsv or .parquet file, ``sklearn:<name>``,
+            ``package.module:function``.
+        target: the column to predict, for files and frames without a recipe.
+        out: the run directory; None: ``runs/<name of the recipe>``, or ``source`` itself when that is a run directory.
+        keep: write the recipe that data without one get.
+
+    Raises:
+        RecipeError: the recipe or the source cannot be used, or a target beside a recipe.
+        DataError: data without a recipe that cannot be used.
+    """
+    place: Path | None = None
+    if isinstance(source, Recipe):
+        recipe, file = source, None
+    elif Path(source).suffix.lower() in YAML:
+        recipe, file = Recipe.load(source), Path(source)
+    elif Path(source).is_dir():
+        place, file = Path(source), Path(source) / RECIPE_FILE
+        recipe = _of_directory(place)
+    else:
+        return _sketched(str(source), target, out, keep)
+    if target is not None:
+        raise RecipeError(
+            f"a target is for data without a recipe; this recipe says data.target = {recipe.data.target!r}: change it there"
+        )
+    return Asked(recipe, Path(out) if out is not None else place or default_out(recipe.name), file=file)
+
+
+def default_out(name: str) -> Path:
+    """``runs/<name>`` under the current directory."""
+    return Path("runs") / file_name(name)
+
+
+def file_name(name: str) -> str:
+    """``name`` with letters, digits, ``-``, ``_`` and ``.`` only, not hidden."""
+    return re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "recipe"
+
+
+def check_same(recipe: Recipe, before: str | None, out: Path) -> None:
+    """Refuse to go on with another recipe than the one a directory belongs to.
+
+    Outcomes of both could live side by side, but the report of the first would be lost. Other questions about the same data,
+    model and training (more trials, more seeds, a smaller budget) go on where it was.
+
+    Args:
+        recipe: as asked now.
+        before: YAML of the recipe that was run in ``out``; None when there was none.
+        out: the run directory.
+
+    Raises:
+        WorkspaceError: naming the settings that differ, and what to do.
+    """
+    if before is None:
+        return
+    try:
+        known = Recipe.from_yaml(before)
+    except RecipeError as error:
+        raise WorkspaceError(
+            f"{out} holds a run whose recipe this version of winnow cannot read: give another directory with --out ({error})"
+        ) from None
+    changed = [f"{path}: {_shown(old)} there, {_shown(new)} now" for path, old, new in _differences(known, recipe)]
+    if changed:
+        more = f"\n  and {len(changed) - 8} more" if len(changed) > 8 else ""
+        raise WorkspaceError(
+            f"{out} holds the run of another recipe. These settings differ:\n  "
+            + "\n  ".join(changed[:8])
+            + f"{more}\nGive another directory (--out DIR, or `out=`), another `name` in the recipe, or remove {out}."
+        )
+
+
+def _of_directory(path: Path) -> Recipe:
+    if not (path / RECIPE_FILE).is_file():
+        raise RecipeError(f"{path} is a directory without {RECIPE_FILE}: expected a recipe, a run directory, or data")
+    return Recipe.load(path / RECIPE_FILE)
+
+
+def _sketched(source: str, target: str | None, out: str | Path | None, keep: bool) -> Asked:
+    place = Path(out) if out is not None else default_out(_stem(source))
+    written = place / RECIPE_FILE
+    if written.is_file():
+        recipe = Recipe.load(written)
+        if recipe.data.source != source or (target is not None and recipe.data.target != target):
+            raise WorkspaceError(
+                f"{written} is for {recipe.data.source} with target {recipe.data.target!r}, not for {source} with target "
+                f"{target!r}: give another directory (--out DIR, or `out=`)"
+            )
+        return Asked(recipe, place, (f"going on with the recipe in {written}",), written)
+    recipe = sketch_recipe(source, target)
+    if not keep:
+        return Asked(recipe, place)
+    place.mkdir(parents=True, exist_ok=True)
+    recipe.save(written)
+    return Asked(
+        recipe,
+        place,
+        (f"a recipe with ranges was written to {written}: change it there and run again to ask for something else",),
+    )
+
+
+def _stem(source: str) -> str:
+    path = Path(source)
+    return path.stem if path.suffix else source.rpartition(":")[2]
+
+
+def _differences(a: Recipe, b: Recipe) -> Iterator[tuple[str, Any, Any]]:
+    left, right = (dict(_leaves("", r.model_dump(mode="json", include=set(MADE_OF)))) for r in (a, b))
+    for path in dict.fromkeys([*left, *right]):
+        if left.get(path) != right.get(path):
+            yield path, left.get(path), right.get(path)
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _leaves(f"{path}.{key}" if path else key, inner)
+    else:
+        yield path, value
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else repr(value)

@@ -1,0 +1,68 @@
+"""Facts about a run that no stage knows: how it was started, where, with what versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from winnow.bundle import Bundle
+from winnow.recipe import HIGHER_IS_BETTER, Recipe
+
+__all__ = ["bundle_facts", "machine", "run_facts", "versions"]
+
+LIBRARIES = ("torch", "numpy", "scikit-learn", "optuna", "onnxruntime")
+
+
+def run_facts(
+    recipe: Recipe, *, metric: str, task: str, command: str, started: str, seconds: float, notes: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The ``run`` document. ``seconds`` are of work, over all sittings; ``started`` is when the first began (ISO 8601)."""
+    return {
+        "name": recipe.name,
+        "command": command,
+        "started": started,
+        "seconds": seconds,
+        "versions": versions(),
+        "machine": machine(),
+        "seed": recipe.seed,
+        "recipe_yaml": recipe.to_yaml(),
+        "metric": metric,
+        "higher_is_better": HIGHER_IS_BETTER[metric],
+        "task": task,
+        "notes": list(notes),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python, winnow and the libraries that decide the numbers."""
+    found = {"python": platform.python_version(), "winnow": importlib.metadata.version("winnow-ml")}
+    return found | {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def machine() -> dict[str, Any]:
+    """What the latencies and seconds were measured on."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "device": "cpu",
+    }
+
+
+def bundle_facts(bundle: Bundle, *, made_from: str) -> dict[str, Any]:
+    """The ``bundle`` document. ``made_from`` names the trained variant and the settings that the bundle belongs to."""
+    files: Mapping[str, Any] = bundle.manifest["files"]
+    size = sum(path.stat().st_size for path in bundle.path.iterdir() if path.is_file())
+    return {"path": str(bundle.path), "bytes": size, "files": dict(files), "made_from": made_from}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown"

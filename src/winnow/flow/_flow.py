@@ -1,0 +1,277 @@
+"""The stages of a run, each on demand: asking for one runs what it needs before."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from winnow import bundle, data
+from winnow.compress import compress
+from winnow.errors import BundleError, RecipeError, WorkspaceError
+from winnow.evaluate import Evaluation, evaluate
+from winnow.flow._check import Checked, check_recipe
+from winnow.flow._door import RECIPE_FILE, check_same, file_name
+from winnow.flow._facts import bundle_facts, run_facts
+from winnow.flow._plan import expected_trainings
+from winnow.flow._progress import StageProgress
+from winnow.models import module_names
+from winnow.recipe import Recipe
+from winnow.report import write_report
+from winnow.run import Event, Runner, Workspace
+from winnow.study import Ablation, Found, Trained, ablate, search, train
+
+__all__ = ["Flow"]
+
+
+class Flow:
+    """One way through, from a recipe to a bundle and a report, in a run directory.
+
+    Every stage is a property. What a stage needs is run first; what is finished in the directory is read back from its ledger, so
+    that asking again costs little and stopping anywhere loses little. Use it in a ``with`` block: one process at a time works in
+    a directory.
+
+    Args:
+        recipe: what to run.
+        out: the run directory; made when there is none.
+        ablate: whether parts that do nothing are looked for and dropped; if not, the winner of the search is trained as it is.
+        file: the YAML file that the recipe was read from, for the lines of mistakes.
+        progress: told what is going on.
+        command: how to repeat the run, for the report; None: the call in Python.
+
+    Raises:
+        RecipeError: with every mistake in the recipe, before anything trains.
+        DataError: the data cannot be used.
+        WorkspaceError: the directory belongs to another recipe, or cannot be used.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        out: str | Path,
+        *,
+        ablate: bool = True,
+        file: Path | None = None,
+        progress: Callable[[Event], None] | None = None,
+        command: str | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.path = Path(out)
+        self._ablate = ablate
+        self._progress = progress
+        self._command = command or f"winnow.run(recipe, out={str(out)!r})"
+        self._stage = "check"
+        self._notes: list[str] = []
+        self._clock = time.perf_counter()
+        is_new = not self.path.exists()
+        self.workspace = Workspace.open(self.path)
+        try:
+            self._runner = Runner(self.workspace, progress=self._trained)
+            self._before = {name: self.workspace.ledger.get_document(name) or {} for name in ("run", "plan")}
+            check_same(recipe, self._before["run"].get("recipe_yaml"), self.path)
+            self._checked = self._look(file)
+        except BaseException:
+            self.workspace.close()
+            if is_new:
+                shutil.rmtree(self.path)  # nothing was trained: leave no empty directory behind a mistyped recipe
+            raise
+        self._metric, _ = self._runner.context(recipe)
+        self._of_stage = StageProgress(self._tell, metric=self._metric, expected=expected_trainings(recipe))
+        self._keep_recipe()
+        self._put_facts()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what was done so far into the ledger and let the directory go."""
+        self._put_facts()
+        self.workspace.close()
+
+    # -- stages ------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def found(self) -> Found | None:
+        """The search; None when nothing in the recipe is open."""
+        if not self.recipe.is_open:
+            self._note("nothing in the recipe is open: there was nothing to search")
+            return None
+        with self._at("search"):
+            return search(self.recipe, runner=self._runner)
+
+    @property
+    def best(self) -> Recipe:
+        """The recipe with nothing open: the winner of the search, or as it was asked."""
+        return self.recipe if self.found is None else self.found.best
+
+    @cached_property
+    def ablation(self) -> Ablation | None:
+        """The ablation of the best recipe; None when it was not wanted, or the recipe has no part to leave out."""
+        if not self._ablate:
+            return None
+        best, modules = self.best, self._modules_left()
+        if not modules and not _can_lose_a_part(best):
+            self._note("nothing in the recipe can be left out: there was nothing to ablate")
+            return None
+        with self._at("ablate"):
+            return ablate(best, modules=modules, runner=self._runner)
+
+    @property
+    def simplified(self) -> Recipe:
+        """The recipe that is trained at last: without the parts that the ablation showed to do nothing."""
+        return self.best if self.ablation is None else self.ablation.simplified
+
+    @cached_property
+    def trained(self) -> Trained:
+        """The final training, on seeds that chose nothing."""
+        recipe = self.simplified
+        with self._at("train"):
+            return train(recipe, runner=self._runner)
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The test rows."""
+        trained = self.trained
+        with self._at("evaluate", message=True):
+            return evaluate(trained)
+
+    @cached_property
+    def bundle(self) -> Path:
+        """The folder of the bundle. One that is there and belongs to this training is kept: latencies are not measured again."""
+        trained, evaluation = self.trained, self.evaluation
+        path = self.path / f"{file_name(self.recipe.name)}.winnow"
+        key = _key(trained, self.recipe)
+        if not self._is_there(path, key):
+            with self._at("compress", message=True):
+                compressed = compress(trained, budget=self.recipe.compress.budget)
+                compressed.save(path, metrics=evaluation.metrics, recipe_yaml=trained.recipe.to_yaml())
+                self.workspace.ledger.put_document("bundle", bundle_facts(bundle.load(path), made_from=key))
+        return path
+
+    def write_report(self, path: str | Path | None = None) -> Path:
+        """Write the report of what is there so far; None: to ``report.html`` in the run directory."""
+        with self._at("report", message=True):
+            return write_report(self.documents(), self.path / "report.html" if path is None else path)
+
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """The facts that the stages left, by name."""
+        self._put_facts()
+        ledger = self.workspace.ledger
+        return {name: document for name in ledger.documents() if (document := ledger.get_document(name)) is not None}
+
+    # -- inside ------------------------------------------------------------------------------------------------------------
+
+    def _look(self, file: Path | None) -> Checked:
+        checked = check_recipe(self.recipe, self._runner.prepared, file=file)
+        digest = checked.prepared.digest
+        if (self.workspace.ledger.get_document("data") or {}).get("digest", digest) != digest:
+            raise WorkspaceError(
+                f"the rows of {checked.prepared.source} are not those that {self.path} was begun with: give another directory "
+                f"(--out DIR, or `out=`), or remove {self.path}"
+            )
+        return checked
+
+    def _keep_recipe(self) -> None:
+        """The recipe beside what came of it, so that the directory can be given in its place."""
+        place = self.path / RECIPE_FILE
+        if not place.is_file() or Recipe.load(place) != self.recipe:
+            self.recipe.save(place)
+
+    def _modules_left(self) -> list[str]:
+        """The modules that the recipe names and the model of the best recipe has."""
+        asked = list(self.recipe.ablate.modules)
+        if not asked:
+            return []
+        names = module_names(check_recipe(self.best, self._runner.prepared, names=False).model)
+        for name in asked:
+            if name not in names:
+                self._note(f"module {name} is not in the ablation: the model that the search chose has none of that name")
+        return [name for name in asked if name in names]
+
+    def _is_there(self, path: Path, key: str) -> bool:
+        """Whether the bundle at ``path`` is whole and the one that belongs to ``key``."""
+        facts = self.workspace.ledger.get_document("bundle") or {}
+        if facts.get("made_from") != key or self.workspace.ledger.get_document("compression") is None:
+            return False
+        try:
+            return dict(bundle.load(path).manifest["files"]) == facts["files"]
+        except BundleError:
+            return False
+
+    @contextmanager
+    def _at(self, stage: str, *, message: bool = False) -> Iterator[None]:
+        self._stage = stage
+        if message:  # stages that train nothing
+            self._tell(Event(stage, 0, 1))
+        try:
+            yield
+        finally:
+            self._put_facts()
+        if message:
+            self._tell(Event(stage, 1, 1))
+
+    def _trained(self, event: Event) -> None:
+        self._of_stage(replace(event, stage=self._stage))
+
+    def _tell(self, event: Event) -> None:
+        if self._progress is not None:
+            self._progress(event)
+
+    def _note(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.append(text)
+            self._tell(Event(self._stage, 0, 0, message=text))
+
+    def _put_facts(self) -> None:
+        before, ledger = self._before["run"], self.workspace.ledger
+        facts = run_facts(
+            self.recipe,
+            metric=self._metric,
+            task=self._checked.prepared.task,
+            command=self._command,
+            started=before.get("started") or dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            seconds=before.get("seconds", 0.0) + time.perf_counter() - self._clock,
+            notes=tuple(self._notes),
+        )
+        self._before["run"] |= {"started": facts["started"]}
+        fleets = [*self._before["plan"].get("fleets", ()), *self._runner.fleets]
+        ledger.put_document("run", facts)
+        ledger.put_document("plan", {"fleets": fleets, "notes": []})
+        ledger.put_document("data", data.describe(self._checked.prepared))
+
+
+def _can_lose_a_part(recipe: Recipe) -> bool:
+    """Whether anything that the recipe wants to ablate, modules aside, is on."""
+    if recipe.ablate.parts == "all":
+        return bool(recipe.parts())
+    return any(_can_lose(recipe, name) for name in recipe.ablate.parts)
+
+
+def _can_lose(recipe: Recipe, name: str) -> bool:
+    try:
+        recipe.without(name)
+    except RecipeError:
+        return False
+    return True
+
+
+def _key(trained: Trained, recipe: Recipe) -> str:
+    """Names what a bundle depends on: the trained variant that ships, and how it was to be compressed."""
+    facts: Mapping[str, Any] = {
+        "variant": trained.variants[trained.best].id,
+        "compress": recipe.compress.model_dump(mode="json"),
+        "trained": [v.id for v in trained.variants],  # their test metrics stand in the bundle
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]

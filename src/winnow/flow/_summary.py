@@ -1,0 +1,82 @@
+"""What came out of a run, in a few lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from winnow.stats import Interval
+
+__all__ = ["summary"]
+
+Document = Mapping[str, Any]
+VERDICTS = ("helps", "hurts", "no difference", "undecided")
+
+
+def summary(documents: Mapping[str, Document]) -> list[tuple[str, str]]:
+    """(what, text) for each thing that is known, from the facts that the stages left.
+
+    Args:
+        documents: by name; any may be absent.
+    """
+    stages = {"search": _search, "ablation": _ablation, "final": _final, "evaluation": _evaluation, "compression": _compression}
+    lines = [line for name, say in stages.items() if name in documents for line in say(documents[name])]
+    if "bundle" in documents:
+        lines.append(("bundle", f"{documents['bundle']['path']} ({_size(documents['bundle']['bytes'])})"))
+    return lines
+
+
+def _search(document: Document) -> Iterator[tuple[str, str]]:
+    best, trials = document["best"], len(document["trials"])
+    score = f"{document['metric']} {_interval(best['interval'])} on {best['interval']['n']} fresh seeds"
+    yield "search", f"{score}, the best of {trials} trials:"
+    yield "", ", ".join(f"{path} = {_value(value)}" for path, value in best["values"].items())
+
+
+def _ablation(document: Document) -> Iterator[tuple[str, str]]:
+    for verdict in VERDICTS:
+        names = [row["name"] for row in document["comparisons"] if row["verdict"] == verdict]
+        if names:
+            yield verdict, ", ".join(names)
+    simplified = document["simplified"]
+    if simplified["dropped"]:
+        done = "dropped" if simplified["accepted"] else "kept after all"
+        yield "simplified", f"{', '.join(simplified['dropped'])} {done}: {simplified['reason']}"
+
+
+def _final(document: Document) -> Iterator[tuple[str, str]]:
+    score = document["score"]
+    yield "validation", f"{document['metric']} {_interval(score)} over {score['n']} final seeds"
+
+
+def _evaluation(document: Document) -> Iterator[tuple[str, str]]:
+    metrics = [f"{name} {_interval(interval)}" for name, interval in document["metrics"].items()]
+    yield "test", f"{', '.join(metrics)} ({document['rows']} rows)"
+
+
+def _compression(document: Document) -> Iterator[tuple[str, str]]:
+    candidates = {c["name"]: c for c in document["candidates"]}
+    chosen, eager = candidates[document["chosen"]], candidates.get("eager")
+    text = f"{chosen['name']}, {_size(chosen['bytes'])}"
+    if eager is not None and eager is not chosen:
+        text += f" where PyTorch takes {_size(eager['bytes'])}"
+    if chosen.get("versus_eager"):
+        text += f"; {chosen['versus_eager']:.1f} times as fast as eager PyTorch"
+    if chosen.get("score_drop"):
+        text += f"; loses {_interval(chosen['score_drop'])} {document['metric']}"
+    yield "ships", text
+    for note in document["notes"]:
+        yield "", note
+
+
+def _interval(document: Document) -> str:
+    mean, low, high = (float("nan") if document[end] is None else document[end] for end in ("mean", "low", "high"))
+    return str(Interval(mean, low, high, confidence=document["confidence"], n=document["n"]))
+
+
+def _value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _size(num_bytes: float) -> str:
+    return f"{num_bytes / 1e6:.1f} MB" if num_bytes >= 1e6 else f"{num_bytes / 1e3:.1f} kB"

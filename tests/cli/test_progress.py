@@ -1,0 +1,92 @@
+"""What is shown while something runs."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from winnow.cli._progress import Bars, Lines, describe, display
+from winnow.run import Event
+
+
+def console(*, terminal: bool) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=120, color_system=None, legacy_windows=False)
+
+
+def text(shown: Console) -> str:
+    assert isinstance(shown.file, io.StringIO)
+    return shown.file.getvalue()
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_all_that_is_known_is_said() -> None:
+    event = Event("search", 3, 64, best=0.97218, member_steps_per_second=12345.6, seconds_left=75.0)
+
+    assert describe(event) == "best 0.9722, 12,346 member-steps/s, 1 min 15 s left"
+    assert describe(Event("search", 0, 64)) == ""
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(2.34, "2.3 s"), (42.4, "42 s"), (3600.0, "1 h 0 min"), (119.7, "2 min 0 s")])
+def test_times_read_well(seconds: float, words: str) -> None:
+    assert describe(Event("search", 0, 64, seconds_left=seconds)) == f"{words} left"
+
+
+def test_a_log_gets_a_line_when_a_stage_begins_and_ends_and_now_and_then() -> None:
+    shown, clock = console(terminal=False), Clock()
+    lines = Lines(shown, clock=clock)
+
+    for now, event in [
+        (0.0, Event("search", 0, 4)),
+        (1.0, Event("search", 1, 4)),
+        (31.0, Event("search", 2, 4, best=0.5)),
+        (40.0, Event("search", 4, 4, best=0.75)),
+        (41.0, Event("evaluate", 0, 1)),
+        (41.5, Event("evaluate", 1, 1)),
+    ]:
+        clock.now = now
+        lines(event)
+    lines.close()
+
+    assert text(shown).splitlines() == [
+        "searching ...",
+        "  2 of 4 trained, best 0.5",
+        "  4 of 4 trained, best 0.75, took 41 s",
+        "evaluating ...",
+        "  took 0.5 s",
+    ]
+
+
+def test_messages_are_shown_as_they_are() -> None:
+    shown = console(terminal=False)
+
+    Lines(shown)(Event("train", 0, 0, message="[red] layer[0] cannot be stacked"))
+
+    assert text(shown) == "note: [red] layer[0] cannot be stacked\n"
+
+
+def test_a_terminal_gets_bars() -> None:
+    shown = console(terminal=True)
+
+    with Bars(shown) as bars:
+        bars(Event("search", 0, 4))
+        bars(Event("search", 3, 4, best=0.9, message="[x] is slow"))
+        bars(Event("compress", 0, 1))
+        bars(Event("compress", 1, 1))
+
+    for words in ("searching", "best 0.9", "compressing", "note [x] is slow", "✓"):
+        assert words in text(shown)
+
+
+def test_the_display_fits_the_place() -> None:
+    with display(console(terminal=False)) as lines:
+        assert isinstance(lines, Lines)
+    with display(console(terminal=True)) as bars:
+        assert isinstance(bars, Bars)

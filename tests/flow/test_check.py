@@ -1,0 +1,131 @@
+"""Mistakes are found before anything trains, all at once, with their lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from winnow.errors import RecipeError
+from winnow.flow import check, describe_plan
+from winnow.flow._check import corners
+from winnow.recipe import Ablate, Choice, Data, Integer, Model, Recipe, Search, Train
+
+from .conftest import small
+
+
+class Wrong(nn.Module):
+    """Has a wrong number of outputs when it is wide."""
+
+    def __init__(self, in_features: int, out_features: int, width: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(in_features, out_features + (width > 8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x)
+
+
+def test_a_good_recipe_passes(recipe: Recipe) -> None:
+    checked = check(recipe)
+
+    assert checked.prepared.task == "classification"
+    assert isinstance(checked.model, nn.Module)
+
+
+def test_corners_try_every_model_argument() -> None:
+    recipe = small(model=Model("mlp", width=Choice(4, 8), depth=Integer(1, 3)))
+
+    tried = [(c.recipe.model.args["width"], c.recipe.model.args["depth"]) for c in corners(recipe)]
+
+    assert tried == [(4, 1), (8, 1), (4, 3)]
+
+
+def test_a_model_that_fits_only_for_some_arguments_is_refused() -> None:
+    recipe = small(model=Model(Wrong, width=Choice(8, 16)), ablate=Ablate(parts=()))
+
+    with pytest.raises(RecipeError, match=r"model: with model.args.width = 16: the model's output does not fit the 3 classes"):
+        check(recipe)
+
+
+def test_a_model_that_never_fits_is_told_once() -> None:
+    with pytest.raises(RecipeError) as caught:
+        check(small(model=Model(Wrong, width=Choice(16, 32)), ablate=Ablate(parts=())))
+
+    assert len(caught.value.problems) == 1
+
+
+def test_all_mistakes_at_once_with_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        "data:\n"
+        "  source: sklearn:diabetes\n"
+        "model:\n"
+        "  use: mlp\n"
+        "  args: {width: 4, depth: 1}\n"
+        "train:\n"
+        "  label_smoothing: 0.1\n"
+        "metric: accuracy\n"
+        "ablate:\n"
+        "  modules: [block2, haed]\n"
+    )
+
+    with pytest.raises(RecipeError) as caught:
+        check(Recipe.load(path), file=path)
+
+    told = [str(p) for p in caught.value.problems]
+    assert [line for line in told if line.startswith(f"{path}:7: train.label_smoothing")]
+    assert [line for line in told if line.startswith(f"{path}:8: metric")]
+    assert [line for line in told if line.startswith(f"{path}:10: ablate.modules") and "did you mean 'head'" in line]
+    assert [line for line in told if line.startswith(f"{path}:10: ablate.modules") and "did you mean 'block1'" in line]
+    assert len(told) == 4
+
+
+def test_a_mistake_in_the_data_has_its_line(tmp_path: Path) -> None:
+    path, table = tmp_path / "bad.yaml", tmp_path / "rows.csv"
+    table.write_text("u,v\n1,2\n3,4\n")
+    path.write_text(f"model: {{use: mlp}}\ndata:\n  source: {table}\n  target: w\n")
+
+    with pytest.raises(RecipeError, match=rf"{path}:\d: data.target: .*no column 'w'"):
+        check(Recipe.load(path), file=path)
+
+
+def test_modules_named_among_the_parts_are_looked_up() -> None:
+    with pytest.raises(RecipeError, match=r"ablate.parts: the model has no module 'blok1' - did you mean 'block1'"):
+        check(small(ablate=Ablate(parts=("model.blok1",))))
+
+
+def test_the_plan_counts_trainings_and_groups_by_shape(recipe: Recipe) -> None:
+    lines = describe_plan(check(recipe))
+
+    assert lines[0] == "about 18 trainings of up to 15 steps: 8 to search, 8 to ablate, 2 to train"
+    assert lines[1] == "90 train, 30 validation, 30 test rows"
+    assert len(lines) > 2
+
+
+def test_the_plan_says_why_something_cannot_be_stacked() -> None:
+    recipe = small(
+        model=Model(Branching), train=Train(epochs=2, batch_size=16), search=Search(trials=2, batch=2), ablate=Ablate(parts=())
+    )
+
+    lines = describe_plan(check(recipe))
+
+    assert any("cannot be stacked" in line for line in lines)
+
+
+class Branching(nn.Module):
+    """Decides by its values, which cannot be stacked."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(in_features, out_features)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.fc(x)
+        return y if y.sum() > 0 else -y
+
+
+def test_data_that_cannot_be_used_are_told_under_data() -> None:
+    with pytest.raises(RecipeError, match=r"data\.source: no file 'nothing.csv'"):
+        check(small(data=Data(source="nothing.csv", target="y")))

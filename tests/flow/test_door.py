@@ -1,0 +1,140 @@
+"""What a run may be asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from winnow.errors import DataError, RecipeError, WorkspaceError
+from winnow.flow import open_source
+from winnow.flow._door import check_same, file_name
+from winnow.recipe import Recipe, Search, Train
+
+from .conftest import small
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def table(here: Path) -> Path:
+    rows = [f"{i % 7},{'north' if i % 3 else 'south'},{i * 0.5}" for i in range(80)]
+    path = here / "prices.csv"
+    path.write_text("\n".join(["size,where,price", *rows]))
+    return path
+
+
+def test_a_recipe_goes_to_a_directory_of_its_name(recipe: Recipe) -> None:
+    asked = open_source(recipe)
+
+    assert asked.recipe is recipe
+    assert asked.out == Path("runs/small")
+
+
+def test_a_yaml_file_is_read(here: Path, recipe: Recipe) -> None:
+    recipe.save(here / "my.yml")
+
+    asked = open_source("my.yml", out="elsewhere")
+
+    assert asked.recipe == recipe
+    assert asked.out == Path("elsewhere")
+    assert asked.file == Path("my.yml")
+
+
+def test_a_run_directory_stands_for_its_recipe(here: Path, recipe: Recipe) -> None:
+    (here / "runs" / "x").mkdir(parents=True)
+    recipe.save(here / "runs" / "x" / "recipe.yaml")
+
+    asked = open_source("runs/x")
+
+    assert asked.recipe == recipe
+    assert asked.out == Path("runs/x")
+
+
+def test_data_get_a_recipe_that_is_written_down(table: Path) -> None:
+    asked = open_source("prices.csv", target="price")
+
+    written = Path("runs/prices/recipe.yaml")
+    assert Recipe.load(written) == asked.recipe
+    assert asked.recipe.is_open
+    assert asked.notes == (
+        f"a recipe with ranges was written to {written}: change it there and run again to ask for something else",
+    )
+
+
+def test_a_written_recipe_that_was_changed_counts(table: Path) -> None:
+    first = open_source("prices.csv", target="price").recipe
+    changed = Recipe.from_yaml(first.to_yaml().replace("trials: 48", "trials: 3"))
+    changed.save("runs/prices/recipe.yaml")
+
+    asked = open_source("prices.csv", target="price")
+
+    assert asked.recipe.search.trials == 3
+    assert asked.notes == ("going on with the recipe in runs/prices/recipe.yaml",)
+
+
+def test_a_written_recipe_for_another_target_is_refused(table: Path) -> None:
+    open_source("prices.csv", target="price")
+
+    with pytest.raises(WorkspaceError, match=r"is for prices\.csv with target 'price', not for prices\.csv with target 'size'"):
+        open_source("prices.csv", target="size")
+
+
+def test_looking_writes_nothing(table: Path) -> None:
+    open_source("prices.csv", target="price", keep=False)
+
+    assert not Path("runs").exists()
+
+
+def test_bundled_sets_need_no_target(here: Path) -> None:
+    asked = open_source("sklearn:wine")
+
+    assert asked.recipe.name == "wine"
+    assert asked.out == Path("runs/wine")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "error", "message"),
+    [
+        ("prices.csv", None, RecipeError, "target: missing: name the column of the file to predict"),
+        ("prices.csv", "prise", DataError, "did you mean 'price'"),
+        ("pricse.csv", "price", DataError, "did you mean 'prices.csv'"),
+        ("sklearn:irsi", None, RecipeError, "did you mean 'sklearn:iris'"),
+        ("absent.yaml", None, RecipeError, "no such file 'absent.yaml'"),
+        (".", None, RecipeError, "is a directory without recipe.yaml"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(
+    table: Path, source: str, target: str | None, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        open_source(source, target=target)
+
+    assert not Path("runs").exists()
+
+
+def test_a_target_beside_a_recipe_is_refused(recipe: Recipe) -> None:
+    with pytest.raises(RecipeError, match=r"a target is for data without a recipe; this recipe says data.target = None"):
+        open_source(recipe, target="y")
+
+
+@pytest.mark.parametrize(("name", "expected"), [("a b/c", "a_b_c"), ("../up", "_up"), (".", "recipe"), ("v1.2", "v1.2")])
+def test_file_names_stay_in_their_directory(name: str, expected: str) -> None:
+    assert file_name(name) == expected
+
+
+def test_other_questions_are_not_another_recipe(recipe: Recipe) -> None:
+    check_same(small(search=Search(trials=99)), recipe.to_yaml(), Path("out"))
+    check_same(recipe, None, Path("out"))
+
+
+def test_every_setting_that_differs_is_named(recipe: Recipe) -> None:
+    with pytest.raises(WorkspaceError) as caught:
+        check_same(small(seed=5, train=Train(epochs=9)), recipe.to_yaml(), Path("out"))
+
+    for line in ("train.epochs: 3 there, 9 now", "seed: 0 there, 5 now", "train.dropout.uniform: [0.0, 0.5] there, nothing now"):
+        assert line in str(caught.value)

@@ -1,0 +1,230 @@
+"""A whole run: what it leaves, that it can be stopped and continued, and that the second time costs nothing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+
+import winnow
+from winnow.errors import RecipeError, WorkspaceError
+from winnow.flow import Flow, Run, read_documents, rewrite_report, run
+from winnow.recipe import Ablate, Choice, Data, Model, Recipe, Search, Train
+from winnow.run import Event
+
+from .conftest import Told, small
+
+DOCUMENTS = {"run", "data", "plan", "search", "ablation", "final", "evaluation", "compression", "bundle"}
+
+
+def without_times(document: Any) -> Any:
+    """A document without what a clock wrote into it."""
+    if isinstance(document, dict):
+        return {k: without_times(v) for k, v in document.items() if k not in ("seconds", "fleet")}
+    return [without_times(v) for v in document] if isinstance(document, list) else document
+
+
+def test_a_run_leaves_every_document_the_bundle_and_the_report(finished: tuple[Run, Told]) -> None:
+    done, told = finished
+
+    assert set(done.documents) == DOCUMENTS
+    assert done.bundle == done.path / "small.winnow"
+    assert done.report == done.path / "report.html"
+    assert done.report.stat().st_size > 100_000
+    assert Recipe.load(done.path / "recipe.yaml") == done.recipe
+    assert told.stages() == ["search", "ablate", "train", "evaluate", "compress", "report"]
+
+
+def test_the_bundle_predicts_what_the_trained_module_does(finished: tuple[Run, Told]) -> None:
+    done, _ = finished
+    X, _ = load_iris(return_X_y=True)
+    rows = done.trained.prepared.test.index
+
+    probabilities = winnow.load(done.bundle).predict_proba(X[rows])
+
+    tolerance = 1e-5 if done.documents["compression"]["chosen"] == "onnx" else 0.05
+    np.testing.assert_allclose(probabilities, done.evaluation.predictions, atol=tolerance)
+
+
+def test_the_run_document_says_how_and_where(finished: tuple[Run, Told]) -> None:
+    facts = finished[0].documents["run"]
+
+    assert facts["metric"] == "accuracy"
+    assert facts["task"] == "classification"
+    assert facts["higher_is_better"] is True
+    assert Recipe.from_yaml(facts["recipe_yaml"]) == finished[0].recipe
+    assert facts["versions"]["winnow"] == winnow.__version__
+    assert facts["seconds"] > 0
+
+
+def test_the_summary_names_score_verdicts_and_bundle(finished: tuple[Run, Told]) -> None:
+    text = finished[0].summary()
+
+    for word in ("accuracy", "fresh seeds", "undecided", "test", "ships", "small.winnow"):
+        assert word in text
+
+
+def test_progress_counts_the_whole_stage(finished: tuple[Run, Told]) -> None:
+    events = [e for e in finished[1].events if e.stage == "search"]
+
+    assert {e.total for e in events} == {8}  # 4 trials, 2 leaders on 2 fresh seeds
+    counts = [e.done for e in events]
+    assert counts == sorted(counts)
+    assert counts[-1] == 8
+    bests = [e.best for e in events if e.best is not None]
+    assert bests == sorted(bests)
+
+
+def test_a_second_run_trains_and_measures_nothing(finished: tuple[Run, Told], told: Told) -> None:
+    done, _ = finished
+
+    again = run(done.recipe, out=done.path, progress=told)
+
+    assert all(e.member_steps_per_second is None for e in told.events)
+    assert "compress" not in told.stages()
+    assert again.documents["compression"] == done.documents["compression"]  # latencies and all
+    assert without_times(again.documents["search"]) == without_times(done.documents["search"])
+    assert again.documents["plan"] == done.documents["plan"]
+
+
+def test_a_damaged_bundle_is_made_again(finished: tuple[Run, Told], tmp_path: Path) -> None:
+    done, _ = finished
+    place = tmp_path / "copy"
+    shutil.copytree(done.path, place)
+    model = next(p for p in (place / "small.winnow").iterdir() if p.suffix == ".onnx")
+    model.write_bytes(b"changed")
+
+    again = run(done.recipe, out=place)
+
+    assert winnow.load(again.bundle).classes == ("setosa", "versicolor", "virginica")
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_result(finished: tuple[Run, Told], tmp_path: Path) -> None:
+    done, _ = finished
+
+    def stop(event: Event) -> None:
+        if event.stage == "ablate":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(done.recipe, out=tmp_path / "stopped", progress=stop)
+    assert "search" in read_documents(tmp_path / "stopped")
+    with Flow(done.recipe, tmp_path / "stopped") as flow:
+        _ = flow.evaluation
+        again = flow.documents()
+
+    for name in ("search", "ablation", "final", "evaluation"):
+        assert without_times(again[name]) == without_times(done.documents[name]), name
+
+
+def test_stages_are_pulled_on_demand(tmp_path: Path, told: Told) -> None:
+    with Flow(small(), tmp_path / "flow", progress=told) as flow:
+        assert flow.found is not None
+        assert told.stages() == ["search"]
+        report = flow.write_report()
+
+    assert report.exists()
+    assert "ablation" not in read_documents(tmp_path / "flow")
+
+
+def test_a_recipe_with_nothing_open_and_no_parts_is_trained_as_it_is(tmp_path: Path, told: Told) -> None:
+    recipe = small(
+        model=Model("mlp", width=4, depth=1),
+        train=Train(epochs=2, batch_size=16, optimizer=winnow.SGD(momentum=0.0)),
+        ablate=Ablate(parts=()),
+    )
+
+    with Flow(recipe, tmp_path / "flow", progress=told) as flow:
+        assert flow.found is None
+        assert flow.ablation is None
+        assert flow.simplified == recipe
+        notes = flow.documents()["run"]["notes"]
+
+    assert notes == [
+        "nothing in the recipe is open: there was nothing to search",
+        "nothing in the recipe can be left out: there was nothing to ablate",
+    ]
+    assert [e.message for e in told.events if e.message] == notes
+
+
+def test_a_module_that_the_chosen_model_lacks_is_left_out_with_a_note(tmp_path: Path) -> None:
+    recipe = small(
+        model=Model("mlp", width=4, depth=Choice(1, 2)),
+        search=Search(trials=2, batch=2, leaders=1, seeds=2),
+        ablate=Ablate(parts=("momentum",), modules=("block2",), seeds=2),
+    )
+    with Flow(recipe, tmp_path / "flow") as flow:
+        flow.__dict__["found"] = _Found(recipe.resolve({"model.args.depth": 1, "train.dropout": 0.1}))
+        assert flow.ablation is not None
+        assert list(flow.ablation.verdicts()) == ["momentum"]
+        notes = flow.documents()["run"]["notes"]
+
+    assert notes == ["module block2 is not in the ablation: the model that the search chose has none of that name"]
+
+
+class _Found:
+    """A search that chose ``best``."""
+
+    def __init__(self, best: Recipe) -> None:
+        self.best = best
+
+
+def test_without_ablation_the_winner_is_trained(tmp_path: Path) -> None:
+    with Flow(small(), tmp_path / "flow", ablate=False) as flow:
+        assert flow.ablation is None
+        assert flow.trained.recipe == flow.best
+
+
+def test_another_recipe_in_the_same_directory_is_refused(run_dir: Path) -> None:
+    other = small(train=Train(epochs=4, batch_size=16))
+
+    with pytest.raises(WorkspaceError, match=r"(?s)run of another recipe.*train.epochs: 3 there, 4 now.*--out DIR"):
+        run(other, out=run_dir)
+
+
+def test_more_trials_of_the_same_recipe_go_on(finished: tuple[Run, Told], tmp_path: Path, told: Told) -> None:
+    done, _ = finished
+    place = tmp_path / "copy"
+    shutil.copytree(done.path, place)
+    more = small(search=Search(trials=6, batch=2, leaders=2, seeds=2))
+
+    with Flow(more, place, progress=told) as flow:
+        assert flow.found is not None
+        trials = flow.found.to_dict()["trials"]
+
+    assert len(trials) == 6
+    assert without_times(trials[:4]) == without_times(done.documents["search"]["trials"])
+    assert Recipe.load(place / "recipe.yaml") == more
+
+
+def test_rows_that_changed_are_refused(tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    lines = [f"{i % 7},{(i * 5) % 11},{'ab'[i % 2]}" for i in range(60)]
+    table.write_text("\n".join(["u,v,y", *lines]))
+    recipe = small(data=Data(source=str(table), target="y"))
+    with Flow(recipe, tmp_path / "flow"):
+        pass
+    table.write_text("\n".join(["u,v,y", *lines, "1,1,a"]))
+
+    with pytest.raises(WorkspaceError, match=r"are not those that .* was begun with"):
+        Flow(recipe, tmp_path / "flow")
+
+
+def test_a_recipe_that_cannot_run_leaves_no_directory(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no module 'blok1' - did you mean 'block1'"):
+        Flow(small(ablate=Ablate(modules=("blok1",))), tmp_path / "flow")
+
+    assert not (tmp_path / "flow").exists()
+
+
+def test_a_report_can_be_written_again(run_dir: Path, tmp_path: Path) -> None:
+    assert "small: report" in rewrite_report(run_dir, tmp_path / "again.html").read_text()
+
+
+def test_a_report_of_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match=r"is no run directory: it has no ledger.db"):
+        rewrite_report(tmp_path)

@@ -1,0 +1,58 @@
+"""Importing winnow and asking for help loads nothing heavy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = [
+    "torch",
+    "sklearn",
+    "polars",
+    "pandas",
+    "optuna",
+    "onnx",
+    "onnxruntime",
+    "plotly",
+    "fastapi",
+    "scipy",
+    "sqlalchemy",
+    "numpy",
+]
+
+COMMANDS = ["run", "check", "search", "train", "ablate", "evaluate", "compress", "predict", "serve", "report", "schema"]
+
+
+def loaded_by(code: str) -> set[str]:
+    """Which of ``HEAVY`` a fresh interpreter holds after ``code``."""
+    script = f"{code}\nimport sys\nprint(*[name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_import_winnow_loads_nothing_heavy() -> None:
+    assert loaded_by("import winnow; dir(winnow)") == set()
+
+
+def test_recipes_load_nothing_heavy() -> None:
+    assert loaded_by("import winnow; winnow.Recipe") == set()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in COMMANDS)], ids=" ".join)
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    code = f"""
+import sys
+from winnow.cli import main
+sys.argv = {["winnow", *arguments]}
+try:
+    main()
+except SystemExit:
+    pass"""
+
+    assert loaded_by(code) == set()
+
+
+def test_the_measure_sees_what_is_loaded() -> None:
+    assert "numpy" in loaded_by("import numpy")
