@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -107,8 +109,12 @@ def test_a_quantiser_that_changed_nothing_is_found_out(how: str) -> None:
         quantise(model(helper.make_node("Tanh", ["x"], ["y"])), rows, how=how)  # type: ignore[arg-type]
 
 
-def test_a_quantiser_that_fails_is_quoted(mlp: Model, onnx_of_mlp: bytes) -> None:
+def test_a_quantiser_that_fails_is_quoted_and_leaves_nothing_behind(
+    mlp: Model, onnx_of_mlp: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match=r"static quantiser cannot handle this model: .*NoSuchOperator"):
         quantise(model(helper.make_node("NoSuchOperator", ["x"], ["y"])), np.ones((8, 4), dtype=np.float32))
     with pytest.raises(ModelError, match="static quantiser cannot handle this model: no calibration rows"):
         quantise(onnx_of_mlp, mlp.prepared.train.X[:0])
+    assert list(tmp_path.iterdir()) == []

@@ -39,6 +39,7 @@ def test_the_running_best_goes_down_where_lower_is_better(regressed: Documents) 
 
 def test_error_bars_end_where_the_intervals_end(classified: Documents) -> None:
     leaders = classified["search"]["leaders"]
+    leaders[0]["interval"]["low"] -= 0.01  # not every interval is symmetric
     drawn = named(figure("search_history", classified["search"]), "leader, trained again on fresh seeds")
     np.testing.assert_allclose(np.add(drawn.y, drawn.error_y.array), [x["interval"]["high"] for x in leaders], rtol=1e-12)
     np.testing.assert_allclose(

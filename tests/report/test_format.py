@@ -70,7 +70,7 @@ def test_numbers_carry_a_sign_but_zero_has_none() -> None:
 
 
 def test_p_values_sizes_and_times() -> None:
-    assert [fmt.p_value(p) for p in (0.0625, 0.0004, 1.0, None)] == ["0.062", "< 0.001", "1.000", "–"]
+    assert [fmt.p_value(p) for p in (0.0625, 0.0049, 0.0004, 1.0, None)] == ["0.062", "0.005", "< 0.001", "1.000", "–"]
     assert [fmt.size(b).replace(fmt.NBSP, " ") for b in (512, 34_817, 4_815_814, 2.5e9)] == [
         "512 B",
         "34.8 kB",

@@ -15,6 +15,7 @@ from plotly.offline import get_plotlyjs
 from winnow.report import ReportError, figure, render_report, write_report
 from winnow.report import _format as fmt
 from winnow.report._figures import FIGURES
+from winnow.report._report import _in_script
 from winnow.report._tables import STAGES
 
 from . import documents
@@ -220,6 +221,13 @@ def test_text_of_the_users_is_never_markup(make: Any) -> None:
         if attributes.get("type") == "application/json":
             shown = json.dumps(json.loads(content)["data"])
             assert "<script>" not in shown  # Plotly reads some HTML in its texts
+
+
+def test_json_cannot_end_its_script_element() -> None:
+    text = json.dumps({"a": "</script><!-- & -->"})
+    safe = str(_in_script(text))
+    assert not set("<>&") & set(safe)
+    assert json.loads(safe) == json.loads(text)
 
 
 def test_nothing_is_loaded_from_anywhere(classified_page: str) -> None:

@@ -90,7 +90,7 @@ def compress_module(
 
     The budget is decided on the validation rows, never on the test rows. Latency is measured on this machine, on one thread
     unless ``timing`` says otherwise, against eager PyTorch and against ONNX Runtime with the same float32 model. When static int8
-    fails, reaches less than half of the weights or misses the budget, dynamic int8 is tried as well.
+    fails, reaches less than half of the weights, misses the budget or is not smaller, dynamic int8 is tried as well.
 
     Args:
         module: with its trained weights; left unchanged.

@@ -84,7 +84,7 @@ NOT_TRIED = Tried({}, ("int8 was not tried: the recipe's compress.int8 is off",)
 
 
 def try_int8(trial: Trial, onnx: bytes, rows: np.ndarray) -> Tried:
-    """Static int8 calibrated on the training rows ``rows``; dynamic int8 where static fails, covers little or loses too much."""
+    """Static int8 calibrated on the training rows ``rows``; dynamic int8 where that is not enough."""
     models: dict[str, _Int8] = {}
     notes: list[str] = []
     for name, how in (("int8", "static"), ("int8 dynamic", "dynamic")):
@@ -98,7 +98,7 @@ def try_int8(trial: Trial, onnx: bytes, rows: np.ndarray) -> Tried:
             notes.append(
                 f"{name}: {found.model.share:.0%} of the weights are integers; floats remain in {', '.join(found.model.left)}"
             )
-        if trial.keeps(found.drop) and found.model.share >= _ENOUGH:
+        if trial.keeps(found.drop) and found.model.share >= _ENOUGH and len(found.model.onnx) < len(onnx):
             break
     return Tried(models, tuple(notes))
 

@@ -12,19 +12,31 @@ from winnow.errors import ModelError, did_you_mean
 
 __all__ = ["Zero", "module_names", "switch_off"]
 
+Shape = tuple[int | None, ...]
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, tuple) and all(n is None or isinstance(n, int) for n in value)
+
 
 class Zero(nn.Module):
-    """Stands for a module whose output has another shape than its input: returns zeros of the shape that the module gave."""
+    """Stands for a module whose output has another shape than its input: returns zeros of the shape that the module gave.
 
-    def __init__(self, shapes: Any) -> None:
+    Args:
+        shapes: of each output tensor, in the structure of the output; None stands for the batch axis.
+        batch_axis: of the first input.
+    """
+
+    def __init__(self, shapes: Any, batch_axis: int) -> None:
         super().__init__()
-        self.shapes = shapes  # of each output tensor without the batch axis, in the structure of the output
+        self.shapes = shapes
+        self.batch_axis = batch_axis
 
     def forward(self, x: Tensor, *_: Any, **__: Any) -> Any:
-        def zeros(shape: Any) -> Tensor:
-            return x.new_zeros((x.shape[0], *shape))
+        def zeros(shape: Shape) -> Tensor:
+            return x.new_zeros([x.shape[self.batch_axis] if n is None else n for n in shape])
 
-        return pytree.tree_map(zeros, self.shapes, is_leaf=lambda s: isinstance(s, torch.Size))
+        return pytree.tree_map(zeros, self.shapes, is_leaf=_is_shape)
 
 
 class PassFirst(nn.Module):
@@ -42,7 +54,7 @@ def module_names(module: nn.Module) -> list[str]:
 def switch_off(module: nn.Module, names: tuple[str, ...], *, in_shape: tuple[int, ...]) -> None:
     """Replace the named modules, in place: by the identity where output and input have one shape, else by zeros.
 
-    Shapes are seen by passing two rows of zeros through the network.
+    Shapes are seen by passing a few rows of zeros through the network.
 
     Args:
         module: the whole network; changed.
@@ -57,38 +69,45 @@ def switch_off(module: nn.Module, names: tuple[str, ...], *, in_shape: tuple[int
     for name in names:
         if name not in known:
             raise ModelError(f"the model has no module {name!r}{did_you_mean(name, known)}")
-    seen = _shapes(module, names, in_shape)
+    few, many = (_shapes(module, names, in_shape, rows) for rows in (2, 3))
     for name in names:
-        if name not in seen:
+        if name not in few:
             raise ModelError(f"module {name!r} cannot be switched off: the model's forward pass never calls it")
-        into, out = seen[name]
+        into, out = pytree.tree_map(_shape_of_any_batch, few[name], many[name], is_leaf=_is_shape)
+        if None not in into or any(shape.count(None) != 1 for shape in pytree.tree_leaves(out, is_leaf=_is_shape)):
+            raise ModelError(f"module {name!r} cannot be switched off: it does not map a batch to tensors with one batch axis")
         parent, _, child = name.rpartition(".")
-        setattr(module.get_submodule(parent), child, PassFirst() if isinstance(out, torch.Size) and into == out else Zero(out))
+        setattr(module.get_submodule(parent), child, PassFirst() if into == out else Zero(out, into.index(None)))
 
 
-def _shapes(module: nn.Module, names: tuple[str, ...], in_shape: tuple[int, ...]) -> dict[str, tuple[Any, Any]]:
-    """Shapes into and out of each named module, without the batch axis."""
+def _shape_of_any_batch(few: tuple[int, ...], many: tuple[int, ...]) -> Shape:
+    """The shape with None where it follows the number of rows."""
+    return tuple(a if a == b else None for a, b in zip(few, many, strict=True))
+
+
+def _shapes(module: nn.Module, names: tuple[str, ...], in_shape: tuple[int, ...], rows: int) -> dict[str, tuple[Any, Any]]:
+    """Shapes into and out of each named module when ``rows`` rows pass through the network."""
     seen: dict[str, tuple[Any, Any]] = {}
 
     def watch(name: str) -> Any:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             first = next((a for a in [*args, *kwargs.values()] if isinstance(a, Tensor)), None)
-            tensors = pytree.tree_leaves(output)
-            if first is None or not all(isinstance(t, Tensor) and t.shape[:1] == (2,) for t in tensors):
-                raise ModelError(f"module {name!r} cannot be switched off: it does not map a batch to tensors with a batch axis")
-            seen[name] = (first.shape[1:], pytree.tree_map(lambda t: t.shape[1:], output))
+            if first is None or not all(isinstance(t, Tensor) for t in pytree.tree_leaves(output)):
+                raise ModelError(f"module {name!r} cannot be switched off: it does not map a batch to tensors")
+            seen[name] = (tuple(first.shape), pytree.tree_map(lambda t: tuple(t.shape), output))
 
         return hook
 
     handles = [module.get_submodule(n).register_forward_hook(watch(n), with_kwargs=True) for n in names]
     was_training = module.training
+    x = torch.zeros(rows, *in_shape, dtype=next((p.dtype for p in module.parameters()), torch.float32))
     try:
         with torch.no_grad():
-            module.eval()(torch.zeros(2, *in_shape, dtype=next((p.dtype for p in module.parameters()), torch.float32)))
+            module.eval()(x)
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"the model fails on a batch of shape {(2, *in_shape)}: {type(error).__name__}: {error}") from error
+        raise ModelError(f"the model fails on a batch of shape {tuple(x.shape)}: {type(error).__name__}: {error}") from error
     finally:
         module.train(was_training)
         for handle in handles:

@@ -84,7 +84,7 @@ def label(text: Any, length: int = 40) -> str:
     if len(text) > length:  # the middle goes: long names of modules differ at their ends
         tail = length // 2
         text = f"{text[: length - tail - 1]}…{text[-tail:]}"
-    return text
+    return html.escape(text, quote=False)
 
 
 def labels(texts: Iterable[Any], length: int = 40) -> list[str]:

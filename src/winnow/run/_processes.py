@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import subprocess
@@ -87,21 +88,25 @@ def _tend(
             write_message(process.stdin, (variant, prepared.digest, prepared if fresh else None))
             result = read_message(process.stdout)
         except (EOFError, OSError):
-            code = process.wait()
-            processes.remove(process)
+            code = _end(process, processes)
             process = None
             result = Finished(variant, _died(variant, code), None)
         if isinstance(result, Finished):
             result = replace(result, outcome=replace(result.outcome, fleet="process"))
         done.put((position, result))
     if process is not None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.close()
-        process.wait()
-        process.stdout.close()
-        if process in processes:
-            processes.remove(process)
+        _end(process, processes)
+
+
+def _end(process: subprocess.Popen[bytes], processes: list[subprocess.Popen[bytes]]) -> int:
+    """Close both pipes, which ends a worker that lives, and wait; its exit status."""
+    for stream in (process.stdin, process.stdout):
+        assert stream is not None
+        with contextlib.suppress(OSError):  # a dead worker's pipe cannot be flushed
+            stream.close()
+    code = process.wait()
+    processes.remove(process)
+    return code
 
 
 def _start() -> subprocess.Popen[bytes]:
