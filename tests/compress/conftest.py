@@ -16,7 +16,7 @@ from winnow.compress import Compressed, Timing, _compress, compress_module
 from winnow.data import Prepared, prepare
 from winnow.recipe import Data
 
-QUICK = Timing(seconds=0.2, min_samples=20, min_rounds=5, warm_up=2)
+QUICK = Timing(seconds=0.2, min_samples=20, min_rounds=6, warm_up=2)
 
 
 @dataclass(frozen=True)

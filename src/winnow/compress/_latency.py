@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from winnow.stats import Interval, t_interval
+from winnow.stats import Interval
 
 __all__ = ["Call", "Latency", "Timing", "measure_latency", "speedup"]
 
@@ -28,7 +28,7 @@ class Timing:
         batch_sizes: rows per call.
         seconds: for each batch size, over all contestants; a slow model gets fewer samples, at least ``min_rounds`` turns.
         min_samples: calls per contestant; with these and half the seconds spent, it is enough.
-        min_rounds: turns per contestant, whatever they take.
+        min_rounds: turns per contestant, whatever they take; below 6 no speed-up has an interval.
         warm_up: calls before anything counts.
         threads: for each contestant, the same.
         clock: seconds, rising.
@@ -37,17 +37,15 @@ class Timing:
     batch_sizes: tuple[int, ...] = (1, 64)
     seconds: float = 3.0
     min_samples: int = 300
-    min_rounds: int = 5
+    min_rounds: int = 8
     warm_up: int = 10
     threads: int = 1
     clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("seconds", "min_samples", "threads"):
+        for name in ("seconds", "min_samples", "min_rounds", "threads"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"`{name}` must be above 0, got {getattr(self, name)!r}")
-        if self.min_rounds < 2:
-            raise ValueError(f"`min_rounds` must be at least 2 for an interval, got {self.min_rounds}")
         if not self.batch_sizes or min(self.batch_sizes) < 1:
             raise ValueError(f"`batch_sizes` must be at least one size from 1, got {self.batch_sizes}")
 
@@ -153,8 +151,15 @@ def _summary(turns: list[list[float]]) -> Latency:
 def speedup(reference: Latency, candidate: Latency, *, confidence: float = 0.95) -> Interval:
     """How many times faster ``candidate`` is than ``reference``: above 1 is faster.
 
-    Geometric mean over the rounds of the ratio of the two turns' medians; t interval on the logarithms. Both must come from one
-    ``measure_latency``, so that turns of the same number stood side by side.
+    Median over the rounds of the ratio of the two turns' medians, with its exact distribution-free interval: a turn that was
+    disturbed is one vote, however long it took. Both must come from one ``measure_latency``, so that turns of the same number
+    stood side by side. With fewer than 6 rounds no interval of 95 % exists, and the ends are 0 and infinity.
+
+    Source: order statistics and the binomial distribution, as in the sign test (``scipy.stats.quantile_test``).
     """
-    logs = t_interval(np.log(reference.turns_ms / candidate.turns_ms), confidence)
-    return Interval(math.exp(logs.mean), math.exp(logs.low), math.exp(logs.high), confidence, logs.n, kind="t of logarithms")
+    from scipy.stats import quantile_test
+
+    ratios = reference.turns_ms / candidate.turns_ms
+    found = quantile_test(ratios, p=0.5).confidence_interval(confidence)
+    low, high = (none if math.isnan(end) else float(end) for end, none in ((found.low, 0.0), (found.high, math.inf)))
+    return Interval(float(np.median(ratios)), low, high, confidence, len(ratios), kind="median")

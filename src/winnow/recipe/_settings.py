@@ -277,7 +277,7 @@ class Ablate(Settings):
 
     parts: Parts = "all"  # names as ``winnow check`` prints them
     modules: Names = ()  # modules of the model, by their dotted name
-    seeds: Several = 8
+    seeds: Several = 10
     smallest_effect: NonNegative = 0.005  # differences of the score below this do not matter to the user
     confidence: Annotated[float, Field(gt=0.5, lt=1, strict=True)] = 0.95
 

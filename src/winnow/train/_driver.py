@@ -23,8 +23,9 @@ from winnow.models import build
 from winnow.recipe import HIGHER_IS_BETTER, Outcome, Variant, derive_seed
 from winnow.train import _metrics
 from winnow.train._lanes import rehearse, replace_dropout
-from winnow.train._program import Alone, BaseProgram, Lanes, Stacked, stacking
+from winnow.train._program import Alone, BaseProgram, Lanes
 from winnow.train._recurrent import make_stackable
+from winnow.train._stacked import Stacked, stacking
 
 __all__ = ["EpochReport", "Finished", "build_members", "dtype_of", "make_lanes", "num_steps", "train_fleet"]
 
@@ -153,8 +154,7 @@ class _Run:
             _Member(v, float(v.train.optimizer.lr) * factors(v.train.schedule, self.steps * v.train.epochs)) for v in variants
         ]
         self.alive = list(self.members)
-        self.best_params = self.program.params.clone()
-        self.best_buffers = {n: b.clone() for n, b in self.program.buffers().items()}
+        self.best = {n: t.clone() for n, t in self._module_tensors().items()}  # weights and buffers at each member's best epoch
 
     def train(self, on_epoch: Callable[[EpochReport], None] | None) -> list[Finished]:
         epoch = 0
@@ -228,16 +228,15 @@ class _Run:
                 leaving.append(i)
         if improved:
             rows = torch.tensor(improved)
-            self.best_params[rows] = self.program.params[rows]
-            for name, buffer in self.program.buffers().items():
-                self.best_buffers[name][rows] = buffer[rows]
+            for name, tensor in self._module_tensors().items():
+                self.best[name][rows] = tensor[rows]
         self._leave(epoch, leaving)
 
     def _leave(self, epoch: int, leaving: list[int]) -> None:
         for i in leaving:
             member = self.alive[i]
             if member.result is None:
-                weights = self.program.state_dict(i, self.best_params, self.best_buffers)
+                weights = self.program.state_dict(i, self.best)
                 member.result = Finished(member.variant, self._outcome(member, epoch), weights)
         if leaving:
             rows = torch.tensor([i for i in range(len(self.alive)) if i not in set(leaving)], dtype=torch.int64)
@@ -245,8 +244,10 @@ class _Run:
             if self.alive:
                 assert isinstance(self.program, Stacked)  # a fleet of one that lets its member go is empty
                 self.program.keep(rows)
-                self.best_params = self.best_params[rows]
-                self.best_buffers = {n: b[rows] for n, b in self.best_buffers.items()}
+                self.best = {n: t[rows] for n, t in self.best.items()}
+
+    def _module_tensors(self) -> dict[str, Tensor]:
+        return {**self.program.weights(), **self.program.buffers()}
 
     def _outcome(self, member: _Member, epoch: int) -> Outcome:
         return Outcome(

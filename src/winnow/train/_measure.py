@@ -12,7 +12,8 @@ from winnow.methods import noise_keys
 from winnow.recipe import Variant
 from winnow.train._driver import build_members, dtype_of, make_lanes
 from winnow.train._lanes import rehearse
-from winnow.train._program import Alone, BaseProgram, Stacked, stacking
+from winnow.train._program import Alone, BaseProgram
+from winnow.train._stacked import Stacked, stacking
 
 __all__ = ["Timing", "measure"]
 

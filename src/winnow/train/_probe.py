@@ -15,8 +15,9 @@ from winnow.methods import noise_keys
 from winnow.recipe import Variant
 from winnow.train._driver import build_members, dtype_of, make_lanes
 from winnow.train._lanes import rehearse
-from winnow.train._program import Alone, BaseProgram, Stacked, stacking
+from winnow.train._program import Alone, BaseProgram
 from winnow.train._signature import signature
+from winnow.train._stacked import Stacked, stacking
 
 __all__ = ["Probe", "probe", "shape_key"]
 
@@ -82,9 +83,10 @@ def probe(variant: Variant, prepared: Prepared) -> Probe:
     saved = _Saved()
     with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda t: t):
         expected = [_one_step(program, x, y, [v.seed]) for program, v in zip(alone, pair, strict=True)]
-    parameters = alone[0].params.numel()
-    size = parameters * alone[0].params.element_size()
-    found = Probe(None, parameters, size * (4 + len(alone[0].state)), saved.nbytes // (2 * rows) + 1)
+    (piece,) = alone[0].pieces
+    parameters = piece.params.numel()
+    size = parameters * piece.params.element_size()
+    found = Probe(None, parameters, size * (4 + len(piece.state)), saved.nbytes // (2 * rows) + 1)
     if any(draws):
         reason = "its forward pass draws random numbers from PyTorch's global generator"
         return Probe(reason, found.parameters, found.member_bytes, found.row_bytes)
@@ -97,8 +99,7 @@ def probe(variant: Variant, prepared: Prepared) -> Probe:
             stacked.predict(x)
     except Exception as error:  # whatever the user's forward may raise under vmap
         return Probe(_sentence(error), found.parameters, found.member_bytes, found.row_bytes)
-    tolerance = 1e-4 if x.dtype == torch.float32 else 1e-8
-    if not torch.allclose(stacked.params, torch.cat(expected), rtol=tolerance, atol=tolerance):
+    if not _equal(stacked.weights(), expected, 1e-4 if x.dtype == torch.float32 else 1e-8):
         return Probe("stacked, it gives other numbers than alone", found.parameters, found.member_bytes, found.row_bytes)
     return found
 
@@ -114,14 +115,18 @@ class _Saved:
         return tensor
 
 
-def _one_step(program: BaseProgram, x: torch.Tensor, y: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+def _one_step(program: BaseProgram, x: torch.Tensor, y: torch.Tensor, seeds: Sequence[int]) -> dict[str, torch.Tensor]:
     members = len(seeds)
     keys = torch.from_numpy(noise_keys(list(seeds), program.num_keys, range(1)))[0] if program.num_keys else None
     lr = torch.from_numpy(np.full(members, 1e-2)).to(x.dtype)
     program.step(x.expand(members, *x.shape), y.expand(members, *y.shape), keys, lr)
-    return program.params
+    return program.weights()
 
 
 def _sentence(error: Exception) -> str:
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
+
+
+def _equal(stacked: dict[str, torch.Tensor], alone: list[dict[str, torch.Tensor]], tolerance: float) -> bool:
+    return all(torch.allclose(t, torch.cat([a[n] for a in alone]), rtol=tolerance, atol=tolerance) for n, t in stacked.items())

@@ -1,0 +1,164 @@
+"""V members as one program: ``functional_call`` and ``vmap`` over their stacked tensors, compiled where that pays.
+
+Axes: V members, B batch, N rows, F features (any number of axes), C outputs, P parameters of one tensor of a member.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from winnow.methods import OPTIMIZERS
+from winnow.train._lanes import lane_dropouts
+from winnow.train._program import BaseProgram, Lanes, Piece, as_outputs, penalised_names, training_loss, update_
+from winnow.train._recurrent import make_stackable
+from winnow.train._signature import signature
+
+__all__ = ["Stacked", "stacking"]
+
+
+@contextmanager
+def stacking() -> Iterator[None]:
+    """What must hold around a stacked program: attention in plain operations, for which ``vmap`` has rules, and silence about
+    slow ones.
+
+    Where ``vmap`` falls back to a loop the numbers are right and the time is measured before it counts (``measure``), so its
+    warning tells nothing.
+    """
+    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
+        for message in (
+            "There is a performance drop because we have not yet",
+            r"torch.searchsorted\(\): input value tensor is non",
+        ):
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
+class Stacked(BaseProgram):
+    """V members as one program. The first module is a skeleton that lends its ``forward``; the tensors come from the stack.
+
+    Args:
+        modules: one for each member, of equal ``signature``.
+        lanes: their settings.
+        compiled: run the step through ``torch.compile``.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], lanes: Lanes, *, compiled: bool = False) -> None:
+        for layers in zip(*(lane_dropouts(m).values() for m in modules), strict=True):
+            layers[0].active = any(layer.active for layer in layers)  # the skeleton decides what the program holds
+        super().__init__(make_stackable(modules[0]), lanes)
+        parameters = [dict(m.named_parameters()) for m in modules]
+        self._shapes = {n: p.shape for n, p in parameters[0].items() if p.requires_grad}
+        penalised = penalised_names(modules[0])
+        for name in self._shapes:
+            params = torch.stack([p[name].detach().flatten() for p in parameters])
+            self.pieces.append(Piece(params, OPTIMIZERS[lanes.optimizer].init(params), name in penalised))
+        lent = {f"{n}.key" for n in lane_dropouts(modules[0])}  # comes with every step
+        self._buffers = {n: torch.stack([_rest(m)[n].detach() for m in modules]) for n in _rest(modules[0]) if n not in lent}
+        self._run = _compiled(self.module, lanes) if compiled else _Kernel(self.module).run
+
+    def step(self, x_VBF: Tensor, y_VB: Tensor, keys_VK2: Tensor | None, lr_V: Tensor) -> Tensor:
+        self.steps += 1
+        number = torch.tensor(float(self.steps), dtype=lr_V.dtype)
+        return self._run(self.pieces, self._buffers, self.lanes, x_VBF, y_VB, keys_VK2, lr_V.unsqueeze(1), number)
+
+    def predict(self, x_NF: Tensor) -> Tensor:
+        self.module.eval()
+
+        def forward(tensors: dict[str, Tensor], x: Tensor) -> Tensor:
+            return as_outputs(functional_call(self.module, tensors, (x,)))
+
+        with torch.no_grad():
+            return vmap(forward, in_dims=(0, None))({**self.weights(), **self._buffers}, x_NF)
+
+    def weights(self) -> dict[str, Tensor]:
+        return {n: piece.params.view(-1, *shape) for (n, shape), piece in zip(self._shapes.items(), self.pieces, strict=True)}
+
+    def buffers(self) -> dict[str, Tensor]:
+        return self._buffers
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all members but ``rows`` (indices, in order): the stack shrinks, and so does the time of a step."""
+        for piece in self.pieces:
+            piece.params = piece.params[rows]
+            piece.state = {n: t[rows] for n, t in piece.state.items()}
+        self._buffers = {n: t[rows] for n, t in self._buffers.items()}
+        self.lanes.keep(rows)
+
+
+class _Kernel:
+    """The stacked step as a function of tensors alone, so that one compiled program serves every fleet of its kind."""
+
+    def __init__(self, module: nn.Module) -> None:
+        layers = {n: layer for n, layer in lane_dropouts(module).items() if layer.active}
+        self.module = module
+        self.key_names = [f"{n}.key" for n in layers]
+        self.num_keys = [layer.num_calls for layer in layers.values()]
+        self.shapes = {n: p.shape for n, p in module.named_parameters() if p.requires_grad}
+
+    def run(
+        self,
+        pieces: Sequence[Piece],
+        buffers: dict[str, Tensor],
+        lanes: Lanes,
+        x_VBF: Tensor,
+        y_VB: Tensor,
+        keys_VK2: Tensor | None,
+        lr_V1: Tensor,
+        number: Tensor,
+    ) -> Tensor:
+        """One step; pieces and buffers change in place. The losses before it, (variants,)."""
+        self.module.train()
+        leaves = {
+            n: piece.params.detach().view(-1, *shape).requires_grad_()
+            for (n, shape), piece in zip(self.shapes.items(), pieces, strict=True)
+        }
+        lent = dict(buffers)
+        if keys_VK2 is not None:
+            lent.update(zip(self.key_names, keys_VK2.split(self.num_keys, dim=1), strict=True))
+        outputs_VBC, after = vmap(self._forward)(leaves, lent, x_VBF)
+        loss_V = training_loss(lanes, outputs_VBC, y_VB)
+        grads = torch.autograd.grad(loss_V.sum(), list(leaves.values()), allow_unused=True)
+        with torch.no_grad():
+            for name, tensor in buffers.items():
+                tensor.copy_(after[name])
+            flat = [
+                torch.zeros_like(piece.params) if g is None else g.reshape(piece.params.shape)
+                for piece, g in zip(pieces, grads, strict=True)
+            ]
+            update_(lanes, pieces, flat, lr_V1, number)
+        return loss_V.detach()
+
+    def _forward(self, leaves: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        tensors = {**leaves, **buffers}
+        outputs = as_outputs(functional_call(self.module, tensors, (x,)))
+        return outputs, {n: tensors[n] for n in buffers}  # a module may also have put a new tensor in a buffer's place
+
+
+_PROGRAMS: dict[Hashable, Callable[..., Tensor]] = {}
+
+
+def _compiled(module: nn.Module, lanes: Lanes) -> Callable[..., Tensor]:
+    """The compiled step for modules of this kind; made once a process, taken from the compiler's cache on disk by the next."""
+    active = tuple(n for n, layer in lane_dropouts(module).items() if layer.active)
+    kind = (signature(module), active, lanes.optimizer, lanes.loss)
+    if kind not in _PROGRAMS:
+        run = torch.compile(_Kernel(module).run, fullgraph=True)
+
+        def call(*args: Any) -> Tensor:
+            with torch._dynamo.config.patch(trace_autograd_ops=True):  # the step holds its own call of autograd.grad
+                return run(*args)
+
+        _PROGRAMS[kind] = call
+    return _PROGRAMS[kind]
+
+
+def _rest(module: nn.Module) -> dict[str, Tensor]:
+    return {**{n: p for n, p in module.named_parameters() if not p.requires_grad}, **dict(module.named_buffers())}
