@@ -17,7 +17,7 @@ from winnow.data import Prepared, prepare
 from winnow.models import build
 from winnow.recipe import SGD, AdamW, Constant, Cosine, Data, EarlyStopping, Model, OneCycle, Train, Variant, derive_seed
 from winnow.train import Finished, probe, train_fleet
-from winnow.train._recurrent import make_stackable
+from winnow.train._layers import make_stackable
 
 DATA = Data.arrays(
     np.random.default_rng(0).normal(size=(90, 12)),

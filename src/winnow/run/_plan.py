@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from winnow.data import Prepared
+from winnow.errors import ModelError
 from winnow.recipe import OBJECT_PREFIX, Data, Variant
 from winnow.train import Probe, Timing, build_members, measure, num_steps, probe, shape_key
 
 __all__ = ["How", "PlannedFleet", "Planner"]
 
-How = Literal["stacked", "alone", "process"]
+How = Literal["stacked", "alone", "process", "refused"]
 
+SMALLEST_FLEET = 8  # members; a group is not cut smaller to give every core a fleet
 LARGEST_FLEET = 64  # members; beyond it the time of a member-step no longer falls (benchmarks/fleet.py)
 MEMORY_SHARE = 0.5  # of the memory that is free now
 MEASURE_FROM = 3000  # member-steps: below that any way of training is done before a measurement has paid
@@ -29,7 +31,7 @@ class PlannedFleet:
     Attributes:
         positions: of the variants in the list that was planned.
         how: ``stacked`` as one program, ``alone`` one after another in this process, ``process`` one at a time in worker
-            processes.
+            processes, ``refused`` because the model cannot be built.
         reason: why so, in a sentence.
     """
 
@@ -59,15 +61,15 @@ class Planner:
         self._timings: dict[Hashable, Timing] = {}
 
     def plan(self, variants: Sequence[Variant]) -> list[PlannedFleet]:
-        """Fleets that hold every variant once, in the order of their first variants.
-
-        Raises:
-            ModelError: a model cannot be built.
-        """
+        """Fleets that hold every variant once."""
         groups: dict[Hashable, list[int]] = {}
+        fleets = []
         for position, variant in enumerate(variants):
-            groups.setdefault(self.key(variant), []).append(position)
-        return [fleet for key, positions in groups.items() for fleet in self._fleets(key, positions, variants)]
+            try:
+                groups.setdefault(self.key(variant), []).append(position)
+            except ModelError as error:
+                fleets.append(PlannedFleet((position,), "refused", str(error)))
+        return [*fleets, *(fleet for key, positions in groups.items() for fleet in self._fleets(key, positions, variants))]
 
     def key(self, variant: Variant) -> Hashable:
         """Equal for variants that may share a fleet."""
@@ -96,13 +98,13 @@ class Planner:
         member_steps = len(positions) * first.train.epochs * num_steps(first, len(prepared.train.y))
         if member_steps >= MEASURE_FROM:
             timing, measured = self._measure(key, first, prepared)
-            in_processes = PROCESS_START_SECONDS + member_steps * timing.alone_seconds / cores()
-            if in_processes < 0.95 * member_steps * timing.stacked_seconds:
+            gain = member_steps * (timing.stacked_seconds - timing.alone_seconds) / cores()
+            if gain > 0.05 * member_steps * timing.stacked_seconds / cores() + PROCESS_START_SECONDS:
                 return self._one_by_one(positions, first, measured)
             reason = f"{reason}; {measured}"
         if most == 1:
             return self._one_by_one(positions, first, f"two do not fit the free memory: {reason}")
-        return [PlannedFleet(tuple(part), "stacked", reason) for part in _even(positions, most)]
+        return [PlannedFleet(tuple(part), "stacked", reason) for part in _cut(positions, most)]
 
     def _one_by_one(self, positions: list[int], first: Variant, reason: str) -> list[PlannedFleet]:
         if first.model.use.startswith(OBJECT_PREFIX):
@@ -115,9 +117,8 @@ class Planner:
         if key not in self._timings:
             self._timings[key] = measure(variant, prepared)
         timing = self._timings[key]
-        # one member alone keeps one core busy; as many processes as cores share the work perfectly at best
-        stacked, shared = timing.stacked_seconds * 1e6, timing.alone_seconds / cores() * 1e6
-        return timing, f"measured {stacked:.0f} us a member-step stacked, {shared:.0f} us in {cores()} processes"
+        stacked, alone = timing.stacked_seconds * 1e6, timing.alone_seconds * 1e6
+        return timing, f"measured {stacked:.0f} us a member-step stacked and {alone:.0f} us alone, each on one core"
 
 
 def _shape_settings(variant: Variant) -> object:
@@ -134,9 +135,9 @@ def _shape_settings(variant: Variant) -> object:
     )
 
 
-def _even(positions: list[int], most: int) -> list[list[int]]:
-    """Cut into as few runs as ``most`` allows, of nearly equal length."""
-    count = -(-len(positions) // most)
+def _cut(positions: list[int], most: int) -> list[list[int]]:
+    """Fleets of nearly equal size, none larger than ``most``: one for each core where that leaves them large enough."""
+    count = max(-(-len(positions) // most), min(cores(), len(positions) // SMALLEST_FLEET), 1)
     bounds = [round(i * len(positions) / count) for i in range(count + 1)]
     return [positions[a:b] for a, b in itertools.pairwise(bounds)]
 

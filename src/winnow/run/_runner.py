@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from winnow.data import Prepared, prepare
+from winnow.errors import ModelError
 from winnow.models import model_digest
 from winnow.recipe import HIGHER_IS_BETTER, Data, Outcome, Recipe, Variant, better, resolve_metric
-from winnow.run._plan import PlannedFleet, Planner
+from winnow.run._plan import How, PlannedFleet, Planner, cores
 from winnow.run._processes import train_in_processes
+from winnow.run._threads import one_thread, train_in_threads
 from winnow.run._workspace import Workspace
 from winnow.train import EpochReport, Finished, num_steps, train_fleet
 
@@ -98,7 +100,7 @@ class Runner:
             study: named in progress.
 
         Raises:
-            ModelError: a model cannot be built.
+            ModelError: no variant's model can be built; one that cannot, among others that can, becomes a failed outcome.
             WorkspaceError: an outcome cannot be recorded; what was recorded before stays.
         """
         known = self.workspace.ledger.outcomes([v.id for v in variants], curves=True)
@@ -106,22 +108,38 @@ class Runner:
             known = {i: o for i, o in known.items() if not o.finished or self.workspace.weights(i).exists()}
         todo = list({v.id: v for v in variants if v.id not in known}.values())
         watch = _Watch(study, self._progress, todo, known, {v.id: self._steps(v) for v in todo})
-        for fleet in self._planner.plan(todo) if todo else ():
-            members = [todo[p] for p in fleet.positions]
+        fleets = self._planner.plan(todo)
+        if todo and all(fleet.how == "refused" for fleet in fleets):
+            raise ModelError(fleets[0].reason)
+        for fleet in fleets:
             self._announce(fleet, watch)
-            for finished in self._train(fleet, members, watch):
-                outcomes = self._record(finished, keep_weights)
-                known.update({o.variant_id: o for o in outcomes})
-                watch.finished(outcomes)
+        for finished in self._train(fleets, todo, watch):
+            outcomes = self._record(finished, keep_weights)
+            known.update({o.variant_id: o for o in outcomes})
+            watch.finished(outcomes)
         return [known[v.id] for v in variants]
 
-    def _train(self, fleet: PlannedFleet, members: list[Variant], watch: _Watch) -> Iterator[list[Finished]]:
-        prepared = self.prepared(members[0].data)
-        if fleet.how == "process":
+    def _train(self, fleets: list[PlannedFleet], todo: list[Variant], watch: _Watch) -> Iterator[list[Finished]]:
+        """Results of each fleet as it ends, in an order that does not depend on the machine."""
+
+        def of(how: How) -> Iterator[tuple[list[Variant], Prepared]]:
+            for fleet in fleets:
+                if fleet.how == how:
+                    members = [todo[p] for p in fleet.positions]
+                    yield members, self.prepared(members[0].data)
+
+        for fleet in fleets:
+            if fleet.how == "refused":
+                yield [Finished(todo[p], _refused(todo[p], fleet.reason), None) for p in fleet.positions]
+        stacked = list(of("stacked"))
+        if stacked:
+            yield from train_in_threads(stacked, workers=min(cores(), len(stacked)), on_epoch=watch.epoch)
+        with one_thread():
+            for members, prepared in of("alone"):
+                yield train_fleet(members, prepared, stacked=False, on_epoch=watch.epoch)
+        for members, prepared in of("process"):
             for one in train_in_processes(members, prepared):
                 yield [one]
-        else:
-            yield train_fleet(members, prepared, stacked=fleet.how == "stacked", on_epoch=watch.epoch)
 
     def _record(self, finished: Sequence[Finished], keep_weights: bool) -> list[Outcome]:
         outcomes = []
@@ -142,6 +160,10 @@ class Runner:
 
     def _steps(self, variant: Variant) -> int:
         return variant.train.epochs * num_steps(variant, len(self.prepared(variant.data).train.y))
+
+
+def _refused(variant: Variant, reason: str) -> Outcome:
+    return Outcome(variant_id=variant.id, status="failed", reason=reason)
 
 
 class _Watch:

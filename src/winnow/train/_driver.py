@@ -6,6 +6,7 @@ Axes: V members still training, B batch, N rows, S steps of an epoch, P paramete
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -23,13 +24,17 @@ from winnow.models import build
 from winnow.recipe import HIGHER_IS_BETTER, Outcome, Variant, derive_seed
 from winnow.train import _metrics
 from winnow.train._lanes import rehearse, replace_dropout
+from winnow.train._layers import make_stackable
 from winnow.train._program import Alone, BaseProgram, Lanes
-from winnow.train._recurrent import make_stackable
 from winnow.train._stacked import Stacked, stacking
 
 __all__ = ["EpochReport", "Finished", "build_members", "dtype_of", "make_lanes", "num_steps", "train_fleet"]
 
 _EVALUATION_VALUES = 2**24  # outputs and inputs of all members held at once while validating: bounds memory, not results
+
+
+# Building seeds PyTorch's global generator and puts it back: fleets that start in several threads do so in turn.
+_BUILDING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -105,12 +110,14 @@ def train_fleet(
     Returns:
         One result for each variant, in their order. What a member gets does not depend on the others.
 
+    Fleets may train in several threads at once; a model that draws from PyTorch's global generator may not be among them.
+
     Raises:
         ModelError: the model cannot be built.
     """
-    modules = build_members(variants, prepared)
     stacked = len(variants) > 1 if stacked is None else stacked
-    run = _Run(variants, prepared, modules, stacked=stacked, compiled=compiled)
+    with _BUILDING:
+        run = _Run(variants, prepared, build_members(variants, prepared), stacked=stacked, compiled=compiled)
     with stacking() if stacked else nullcontext():
         return run.train(on_epoch)
 

@@ -17,13 +17,13 @@ from winnow.train._stacked import Stacked, stacking
 
 __all__ = ["Timing", "measure"]
 
-MEMBERS = 16
+MEMBERS = 8
 ROUNDS = 5
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one member-step: in a stacked program with all threads, and alone on one thread."""
+    """Seconds of one member-step on one core: in a stacked program, and alone."""
 
     stacked_seconds: float
     alone_seconds: float
@@ -46,13 +46,12 @@ def measure(variant: Variant, prepared: Prepared) -> Timing:
     threads = torch.get_num_threads()
     together: list[float] = []
     single: list[float] = []
+    torch.set_num_threads(1)
     try:
-        for _ in range(ROUNDS):
-            torch.set_num_threads(threads)
-            with stacking():
+        with stacking():
+            for _ in range(ROUNDS):
                 together.append(_seconds(stacked, x, y))
-            torch.set_num_threads(1)
-            single.extend(_seconds(alone, x, y) for _ in range(4))
+                single.extend(_seconds(alone, x, y) for _ in range(4))
     finally:
         torch.set_num_threads(threads)
     return Timing(min(together) / MEMBERS, min(single))

@@ -5,9 +5,10 @@ Axes: V members, B batch, N rows, F features (any number of axes), C outputs, P 
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -17,28 +18,43 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from winnow.methods import OPTIMIZERS
 from winnow.train._lanes import lane_dropouts
+from winnow.train._layers import make_stackable
 from winnow.train._program import BaseProgram, Lanes, Piece, as_outputs, penalised_names, training_loss, update_
-from winnow.train._recurrent import make_stackable
 from winnow.train._signature import signature
 
 __all__ = ["Stacked", "stacking"]
 
 
+_LOCK = threading.Lock()
+_INSIDE: list[ExitStack] = []  # one entry for each thread that is stacking; the first set the scene for all
+
+
 @contextmanager
 def stacking() -> Iterator[None]:
     """What must hold around a stacked program: attention in plain operations, for which ``vmap`` has rules, and silence about
-    slow ones.
+    slow ones. Several threads may stack at once.
 
     Where ``vmap`` falls back to a loop the numbers are right and the time is measured before it counts (``measure``), so its
     warning tells nothing.
     """
-    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
-        for message in (
-            "There is a performance drop because we have not yet",
-            r"torch.searchsorted\(\): input value tensor is non",
-        ):
-            warnings.filterwarnings("ignore", message=message)
+    with _LOCK:
+        _INSIDE.append(_INSIDE[0] if _INSIDE else _scene())
+    try:
         yield
+    finally:
+        with _LOCK:
+            scene = _INSIDE.pop()
+            if not _INSIDE:
+                scene.close()
+
+
+def _scene() -> ExitStack:
+    scene = ExitStack()
+    scene.enter_context(warnings.catch_warnings())
+    for message in ("There is a performance drop because we have not yet", r"torch.searchsorted\(\): input value tensor is non"):
+        warnings.filterwarnings("ignore", message=message)
+    scene.enter_context(sdpa_kernel(SDPBackend.MATH))
+    return scene
 
 
 class Stacked(BaseProgram):
@@ -148,9 +164,11 @@ _PROGRAMS: dict[Hashable, Callable[..., Tensor]] = {}
 def _compiled(module: nn.Module, lanes: Lanes) -> Callable[..., Tensor]:
     """The compiled step for modules of this kind; made once a process, taken from the compiler's cache on disk by the next."""
     active = tuple(n for n, layer in lane_dropouts(module).items() if layer.active)
-    kind = (signature(module), active, lanes.optimizer, lanes.loss)
+    off = tuple(value is None for value in (lanes.smoothing, lanes.l1, lanes.l2, lanes.clip_norm))
+    kind = (signature(module), active, lanes.optimizer, lanes.loss, off)
     if kind not in _PROGRAMS:
-        run = torch.compile(_Kernel(module).run, fullgraph=True)
+        # The skeleton and the settings' structure are this kernel's own and do not change: only the tensors need looking at.
+        run = torch.compile(_Kernel(module).run, fullgraph=True, options={"guard_filter_fn": _tensor_guards})
 
         def call(*args: Any) -> Tensor:
             with torch._dynamo.config.patch(trace_autograd_ops=True):  # the step holds its own call of autograd.grad
@@ -158,6 +176,10 @@ def _compiled(module: nn.Module, lanes: Lanes) -> Callable[..., Tensor]:
 
         _PROGRAMS[kind] = call
     return _PROGRAMS[kind]
+
+
+def _tensor_guards(guards: Sequence[Any]) -> list[bool]:
+    return torch.compiler.keep_tensor_guards_unsafe(guards)
 
 
 def _rest(module: nn.Module) -> dict[str, Tensor]:

@@ -1,9 +1,8 @@
-"""Recurrent layers that can be stacked: the same mathematics as ``nn.LSTM``, ``nn.GRU`` and ``nn.RNN`` in operations that
-``vmap`` knows.
+"""Layers that stack well: the same parameters, names, arguments and mathematics as PyTorch's, in operations that suit ``vmap``.
 
-PyTorch's own layers run one fused kernel, for which ``vmap`` has no rule, and draw the dropout between layers from the global
-generator. These share their parameters, names and arguments; only ``forward`` differs. Axes: B batch, T time, H hidden, G
-gates times hidden.
+``nn.LSTM``, ``nn.GRU`` and ``nn.RNN`` run one fused kernel, for which ``vmap`` has no rule, and draw the dropout between layers
+from the global generator. ``nn.Linear`` has a rule, but the gradient of its weight comes out transposed, and turning it round
+costs more than the rest of the update. Axes: B batch, T time, F features, H hidden, G gates times hidden.
 """
 
 from __future__ import annotations
@@ -45,6 +44,17 @@ def _relu_cell(into_BG: Tensor, back_BG: Tensor, state: tuple[Tensor, ...]) -> t
 
 
 _CELLS: dict[str, Cell] = {"LSTM": _lstm_cell, "GRU": _gru_cell, "RNN_TANH": _tanh_cell, "RNN_RELU": _relu_cell}
+
+
+class _StackableLinear(nn.Linear):
+    """``(W x.T).T``: the gradient of ``W`` is then a product whose result lies as ``W`` does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() < 2:
+            return super().forward(x)
+        y_NF = (self.weight @ x.flatten(0, -2).mT).mT
+        y = y_NF.unflatten(0, x.shape[:-1])
+        return y if self.bias is None else y + self.bias
 
 
 class _Stackable(nn.RNNBase):
@@ -99,16 +109,21 @@ class _StackableRNN(_Stackable, nn.RNN):
     pass
 
 
-_STACKABLE: dict[type[nn.Module], type[nn.Module]] = {nn.LSTM: _StackableLSTM, nn.GRU: _StackableGRU, nn.RNN: _StackableRNN}
+_STACKABLE: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: _StackableLinear,
+    nn.LSTM: _StackableLSTM,
+    nn.GRU: _StackableGRU,
+    nn.RNN: _StackableRNN,
+}
 
 
 def make_stackable(module: nn.Module, *, only_noisy: bool = False, rate: float | None = None) -> nn.Module:
-    """Turn every recurrent layer of ``module`` into its stackable kin, in place; parameters and their names stay.
+    """Turn layers of ``module`` into their stackable kin, in place; parameters and their names stay.
 
     Args:
         module: changed.
-        only_noisy: only layers with dropout between them: these are turned for fleets of one, too, so that the noise is the
-            member's own.
+        only_noisy: only recurrent layers with dropout between them; these are turned for fleets of one, too, so that the noise
+            is the member's own.
         rate: of that dropout; None: the layer's.
     """
     for layer in list(module.modules()):

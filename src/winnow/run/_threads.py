@@ -1,0 +1,82 @@
+"""Stacked fleets, one in each thread, each on one core.
+
+Threads of one process share the data and the compiled programs. A fleet on one core needs no barriers inside its operations,
+which are costly on small tensors and ruinous on a machine that is busy with other work.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import torch
+
+from winnow.data import Prepared
+from winnow.recipe import Variant
+from winnow.train import EpochReport, Finished, train_fleet
+
+__all__ = ["one_thread", "train_in_threads"]
+
+
+class _Stopped(Exception):
+    """Raised inside a fleet whose results nobody waits for any more."""
+
+
+def train_in_threads(
+    fleets: Sequence[tuple[Sequence[Variant], Prepared]], *, workers: int, on_epoch: Callable[[EpochReport], None]
+) -> Iterator[list[Finished]]:
+    """Train stacked fleets, ``workers`` at a time; yield their results in order, each as soon as those before it are there.
+
+    Args:
+        fleets: members and their data.
+        workers: threads.
+        on_epoch: called in this thread after each epoch of any fleet.
+
+    Raises:
+        ModelError: a model cannot be built.
+    """
+    reports: queue.SimpleQueue[EpochReport] = queue.SimpleQueue()
+    stop = threading.Event()
+
+    def report(epoch: EpochReport) -> None:
+        if stop.is_set():
+            raise _Stopped
+        reports.put(epoch)
+
+    def start(members: Sequence[Variant], prepared: Prepared) -> list[Finished]:
+        if stop.is_set():
+            raise _Stopped
+        return train_fleet(members, prepared, stacked=True, on_epoch=report)
+
+    with one_thread(), ThreadPoolExecutor(workers, thread_name_prefix="fleet") as pool:
+        futures = [pool.submit(start, *fleet) for fleet in fleets]
+        try:
+            for future in futures:
+                _wait(future, reports, on_epoch)
+                yield future.result()
+        finally:
+            stop.set()  # left early: the fleets that still train end with their epoch
+
+
+def _wait(
+    future: Future[list[Finished]], reports: queue.SimpleQueue[EpochReport], on_epoch: Callable[[EpochReport], None]
+) -> None:
+    while not future.done() or not reports.empty():
+        try:
+            on_epoch(reports.get(timeout=0.05))
+        except queue.Empty:
+            continue
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, an operation of PyTorch runs on one core, in this thread and in those that it starts."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
