@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import runpy
 import shlex
 import shutil
 import signal
@@ -19,7 +20,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 from sklearn.datasets import load_digits
+from typer.testing import CliRunner
 
+from winnow.cli import app
 from winnow.recipe import READY, SGD, AdamW, Constant, Cosine, Data, EarlyStopping, Model, OneCycle, Recipe
 
 ROOT = Path(__file__).parents[1]
@@ -69,52 +72,51 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: p.name)
-def test_the_code_of_a_page_runs(page: Path, place: Path) -> None:
+def test_the_code_of_a_page_runs(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
     with ExitStack() as servers:
         served = PORT
         for block in blocks(page):
             where = f"{page.name}:{block.line}"
             if block.language == "python":
-                check_runs(["-c", block.code], place, where)
+                script = place / f"{page.stem}_{block.line}.py"
+                script.write_text(block.code)
+                runpy.run_path(str(script), run_name="__main__")
             elif block.language == "yaml":
                 Recipe.from_yaml(block.code)
             elif block.language == "bash":
                 for line in block.code.splitlines():
-                    served = run_line(line, place, where, servers, served)
+                    served = run_line(line, where, servers, served)
             else:
                 assert block.language == "text", f"{where}: a block is python, yaml, bash or text"
 
 
-def run_line(line: str, place: Path, where: str, servers: ExitStack, served: str) -> str:
+def run_line(line: str, where: str, servers: ExitStack, served: str) -> str:
     """Run one line as a shell would; returns host and port of the last server that was started."""
     program, *arguments = shlex.split(line)
     if program == "curl":
         if shutil.which("curl") is not None:
-            check(["curl", "--fail", "--silent", "--show-error", *(a.replace(PORT, served) for a in arguments)], place, where)
+            given = [argument.replace(PORT, served) for argument in arguments]
+            done = subprocess.run(
+                ["curl", "--fail", "--silent", "--show-error", *given], capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{where}: {done.stderr}"
     elif arguments[0] == "serve":
-        return servers.enter_context(serving(arguments, place))
+        return servers.enter_context(serving(arguments))
     else:
         assert program == "winnow", f"{where}: cannot run {line!r}"
-        check_runs(["-m", "winnow", *arguments], place, where)
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, f"{where}: {result.output}"
     return served
-
-
-def check_runs(arguments: list[str], place: Path, where: str) -> None:
-    check([sys.executable, "-W", "error", *arguments], place, where)
-
-
-def check(command: list[str], place: Path, where: str) -> None:
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{where}\n{done.stdout}\n{done.stderr}"
 
 
 class serving:  # noqa: N801 - a context manager that reads as a verb
     """``winnow serve`` on a free port; gives host and port."""
 
-    def __init__(self, arguments: list[str], place: Path) -> None:
+    def __init__(self, arguments: list[str]) -> None:
         kept = arguments[: arguments.index("--port")] if "--port" in arguments else arguments
         command = [sys.executable, "-m", "winnow", *kept, "--port", "0"]
-        self._process = subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> str:
         assert self._process.stdout is not None

@@ -23,8 +23,8 @@ def sgd_(
     *,
     lr: Tensor,
     momentum: Tensor,
-    nesterov: Tensor,
-    weight_decay: Tensor,
+    nesterov: Tensor | None = None,
+    weight_decay: Tensor | None = None,
     step: Tensor,
 ) -> None:
     """Stochastic gradient descent with momentum.
@@ -37,16 +37,20 @@ def sgd_(
         state: ``momentum``, the same shape; changed.
         lr: learning rate, (variants, 1).
         momentum: in [0, 1), (variants, 1).
-        nesterov: 1 or 0, (variants, 1).
-        weight_decay: L2 strength added to the gradient, (variants, 1).
+        nesterov: 1 or 0, (variants, 1); None: 0 for all.
+        weight_decay: L2 strength added to the gradient, (variants, 1); None: 0 for all.
         step: number of this step, from 1; unused.
 
     Source: Sutskever et al. 2013 in the variant of ``torch.optim.SGD`` (no dampening; the rate multiplies the whole
     momentum).
     """
     buffer_VP = state["momentum"]
-    grad_VP.addcmul_(params_VP, weight_decay)
+    if weight_decay is not None:
+        grad_VP.addcmul_(params_VP, weight_decay)
     buffer_VP.mul_(momentum).add_(grad_VP)
+    if nesterov is None:
+        params_VP.addcmul_(buffer_VP, -lr)
+        return
     # update = nesterov ? grad + momentum * buffer : buffer, without a branch
     params_VP.addcmul_(buffer_VP, -lr * (1 + nesterov * (momentum - 1)))
     params_VP.addcmul_(grad_VP, -lr * nesterov)
@@ -90,6 +94,7 @@ class OptimizerMethod:
 
     step_: Callable[..., None]
     settings: tuple[str, ...]
+    optional: tuple[str, ...]  # settings that may be left out where they are 0 for every member
     state: tuple[str, ...]
 
     def init(self, params_VP: Tensor) -> dict[str, Tensor]:
@@ -98,6 +103,6 @@ class OptimizerMethod:
 
 
 OPTIMIZERS = {
-    "sgd": OptimizerMethod(sgd_, ("momentum", "nesterov", "weight_decay"), ("momentum",)),
-    "adamw": OptimizerMethod(adamw_, ("beta1", "beta2", "eps", "weight_decay"), ("first", "second")),
+    "sgd": OptimizerMethod(sgd_, ("momentum", "nesterov", "weight_decay"), ("nesterov", "weight_decay"), ("momentum",)),
+    "adamw": OptimizerMethod(adamw_, ("beta1", "beta2", "eps", "weight_decay"), (), ("first", "second")),
 }

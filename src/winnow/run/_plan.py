@@ -13,7 +13,7 @@ from winnow.errors import ModelError
 from winnow.recipe import OBJECT_PREFIX, Data, Variant
 from winnow.train import Probe, Timing, build_members, measure, num_steps, probe, shape_key
 
-__all__ = ["How", "PlannedFleet", "Planner"]
+__all__ = ["LARGEST_FLEET", "How", "PlannedFleet", "Planner", "cores", "cut"]
 
 How = Literal["stacked", "alone", "process", "refused"]
 
@@ -104,7 +104,7 @@ class Planner:
             reason = f"{reason}; {measured}"
         if most == 1:
             return self._one_by_one(positions, first, f"two do not fit the free memory: {reason}")
-        return [PlannedFleet(tuple(part), "stacked", reason) for part in _cut(positions, most)]
+        return [PlannedFleet(tuple(part), "stacked", reason) for part in cut(positions, most)]
 
     def _one_by_one(self, positions: list[int], first: Variant, reason: str) -> list[PlannedFleet]:
         if first.model.use.startswith(OBJECT_PREFIX):
@@ -135,7 +135,7 @@ def _shape_settings(variant: Variant) -> object:
     )
 
 
-def _cut(positions: list[int], most: int) -> list[list[int]]:
+def cut(positions: list[int], most: int) -> list[list[int]]:
     """Fleets of nearly equal size, none larger than ``most``: one for each core where that leaves them large enough."""
     count = max(-(-len(positions) // most), min(cores(), len(positions) // SMALLEST_FLEET), 1)
     bounds = [round(i * len(positions) / count) for i in range(count + 1)]

@@ -16,9 +16,29 @@ import torch
 
 from winnow.data import Prepared
 from winnow.recipe import Variant
+from winnow.run._plan import LARGEST_FLEET, cores, cut
 from winnow.train import EpochReport, Finished, train_fleet
 
-__all__ = ["one_thread", "train_in_threads"]
+__all__ = ["one_thread", "train_in_threads", "train_side_by_side"]
+
+
+def train_side_by_side(variants: Sequence[Variant], prepared: Prepared, *, compiled: bool = False) -> list[Finished]:
+    """Train variants of one kind on all cores, without a ledger: the fleets that a runner would make of them.
+
+    Args:
+        variants: of equal shape settings.
+        prepared: the data of all of them.
+        compiled: run the stacked programs through ``torch.compile``.
+
+    Returns:
+        One result for each variant, in their order.
+    """
+    if len(variants) == 1:
+        with one_thread():
+            return train_fleet(variants, prepared)
+    fleets = [([variants[p] for p in part], prepared) for part in cut(list(range(len(variants))), LARGEST_FLEET)]
+    results = train_in_threads(fleets, workers=cores(), on_epoch=lambda _: None, compiled=compiled)
+    return [one for fleet in results for one in fleet]
 
 
 class _Stopped(Exception):
@@ -26,7 +46,11 @@ class _Stopped(Exception):
 
 
 def train_in_threads(
-    fleets: Sequence[tuple[Sequence[Variant], Prepared]], *, workers: int, on_epoch: Callable[[EpochReport], None]
+    fleets: Sequence[tuple[Sequence[Variant], Prepared]],
+    *,
+    workers: int,
+    on_epoch: Callable[[EpochReport], None],
+    compiled: bool = False,
 ) -> Iterator[list[Finished]]:
     """Train stacked fleets, ``workers`` at a time; yield their results in order, each as soon as those before it are there.
 
@@ -34,6 +58,7 @@ def train_in_threads(
         fleets: members and their data.
         workers: threads.
         on_epoch: called in this thread after each epoch of any fleet.
+        compiled: run the stacked programs through ``torch.compile``.
 
     Raises:
         ModelError: a model cannot be built.
@@ -49,7 +74,7 @@ def train_in_threads(
     def start(members: Sequence[Variant], prepared: Prepared) -> list[Finished]:
         if stop.is_set():
             raise _Stopped
-        return train_fleet(members, prepared, stacked=True, on_epoch=report)
+        return train_fleet(members, prepared, stacked=True, compiled=compiled, on_epoch=report)
 
     with one_thread(), ThreadPoolExecutor(workers, thread_name_prefix="fleet") as pool:
         futures = [pool.submit(start, *fleet) for fleet in fleets]

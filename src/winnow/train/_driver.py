@@ -343,7 +343,9 @@ def make_lanes(variants: Sequence[Variant], task: str, dtype: torch.dtype) -> La
         return values if bool((values != 0).any()) else None
 
     kind = trains[0].optimizer.kind
-    settings = {n: column([getattr(t.optimizer, n) for t in trains]).unsqueeze(1) for n in OPTIMIZERS[kind].settings}
+    method = OPTIMIZERS[kind]
+    settings = {n: column([getattr(t.optimizer, n) for t in trains]).unsqueeze(1) for n in method.settings}
+    settings = {n: values for n, values in settings.items() if n not in method.optional or bool((values != 0).any())}
     clips = column([math.inf if t.clip_norm is None else t.clip_norm for t in trains])
     loss = trains[0].loss
     l1, l2 = optional("l1"), optional("l2")

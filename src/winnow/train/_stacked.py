@@ -76,9 +76,13 @@ class Stacked(BaseProgram):
         for name in self._shapes:
             params = torch.stack([p[name].detach().flatten() for p in parameters])
             self.pieces.append(Piece(params, OPTIMIZERS[lanes.optimizer].init(params), name in penalised))
-        lent = {f"{n}.key" for n in lane_dropouts(modules[0])}  # comes with every step
-        self._buffers = {n: torch.stack([_rest(m)[n].detach() for m in modules]) for n in _rest(modules[0]) if n not in lent}
-        self._run = _compiled(self.module, lanes) if compiled else _Kernel(self.module).run
+        layers = lane_dropouts(self.module)
+        keys = {f"{n}.key" for n in layers}  # come with every step
+        idle = {f"{n}.{b}" for n, layer in layers.items() if not layer.active for b in ("threshold", "scale")}
+        rest = [_rest(m) for m in modules]
+        self._buffers = {n: torch.stack([r[n].detach() for r in rest]) for n in rest[0] if n not in keys | idle}
+        self._kernel = _Kernel(self.module)
+        self._run = _compiled(self.module, lanes) if compiled else self._kernel.run
 
     def step(self, x_VBF: Tensor, y_VB: Tensor, keys_VK2: Tensor | None, lr_V: Tensor) -> Tensor:
         self.steps += 1
@@ -88,11 +92,13 @@ class Stacked(BaseProgram):
     def predict(self, x_NF: Tensor) -> Tensor:
         self.module.eval()
 
-        def forward(tensors: dict[str, Tensor], x: Tensor) -> Tensor:
-            return as_outputs(functional_call(self.module, tensors, (x,)))
+        names = [*self._shapes, *self._buffers]
+
+        def forward(x: Tensor, *tensors: Tensor) -> Tensor:
+            return as_outputs(self._kernel.call(dict(zip(names, tensors, strict=True)), x))
 
         with torch.no_grad():
-            return vmap(forward, in_dims=(0, None))({**self.weights(), **self._buffers}, x_NF)
+            return vmap(forward, in_dims=(None, *[0] * len(names)))(x_NF, *self.weights().values(), *self._buffers.values())
 
     def weights(self) -> dict[str, Tensor]:
         return {n: piece.params.view(-1, *shape) for (n, shape), piece in zip(self._shapes.items(), self.pieces, strict=True)}
@@ -118,6 +124,7 @@ class _Kernel:
         self.key_names = [f"{n}.key" for n in layers]
         self.num_keys = [layer.num_calls for layer in layers.values()]
         self.shapes = {n: p.shape for n, p in module.named_parameters() if p.requires_grad}
+        self._homes = _homes(module)
 
     def run(
         self,
@@ -131,7 +138,8 @@ class _Kernel:
         number: Tensor,
     ) -> Tensor:
         """One step; pieces and buffers change in place. The losses before it, (variants,)."""
-        self.module.train()
+        if not self.module.training:
+            self.module.train()
         leaves = {
             n: piece.params.detach().view(-1, *shape).requires_grad_()
             for (n, shape), piece in zip(self.shapes.items(), pieces, strict=True)
@@ -139,7 +147,7 @@ class _Kernel:
         lent = dict(buffers)
         if keys_VK2 is not None:
             lent.update(zip(self.key_names, keys_VK2.split(self.num_keys, dim=1), strict=True))
-        outputs_VBC, after = vmap(self._forward)(leaves, lent, x_VBF)
+        outputs_VBC, after = self._forward(leaves, lent, x_VBF)
         loss_V = training_loss(lanes, outputs_VBC, y_VB)
         grads = torch.autograd.grad(loss_V.sum(), list(leaves.values()), allow_unused=True)
         with torch.no_grad():
@@ -152,10 +160,36 @@ class _Kernel:
             update_(lanes, pieces, flat, lr_V1, number)
         return loss_V.detach()
 
-    def _forward(self, leaves: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        tensors = {**leaves, **buffers}
-        outputs = as_outputs(functional_call(self.module, tensors, (x,)))
-        return outputs, {n: tensors[n] for n in buffers}  # a module may also have put a new tensor in a buffer's place
+    def _forward(self, leaves: dict[str, Tensor], buffers: dict[str, Tensor], x_VBF: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Outputs of every member, and the buffers after the pass: a module may also have put a new tensor in one's place."""
+        names = [*leaves, *buffers]
+
+        def forward(x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+            lent = dict(zip(names, tensors, strict=True))
+            outputs = as_outputs(self.call(lent, x))
+            return (outputs, *(lent[n] for n in buffers))
+
+        outputs_VBC, *after = vmap(forward)(x_VBF, *leaves.values(), *buffers.values())
+        return outputs_VBC, dict(zip(buffers, after, strict=True))
+
+    def call(self, lent: dict[str, Tensor], x: Tensor) -> Any:
+        """The module's forward pass with other tensors in the place of its own; ``lent`` holds what they are after it.
+
+        Does what ``functional_call`` does, which the compiler knows, with a fifth of its overhead for small networks.
+        """
+        if torch.compiler.is_compiling():
+            return functional_call(self.module, lent, (x,))
+        own = [(home, key, home[key]) for home, key, _ in self._homes]
+        try:
+            for home, key, name in self._homes:
+                if name in lent:
+                    home[key] = lent[name]
+            return self.module(x)
+        finally:
+            for (home, key, tensor), (_, _, name) in zip(own, self._homes, strict=True):
+                if name in lent:
+                    lent[name] = home[key]
+                home[key] = tensor
 
 
 _PROGRAMS: dict[Hashable, Callable[..., Tensor]] = {}
@@ -164,7 +198,7 @@ _PROGRAMS: dict[Hashable, Callable[..., Tensor]] = {}
 def _compiled(module: nn.Module, lanes: Lanes) -> Callable[..., Tensor]:
     """The compiled step for modules of this kind; made once a process, taken from the compiler's cache on disk by the next."""
     active = tuple(n for n, layer in lane_dropouts(module).items() if layer.active)
-    off = tuple(value is None for value in (lanes.smoothing, lanes.l1, lanes.l2, lanes.clip_norm))
+    off = (*(value is None for value in (lanes.smoothing, lanes.l1, lanes.l2, lanes.clip_norm)), *lanes.settings)
     kind = (signature(module), active, lanes.optimizer, lanes.loss, off)
     if kind not in _PROGRAMS:
         # The skeleton and the settings' structure are this kernel's own and do not change: only the tensors need looking at.
@@ -176,6 +210,19 @@ def _compiled(module: nn.Module, lanes: Lanes) -> Callable[..., Tensor]:
 
         _PROGRAMS[kind] = call
     return _PROGRAMS[kind]
+
+
+def _homes(module: nn.Module) -> list[tuple[dict[str, Any], str, str]]:
+    """Where each tensor of a module lives: the dict, the key, and its name; a tied tensor has several homes and one name."""
+    names: dict[int, str] = {}
+    homes: list[tuple[dict[str, Any], str, str]] = []
+    for prefix, part in module.named_modules():
+        for home in (part._parameters, part._buffers):
+            for key, tensor in home.items():
+                if tensor is not None:
+                    name = names.setdefault(id(tensor), f"{prefix}.{key}" if prefix else key)
+                    homes.append((home, key, name))
+    return homes
 
 
 def _tensor_guards(guards: Sequence[Any]) -> list[bool]:
