@@ -260,3 +260,12 @@ def test_stackable_recurrence_equals_torch(cell: str, bidirectional: bool) -> No
         found, found_state = make_stackable(copy.deepcopy(layer))(x, state)
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(found_state, expected_state, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_compiled_members_equal_their_solo_runs(prepared: Prepared) -> None:
+    """Eighteen members: a block that runs compiled and two members that do not, until some leave; the last batch is smaller."""
+    variants = [variant(architectures.Normed, seed=i, drop_last=False, **{**LANES[i % 4], "epochs": 3 + i % 2}) for i in range(18)]
+    for together, one in zip(train_fleet(variants, prepared, compiled=True), variants, strict=True):
+        assert together.outcome.fleet == "stacked x 18, compiled"
+        same(together, train_fleet([one], prepared)[0])

@@ -16,7 +16,6 @@ from winnow.recipe import (
     Ablate,
     AdamW,
     Choice,
-    Compress,
     Cosine,
     Data,
     EarlyStopping,
@@ -77,7 +76,6 @@ def sketch_recipe(
         ),
         search=Search(trials=48),
         ablate=Ablate(smallest_effect=_least(prepared, 0.005)),
-        compress=Compress(budget=_least(prepared, 0.01)),
     )
 
 

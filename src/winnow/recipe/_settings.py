@@ -292,4 +292,4 @@ class Compress(Settings):
     """How small may it get?"""
 
     int8: Flag = True
-    budget: NonNegative = 0.01  # largest loss of the score that is accepted on validation rows
+    budget: NonNegative = 0.01  # largest loss of the score on validation rows that is accepted; of rmse and mae as a share

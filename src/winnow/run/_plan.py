@@ -11,7 +11,7 @@ from typing import Literal
 from winnow.data import Prepared
 from winnow.errors import ModelError
 from winnow.recipe import OBJECT_PREFIX, Data, Variant
-from winnow.train import Probe, Timing, build_members, measure, num_steps, probe, shape_key
+from winnow.train import BLOCK, Probe, Timing, build_members, measure, num_steps, probe, shape_key
 
 __all__ = ["LARGEST_FLEET", "How", "PlannedFleet", "Planner", "cores", "cut"]
 
@@ -21,6 +21,7 @@ SMALLEST_FLEET = 8  # members; a group is not cut smaller to give every core a f
 LARGEST_FLEET = 64  # members; beyond it the time of a member-step no longer falls (benchmarks/fleet.py)
 MEMORY_SHARE = 0.5  # of the memory that is free now
 MEASURE_FROM = 3000  # member-steps: below that any way of training is done before a measurement has paid
+COMPILE_FROM_SECONDS = 150.0  # of expected training on this machine: compiling takes about 30 and saves a third or more
 PROCESS_START_SECONDS = 5.0  # until a worker process has loaded PyTorch and takes its first variant
 
 
@@ -33,11 +34,13 @@ class PlannedFleet:
         how: ``stacked`` as one program, ``alone`` one after another in this process, ``process`` one at a time in worker
             processes, ``refused`` because the model cannot be built.
         reason: why so, in a sentence.
+        compiled: whether the program runs through ``torch.compile``.
     """
 
     positions: tuple[int, ...]
     how: How
     reason: str
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,15 +99,20 @@ class Planner:
         most = max(1, min(LARGEST_FLEET, int(MEMORY_SHARE * free_bytes() / member_bytes)))
         reason = f"{found.parameters:,} parameters and about {member_bytes / 2**20:.1f} MiB each"
         member_steps = len(positions) * first.train.epochs * num_steps(first, len(prepared.train.y))
+        compiled = False
         if member_steps >= MEASURE_FROM:
             timing, measured = self._measure(key, first, prepared)
             gain = member_steps * (timing.stacked_seconds - timing.alone_seconds) / cores()
             if gain > 0.05 * member_steps * timing.stacked_seconds / cores() + PROCESS_START_SECONDS:
                 return self._one_by_one(positions, first, measured)
             reason = f"{reason}; {measured}"
+            seconds = member_steps * timing.stacked_seconds / cores()
+            if seconds > COMPILE_FROM_SECONDS and len(positions) >= BLOCK:
+                compiled = True
+                reason = f"{reason}; compiled, since about {seconds:.0f} s of training win the compiling back"
         if most == 1:
             return self._one_by_one(positions, first, f"two do not fit the free memory: {reason}")
-        return [PlannedFleet(tuple(part), "stacked", reason) for part in cut(positions, most)]
+        return [PlannedFleet(tuple(part), "stacked", reason, compiled) for part in cut(positions, most)]
 
     def _one_by_one(self, positions: list[int], first: Variant, reason: str) -> list[PlannedFleet]:
         if first.model.use.startswith(OBJECT_PREFIX):

@@ -122,11 +122,11 @@ class Runner:
     def _train(self, fleets: list[PlannedFleet], todo: list[Variant], watch: _Watch) -> Iterator[list[Finished]]:
         """Results of each fleet as it ends, in an order that does not depend on the machine."""
 
-        def of(how: How) -> Iterator[tuple[list[Variant], Prepared]]:
+        def of(how: How) -> Iterator[tuple[list[Variant], Prepared, bool]]:
             for fleet in fleets:
                 if fleet.how == how:
                     members = [todo[p] for p in fleet.positions]
-                    yield members, self.prepared(members[0].data)
+                    yield members, self.prepared(members[0].data), fleet.compiled
 
         for fleet in fleets:
             if fleet.how == "refused":
@@ -135,9 +135,9 @@ class Runner:
         if stacked:
             yield from train_in_threads(stacked, workers=min(cores(), len(stacked)), on_epoch=watch.epoch)
         with one_thread():
-            for members, prepared in of("alone"):
+            for members, prepared, _ in of("alone"):
                 yield train_fleet(members, prepared, stacked=False, on_epoch=watch.epoch)
-        for members, prepared in of("process"):
+        for members, prepared, _ in of("process"):
             for one in train_in_processes(members, prepared):
                 yield [one]
 

@@ -36,8 +36,8 @@ def train_side_by_side(variants: Sequence[Variant], prepared: Prepared, *, compi
     if len(variants) == 1:
         with one_thread():
             return train_fleet(variants, prepared)
-    fleets = [([variants[p] for p in part], prepared) for part in cut(list(range(len(variants))), LARGEST_FLEET)]
-    results = train_in_threads(fleets, workers=cores(), on_epoch=lambda _: None, compiled=compiled)
+    fleets = [([variants[p] for p in part], prepared, compiled) for part in cut(list(range(len(variants))), LARGEST_FLEET)]
+    results = train_in_threads(fleets, workers=cores(), on_epoch=lambda _: None)
     return [one for fleet in results for one in fleet]
 
 
@@ -46,7 +46,7 @@ class _Stopped(Exception):
 
 
 def train_in_threads(
-    fleets: Sequence[tuple[Sequence[Variant], Prepared]],
+    fleets: Sequence[tuple[Sequence[Variant], Prepared, bool]],
     *,
     workers: int,
     on_epoch: Callable[[EpochReport], None],
@@ -55,10 +55,9 @@ def train_in_threads(
     """Train stacked fleets, ``workers`` at a time; yield their results in order, each as soon as those before it are there.
 
     Args:
-        fleets: members and their data.
+        fleets: members, their data, and whether the program is compiled.
         workers: threads.
         on_epoch: called in this thread after each epoch of any fleet.
-        compiled: run the stacked programs through ``torch.compile``.
 
     Raises:
         ModelError: a model cannot be built.
@@ -71,7 +70,7 @@ def train_in_threads(
             raise _Stopped
         reports.put(epoch)
 
-    def start(members: Sequence[Variant], prepared: Prepared) -> list[Finished]:
+    def start(members: Sequence[Variant], prepared: Prepared, compiled: bool) -> list[Finished]:
         if stop.is_set():
             raise _Stopped
         return train_fleet(members, prepared, stacked=True, compiled=compiled, on_epoch=report)

@@ -4,8 +4,10 @@ from winnow.train._driver import EpochReport, Finished, build_members, dtype_of,
 from winnow.train._measure import Timing, measure
 from winnow.train._predict import predict
 from winnow.train._probe import Probe, probe, shape_key
+from winnow.train._stacked import BLOCK
 
 __all__ = [
+    "BLOCK",
     "EpochReport",
     "Finished",
     "Probe",

@@ -43,12 +43,10 @@ class Lanes:
     l2: Tensor | None  # (variants, 1)
     clip_norm: Tensor | None  # (variants,); infinity where a member is not clipped
 
-    def keep(self, rows: Tensor) -> None:
-        """Drop all members but ``rows``."""
-        self.settings = {k: v[rows] for k, v in self.settings.items()}
-        for name in ("smoothing", "l1", "l2", "clip_norm"):
-            value = getattr(self, name)
-            setattr(self, name, None if value is None else value[rows])
+    def of(self, rows: Tensor | slice) -> Lanes:
+        """The settings of some of the members."""
+        taken = {name: None if (v := getattr(self, name)) is None else v[rows] for name in ("smoothing", "l1", "l2", "clip_norm")}
+        return Lanes(self.optimizer, self.loss, {k: v[rows] for k, v in self.settings.items()}, **taken)
 
 
 @dataclass

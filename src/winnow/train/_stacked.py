@@ -5,10 +5,12 @@ Axes: V members, B batch, N rows, F features (any number of axes), C outputs, P 
 
 from __future__ import annotations
 
+import copy
 import threading
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,7 +24,7 @@ from winnow.train._layers import make_stackable
 from winnow.train._program import BaseProgram, Lanes, Piece, as_outputs, penalised_names, training_loss, update_
 from winnow.train._signature import signature
 
-__all__ = ["Stacked", "stacking"]
+__all__ = ["BLOCK", "Stacked", "stacking"]
 
 
 _LOCK = threading.Lock()
@@ -57,6 +59,21 @@ def _scene() -> ExitStack:
     return scene
 
 
+# Members of a compiled program. The compiler makes a program for one number of members, and fleets shrink: whole blocks run
+# compiled, what is left over runs as it is. Sixteen members of a small network also fit a core's cache.
+BLOCK = 16
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Consecutive members of a stack: views of its tensors."""
+
+    rows: slice
+    pieces: list[Piece]
+    buffers: dict[str, Tensor]
+    lanes: Lanes
+
+
 class Stacked(BaseProgram):
     """V members as one program. The first module is a skeleton that lends its ``forward``; the tensors come from the stack.
 
@@ -67,8 +84,8 @@ class Stacked(BaseProgram):
     """
 
     def __init__(self, modules: Sequence[nn.Module], lanes: Lanes, *, compiled: bool = False) -> None:
-        for layers in zip(*(lane_dropouts(m).values() for m in modules), strict=True):
-            layers[0].active = any(layer.active for layer in layers)  # the skeleton decides what the program holds
+        for same in zip(*(lane_dropouts(m).values() for m in modules), strict=True):
+            same[0].active = any(layer.active for layer in same)  # the skeleton decides what the program holds
         super().__init__(make_stackable(modules[0]), lanes)
         parameters = [dict(m.named_parameters()) for m in modules]
         self._shapes = {n: p.shape for n, p in parameters[0].items() if p.requires_grad}
@@ -82,12 +99,38 @@ class Stacked(BaseProgram):
         rest = [_rest(m) for m in modules]
         self._buffers = {n: torch.stack([r[n].detach() for r in rest]) for n in rest[0] if n not in keys | idle}
         self._kernel = _Kernel(self.module)
-        self._run = _compiled(self.module, lanes) if compiled else self._kernel.run
+        self._wants_compiling = compiled
+        self._compiled: _CompiledProgram | None = None
+        self._batch = (
+            0  # rows of a batch that the compiled program takes: those of the first; the last of an epoch may be smaller
+        )
+        self._blocks = self._cut()
 
     def step(self, x_VBF: Tensor, y_VB: Tensor, keys_VK2: Tensor | None, lr_V: Tensor) -> Tensor:
         self.steps += 1
         number = torch.tensor(float(self.steps), dtype=lr_V.dtype)
-        return self._run(self.pieces, self._buffers, self.lanes, x_VBF, y_VB, keys_VK2, lr_V.unsqueeze(1), number)
+        lr_V1 = lr_V.unsqueeze(1)
+        if self._wants_compiling and self._compiled is None:
+            self._batch = x_VBF.shape[1]
+            self._compiled = _compiled_program(self.module, self.lanes, self._batch)
+        losses = []
+        for block in self._blocks:
+            rows = block.rows
+            keys = None if keys_VK2 is None else keys_VK2[rows]
+            whole = rows.stop - rows.start == BLOCK and x_VBF.shape[1] == self._batch
+            run = self._compiled if whole and self._compiled is not None else self._kernel.run
+            losses.append(run(block.pieces, block.buffers, block.lanes, x_VBF[rows], y_VB[rows], keys, lr_V1[rows], number))
+        return torch.cat(losses)
+
+    def _cut(self) -> list[_Block]:
+        """The stack as blocks of consecutive members; their tensors are views, so a step on a block changes the stack."""
+        size = BLOCK if self._wants_compiling else self.num_members
+        blocks = []
+        for start in range(0, self.num_members, size):
+            rows = slice(start, min(start + size, self.num_members))
+            pieces = [Piece(p.params[rows], {n: t[rows] for n, t in p.state.items()}, p.penalised) for p in self.pieces]
+            blocks.append(_Block(rows, pieces, {n: t[rows] for n, t in self._buffers.items()}, self.lanes.of(rows)))
+        return blocks
 
     def predict(self, x_NF: Tensor) -> Tensor:
         self.module.eval()
@@ -112,7 +155,8 @@ class Stacked(BaseProgram):
             piece.params = piece.params[rows]
             piece.state = {n: t[rows] for n, t in piece.state.items()}
         self._buffers = {n: t[rows] for n, t in self._buffers.items()}
-        self.lanes.keep(rows)
+        self.lanes = self.lanes.of(rows)
+        self._blocks = self._cut()
 
 
 class _Kernel:
@@ -192,23 +236,41 @@ class _Kernel:
                 home[key] = tensor
 
 
-_PROGRAMS: dict[Hashable, Callable[..., Tensor]] = {}
+class _CompiledProgram:
+    """A kernel run through ``torch.compile``, for blocks and batches of one size; threads may share it."""
+
+    def __init__(self, kernel: _Kernel) -> None:
+        self._kernel = kernel
+        # The skeleton and the settings' structure are this kernel's own and do not change: only the tensors need looking at.
+        self._run = torch.compile(kernel.run, fullgraph=True, dynamic=False, options={"guard_filter_fn": _tensor_guards})
+        self._ready = False
+        self._lock = threading.Lock()
+
+    def __call__(self, *args: Any) -> Tensor:
+        if not self._ready:
+            with self._lock:  # one thread compiles, the others wait for its program
+                if not self._ready:
+                    losses = self._step(*args)
+                    self._ready = True
+                    return losses
+        return self._step(*args)
+
+    def _step(self, *args: Any) -> Tensor:
+        # The step holds its own call of autograd.grad. The setting is of this thread, so it is made at every call.
+        with torch._dynamo.config.patch(trace_autograd_ops=True):
+            return self._run(*args)
 
 
-def _compiled(module: nn.Module, lanes: Lanes) -> Callable[..., Tensor]:
+_PROGRAMS: dict[Hashable, _CompiledProgram] = {}
+
+
+def _compiled_program(module: nn.Module, lanes: Lanes, batch: int) -> _CompiledProgram:
     """The compiled step for modules of this kind; made once a process, taken from the compiler's cache on disk by the next."""
     active = tuple(n for n, layer in lane_dropouts(module).items() if layer.active)
     off = (*(value is None for value in (lanes.smoothing, lanes.l1, lanes.l2, lanes.clip_norm)), *lanes.settings)
-    kind = (signature(module), active, lanes.optimizer, lanes.loss, off)
+    kind = (signature(module), active, lanes.optimizer, lanes.loss, off, batch)
     if kind not in _PROGRAMS:
-        # The skeleton and the settings' structure are this kernel's own and do not change: only the tensors need looking at.
-        run = torch.compile(_Kernel(module).run, fullgraph=True, options={"guard_filter_fn": _tensor_guards})
-
-        def call(*args: Any) -> Tensor:
-            with torch._dynamo.config.patch(trace_autograd_ops=True):  # the step holds its own call of autograd.grad
-                return run(*args)
-
-        _PROGRAMS[kind] = call
+        _PROGRAMS[kind] = _CompiledProgram(_Kernel(copy.deepcopy(module)))  # a skeleton that no other thread works on
     return _PROGRAMS[kind]
 
 
