@@ -1,5 +1,6 @@
 """The deployable artefact: a folder of safetensors, ONNX and JSON. Writing it needs PyTorch, reading it does not."""
 
+from winnow.bundle._files import is_bundle
 from winnow.bundle._load import Bundle, load
 from winnow.bundle._onnx import Parity, export_onnx, inference_copy, measure_parity
 from winnow.bundle._predict_file import predict_file
@@ -12,6 +13,7 @@ __all__ = [
     "Parity",
     "export_onnx",
     "inference_copy",
+    "is_bundle",
     "load",
     "measure_parity",
     "open_session",

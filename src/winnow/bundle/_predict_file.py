@@ -33,13 +33,16 @@ def predict_file(bundle: Bundle, source: str | Path, out: str | Path) -> int:
 
     Raises:
         DataError: ``source`` is not there or cannot be read.
-        InputError: rows that do not fit the schema, another kind of file, or a column that is already called ``prediction``.
+        InputError: rows that do not fit the schema, another kind of file, a column that is already called ``prediction``, or
+            ``out`` cannot be written.
     """
     import polars as pl
 
     source, out = Path(source), Path(out)
     _check_suffix(source, _READ, "read")
     _check_suffix(out, _WRITE, "write")
+    if not out.parent.is_dir():
+        raise InputError(f"cannot write {str(out)!r}: there is no directory {str(out.parent)!r}")
     rows = read_rows(source, bundle.preparation)
     outputs = bundle.logits(rows)
     predicted = bundle.preparation.decode(outputs)
@@ -68,6 +71,8 @@ def _write(frame: pl.DataFrame, out: Path) -> None:
         else:
             frame.write_csv(aside)
         os.replace(aside, out)
+    except OSError as error:
+        raise InputError(f"cannot write {str(out)!r}: {error.strerror or error}") from error
     finally:
         aside.unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -211,5 +212,8 @@ def serve(
 
 
 def main() -> None:
-    """Entry point of the ``winnow`` command."""
+    """Entry point of the ``winnow`` command. Modules in the current directory can be named in recipes, as with ``python -m``."""
+    here = os.getcwd()
+    if not {"", here} & set(sys.path):
+        sys.path.insert(0, here)
     app()

@@ -11,10 +11,10 @@ from torch import nn
 
 from winnow import models
 from winnow.data import Prepared, prepare
-from winnow.errors import DataError, Problem, RecipeError, WinnowError, did_you_mean
-from winnow.recipe import Choice, Data, Recipe, locate
+from winnow.errors import DataError, ModelError, Problem, RecipeError, WinnowError, did_you_mean
+from winnow.recipe import Choice, Data, Model, Recipe, locate, sections
 
-__all__ = ["Checked", "check", "check_recipe"]
+__all__ = ["Checked", "check", "check_recipe", "load_recipe"]
 
 MODULE, ARGUMENT = "model.", "model.args."
 MOST_MODELS = 32  # built to see whether they fit
@@ -61,10 +61,35 @@ def check_recipe(
         built, problems = _built(recipe, rows)
         problems = [*_task(recipe, rows), *problems, *(_modules(recipe, built) if names else ())]
     except DataError as error:
-        problems = [_problem("data", error)]
+        problems = [_problem("data", error), *_named(recipe.model)]
     if problems:
         raise RecipeError(problems if file is None else locate(problems, file))
     return Checked(recipe, rows, built[0])
+
+
+def load_recipe(path: Path) -> Recipe:
+    """The recipe in a YAML file. When it has mistakes, those that only show when its data and model are looked up are told, too.
+
+    Raises:
+        RecipeError: with every mistake that was found.
+    """
+    try:
+        return Recipe.load(path)
+    except RecipeError as error:
+        sound = sections(path)
+        problems: list[Problem] = []
+        if isinstance(sound.get("data"), Data):
+            try:
+                prepare(sound["data"])
+            except DataError as data_error:
+                problems.append(_problem("data", data_error))
+        if isinstance(sound.get("model"), Model):
+            problems += _named(sound["model"])
+        if not problems:
+            raise
+        known = {p.setting for p in error.problems}
+        more = locate([p for p in problems if p.setting not in known], path)
+        raise RecipeError(sorted([*error.problems, *more], key=lambda p: p.line or 0)) from None
 
 
 # -- models ------------------------------------------------------------------------------------------------------------
@@ -102,6 +127,15 @@ def _built(recipe: Recipe, prepared: Prepared) -> tuple[list[nn.Module], list[Pr
             if not corner.changed:
                 break  # the others would only say it again
     return built, problems
+
+
+def _named(model: Model) -> list[Problem]:
+    """What can be said about a model without rows to try it on."""
+    try:
+        models.check_args(model)
+    except ModelError as error:
+        return [_problem("model", error)]
+    return []
 
 
 def _values(found: Any) -> list[Any]:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from winnow.bundle import is_bundle
 from winnow.data import sketch_recipe
 from winnow.errors import RecipeError, WorkspaceError
+from winnow.flow._check import load_recipe
 from winnow.recipe import Recipe
 
 __all__ = ["RECIPE_FILE", "Asked", "check_same", "file_name", "open_source"]
@@ -59,7 +61,7 @@ def open_source(
     if isinstance(source, Recipe):
         recipe, file = source, None
     elif Path(source).suffix.lower() in YAML:
-        recipe, file = Recipe.load(source), Path(source)
+        recipe, file = load_recipe(Path(source)), Path(source)
     elif Path(source).is_dir():
         place, file = Path(source), Path(source) / RECIPE_FILE
         recipe = _of_directory(place)
@@ -117,14 +119,16 @@ def check_same(recipe: Recipe, before: str | None, out: Path) -> None:
 def _of_directory(path: Path) -> Recipe:
     if not (path / RECIPE_FILE).is_file():
         raise RecipeError(f"{path} is a directory without {RECIPE_FILE}: expected a recipe, a run directory, or data")
-    return Recipe.load(path / RECIPE_FILE)
+    if is_bundle(path):  # it holds the recipe that made it, and a run would leave its files among those that are signed
+        raise RecipeError(f"{path} is a bundle, not a run directory: to run its recipe, give {path / RECIPE_FILE} and --out DIR")
+    return load_recipe(path / RECIPE_FILE)
 
 
 def _sketched(source: str, target: str | None, out: str | Path | None, keep: bool) -> Asked:
     place = Path(out) if out is not None else default_out(_stem(source))
     written = place / RECIPE_FILE
     if written.is_file():
-        recipe = Recipe.load(written)
+        recipe = load_recipe(written)
         if recipe.data.source != source or (target is not None and recipe.data.target != target):
             raise WorkspaceError(
                 f"{written} is for {recipe.data.source} with target {recipe.data.target!r}, not for {source} with target "
@@ -134,8 +138,11 @@ def _sketched(source: str, target: str | None, out: str | Path | None, keep: boo
     recipe = sketch_recipe(source, target)
     if not keep:
         return Asked(recipe, place)
-    place.mkdir(parents=True, exist_ok=True)
-    recipe.save(written)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        recipe.save(written)
+    except OSError as error:
+        raise WorkspaceError(f"cannot work in {place}: {error.strerror} - choose another directory") from error
     return Asked(
         recipe,
         place,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from winnow.errors import ModelError, did_you_mean
 from winnow.models._ready import READY
 from winnow.models._surgery import switch_off
 from winnow.recipe import READY as READY_ARGS
-from winnow.recipe import Model, derive_seed, resolve_object, source_digest
+from winnow.recipe import Model, ObjectNotFound, derive_seed, resolve_object, source_digest
 
 __all__ = ["build", "check_args", "check_output", "model_digest"]
 
@@ -73,24 +74,37 @@ def check_args(model: Model) -> None:
 
 
 def check_output(module: nn.Module, *, in_shape: tuple[int, ...], out_features: int, task: str) -> None:
-    """Try two rows and refuse a model whose output does not fit the task.
+    """Try two rows, as in training and as in prediction, and refuse a model whose output does not fit the task.
+
+    The module and PyTorch's global generator are left as they were.
 
     Raises:
-        ModelError: the forward pass fails, or its output is not (batch, classes), or (batch,) or (batch, 1) for regression.
+        ModelError: the forward pass fails, nothing in the output depends on a parameter, or the output is not (batch, classes),
+            or (batch,) or (batch, 1) for regression.
     """
-    was_training = module.training
-    module.eval()
-    dtype = next((p.dtype for p in module.parameters()), torch.float32)
+    tried = copy.deepcopy(module)  # a forward pass in training mode moves running means
+    dtype = next((p.dtype for p in tried.parameters()), torch.float32)
     x = torch.zeros(2, *in_shape, dtype=dtype)
+    for is_training in (False, True):
+        with torch.random.fork_rng(devices=[]):
+            output = _tried(tried.train(is_training), x)
+        _check_one(output, out_features=out_features, task=task)
+    if not output.requires_grad:
+        raise ModelError("the model cannot be trained: no parameter that takes gradients has a part in its output")
+
+
+def _tried(module: nn.Module, x: torch.Tensor) -> Any:
     try:
-        with torch.no_grad():
-            output = module(x)
+        return module(x)
     except Exception as error:
+        mode = " in training mode" if module.training else ""
         raise ModelError(
-            f"the model fails on a batch of shape {tuple(x.shape)} (rows of shape {in_shape}): {type(error).__name__}: {error}"
+            f"the model fails{mode} on a batch of shape {tuple(x.shape)} (rows of shape {tuple(x.shape[1:])}): "
+            f"{type(error).__name__}: {error}"
         ) from error
-    finally:
-        module.train(was_training)
+
+
+def _check_one(output: Any, *, out_features: int, task: str) -> None:
     if not isinstance(output, torch.Tensor):
         raise ModelError(f"the model must return one tensor, got {type(output).__name__}")
     found = tuple(output.shape)
@@ -115,7 +129,10 @@ def model_digest(model: Model) -> str:
 def _builder(use: str) -> Callable[..., Any]:
     if use in READY:
         return READY[use]
-    found = resolve_object(use)
+    try:
+        found = resolve_object(use)
+    except ObjectNotFound as error:
+        raise ModelError(f"model.use: {error}") from None
     if not callable(found):
         raise ModelError(f"model.use: expected a class or a function, got {type(found).__name__} at {use!r}")
     return found
@@ -123,7 +140,10 @@ def _builder(use: str) -> Callable[..., Any]:
 
 def _parameters(builder: Callable[..., Any]) -> list[str] | None:
     """Names the builder takes; None when it takes any."""
-    parameters: Mapping[str, inspect.Parameter] = inspect.signature(builder).parameters
+    try:
+        parameters: Mapping[str, inspect.Parameter] = inspect.signature(builder).parameters
+    except (TypeError, ValueError):  # written in C, it does not say
+        return None
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return None
     return list(parameters)

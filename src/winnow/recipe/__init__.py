@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from winnow.recipe._locate import locate
+from winnow.recipe._locate import locate, sections
 from winnow.recipe._names import SKLEARN_SETS
 from winnow.recipe._objects import PREFIX as OBJECT_PREFIX
 from winnow.recipe._objects import ObjectNotFound, content_digest, is_import_path, source_digest
@@ -76,5 +76,7 @@ __all__ = [
     "locate",
     "resolve_metric",
     "resolve_object",
+    "sections",
+    "sections",
     "source_digest",
 ]

@@ -1,15 +1,20 @@
-"""The lines of problems that were found after a recipe was read."""
+"""Looking at a recipe's file again: the lines of problems that were found after it was read, and what of it is sound."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from winnow.errors import Problem, RecipeError
+from winnow.recipe._base import Settings
+from winnow.recipe._sections import Sections
 from winnow.recipe._yaml import Document
 
-__all__ = ["locate"]
+__all__ = ["locate", "sections"]
 
 
 def locate(problems: Iterable[Problem], path: str | Path) -> list[Problem]:
@@ -26,3 +31,21 @@ def locate(problems: Iterable[Problem], path: str | Path) -> list[Problem]:
         return list(problems)
     located = [replace(p, file=str(path), line=p.line or document.line_of(p.setting)) for p in problems]
     return sorted(located, key=lambda p: p.line or 0)
+
+
+def sections(path: str | Path) -> dict[str, Settings]:
+    """The sections of a recipe's YAML file that are sound by themselves, by name: what can still be looked at when others are not.
+
+    Empty for a file that cannot be read as a mapping.
+    """
+    try:
+        data = Document().read(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, RecipeError):
+        return {}
+    found: dict[str, Settings] = {}
+    for name, given in data.items() if isinstance(data, Mapping) else ():
+        kind = Sections.model_fields[name].annotation if name in Sections.model_fields else None
+        if isinstance(kind, type) and issubclass(kind, Settings):
+            with contextlib.suppress(RecipeError, ValidationError):
+                found[name] = kind.model_validate(given)
+    return found

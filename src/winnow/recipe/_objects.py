@@ -39,7 +39,8 @@ def resolve(name: str) -> Any:
     """The object that ``name`` stands for.
 
     Raises:
-        ObjectNotFound: no such module, no such attribute in it, or an object that lives in another process.
+        ObjectNotFound: no such module, one that fails when it is imported, no such attribute in it, or an object that lives in
+            another process.
     """
     if name.startswith(PREFIX):
         if name not in _OBJECTS:
@@ -55,6 +56,8 @@ def resolve(name: str) -> Any:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise ObjectNotFound(f"cannot import {error.name!r} (looked up for {name!r}): no module of that name") from None
+    except Exception as error:  # a module of the user's may raise anything
+        raise ObjectNotFound(f"importing {module_name!r} failed (for {name!r}): {type(error).__name__}: {error}") from error
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):

@@ -107,7 +107,7 @@ class Runner:
         if keep_weights:
             known = {i: o for i, o in known.items() if not o.finished or self.workspace.weights(i).exists()}
         todo = list({v.id: v for v in variants if v.id not in known}.values())
-        watch = _Watch(study, self._progress, todo, known, {v.id: self._steps(v) for v in todo})
+        watch = _Watch(study, self._progress, variants, known, {v.id: self._steps(v) for v in todo})
         fleets = self._planner.plan(todo)
         if todo and all(fleet.how == "refused" for fleet in fleets):
             raise ModelError(fleets[0].reason)
@@ -173,20 +173,20 @@ class _Watch:
         self,
         stage: str,
         progress: Callable[[Event], None] | None,
-        todo: Sequence[Variant],
+        variants: Sequence[Variant],
         known: dict[str, Outcome],
-        steps: dict[str, int],
+        steps: dict[str, int],  # of those that are still to be trained
     ) -> None:
         self.stage = stage
         self._progress = progress
-        self._total = len(todo) + len(known)
+        self._total = len(steps) + len(known)
         self._done = len(known)
         self._steps = steps
         self._steps_left = sum(steps.values())
         self._in_fleet = 0
         self._taken = 0
         self._began = time.perf_counter()
-        self._metric = todo[0].metric if todo else None
+        self._metric = variants[0].metric if variants else None
         self._best = math.nan
         for outcome in known.values():
             self._see(outcome.score)

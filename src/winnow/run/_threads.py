@@ -50,7 +50,6 @@ def train_in_threads(
     *,
     workers: int,
     on_epoch: Callable[[EpochReport], None],
-    compiled: bool = False,
 ) -> Iterator[list[Finished]]:
     """Train stacked fleets, ``workers`` at a time; yield their results in order, each as soon as those before it are there.
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import copy
 import threading
 import warnings
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,11 @@ from winnow.train._signature import signature
 __all__ = ["BLOCK", "Stacked", "stacking"]
 
 
+_SILENCED = (
+    "There is a performance drop because we have not yet",
+    r"torch.searchsorted\(\): input value tensor is non",
+    "`torch.jit.script",  # PyTorch's compiler on itself
+)
 _LOCK = threading.Lock()
 _INSIDE: list[ExitStack] = []  # one entry for each thread that is stacking; the first set the scene for all
 
@@ -53,7 +58,7 @@ def stacking() -> Iterator[None]:
 def _scene() -> ExitStack:
     scene = ExitStack()
     scene.enter_context(warnings.catch_warnings())
-    for message in ("There is a performance drop because we have not yet", r"torch.searchsorted\(\): input value tensor is non"):
+    for message in _SILENCED:
         warnings.filterwarnings("ignore", message=message)
     scene.enter_context(sdpa_kernel(SDPBackend.MATH))
     return scene
@@ -118,8 +123,11 @@ class Stacked(BaseProgram):
             rows = block.rows
             keys = None if keys_VK2 is None else keys_VK2[rows]
             whole = rows.stop - rows.start == BLOCK and x_VBF.shape[1] == self._batch
-            run = self._compiled if whole and self._compiled is not None else self._kernel.run
-            losses.append(run(block.pieces, block.buffers, block.lanes, x_VBF[rows], y_VB[rows], keys, lr_V1[rows], number))
+            args = (block.pieces, block.buffers, block.lanes, x_VBF[rows], y_VB[rows], keys, lr_V1[rows], number)
+            if whole and self._compiled is not None:
+                losses.append(self._compiled(self._kernel.run, *args))
+            else:
+                losses.append(self._kernel.run(*args))
         return torch.cat(losses)
 
     def _cut(self) -> list[_Block]:
@@ -243,17 +251,25 @@ class _CompiledProgram:
         self._kernel = kernel
         # The skeleton and the settings' structure are this kernel's own and do not change: only the tensors need looking at.
         self._run = torch.compile(kernel.run, fullgraph=True, dynamic=False, options={"guard_filter_fn": _tensor_guards})
-        self._ready = False
+        self._tried = False
+        self._failed = False
         self._lock = threading.Lock()
 
-    def __call__(self, *args: Any) -> Tensor:
-        if not self._ready:
-            with self._lock:  # one thread compiles, the others wait for its program
-                if not self._ready:
-                    losses = self._step(*args)
-                    self._ready = True
-                    return losses
-        return self._step(*args)
+    def __call__(self, own: Callable[..., Tensor], *args: Any) -> Tensor:
+        """Run the step on ``args``; by ``own``, the caller's kernel, when the compiler has failed on this program."""
+        with self._lock if not self._tried else nullcontext():  # one thread compiles, the others wait for its program
+            if not self._tried:
+                try:
+                    return self._step(*args)
+                except Exception as error:  # whatever the compiler may raise; it has not touched the tensors yet
+                    self._failed = True
+                    what = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+                    warnings.warn(
+                        f"a fleet runs uncompiled, because its step cannot be compiled: {what}", RuntimeWarning, stacklevel=2
+                    )
+                finally:
+                    self._tried = True
+        return own(*args) if self._failed else self._step(*args)
 
     def _step(self, *args: Any) -> Tensor:
         # The step holds its own call of autograd.grad. The setting is of this thread, so it is made at every call.
