@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from _common import BATCH, CLASSES, FEATURES, WIDTH, alternate, hand_written_epochs, machine, matrix_products, spread
+from _common import BATCH, CLASSES, FEATURES, alternate, hand_written_epochs, machine, matrix_products, network, spread
 
 from winnow.data import Prepared, prepare
 from winnow.recipe import SGD, Data, Model, Train, Variant
@@ -45,7 +45,7 @@ def hand_written(prepared: Prepared, threads: int, epochs: int) -> Callable[[], 
 
 def fleet(prepared: Prepared, section: Data, members: int, epochs: int, *, compiled: bool) -> Callable[[], float]:
     train = Train(epochs=epochs, batch_size=BATCH, optimizer=SGD(lr=0.01, momentum=0.9))
-    model = Model("mlp", width=WIDTH, depth=2)
+    model = Model(network)  # the same module as the hand-written loop trains
     variants = [Variant(data=section, model=model, train=train, metric="accuracy", seed=s) for s in range(members)]
 
     def run() -> float:

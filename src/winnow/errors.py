@@ -83,7 +83,8 @@ class InputError(WinnowError, ValueError):
         if isinstance(problems, str):
             problems = [Problem("", problems)]
         self.problems = tuple(problems)
-        super().__init__("; ".join(map(str, self.problems[:20])))
+        more = [f"and {len(self.problems) - 20} more"] if len(self.problems) > 20 else []
+        super().__init__("; ".join([*map(str, self.problems[:20]), *more]))
 
 
 class WorkspaceError(WinnowError, RuntimeError):

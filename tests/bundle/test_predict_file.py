@@ -78,6 +78,12 @@ def test_what_cannot_be_done_is_refused_and_nothing_is_written(loaded: Bundle, f
         predict_file(loaded, tmp_path / "rows.xlsx", out)
     with pytest.raises(InputError, match=r"cannot write 'out\.txt': expected a file that ends in \.csv, \.parquet"):
         predict_file(loaded, tmp_path / "again.csv", tmp_path / "out.txt")
+    flowers.write_csv(tmp_path / "fits.csv")
+    with pytest.raises(InputError, match=r"cannot write '.*absent/out.csv': there is no directory '.*absent'"):
+        predict_file(loaded, tmp_path / "fits.csv", tmp_path / "absent" / "out.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(InputError, match=r"cannot write '.*folder.csv': Is a directory"):
+        predict_file(loaded, tmp_path / "fits.csv", tmp_path / "folder.csv")
     with pytest.raises(DataError, match="no file"):
         predict_file(loaded, tmp_path / "nowhere.csv", out)
     assert not out.exists()

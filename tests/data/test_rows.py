@@ -132,7 +132,7 @@ def test_arrays_had_no_gaps_so_rows_have_none() -> None:
     assert said(preparation, [{**row, name: None}]) == [
         f"rows[0].{name}: expected a number, got none: the training rows had no gaps"
     ]
-    with pytest.raises(InputError, match=r"rows\[0\]\.sepal length \(cm\): expected a number, got nan"):
+    with pytest.raises(InputError, match=r"rows\[0\]\.sepal length \(cm\): expected a number, got nan: the training rows had no"):
         preparation.transform(np.array([[np.nan, 1, 1, 1]]))
     with pytest.raises(InputError, match="expected a finite number, got inf"):
         preparation.transform(np.array([[np.inf, 1, 1, 1]]))

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from winnow.errors import RecipeError
-from winnow.flow import check, describe_plan
-from winnow.flow._check import corners
+from winnow.flow import Flow, check, describe_plan
+from winnow.flow._check import corners, load_recipe
 from winnow.recipe import Ablate, Choice, Data, Integer, Model, Recipe, Search, Train
 
 from .conftest import small
@@ -124,6 +124,56 @@ class Branching(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y: torch.Tensor = self.fc(x)
         return y if y.sum() > 0 else -y
+
+
+def test_a_mistake_in_the_data_does_not_hide_one_in_the_model() -> None:
+    with pytest.raises(RecipeError) as caught:
+        check(small(data=Data(source="nothing.csv", target="y"), model=Model(Wrong, widht=3), ablate=Ablate(parts=())))
+
+    told = [str(p) for p in caught.value.problems]
+    assert told[0].startswith("data.source: no file 'nothing.csv'")
+    assert told[1].endswith("takes no argument 'widht' - did you mean 'width'?")
+
+
+def test_mistakes_of_every_kind_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("u,v\n1,2\n3,4\n")
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        "data:\n"
+        f"  source: {tmp_path / 'rosw.csv'}\n"
+        "  target: v\n"
+        "model:\n"
+        "  use: math:sqtr\n"
+        "train:\n"
+        "  epochs: ten\n"
+        "  dropout: {uniform: [0.5, 0.1]}\n"
+        "serch: {}\n"
+    )
+
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+
+    told = [str(p) for p in caught.value.problems]
+    assert [line.removeprefix(f"{path}:")[:16] for line in told] == [
+        "2: data.source: ",
+        "5: model.use: 'm",
+        "7: train.epochs:",
+        "8: train.dropout",
+        "9: serch: unknow",
+    ]
+    assert told[0].endswith("rows.csv'?")
+
+
+def test_a_model_that_cannot_be_exported_is_refused_before_it_trains(tmp_path: Path) -> None:
+    recipe = small(
+        model=Model(Branching), train=Train(epochs=2, batch_size=16), search=Search(trials=2, batch=2), ablate=Ablate(parts=())
+    )
+
+    with Flow(recipe, tmp_path / "flow") as flow:
+        with pytest.raises(RecipeError, match=r"model.use: cannot export the model to ONNX.*torch.where.* - without a bundle"):
+            _ = flow.bundle
+        assert "search" not in flow.documents()
+        assert "final" not in flow.documents()
 
 
 def test_data_that_cannot_be_used_are_told_under_data() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from winnow.errors import DataError, RecipeError, WorkspaceError
-from winnow.flow import open_source
+from winnow.flow import Run, open_source
 from winnow.flow._door import check_same, file_name
 from winnow.recipe import Recipe, Search, Train
 
-from .conftest import small
+from .conftest import Told, small
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_bundled_sets_need_no_target(here: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "target", "error", "message"),
     [
-        ("prices.csv", None, RecipeError, "target: missing: name the column of the file to predict"),
+        ("prices.csv", None, DataError, r"target: expected .* \(--target.* columns of prices.csv: .*price"),
         ("prices.csv", "prise", DataError, "did you mean 'price'"),
         ("pricse.csv", "price", DataError, "did you mean 'prices.csv'"),
         ("sklearn:irsi", None, RecipeError, "did you mean 'sklearn:iris'"),
@@ -138,3 +138,13 @@ def test_every_setting_that_differs_is_named(recipe: Recipe) -> None:
 
     for line in ("train.epochs: 3 there, 9 now", "seed: 0 there, 5 now", "train.dropout.uniform: [0.0, 0.5] there, nothing now"):
         assert line in str(caught.value)
+
+
+def test_a_bundle_is_no_run_directory(finished: tuple[Run, Told]) -> None:
+    with pytest.raises(RecipeError, match=r"small.winnow is a bundle, not a run directory: .*recipe.yaml and --out DIR"):
+        open_source(finished[0].bundle)
+
+
+def test_a_directory_that_cannot_be_made_is_told(table: Path) -> None:
+    with pytest.raises(WorkspaceError, match=r"cannot work in prices.csv/x: Not a directory - choose another"):
+        open_source("prices.csv", target="price", out="prices.csv/x")

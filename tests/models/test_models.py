@@ -92,7 +92,7 @@ def test_sizes_are_offered_to_those_that_ask() -> None:
         (Model(Sized, width=-3), "could not be built with"),
         (Model(lambda: 3), "expected a torch.nn.Module, got int"),
         (Model("tests.models.test_models:Sizd"), "has no 'Sizd' - did you mean 'Sized'"),
-        (Model("tests.models.nowhere:Net"), "cannot import 'tests.models.nowhere'"),
+        (Model("tests.models.nowhere:Net"), "^model.use: cannot import 'tests.models.nowhere'"),
     ],
 )
 def test_what_cannot_be_built_is_refused(model: Model, message: str) -> None:
@@ -112,6 +112,43 @@ def test_what_cannot_be_built_is_refused(model: Model, message: str) -> None:
 def test_an_output_that_does_not_fit_is_refused(module: nn.Module, task: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         check_output(module, in_shape=(12,), out_features=3, task=task)
+
+
+class OnlyPredicts(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            raise RuntimeError("no such thing as training")
+        return super().forward(x)
+
+
+class Detached(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).detach()
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (OnlyPredicts(12, 3), r"fails in training mode on a batch of shape \(2, 12\).*: RuntimeError: no such thing as training"),
+        (Detached(12, 3), "cannot be trained: no parameter that takes gradients has a part in its output"),
+        (nn.Linear(12, 3).requires_grad_(False), "cannot be trained"),
+    ],
+)
+def test_a_model_that_cannot_be_trained_is_refused(module: nn.Module, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        check_output(module, in_shape=(12,), out_features=3, task="classification")
+
+
+def test_trying_a_model_leaves_it_and_the_generator_as_they_were() -> None:
+    module = nn.Sequential(nn.BatchNorm1d(12), nn.Dropout(0.5), nn.Linear(12, 3)).eval()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    state = torch.get_rng_state()
+
+    check_output(module, in_shape=(12,), out_features=3, task="classification")
+
+    assert not module.training
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
 
 
 def test_one_output_for_two_classes_says_so() -> None:

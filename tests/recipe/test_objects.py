@@ -45,6 +45,18 @@ def test_what_cannot_be_imported_is_found_in_its_process() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [("raise RuntimeError('no licence')", "RuntimeError: no licence"), ("def x(:", "SyntaxError: invalid syntax")],
+)
+def test_a_module_that_fails_on_import_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str) -> None:
+    (tmp_path / "fails_on_import.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(ObjectNotFound, match=rf"importing 'fails_on_import' failed \(for 'fails_on_import:Net'\): {message}"):
+        resolve_object("fails_on_import:Net")
+
+
+@pytest.mark.parametrize(
     ("name", "message"),
     [
         ("nowhere_at_all:x", r"cannot import 'nowhere_at_all' \(looked up for 'nowhere_at_all:x'\): no module of that name"),

@@ -10,7 +10,22 @@ from hypothesis import HealthCheck, given, settings
 from tests.recipe.strategies import recipes, texts
 
 from winnow.errors import Problem, RecipeError
-from winnow.recipe import SGD, AdamW, Choice, Cosine, Data, EarlyStopping, Integer, Log, Model, Recipe, Train, Uniform, locate
+from winnow.recipe import (
+    SGD,
+    AdamW,
+    Choice,
+    Cosine,
+    Data,
+    EarlyStopping,
+    Integer,
+    Log,
+    Model,
+    Recipe,
+    Train,
+    Uniform,
+    locate,
+    sections,
+)
 
 PROPERTY = settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -195,3 +210,18 @@ def test_problems_that_are_found_later_get_their_lines(tmp_path: Path) -> None:
     ]
     path.unlink()
     assert locate(late, path) == late
+
+
+def test_the_sound_sections_of_a_file_with_mistakes(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "name: x\ndata: {source: a.csv, target: y}\nmodel: {use: mpl}\ntrain: {epochs: ten}\nablate: {seeds: 4}\nz: 1\n"
+    )
+
+    found = sections(path)
+
+    assert found["data"] == Data(source="a.csv", target="y")
+    assert set(found) == {"data", "ablate"}
+    path.write_text("- not a mapping\n")
+    assert sections(path) == {}
+    assert sections(tmp_path / "absent.yaml") == {}

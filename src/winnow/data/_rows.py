@@ -17,6 +17,7 @@ __all__ = ["Parsed", "read_block", "read_columns"]
 
 MOST_PROBLEMS = 100  # then reading goes on, but nobody reads more
 
+_NO_GAPS = ": the training rows had no gaps"
 _ABSENT = object()  # the field is not there; None says that the value is not known
 
 
@@ -199,7 +200,7 @@ def _numbers(values: Any, column: Column, parsed: Parsed, lenient: bool) -> np.n
             if value is None or value is _ABSENT:
                 explained[i] = True
                 if value is None and not column.missing_allowed:
-                    parsed.add(i, column.name, f"expected {_expected(column)}, got none: the training rows had no gaps")
+                    parsed.add(i, column.name, f"expected {_expected(column)}, got none{_NO_GAPS}")
                 continue
             try:
                 out[i] = _number(value, column)
@@ -207,8 +208,9 @@ def _numbers(values: Any, column: Column, parsed: Parsed, lenient: bool) -> np.n
                 explained[i] = True
                 parsed.add(i, column.name, f"expected {_expected(column)}, got {_show(value)}")
     if not (lenient and column.missing_allowed):
+        why = "" if column.missing_allowed else _NO_GAPS
         for place in np.flatnonzero(np.isnan(out) & ~explained):
-            parsed.add(int(place), column.name, f"expected {_expected(column)}, got nan")
+            parsed.add(int(place), column.name, f"expected {_expected(column)}, got nan{why}")
     return out
 
 

@@ -11,7 +11,9 @@ import numpy as np
 import polars as pl
 
 from winnow.data._prepared import Prepared, prepare
+from winnow.data._source import FILES, FrameSource, read_source
 from winnow.data._table import Table, load_table
+from winnow.errors import DataError
 from winnow.recipe import (
     Ablate,
     AdamW,
@@ -48,9 +50,11 @@ def sketch_recipe(
         target: the column to predict; needed for files and frames.
 
     Raises:
-        RecipeError: a source that is none, a file without a target.
-        DataError: data that cannot be used.
+        RecipeError: a source that is none.
+        DataError: data that cannot be used, a file without a target.
     """
+    if target is None and source.lower().endswith(FILES):
+        _ask_for_target(source)
     data = Data(source=source, target=target, task=task)
     table = load_table(data)
     counters = _row_counters(table)
@@ -77,6 +81,13 @@ def sketch_recipe(
         search=Search(trials=48),
         ablate=Ablate(smallest_effect=_least(prepared, 0.005)),
     )
+
+
+def _ask_for_target(source: str) -> None:
+    found = read_source(source)
+    known = ", ".join(found.typed.frame.columns[:30]) if isinstance(found, FrameSource) else ""
+    wanted = "the name of the column to predict (--target, or `target=`)"
+    raise DataError(f"target: expected {wanted}, got none - columns of {source}: {known}")
 
 
 def _row_counters(table: Table) -> tuple[str, ...]:

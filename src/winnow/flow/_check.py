@@ -10,11 +10,12 @@ from typing import Any
 from torch import nn
 
 from winnow import models
+from winnow.bundle import export_onnx
 from winnow.data import Prepared, prepare
 from winnow.errors import DataError, ModelError, Problem, RecipeError, WinnowError, did_you_mean
-from winnow.recipe import Choice, Data, Model, Recipe, locate, sections
+from winnow.recipe import READY, Choice, Data, Model, Recipe, locate, sections
 
-__all__ = ["Checked", "check", "check_recipe", "load_recipe"]
+__all__ = ["Checked", "check", "check_export", "check_recipe", "load_recipe"]
 
 MODULE, ARGUMENT = "model.", "model.args."
 MOST_MODELS = 32  # built to see whether they fit
@@ -67,6 +68,21 @@ def check_recipe(
     return Checked(recipe, rows, built[0])
 
 
+def check_export(checked: Checked, *, file: Path | None = None) -> None:
+    """Whether there can be a bundle of the model, asked before it is trained rather than after. A ready model can be exported.
+
+    Raises:
+        RecipeError: it cannot.
+    """
+    if checked.recipe.model.use in READY:
+        return
+    try:
+        export_onnx(checked.model, checked.prepared.in_shape, example=checked.prepared.validation.X)
+    except ModelError as error:
+        found = [Problem("model.use", f"{error} - without a bundle: `winnow evaluate` does everything up to the test rows")]
+        raise RecipeError(found if file is None else locate(found, file)) from error
+
+
 def load_recipe(path: Path) -> Recipe:
     """The recipe in a YAML file. When it has mistakes, those that only show when its data and model are looked up are told, too.
 
@@ -77,14 +93,15 @@ def load_recipe(path: Path) -> Recipe:
         return Recipe.load(path)
     except RecipeError as error:
         sound = sections(path)
+        rows, model = sound.get("data"), sound.get("model")
         problems: list[Problem] = []
-        if isinstance(sound.get("data"), Data):
+        if isinstance(rows, Data):
             try:
-                prepare(sound["data"])
+                prepare(rows)
             except DataError as data_error:
                 problems.append(_problem("data", data_error))
-        if isinstance(sound.get("model"), Model):
-            problems += _named(sound["model"])
+        if isinstance(model, Model):
+            problems += _named(model)
         if not problems:
             raise
         known = {p.setting for p in error.problems}

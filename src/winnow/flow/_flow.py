@@ -19,7 +19,7 @@ from winnow import bundle, data
 from winnow.compress import compress
 from winnow.errors import BundleError, RecipeError, WorkspaceError
 from winnow.evaluate import Evaluation, evaluate
-from winnow.flow._check import Checked, check_recipe
+from winnow.flow._check import Checked, check_export, check_recipe
 from winnow.flow._door import RECIPE_FILE, check_same, file_name
 from winnow.flow._facts import bundle_facts, run_facts
 from winnow.flow._plan import expected_trainings
@@ -67,6 +67,7 @@ class Flow:
         self.recipe = recipe
         self.path = Path(out)
         self._ablate = ablate
+        self._file = file
         self._progress = progress
         self._command = command or f"winnow.run(recipe, out={str(out)!r})"
         self._stage = "check"
@@ -149,7 +150,12 @@ class Flow:
 
     @cached_property
     def bundle(self) -> Path:
-        """The folder of the bundle. One that is there and belongs to this training is kept: latencies are not measured again."""
+        """The folder of the bundle. One that is there and belongs to this training is kept: latencies are not measured again.
+
+        A model that cannot be exported is refused before anything trains.
+        """
+        if self.workspace.ledger.get_document("final") is None:
+            check_export(self._checked, file=self._file)
         trained, evaluation = self.trained, self.evaluation
         path = self.path / f"{file_name(self.recipe.name)}.winnow"
         key = _key(trained, self.recipe)

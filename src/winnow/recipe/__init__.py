@@ -77,6 +77,5 @@ __all__ = [
     "resolve_metric",
     "resolve_object",
     "sections",
-    "sections",
     "source_digest",
 ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -34,7 +36,7 @@ def locate(problems: Iterable[Problem], path: str | Path) -> list[Problem]:
 
 
 def sections(path: str | Path) -> dict[str, Settings]:
-    """The sections of a recipe's YAML file that are sound by themselves, by name: what can still be looked at when others are not.
+    """The sections of a recipe's YAML file that are sound by themselves, by name: what can be looked at when others are not.
 
     Empty for a file that cannot be read as a mapping.
     """
@@ -44,8 +46,8 @@ def sections(path: str | Path) -> dict[str, Settings]:
         return {}
     found: dict[str, Settings] = {}
     for name, given in data.items() if isinstance(data, Mapping) else ():
-        kind = Sections.model_fields[name].annotation if name in Sections.model_fields else None
-        if isinstance(kind, type) and issubclass(kind, Settings):
+        kind: Any = Sections.model_fields[name].annotation if name in Sections.model_fields else None
+        if inspect.isclass(kind) and issubclass(kind, Settings):
             with contextlib.suppress(RecipeError, ValidationError):
                 found[name] = kind.model_validate(given)
     return found

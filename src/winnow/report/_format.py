@@ -69,7 +69,10 @@ def signed(x: Any, decimals: int | None = None) -> str:
 def half_width(shown: Mapping[str, Any]) -> float | None:
     """Half the width of an interval, None where it has none (one value, a missing end)."""
     low, high = shown.get("low"), shown.get("high")
-    return (high - low) / 2 if finite(low) and finite(high) else None  # type: ignore[operator]
+    if not (finite(low) and finite(high)):
+        return None
+    half: float = (high - low) / 2  # type: ignore[operator]
+    return half if half > 1e-9 * max(abs(low), abs(high)) else 0.0  # type: ignore[arg-type]  # equal values may differ in a last bit
 
 
 def places(shown: Mapping[str, Any]) -> int | None:

@@ -79,7 +79,7 @@ def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _decimals(half: float, mean: float) -> int:
     """Decimals that show one digit of the half width, two if it begins with 1 or 2; three digits of the mean without a width."""
-    width = 0 < half < math.inf
+    width = 1e-9 * abs(mean) < half < math.inf  # equal values may differ in their last bit
     scale = half if width else abs(mean)
     if not 0 < scale < math.inf:
         return 3

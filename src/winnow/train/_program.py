@@ -158,8 +158,11 @@ class Alone(BaseProgram):
         named = {n: p for n, p in module.named_parameters() if p.requires_grad}
         self._parameters = list(named.values())
         flat = torch.cat([p.detach().reshape(1, -1) for p in self._parameters], dim=1)
-        for parameter, part in zip(self._parameters, flat[0].split([p.numel() for p in self._parameters]), strict=True):
+        self._grad = torch.zeros_like(flat)
+        sizes = [p.numel() for p in self._parameters]
+        for parameter, part, grad in zip(self._parameters, flat[0].split(sizes), self._grad[0].split(sizes), strict=True):
             parameter.data = part.view(parameter.shape)
+            parameter.grad = grad.view(parameter.shape)  # backward adds to it in place, so the flat gradient needs no copying
         weights = penalised_names(module)
         penalised = torch.cat([torch.full((p.numel(),), float(n in weights), dtype=flat.dtype) for n, p in named.items()])
         self.pieces = [Piece(flat, OPTIMIZERS[lanes.optimizer].init(flat), penalised)]
@@ -172,12 +175,12 @@ class Alone(BaseProgram):
             _lay_keys(self.dropouts, keys_VK2[0])
         with self._noise():
             loss_V = training_loss(self.lanes, as_outputs(self.module(x_VBF[0])).unsqueeze(0), y_VB)
-            grads = torch.autograd.grad(loss_V[0], self._parameters, allow_unused=True)
+            self._grad.zero_()
+            loss_V.backward()
         self.steps += 1
         with torch.no_grad():
-            flat = [(torch.zeros_like(p) if g is None else g).reshape(-1) for p, g in zip(self._parameters, grads, strict=True)]
             number = torch.tensor(float(self.steps), dtype=lr_V.dtype)
-            update_(self.lanes, self.pieces, [torch.cat(flat).unsqueeze(0)], lr_V.unsqueeze(1), number)
+            update_(self.lanes, self.pieces, [self._grad], lr_V.unsqueeze(1), number)
         return loss_V.detach()
 
     def _noise(self) -> AbstractContextManager[None]:
