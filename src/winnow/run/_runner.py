@@ -15,7 +15,7 @@ from winnow.models import model_digest
 from winnow.recipe import HIGHER_IS_BETTER, Data, Outcome, Recipe, Variant, better, resolve_metric
 from winnow.run._plan import How, PlannedFleet, Planner, cores
 from winnow.run._processes import train_in_processes
-from winnow.run._threads import one_thread, train_in_threads
+from winnow.run._threads import Fleet, one_thread, train_in_threads
 from winnow.run._workspace import Workspace
 from winnow.train import EpochReport, Finished, num_steps, train_fleet
 
@@ -108,7 +108,7 @@ class Runner:
             known = {i: o for i, o in known.items() if not o.finished or self.workspace.weights(i).exists()}
         todo = list({v.id: v for v in variants if v.id not in known}.values())
         watch = _Watch(study, self._progress, variants, known, {v.id: self._steps(v) for v in todo})
-        fleets = self._planner.plan(todo)
+        fleets = self._plan(todo)
         if todo and all(fleet.how == "refused" for fleet in fleets):
             raise ModelError(fleets[0].reason)
         for fleet in fleets:
@@ -122,11 +122,12 @@ class Runner:
     def _train(self, fleets: list[PlannedFleet], todo: list[Variant], watch: _Watch) -> Iterator[list[Finished]]:
         """Results of each fleet as it ends, in an order that does not depend on the machine."""
 
-        def of(how: How) -> Iterator[tuple[list[Variant], Prepared, bool]]:
+        def of(how: How) -> Iterator[Fleet]:
             for fleet in fleets:
                 if fleet.how == how:
                     members = [todo[p] for p in fleet.positions]
-                    yield members, self.prepared(members[0].data), fleet.compiled
+                    place = self.workspace.checkpoint([v.id for v in members])
+                    yield Fleet(members, self.prepared(members[0].data), fleet.compiled, place)
 
         for fleet in fleets:
             if fleet.how == "refused":
@@ -135,11 +136,23 @@ class Runner:
         if stacked:
             yield from train_in_threads(stacked, workers=min(cores(), len(stacked)), on_epoch=watch.epoch)
         with one_thread():
-            for members, prepared, _ in of("alone"):
-                yield train_fleet(members, prepared, stacked=False, on_epoch=watch.epoch)
-        for members, prepared, _ in of("process"):
-            for one in train_in_processes(members, prepared):
-                yield [one]
+            for one in of("alone"):
+                yield train_fleet(one.variants, one.prepared, stacked=False, on_epoch=watch.epoch, checkpoint=one.checkpoint)
+        for many in of("process"):
+            for finished in train_in_processes(many.variants, many.prepared):
+                yield [finished]
+
+    def _plan(self, todo: list[Variant]) -> list[PlannedFleet]:
+        """Fleets that were training when their process ended go on as they were; the rest is planned anew."""
+        position = {v.id: i for i, v in enumerate(todo)}
+        begun = []
+        for ids in self.workspace.begun_fleets():
+            if all(i in position for i in ids):
+                positions = tuple(position.pop(i) for i in ids)
+                begun.append(PlannedFleet(positions, "stacked" if len(ids) > 1 else "alone", "goes on where it was"))
+        left = sorted(position.values())
+        planned = self._planner.plan([todo[p] for p in left])
+        return [*begun, *(replace(fleet, positions=tuple(left[p] for p in fleet.positions)) for fleet in planned)]
 
     def _record(self, finished: Sequence[Finished], keep_weights: bool) -> list[Outcome]:
         outcomes = []
@@ -149,6 +162,7 @@ class Runner:
                 outcome = replace(outcome, weights=self.workspace.save_weights(outcome.variant_id, one.weights))
             outcomes.append(outcome)
         self.workspace.ledger.record([(one.variant, o) for one, o in zip(finished, outcomes, strict=True)])
+        self.workspace.checkpoint([o.variant_id for o in outcomes]).unlink(missing_ok=True)
         return outcomes
 
     def _announce(self, fleet: PlannedFleet, watch: _Watch) -> None:

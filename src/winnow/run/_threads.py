@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -19,7 +21,17 @@ from winnow.recipe import Variant
 from winnow.run._plan import LARGEST_FLEET, cores, cut
 from winnow.train import EpochReport, Finished, train_fleet
 
-__all__ = ["one_thread", "train_in_threads", "train_side_by_side"]
+__all__ = ["Fleet", "one_thread", "train_in_threads", "train_side_by_side"]
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Variants that train as one stacked program, their data, whether it is compiled, where its state is written meanwhile."""
+
+    variants: Sequence[Variant]
+    prepared: Prepared
+    compiled: bool = False
+    checkpoint: Path | None = None
 
 
 def train_side_by_side(variants: Sequence[Variant], prepared: Prepared, *, compiled: bool = False) -> list[Finished]:
@@ -36,7 +48,8 @@ def train_side_by_side(variants: Sequence[Variant], prepared: Prepared, *, compi
     if len(variants) == 1:
         with one_thread():
             return train_fleet(variants, prepared)
-    fleets = [([variants[p] for p in part], prepared, compiled) for part in cut(list(range(len(variants))), LARGEST_FLEET)]
+    parts = cut(list(range(len(variants))), LARGEST_FLEET)
+    fleets = [Fleet([variants[p] for p in part], prepared, compiled) for part in parts]
     results = train_in_threads(fleets, workers=cores(), on_epoch=lambda _: None)
     return [one for fleet in results for one in fleet]
 
@@ -46,7 +59,7 @@ class _Stopped(Exception):
 
 
 def train_in_threads(
-    fleets: Sequence[tuple[Sequence[Variant], Prepared, bool]],
+    fleets: Sequence[Fleet],
     *,
     workers: int,
     on_epoch: Callable[[EpochReport], None],
@@ -54,7 +67,7 @@ def train_in_threads(
     """Train stacked fleets, ``workers`` at a time; yield their results in order, each as soon as those before it are there.
 
     Args:
-        fleets: members, their data, and whether the program is compiled.
+        fleets: what trains together.
         workers: threads.
         on_epoch: called in this thread after each epoch of any fleet.
 
@@ -69,13 +82,20 @@ def train_in_threads(
             raise _Stopped
         reports.put(epoch)
 
-    def start(members: Sequence[Variant], prepared: Prepared, compiled: bool) -> list[Finished]:
+    def start(fleet: Fleet) -> list[Finished]:
         if stop.is_set():
             raise _Stopped
-        return train_fleet(members, prepared, stacked=True, compiled=compiled, on_epoch=report)
+        return train_fleet(
+            fleet.variants,
+            fleet.prepared,
+            stacked=True,
+            compiled=fleet.compiled,
+            on_epoch=report,
+            checkpoint=fleet.checkpoint,
+        )
 
     with one_thread(), ThreadPoolExecutor(workers, thread_name_prefix="fleet") as pool:
-        futures = [pool.submit(start, *fleet) for fleet in fleets]
+        futures = [pool.submit(start, fleet) for fleet in fleets]
         try:
             for future in futures:
                 _wait(future, reports, on_epoch)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import atexit
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from winnow.errors import WorkspaceError
 from winnow.ledger import Ledger
+from winnow.train import peek
 
 __all__ = ["Workspace"]
 
@@ -92,6 +95,20 @@ class Workspace:
             raise WorkspaceError(f"the weights of variant {variant_id} were not kept ({place} is missing)") from None
         except SafetensorError as error:
             raise WorkspaceError(f"the weights in {place} are damaged: {error}") from error
+
+    def checkpoint(self, variant_ids: Sequence[str]) -> Path:
+        """Where a fleet of these variants leaves its state while it trains."""
+        digest = hashlib.sha256(" ".join(variant_ids).encode()).hexdigest()[:20]
+        return self.path / "checkpoints" / f"{digest}.safetensors"
+
+    def begun_fleets(self) -> list[tuple[str, ...]]:
+        """Variant ids of fleets that were training when their process ended.
+
+        Raises:
+            WorkspaceError: a checkpoint was written by a newer winnow.
+        """
+        places = sorted((self.path / "checkpoints").glob("*.safetensors"))
+        return [ids for place in places if (ids := peek(place)) is not None]
 
     def close(self) -> None:
         """Close the ledger and let the directory go; a temporary one is removed. Closing twice is allowed."""

@@ -1,5 +1,6 @@
 """The one training driver: step, loop, fleet."""
 
+from winnow.train._checkpoint import peek
 from winnow.train._driver import EpochReport, Finished, build_members, dtype_of, num_steps, train_fleet
 from winnow.train._measure import Timing, measure
 from winnow.train._predict import predict
@@ -16,6 +17,7 @@ __all__ = [
     "dtype_of",
     "measure",
     "num_steps",
+    "peek",
     "predict",
     "probe",
     "shape_key",

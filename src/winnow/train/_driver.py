@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +24,8 @@ from winnow.errors import ModelError
 from winnow.methods import OPTIMIZERS, factors, noise_keys
 from winnow.models import build
 from winnow.recipe import HIGHER_IS_BETTER, Outcome, Variant, derive_seed
-from winnow.train import _metrics
+from winnow.train import _checkpoint, _metrics
+from winnow.train._checkpoint import Checkpoint
 from winnow.train._lanes import rehearse, replace_dropout
 from winnow.train._layers import make_stackable
 from winnow.train._program import Alone, BaseProgram, Lanes
@@ -97,6 +100,8 @@ def train_fleet(
     stacked: bool | None = None,
     compiled: bool = False,
     on_epoch: Callable[[EpochReport], None] | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = 20.0,
 ) -> list[Finished]:
     """Train variants as one fleet.
 
@@ -106,6 +111,9 @@ def train_fleet(
         stacked: run the stacked program; None: when there is more than one variant.
         compiled: run the stacked program through ``torch.compile``.
         on_epoch: called after each epoch.
+        checkpoint: where the fleet's state is written between epochs; when there is one of these variants already, training
+            goes on from it to the same bits, in the way it was begun. The caller removes it.
+        checkpoint_seconds: at least so long between two checkpoints.
 
     Returns:
         One result for each variant, in their order. What a member gets does not depend on the others.
@@ -114,12 +122,18 @@ def train_fleet(
 
     Raises:
         ModelError: the model cannot be built.
+        WorkspaceError: the checkpoint cannot be written, or is of a newer winnow.
     """
+    begun = None if checkpoint is None else _checkpoint.read(checkpoint, [v.id for v in variants])
+    if begun is not None:
+        stacked, compiled = begun.stacked, begun.compiled
     stacked = len(variants) > 1 if stacked is None else stacked
     with _BUILDING:
         run = _Run(variants, prepared, build_members(variants, prepared), stacked=stacked, compiled=compiled)
     with stacking() if stacked else nullcontext():
-        return run.train(on_epoch)
+        if begun is not None:
+            run.restore(begun)
+        return run.train(on_epoch, checkpoint, checkpoint_seconds)
 
 
 @dataclass
@@ -137,6 +151,19 @@ class _Member:
     curves: dict[str, list[float]] = field(default_factory=dict)
     seconds: float = 0.0
     result: Finished | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """All of it as plain data, but the weights."""
+        plain = {n: v for n, v in vars(self).items() if n not in ("variant", "rates", "result")}
+        return {**plain, "outcome": None if self.result is None else self.result.outcome.to_dict()}
+
+    def take(self, facts: dict[str, Any], weights: dict[str, Tensor]) -> None:
+        """Become what ``facts`` say; ``weights`` are its best ones if it has left."""
+        for name, value in facts.items():
+            if name != "outcome":
+                setattr(self, name, value)
+        if facts["outcome"] is not None:
+            self.result = Finished(self.variant, Outcome(**facts["outcome"]), weights or None)
 
 
 class _Run:
@@ -161,11 +188,16 @@ class _Run:
             _Member(v, float(v.train.optimizer.lr) * factors(v.train.schedule, self.steps * v.train.epochs)) for v in variants
         ]
         self.alive = list(self.members)
+        self.epoch = 0  # the next one
+        self.stacked, self.compiled = stacked, compiled
         self.best = {n: t.clone() for n, t in self._module_tensors().items()}  # weights and buffers at each member's best epoch
 
-    def train(self, on_epoch: Callable[[EpochReport], None] | None) -> list[Finished]:
-        epoch = 0
+    def train(
+        self, on_epoch: Callable[[EpochReport], None] | None, checkpoint: Path | None, checkpoint_seconds: float
+    ) -> list[Finished]:
+        written = time.perf_counter()
         while self.alive:
+            epoch = self.epoch
             began = time.perf_counter()
             taught = len(self.alive)
             loss_SV = self._teach(epoch)
@@ -176,7 +208,10 @@ class _Run:
             self._book(epoch, loss_SV, scores)
             if on_epoch is not None:
                 on_epoch(EpochReport(taught, taught * self.steps, seconds, self._best()))
-            epoch += 1
+            self.epoch += 1
+            if checkpoint is not None and self.alive and time.perf_counter() - written >= checkpoint_seconds:
+                _checkpoint.write(checkpoint, self.state())
+                written = time.perf_counter()
         return [m.result for m in self.members if m.result is not None]
 
     def _teach(self, epoch: int) -> Tensor:
@@ -252,6 +287,38 @@ class _Run:
                 assert isinstance(self.program, Stacked)  # a fleet of one that lets its member go is empty
                 self.program.keep(rows)
                 self.best = {n: t[rows] for n, t in self.best.items()}
+
+    def state(self) -> Checkpoint:
+        """The fleet between two epochs."""
+        tensors = {f"live.{n}": t for n, t in self.program.tensors().items()}
+        tensors |= {f"best.{n}": t for n, t in self.best.items()}
+        for i, member in enumerate(self.members):
+            weights = member.result.weights if member.result is not None else None
+            tensors |= {f"left.{i}.{n}": t for n, t in (weights or {}).items()}
+        return Checkpoint(
+            variant_ids=tuple(m.variant.id for m in self.members),
+            stacked=self.stacked,
+            compiled=self.compiled,
+            epoch=self.epoch,
+            steps=self.program.steps,
+            members=[m.facts() for m in self.members],
+            tensors=tensors,
+        )
+
+    def restore(self, begun: Checkpoint) -> None:
+        """Take up where a fleet of the same variants was."""
+        for i, (member, facts) in enumerate(zip(self.members, begun.members, strict=True)):
+            prefix = f"left.{i}."
+            member.take(facts, {n.removeprefix(prefix): t for n, t in begun.tensors.items() if n.startswith(prefix)})
+        rows = [i for i, m in enumerate(self.members) if m.result is None]
+        if len(rows) < len(self.members):
+            assert isinstance(self.program, Stacked)
+            self.program.keep(torch.tensor(rows))
+        self.alive = [self.members[i] for i in rows]
+        self.epoch, self.program.steps = begun.epoch, begun.steps
+        for name, tensor in self.program.tensors().items():
+            tensor.copy_(begun.tensors[f"live.{name}"])
+        self.best = {n: begun.tensors[f"best.{n}"] for n in self.best}
 
     def _module_tensors(self) -> dict[str, Tensor]:
         return {**self.program.weights(), **self.program.buffers()}
