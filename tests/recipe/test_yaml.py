@@ -214,9 +214,7 @@ def test_problems_that_are_found_later_get_their_lines(tmp_path: Path) -> None:
 
 def test_the_sound_sections_of_a_file_with_mistakes(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
-    path.write_text(
-        "name: x\ndata: {source: a.csv, target: y}\nmodel: {use: mpl}\ntrain: {epochs: ten}\nablate: {seeds: 4}\nz: 1\n"
-    )
+    path.write_text("name: x\ndata: {source: a.csv, target: y}\nmodel: {use: mpl}\ntrain: {epochs: ten}\nablate: {seeds: 4}\n")
 
     found = sections(path)
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,6 +15,12 @@ from winnow.recipe._sections import Sections
 from winnow.recipe._yaml import Document
 
 __all__ = ["locate", "sections"]
+
+KINDS: dict[str, type[Settings]] = {
+    name: field.annotation
+    for name, field in Sections.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
+}
 
 
 def locate(problems: Iterable[Problem], path: str | Path) -> list[Problem]:
@@ -46,8 +50,8 @@ def sections(path: str | Path) -> dict[str, Settings]:
         return {}
     found: dict[str, Settings] = {}
     for name, given in data.items() if isinstance(data, Mapping) else ():
-        kind: Any = Sections.model_fields[name].annotation if name in Sections.model_fields else None
-        if inspect.isclass(kind) and issubclass(kind, Settings):
+        kind = KINDS.get(name)
+        if kind is not None:
             with contextlib.suppress(RecipeError, ValidationError):
                 found[name] = kind.model_validate(given)
     return found
