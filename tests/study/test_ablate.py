@@ -211,11 +211,12 @@ class Stubborn(nn.Module):
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__()
-        self.used = nn.Linear(in_features, out_features)
+        self.used = nn.Linear(in_features, in_features)
         self.unused = nn.Linear(3, 3)
+        self.head = nn.Linear(in_features, out_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.used(x)  # type: ignore[no-any-return]
+        return self.head(self.used(x))  # type: ignore[no-any-return]
 
 
 def test_a_module_that_cannot_go_is_left_out_with_a_note() -> None:
