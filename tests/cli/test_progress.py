@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import signal
+from contextlib import suppress
 
 import pytest
 from rich.console import Console
 
-from winnow.cli._progress import Bars, Lines, describe, display
+from winnow.cli._progress import Bars, Lines, describe, display, shown_on
 from winnow.run import Event
 
 
@@ -86,7 +88,19 @@ def test_a_terminal_gets_bars() -> None:
 
 
 def test_the_display_fits_the_place() -> None:
-    with display(console(terminal=False)) as lines:
+    with shown_on(console(terminal=False)) as lines:
         assert isinstance(lines, Lines)
-    with display(console(terminal=True)) as bars:
+    with shown_on(console(terminal=True)) as bars:
         assert isinstance(bars, Bars)
+
+
+@pytest.mark.skipif(signal.getsignal(signal.SIGINT) is not signal.default_int_handler, reason="Ctrl-C is somebody else's here")
+def test_a_ctrl_c_that_got_lost_ends_the_work_at_the_next_event() -> None:
+    with display(console(terminal=False)) as tell:
+        tell(Event("search", 0, 2))
+        with suppress(KeyboardInterrupt):  # as compiled code does that called back
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            tell(Event("search", 1, 2))
+
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -231,6 +231,12 @@ def test_the_probe_names_what_cannot_be_stacked(prepared: Prepared) -> None:
     assert probe(variant(architectures.OwnNoise), prepared).reason == reason
 
 
+def test_large_inputs_do_not_make_a_fleet_look_wrong() -> None:
+    data = Data.arrays(1e4 * np.random.default_rng(0).normal(size=(90, 12)), np.arange(90) % 3, prepare={"standardise": False})
+    one = variant(architectures.Plain, precision="float32").model_copy(update={"data": data})
+    assert probe(one, prepare(data)).reason is None
+
+
 def test_noise_of_the_users_own_depends_on_the_variant_alone(prepared: Prepared) -> None:
     one = variant(architectures.OwnNoise)
     first = train_fleet([one], prepared)[0]

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from winnow.cli._interrupt import insisting
 from winnow.run import Event
 
 __all__ = ["Bars", "Lines", "display"]
@@ -28,8 +29,23 @@ SECONDS_BETWEEN_LINES = 30.0
 
 @contextmanager
 def display(console: Console | None = None) -> Iterator[Callable[[Event], None]]:
-    """Something to give as ``progress``: live bars on a terminal, else a line when a stage begins, ends, and now and then."""
+    """Something to give as ``progress``: live bars on a terminal, else a line when a stage begins, ends, and now and then.
+
+    It ends the work after Ctrl-C, also one that got lost on the way.
+    """
     console = console or Console(stderr=True)
+    with insisting() as insist, shown_on(console) as show:
+
+        def tell(event: Event) -> None:
+            insist()
+            show(event)
+
+        yield tell
+
+
+@contextmanager
+def shown_on(console: Console) -> Iterator[Bars | Lines]:
+    """What shows events on ``console``."""
     if not console.is_terminal:
         lines = Lines(console)
         yield lines

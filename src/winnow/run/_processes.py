@@ -113,7 +113,10 @@ def _start() -> subprocess.Popen[bytes]:
     paths = os.pathsep.join(p or os.getcwd() for p in sys.path)  # the user's modules must be found there too
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "winnow.run._worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        [sys.executable, "-c", "from winnow.run._worker import main; main()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
     )
 
 

@@ -95,8 +95,8 @@ def train_in_threads(
         )
 
     with one_thread(), ThreadPoolExecutor(workers, thread_name_prefix="fleet") as pool:
-        futures = [pool.submit(start, fleet) for fleet in fleets]
         try:
+            futures = [pool.submit(start, fleet) for fleet in fleets]
             for future in futures:
                 _wait(future, reports, on_epoch)
                 yield future.result()

@@ -1,6 +1,6 @@
 """A worker process: reads (variant, prepared rows) from its input, trains, answers the result, until its input ends.
 
-Started as ``python -m winnow.run._worker``. Both ends are this program, on one machine, over a pipe: pickle is safe between
+Started by ``_processes``. Both ends are this program, on one machine, over a pipe: pickle is safe between
 them.
 """
 
@@ -12,7 +12,7 @@ import struct
 import sys
 from typing import IO, Any
 
-__all__ = ["read_message", "write_message"]
+__all__ = ["main", "read_message", "write_message"]
 
 _LENGTH = struct.Struct("<Q")
 
@@ -64,7 +64,3 @@ def main() -> None:
                 answers,
                 error if type(error).__module__.startswith("winnow") else RuntimeError(f"{type(error).__name__}: {error}"),
             )
-
-
-if __name__ == "__main__":
-    main()
