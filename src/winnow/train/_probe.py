@@ -129,7 +129,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _equal(stacked: dict[str, torch.Tensor], alone: list[dict[str, torch.Tensor]], tolerance: float) -> bool:
-    """Whether all parameters agree to ``tolerance`` of the largest: large inputs make large steps, and rounding goes with them."""
+    """Whether all parameters agree to ``tolerance`` of the largest: large inputs make large steps, and rounding goes along."""
     pairs = [(t, torch.cat([a[n] for a in alone])) for n, t in stacked.items()]
     largest = max(1.0, *(float(expected.abs().max()) for _, expected in pairs))
     return all(torch.allclose(found, expected, rtol=tolerance, atol=tolerance * largest) for found, expected in pairs)
