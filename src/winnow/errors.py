@@ -9,6 +9,7 @@
     ├── BundleError(ValueError)        a bundle is damaged, changed, too new, or not a bundle
     ├── InputError(ValueError)         rows given to a bundle do not fit its schema
     ├── WorkspaceError(RuntimeError)   a run directory or its ledger cannot be used
+    ├── report.ReportError(ValueError) the report cannot be made as asked
     └── MissingExtraError(ImportError) an optional dependency is needed; the message holds the install line
 """
 
