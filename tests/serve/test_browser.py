@@ -205,7 +205,8 @@ def test_a_server_that_is_gone_is_said(browser: webdriver.Chrome) -> None:
     visit.wait(lambda: visit.find("alert").is_displayed())
 
     assert visit.find("alert").text == "The server does not answer. Is it still running?"
-    assert any("ERR_CONNECTION_REFUSED" in message for message in visit.complaints())
+    # which network error the browser logs, and when, depends on what became of the connection it kept open
+    assert all("net::ERR_" in message for message in visit.complaints())
 
 
 # -- drawing -----------------------------------------------------------------------------------------------------------
