@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,35 +19,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from winnow.data import Prepared
-from winnow.errors import ModelError
-from winnow.methods import OPTIMIZERS, factors, noise_keys
-from winnow.models import build
-from winnow.recipe import HIGHER_IS_BETTER, Outcome, Variant, derive_seed
+from winnow.methods import factors, noise_keys
+from winnow.recipe import HIGHER_IS_BETTER, Variant, derive_seed
 from winnow.train import _checkpoint, _metrics
+from winnow.train._build import build_members
 from winnow.train._checkpoint import Checkpoint
-from winnow.train._lanes import rehearse, replace_dropout
-from winnow.train._layers import make_stackable
-from winnow.train._program import Alone, BaseProgram, Lanes
+from winnow.train._lanes import rehearse
+from winnow.train._member import Finished, Member
+from winnow.train._program import Alone, BaseProgram
+from winnow.train._settings import batch_size, dtype_of, make_lanes, num_steps
 from winnow.train._stacked import Stacked, stacking
 
-__all__ = ["EpochReport", "Finished", "build_members", "dtype_of", "make_lanes", "num_steps", "train_fleet"]
+__all__ = ["EpochReport", "train_fleet"]
 
 _EVALUATION_VALUES = 2**24  # outputs and inputs of all members held at once while validating: bounds memory, not results
 
 
 # Building seeds PyTorch's global generator and puts it back: fleets that start in several threads do so in turn.
 _BUILDING = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A member that has left its fleet: its outcome, and its best weights under the names of the user's module (None when it
-    failed).
-    """
-
-    variant: Variant
-    outcome: Outcome
-    weights: dict[str, Tensor] | None
 
 
 @dataclass(frozen=True)
@@ -61,36 +49,6 @@ class EpochReport:
     member_steps: int
     seconds: float
     best: float
-
-
-def num_steps(variant: Variant, num_rows: int) -> int:
-    """Optimiser steps in one epoch over ``num_rows`` training rows."""
-    size = min(_resolved_batch(variant), num_rows)
-    return num_rows // size if variant.train.drop_last else math.ceil(num_rows / size)
-
-
-def build_members(variants: Sequence[Variant], prepared: Prepared) -> list[nn.Module]:
-    """A fresh module for each variant, its dropout layers replaced, in the variant's precision.
-
-    Raises:
-        ModelError: as ``models.build`` does; and for a model with nothing to train.
-    """
-    modules = []
-    for variant in variants:
-        module = build(variant.model, in_shape=prepared.in_shape, out_features=prepared.out_features, seed=variant.seed)
-        dropout = variant.train.dropout
-        rate = None if dropout is None else float(dropout)
-        make_stackable(replace_dropout(module, rate), only_noisy=True, rate=rate)
-        module.to(dtype_of(variant))
-        if not any(p.requires_grad for p in module.parameters()):
-            raise ModelError(f"model {variant.model.use!r} has no parameters to train")
-        modules.append(module)
-    return modules
-
-
-def dtype_of(variant: Variant) -> torch.dtype:
-    """The floating-point type that the variant trains in."""
-    return {"float32": torch.float32, "float64": torch.float64}[variant.train.precision]
 
 
 def train_fleet(
@@ -136,36 +94,6 @@ def train_fleet(
         return run.train(on_epoch, checkpoint, checkpoint_seconds)
 
 
-@dataclass
-class _Member:
-    """What the driver remembers of one variant between epochs."""
-
-    variant: Variant
-    rates: NDArray[np.float64]  # the learning rate at every step of the training, (steps,)
-    score: float = math.nan  # of the best weights
-    tie_break: float = math.inf  # validation loss of the best weights
-    reference: float = math.nan  # the score that patience counts from
-    waited: int = 0
-    best_epoch: int = -1
-    metrics: dict[str, float] = field(default_factory=dict)
-    curves: dict[str, list[float]] = field(default_factory=dict)
-    seconds: float = 0.0
-    result: Finished | None = None
-
-    def facts(self) -> dict[str, Any]:
-        """All of it as plain data, but the weights."""
-        plain = {n: v for n, v in vars(self).items() if n not in ("variant", "rates", "result")}
-        return {**plain, "outcome": None if self.result is None else self.result.outcome.to_dict()}
-
-    def take(self, facts: dict[str, Any], weights: dict[str, Tensor]) -> None:
-        """Become what ``facts`` say; ``weights`` are its best ones if it has left."""
-        for name, value in facts.items():
-            if name != "outcome":
-                setattr(self, name, value)
-        if facts["outcome"] is not None:
-            self.result = Finished(self.variant, Outcome(**facts["outcome"]), weights or None)
-
-
 class _Run:
     def __init__(
         self, variants: Sequence[Variant], prepared: Prepared, modules: Sequence[nn.Module], *, stacked: bool, compiled: bool
@@ -175,7 +103,7 @@ class _Run:
         self.prepared = prepared
         self.x, self.y = prepared.tensors("train", self.dtype)
         self.x_validation, self.y_validation = prepared.tensors("validation", self.dtype)
-        self.batch = min(_resolved_batch(first), len(self.x))
+        self.batch = batch_size(first, len(self.x))
         self.steps = num_steps(first, len(self.x))
         draws = rehearse(modules[0], self.x[: min(4, self.batch)])
         lanes = make_lanes(variants, prepared.task, self.dtype)
@@ -185,7 +113,7 @@ class _Run:
             self.program = Alone(modules[0], lanes, noise_seed=first.seed if draws else None)
         self.label = f"stacked x {len(variants)}{', compiled' if compiled else ''}" if stacked else "alone"
         self.members = [
-            _Member(v, float(v.train.optimizer.lr) * factors(v.train.schedule, self.steps * v.train.epochs)) for v in variants
+            Member(v, float(v.train.optimizer.lr) * factors(v.train.schedule, self.steps * v.train.epochs)) for v in variants
         ]
         self.alive = list(self.members)
         self.epoch = 0  # the next one
@@ -259,14 +187,14 @@ class _Run:
                 member.curves.setdefault(name, []).append(value)
             if not bool(finite_SV[:, i].all()) or not math.isfinite(mine["loss"]):
                 bad = int((~finite_SV[:, i]).int().argmax()) if not bool(finite_SV[:, i].all()) else self.steps - 1
-                member.result = self._failed(member, epoch, bad)
+                member.result = member.failed(epoch, bad, self.steps, self.label)
                 leaving.append(i)
                 continue
-            if _improves(member, mine):
+            if member.improves(mine):
                 member.best_epoch, member.score, member.tie_break = epoch, mine[member.variant.metric], mine["loss"]
                 member.metrics = {n: v for n, v in mine.items() if n != "loss"}
                 improved.append(i)
-            if _should_leave(member, epoch, mine[member.variant.metric]):
+            if member.should_leave(epoch, mine[member.variant.metric]):
                 leaving.append(i)
         if improved:
             rows = torch.tensor(improved)
@@ -279,7 +207,7 @@ class _Run:
             member = self.alive[i]
             if member.result is None:
                 weights = self.program.state_dict(i, self.best)
-                member.result = Finished(member.variant, self._outcome(member, epoch), weights)
+                member.result = Finished(member.variant, member.outcome(epoch, self.steps, self.label), weights)
         if leaving:
             rows = torch.tensor([i for i in range(len(self.alive)) if i not in set(leaving)], dtype=torch.int64)
             self.alive = [self.alive[i] for i in rows.tolist()]
@@ -323,38 +251,6 @@ class _Run:
     def _module_tensors(self) -> dict[str, Tensor]:
         return {**self.program.weights(), **self.program.buffers()}
 
-    def _outcome(self, member: _Member, epoch: int) -> Outcome:
-        return Outcome(
-            variant_id=member.variant.id,
-            status="finished",
-            score=member.score,
-            metrics=member.metrics,
-            curves=member.curves,
-            best_epoch=member.best_epoch,
-            epochs=epoch + 1,
-            steps=(epoch + 1) * self.steps,
-            seconds=member.seconds,
-            fleet=self.label,
-        )
-
-    def _failed(self, member: _Member, epoch: int, step: int) -> Finished:
-        lr = member.rates[epoch * self.steps + step]
-        reason = (
-            f"diverged: the loss was not finite at step {step + 1} of epoch {epoch + 1} (learning rate {lr:.3g}); "
-            "lower the learning rate or clip gradients with train.clip_norm"
-        )
-        outcome = Outcome(
-            variant_id=member.variant.id,
-            status="failed",
-            reason=reason,
-            curves=member.curves,
-            epochs=epoch + 1,
-            steps=(epoch + 1) * self.steps,
-            seconds=member.seconds,
-            fleet=self.label,
-        )
-        return Finished(member.variant, outcome, None)
-
     def _best(self) -> float:
         scores = [m.score for m in self.members if not math.isnan(m.score)]
         if not scores:
@@ -362,66 +258,7 @@ class _Run:
         return max(scores) if HIGHER_IS_BETTER[self.members[0].variant.metric] else min(scores)
 
 
-def _improves(member: _Member, metrics: dict[str, float]) -> bool:
-    """Whether these weights are the member's best: a better score, or the same score with a lower loss (accuracy has many
-    ties).
-    """
-    score = metrics[member.variant.metric]
-    if math.isnan(member.score):
-        return True
-    if score == member.score:
-        return metrics["loss"] < member.tie_break
-    return (score > member.score) == HIGHER_IS_BETTER[member.variant.metric]
-
-
-def _should_leave(member: _Member, epoch: int, score: float) -> bool:
-    if epoch + 1 == member.variant.train.epochs:
-        return True
-    stopping = member.variant.train.early_stopping
-    if stopping is None:
-        return False
-    gain = score - member.reference if HIGHER_IS_BETTER[member.variant.metric] else member.reference - score
-    if math.isnan(member.reference) or gain > float(stopping.min_delta):
-        member.reference, member.waited = score, 0
-    else:
-        member.waited += 1
-    return member.waited >= int(stopping.patience)
-
-
 def _order(seed: int, epoch: int, num_rows: int) -> Tensor:
     """The order of the training rows in one epoch, a function of seed and epoch alone."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
     return torch.randperm(num_rows, generator=generator)
-
-
-def _resolved_batch(variant: Variant) -> int:
-    return int(variant.train.batch_size)
-
-
-def make_lanes(variants: Sequence[Variant], task: str, dtype: torch.dtype) -> Lanes:
-    """The lane settings of a fleet as tensors. What is off for all of them is None."""
-    trains = [v.train for v in variants]
-
-    def column(values: Iterator[float] | Sequence[float]) -> Tensor:
-        return torch.tensor([float(v) for v in values], dtype=torch.float64).to(dtype)
-
-    def optional(name: str) -> Tensor | None:
-        values = column([getattr(t, name) for t in trains])
-        return values if bool((values != 0).any()) else None
-
-    kind = trains[0].optimizer.kind
-    method = OPTIMIZERS[kind]
-    settings = {n: column([getattr(t.optimizer, n) for t in trains]).unsqueeze(1) for n in method.settings}
-    settings = {n: values for n, values in settings.items() if n not in method.optional or bool((values != 0).any())}
-    clips = column([math.inf if t.clip_norm is None else t.clip_norm for t in trains])
-    loss = trains[0].loss
-    l1, l2 = optional("l1"), optional("l2")
-    return Lanes(
-        optimizer=kind,
-        loss={"classification": "cross_entropy", "regression": "mse"}[task] if loss == "auto" else loss,
-        settings=settings,
-        smoothing=optional("label_smoothing"),
-        l1=None if l1 is None else l1.unsqueeze(1),
-        l2=None if l2 is None else l2.unsqueeze(1),
-        clip_norm=clips if bool(torch.isfinite(clips).any()) else None,
-    )

@@ -10,9 +10,10 @@ import torch
 from winnow.data import Prepared
 from winnow.methods import noise_keys
 from winnow.recipe import Variant
-from winnow.train._driver import build_members, dtype_of, make_lanes
+from winnow.train._build import build_members
 from winnow.train._lanes import rehearse
 from winnow.train._program import Alone, BaseProgram
+from winnow.train._settings import dtype_of, make_lanes
 from winnow.train._stacked import Stacked, stacking
 
 __all__ = ["Timing", "measure"]
