@@ -117,7 +117,7 @@ def test_a_function_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert load_table(Data(source="made_here_1:frame", target="y")).names == ("a",)
     for name, message in [
         ("broken", r"made_here_1:broken\(\) raised KeyError: 'password'"),
-        ("nothing", r"expected made_here_1:nothing to give \(X, y\) or a frame, got NoneType"),
+        ("nothing", r"expected made_here_1:nothing to give \(X, y\) or a frame or datasets, got NoneType"),
         ("three", r"got a tuple of 3"),
         ("number", r"got int"),
         ("framer", r"did you mean 'frame'\?"),

@@ -137,7 +137,7 @@ def test_a_class_without_test_rows_leaves_out_roc_auc(iris: Trained) -> None:
         task="classification",
         classes=iris.prepared.classes,
         test=SimpleNamespace(y=test.y[keep]),
-        tensors=lambda part, dtype: (torch.tensor(test.X[keep]), torch.tensor(test.y[keep])),
+        batches=lambda part, dtype: [(torch.tensor(test.X[keep]), torch.tensor(test.y[keep]))],
     )
     evaluation = evaluate(partly(iris, prepared=short))
     assert "roc_auc" not in evaluation.metrics

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from winnow.errors import RecipeError
-from winnow.flow import Flow, check, describe_plan
+from winnow.flow import Flow, _plan, check, describe_plan
 from winnow.flow._check import corners, load_recipe
-from winnow.recipe import Ablate, Choice, Data, Integer, Model, Recipe, Search, Train
+from winnow.recipe import Ablate, Choice, Data, EarlyStopping, Integer, Model, Recipe, Search, Train, Uniform, Variant
+from winnow.run import Runner, Workspace
+from winnow.run import _plan as _planning
+from winnow.study import search
+from winnow.train import Timing
 
 from .conftest import small
 
@@ -101,7 +106,39 @@ def test_the_plan_counts_trainings_and_groups_by_shape(recipe: Recipe) -> None:
 
     assert lines[0] == "about 18 trainings of up to 15 steps: 8 to search, 8 to ablate, 2 to train"
     assert lines[1] == "90 train, 30 validation, 30 test rows"
-    assert len(lines) > 2
+    assert lines[2].startswith("of the first 2: ")
+    assert "MiB at the peak" in lines[2]
+    assert lines[3].startswith("  because: ")
+
+
+def test_the_plan_is_what_a_run_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_planning, "measure", lambda *_, **__: Timing(1e-6, 1e-3, 8))
+    ask = small(
+        model=Model("mlp", width=8, depth=1),
+        train=Train(epochs=60, batch_size=16, dropout=Uniform(0.0, 0.5), early_stopping=EarlyStopping(patience=1)),
+        search=Search(sampler="random", trials=12, batch=6, leaders=1, seeds=2),  # six alone would be too few to measure
+        ablate=Ablate(parts=()),
+    )
+    lines = describe_plan(check(ask))
+    assert lines[2].startswith("of the first 6: 6 train as one program, not compiled, about ")
+    assert "measured 1 us a member-step stacked and 1000 us alone, each on one core" in lines[3]
+    runner = Runner(Workspace.open(tmp_path / "run"))
+    search(ask, runner=runner)
+    first = runner.fleets[0]
+    assert (first["members"], first["how"], f"  because: {first['reason']}") == (6, "stacked", lines[3])
+
+
+def test_a_lower_precision_that_is_faster_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(variant: Variant, *_: Any, **__: Any) -> Timing:
+        return Timing(2e-4 if variant.train.precision == "bfloat16" else 3e-4, 1e-3, 8)
+
+    for module in (_planning, _plan):
+        monkeypatch.setattr(module, "measure", measure)
+    ask = {"model": Model("mlp", width=8, depth=1), "search": Search(trials=4, batch=4)}
+    long = {"epochs": 400, "batch_size": 16, "dropout": Uniform(0.0, 0.5)}
+    told = "bfloat16 measured 1.5x as fast: train.precision: bfloat16"
+    assert describe_plan(check(small(**ask, train=Train(**long))))[-1] == told
+    assert told not in describe_plan(check(small(**ask, train=Train(**long, precision="float64"))))
 
 
 def test_the_plan_says_why_something_cannot_be_stacked() -> None:

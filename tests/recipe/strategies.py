@@ -117,7 +117,7 @@ train = st.builds(
     l2=open_floats(0, 1),
     clip_norm=st.none() | open_floats(1e-6, 100),
     early_stopping=st.none() | st.builds(EarlyStopping, patience=open_integers(1, 50), min_delta=open_floats(0, 0.1)),
-    precision=st.sampled_from(["float32", "float64"]),
+    precision=st.sampled_from(["float32", "float64", "bfloat16"]),
 )
 
 plain = st.none() | st.booleans() | st.integers(-(10**20), 10**20) | floats(-1e300, 1e300) | texts

@@ -108,6 +108,7 @@ REFUSED: list[dict[str, Any]] = [
     {**HEAD, "train": {"batch_size": {"uniform": [1, 2]}}},
     {**HEAD, "train": {"batch_size": {"integer": [1.5, 2]}}},
     {**HEAD, "train": {"drop_last": 1}},
+    {**HEAD, "train": {"precision": "float16"}},
     {**HEAD, "train": {"optimizer": {"kind": "sdg"}}},
     {**HEAD, "train": {"optimizer": {"lr": 0.1}}},
     {**HEAD, "train": {"optimizer": {"kind": "sgd", "beta1": 0.9}}},

@@ -48,6 +48,7 @@ class Pretender:
         self.score, self.metric, self.shared, self.own = score, metric, shared, own
         self.batches: list[list[Variant]] = []
         self.kept: list[bool] = []
+        self.ahead: list[int] = []
         self.workspace: Any = SimpleNamespace(ledger=Notebook()) if path is None else Workspace.open(path)
 
     @property
@@ -60,8 +61,11 @@ class Pretender:
     def prepared(self, data: Data) -> Any:
         return SimpleNamespace(in_shape=(4,), out_features=3, task="classification", classes=("a", "b", "c"))
 
-    def train(self, variants: Sequence[Variant], *, keep_weights: bool = False, study: str = "train") -> list[Outcome]:
+    def train(
+        self, variants: Sequence[Variant], *, keep_weights: bool = False, study: str = "train", ahead: int = 0
+    ) -> list[Outcome]:
         self.batches.append(list(variants))
+        self.ahead.append(ahead)
         self.kept.append(keep_weights)
         return [self._outcome(v) for v in variants]
 

@@ -101,3 +101,12 @@ def test_a_trainer_that_leaves_out_an_outcome_is_noticed() -> None:
 def test_at_once_must_be_positive() -> None:
     with pytest.raises(ValueError, match="at_once must be at least 1, got 0"):
         conduct(Study("test", three_stages()), pretender(), at_once=0)
+
+
+def test_a_study_says_how_much_is_still_to_come() -> None:
+    trainer = pretender()
+    conduct(Study("test", three_stages(), trainings=8), trainer, at_once=3)
+    assert trainer.ahead == [5, 3, 0]  # three, two, and the three of the second stage
+    unknown = pretender()
+    conduct(Study("test", three_stages()), unknown, at_once=3)
+    assert unknown.ahead == [2, 0, 0]

@@ -41,6 +41,11 @@ def test_it_finds_the_known_optimum() -> None:
     assert found.score.mean > 0.94
 
 
+def test_the_trainer_hears_how_many_trainings_are_still_to_come() -> None:
+    _, trainer = found_with()
+    assert trainer.ahead == [36, 28, 20, 12, 0]  # 32 trials in eights, then three leaders on four seeds
+
+
 def test_a_metric_where_less_is_better_goes_the_other_way() -> None:
     found, _ = found_with(lambda v: 100 - 100 * quality(v), metric="rmse")
     assert abs(math.log10(found.best.train.optimizer.lr) + 1) < 0.4

@@ -75,9 +75,10 @@ def test_open_settings_are_refused() -> None:
         train_with(by_seed, recipe(train=Train(optimizer=SGD(lr=Log(1e-3, 1)))))
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_a_module_has_the_weights_that_were_saved(tmp_path: Path, precision: Any) -> None:
-    dtype = getattr(torch, precision)
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("float32", torch.float32), ("float64", torch.float64), ("bfloat16", torch.float32)]
+)
+def test_a_module_has_the_weights_that_were_saved(tmp_path: Path, precision: Any, dtype: torch.dtype) -> None:
     trained, trainer = train_with(by_seed, recipe(train=Train(precision=precision)), path=tmp_path)
     for i, v in enumerate(trained.variants):
         other = models.build(v.model, in_shape=(4,), out_features=3, seed=100 + i).to(dtype)

@@ -167,9 +167,77 @@ class OwnNoise(nn.Module):
         self.a = nn.Linear(12, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.a(nn.functional.dropout(x, 0.5, self.training))
+        return self.a(x * (1 + torch.rand_like(x)) if self.training else x)
+
+
+class Transformer(nn.Module):
+    """PyTorch's encoder as it comes, with dropout everywhere, in the attention too."""
+
+    def __init__(self, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.embed = nn.Linear(3, 8)
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=dropout, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2)
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.encoder(self.embed(x.view(-1, 4, 3))).mean(dim=1))
+
+
+class Attended(nn.Module):
+    """Attention with dropout, a causal mask and its weights put to use; called twice."""
+
+    def __init__(self, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(6, 2, dropout=dropout, kdim=3, vdim=3, add_bias_kv=True)
+        self.query = nn.Parameter(torch.ones(4, 1, 6))
+        self.out = nn.Linear(6 + 5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.view(-1, 4, 3).transpose(0, 1)
+        hidden = torch.ones(4, 4, dtype=torch.bool).triu(1)
+        query, weights = self.attention(self.query.expand(-1, x.shape[1], -1), x, x, attn_mask=hidden)
+        h, _ = self.attention(query, x, x, need_weights=False)
+        return self.out(torch.cat([h.mean(dim=0), weights.mean(dim=1)], dim=1))
+
+
+class Functional(nn.Module):
+    """Dropout by functions: of elements, twice, of channels, and of attention weights; and a layer among them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.out = nn.Linear(12, 12), nn.Linear(12, 12), nn.Linear(12, 3)
+        self.drop = nn.Dropout(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = nn.functional.dropout(self.first(x).relu(), 0.2, self.training)
+        h = nn.functional.dropout(self.drop(self.second(h)).tanh(), 0.1, self.training)
+        h = nn.functional.dropout1d(h.view(-1, 4, 3), 0.25, self.training)
+        rate = 0.3 if self.training else 0.0
+        h = h + nn.functional.scaled_dot_product_attention(h, h, h, dropout_p=rate, is_causal=True)
+        return self.out(h.flatten(1))
+
+
+class FunctionalAttention(nn.Module):
+    """Both ways at once: a layer of attention with dropout, and PyTorch's function for it called by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.own = nn.MultiheadAttention(4, 2, dropout=0.2), nn.MultiheadAttention(4, 2)
+        self.out = nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = nn.functional.dropout(x, 0.1, self.training).view(-1, 3, 4).transpose(0, 1)
+        h = h + self.attention(h, h, h)[0]
+        own = self.own
+        h = nn.functional.multi_head_attention_forward(
+            h, h, h, 4, 2, own.in_proj_weight, own.in_proj_bias, None, None, False, 0.3,
+            own.out_proj.weight, own.out_proj.bias, training=self.training,
+        )[0]  # fmt: skip
+        return self.out(h.transpose(0, 1).flatten(1))
 
 
 STACKABLE = [
-    Plain, Normed, Recurrent, Gated, Convolutional, Attentive, Embedded, Frozen, Transposed, Bilinear, Highway,
+    Plain, Normed, Recurrent, Gated, Convolutional, Attentive, Embedded, Frozen, Transposed, Bilinear, Highway, Transformer,
+    Attended, Functional, FunctionalAttention,
 ]  # fmt: skip

@@ -2,13 +2,14 @@
 
 from winnow.bundle._files import is_bundle
 from winnow.bundle._load import Bundle, load
-from winnow.bundle._onnx import Parity, export_onnx, inference_copy, measure_parity
+from winnow.bundle._onnx import BATCH_SIZES, Parity, export_onnx, inference_copy, measure_parity
 from winnow.bundle._predict_file import predict_file
 from winnow.bundle._quiet import quiet
 from winnow.bundle._save import save
 from winnow.bundle._session import open_session
 
 __all__ = [
+    "BATCH_SIZES",
     "Bundle",
     "Parity",
     "export_onnx",

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from winnow.bundle import export_onnx, inference_copy, measure_parity
+from winnow.bundle import BATCH_SIZES, export_onnx, inference_copy, measure_parity
 from winnow.compress._compressed import Compressed, Ingredients
 from winnow.compress._judge import Judge
 from winnow.compress._latency import Timing
@@ -112,7 +112,8 @@ def compress_module(
         raise ValueError(f"expected a metric of {', '.join(HIGHER_IS_BETTER)}, got {metric!r}")
     timing = timing or Timing()
     eager, rows = inference_copy(module), prepared.validation.X
-    onnx = export_onnx(eager, prepared.in_shape, example=rows)
+    few = rows[: max(BATCH_SIZES)]
+    onnx = export_onnx(eager, prepared.in_shape, example=few)
     judge = _judge(prepared, metric)
     with _threads(timing.threads), torch.inference_mode():
         trial = Trial(judge, budget, rows, timing, eager_call(eager), onnx_call(onnx, timing.threads))
@@ -134,7 +135,7 @@ def compress_module(
         ingredients=Ingredients(
             preparation=prepared.preparation,
             weights=weights,
-            parity=measure_parity(eager, onnx, prepared.in_shape, example=rows),
+            parity=measure_parity(eager, onnx, prepared.in_shape, example=few),
             model={**(model or {"use": type(module).__name__}), "parameters": parameters},
             recipe_yaml=recipe_yaml,
         ),

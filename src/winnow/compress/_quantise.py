@@ -6,17 +6,27 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from winnow.bundle import quiet
 from winnow.errors import ModelError
 
-__all__ = ["Quantised", "quantise"]
+__all__ = ["Features", "Quantised", "quantise"]
 
 _MAX_CALIBRATION_ROWS = 1024
 _STRIDE = 64  # calibration rows in memory at once
+
+
+class Features(Protocol):
+    """Prepared rows (n, *shape): an array, or something that reads what it is asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, which: Any, /) -> Any:
+        """The rows of a slice, or at positions (m,), as an array."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Quantised:
     left: tuple[str, ...]
 
 
-def quantise(onnx: bytes, rows: np.ndarray, *, how: Literal["static", "dynamic"] = "static") -> Quantised:
+def quantise(onnx: bytes, rows: Features, *, how: Literal["static", "dynamic"] = "static") -> Quantised:
     """Quantise a float32 ONNX model after training: unsigned 8-bit activations, signed 8-bit weights with a scale per channel.
 
     ``static`` writes QuantizeLinear and DequantizeLinear nodes around every operator that can do without floats; it suits
@@ -68,7 +78,7 @@ def quantise(onnx: bytes, rows: np.ndarray, *, how: Literal["static", "dynamic"]
     return Quantised(onnx=model.SerializeToString(), how=how, share=share, left=left)
 
 
-def _run(onnx: bytes, rows: np.ndarray, how: str, folder: Path) -> bytes:
+def _run(onnx: bytes, rows: Features, how: str, folder: Path) -> bytes:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -101,13 +111,13 @@ def _run(onnx: bytes, rows: np.ndarray, how: str, folder: Path) -> bytes:
     return done.read_bytes()
 
 
-def _pieces(rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+def _pieces(rows: Features) -> Iterator[dict[str, np.ndarray]]:
     """Evenly spaced calibration rows, a few at a time."""
     if not len(rows):
         raise ValueError("no calibration rows")
-    chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MAX_CALIBRATION_ROWS)).round().astype(int)]
+    chosen = np.linspace(0, len(rows) - 1, min(len(rows), _MAX_CALIBRATION_ROWS)).round().astype(int)
     for start in range(0, len(chosen), _STRIDE):
-        yield {"x": np.ascontiguousarray(chosen[start : start + _STRIDE], dtype=np.float32)}
+        yield {"x": np.ascontiguousarray(rows[chosen[start : start + _STRIDE]], dtype=np.float32)}
 
 
 def _parse(content: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from winnow.bundle import open_session
 from winnow.compress._compressed import Candidate
 from winnow.compress._judge import Judge
 from winnow.compress._latency import Call, Latency, Timing, measure_latency, speedup
-from winnow.compress._quantise import Quantised, quantise
+from winnow.compress._quantise import Features, Quantised, quantise
 from winnow.errors import ModelError
 from winnow.stats import Interval
 
@@ -22,6 +23,7 @@ __all__ = ["NOT_TRIED", "Trial", "eager_call", "measure", "onnx_call", "try_int8
 
 _ENOUGH = 0.5  # share of the weights that must become integers before int8 is called done
 _CHUNK_ROWS = 1024
+_CHUNK_VALUES = 2**24  # of the features in memory at once
 
 
 def eager_call(module: nn.Module) -> Call:
@@ -38,7 +40,7 @@ def onnx_call(onnx: bytes, threads: int) -> Call:
 class Trial:
     """The reference, and how candidates are held against it on the validation rows."""
 
-    def __init__(self, judge: Judge, budget: float, rows: np.ndarray, timing: Timing, eager: Call, onnx: Call) -> None:
+    def __init__(self, judge: Judge, budget: float, rows: Features, timing: Timing, eager: Call, onnx: Call) -> None:
         self.judge, self.rows, self.timing = judge, rows, timing
         self.calls: dict[str, Call] = {"eager": eager, "onnx": onnx}
         self.reference = self.predictions(eager)
@@ -49,7 +51,8 @@ class Trial:
 
     def predictions(self, call: Call) -> np.ndarray:
         """Probabilities (rows, classes) or numbers (rows,) for the validation rows."""
-        pieces = [self.rows[i : i + _CHUNK_ROWS] for i in range(0, len(self.rows), _CHUNK_ROWS)]
+        size = max(1, min(_CHUNK_ROWS, _CHUNK_VALUES // math.prod(self.rows.shape[1:])))
+        pieces = (self.rows[i : i + size] for i in range(0, len(self.rows), size))
         return self.judge.predictions(np.concatenate([call(np.array(piece, dtype=np.float32)) for piece in pieces]))
 
     def keeps(self, drop: Interval) -> bool:
@@ -83,7 +86,7 @@ class Tried:
 NOT_TRIED = Tried({}, ("int8 was not tried: the recipe's compress.int8 is off",))
 
 
-def try_int8(trial: Trial, onnx: bytes, rows: np.ndarray) -> Tried:
+def try_int8(trial: Trial, onnx: bytes, rows: Features) -> Tried:
     """Static int8 calibrated on the training rows ``rows``; dynamic int8 where that is not enough."""
     models: dict[str, _Int8] = {}
     notes: list[str] = []
@@ -117,7 +120,8 @@ def _quantised(trial: Trial, model: Quantised) -> _Int8:
 def measure(trial: Trial, onnx: bytes, weight_bytes: int, int8: Mapping[str, _Int8]) -> list[Candidate]:
     """Every candidate with its latency; all take turns in one measurement."""
     calls = {**trial.calls, **{name: found.call for name, found in int8.items()}}
-    latency = measure_latency(calls, trial.rows, timing=trial.timing)
+    some = trial.rows[: max(trial.timing.batch_sizes)]
+    latency = measure_latency(calls, some, timing=trial.timing)
 
     def speed(name: str, reference: str) -> dict[int, Interval]:
         found: dict[int, Latency] = latency[name]

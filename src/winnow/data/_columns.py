@@ -12,13 +12,15 @@ import numpy as np
 
 from winnow.recipe import Task
 
-__all__ = ["MAX_SIZE", "Block", "Column", "Kind", "Target", "days", "iso_date"]
+__all__ = ["MAX_SIZE", "Block", "ClassKind", "Column", "Kind", "Target", "days", "iso_date", "rows_at_once"]
 
 Kind = Literal["number", "boolean", "category"]
 ClassKind = Literal["text", "integer", "boolean", "number"]
 
 MAX_SIZE = float(np.finfo(np.float32).max)  # features are float32: what lies beyond would turn infinite
 _EPOCH = dt.datetime(1970, 1, 1)
+_MOST_ROWS = 4096
+_MOST_VALUES = 2**22  # 16 MiB in single precision
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,11 @@ class Target:
             return ((y.astype(np.float64) - self.mean) / self.scale).astype(np.float32)
         table = {label: i for i, label in enumerate(self.classes)}
         return np.array([table[self.label(value)] for value in y.tolist()], dtype=np.int64)
+
+
+def rows_at_once(shape: tuple[int, ...]) -> int:
+    """Rows of a shape that are held at once where a whole part is gone through piece by piece: at most 4096, and 16 MiB."""
+    return max(1, min(_MOST_ROWS, _MOST_VALUES // math.prod(shape)))
 
 
 def days(value: Any) -> float:

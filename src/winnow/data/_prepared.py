@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from winnow.data._columns import Block, Column
+from winnow.data._columns import Block, Column, rows_at_once
 from winnow.data._fit import fit
 from winnow.data._preparation import Preparation
+from winnow.data._source import DatasetSource, read_source
 from winnow.data._split import split_rows
 from winnow.data._table import Table, load_table
 from winnow.errors import DataError
@@ -17,6 +19,8 @@ from winnow.recipe import Data, Task
 
 if TYPE_CHECKING:
     import torch
+
+    from winnow.data._stream import StreamedRows
 
 __all__ = ["Part", "Prepared", "Rows", "describe", "prepare"]
 
@@ -46,16 +50,16 @@ class Prepared:
     """Data that is split and prepared, all of it learned from the training rows alone.
 
     Attributes:
-        train, validation, test: the parts.
+        train, validation, test: the parts; of datasets, rows that are read when they are needed.
         preparation: what turns further rows into features, and outputs into answers.
         source: where the rows came from, for people.
-        digest: SHA-256 of the source's content.
+        digest: SHA-256 of the source's content; of datasets, of what can be seen of them without reading them whole.
         notes: what was decided on the way: columns left out, gaps found, how the task was read.
     """
 
-    train: Rows
-    validation: Rows
-    test: Rows
+    train: Rows | StreamedRows
+    validation: Rows | StreamedRows
+    test: Rows | StreamedRows
     preparation: Preparation
     source: str
     digest: str
@@ -82,18 +86,74 @@ class Prepared:
         """Number of outputs a model needs: one for each class, or 1."""
         return self.preparation.out_features
 
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the rows stay in datasets, to be read in batches."""
+        return not isinstance(self.train, Rows)
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows that are held at once where a part is gone through piece by piece."""
+        return rows_at_once(self.in_shape)
+
+    def batches(
+        self, part: Part, size: int | None = None, *, dtype: torch.dtype | Literal["float32", "float64"] = "float32"
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """``(x, y)`` of a part, ``size`` rows at a time (None: at most 4096, and 16 MiB), in order; as ``tensors`` gives
+        them. Streamed rows are read meanwhile.
+
+        Raises:
+            DataError: for an item of a dataset that cannot be read or does not fit.
+        """
+        rows, size = getattr(self, part), size or self.rows_at_once
+        if isinstance(rows, Rows):
+            yield from zip(*(t.split(size) for t in self.tensors(part, dtype)), strict=True)
+        else:
+            for x, y in rows.batches(size):
+                yield self.typed(x, y, dtype)
+
+    def head(
+        self, part: Part, size: int, dtype: torch.dtype | Literal["float32", "float64"] = "float32"
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """``(x, y)`` of the first ``size`` rows of a part, or of all where there are fewer, to try a model on.
+
+        Raises:
+            DataError: for an item of a dataset that cannot be read or does not fit.
+        """
+        rows: Rows | StreamedRows = getattr(self, part)
+        if isinstance(rows, Rows):
+            x, y = self.tensors(part, dtype)
+            return x[:size], y[:size]
+        key, size = (part, "head"), min(size, len(rows))
+        if key not in self._tensors or len(self._tensors[key][0]) < size:
+            self._tensors[key] = rows.read(slice(size))  # kept: every fleet asks for them
+        x, y = self._tensors[key]
+        return self.typed(x[:size], y[:size], dtype)
+
+    def typed(
+        self, x: torch.Tensor, y: torch.Tensor, dtype: torch.dtype | Literal["float32", "float64"]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """A streamed batch in the type that is trained in: x as ``dtype``, y too for a regression."""
+        real = _real(dtype)
+        return x.to(real), y.to(real) if self.task == "regression" else y
+
     def tensors(
         self, part: Part, dtype: torch.dtype | Literal["float32", "float64"] = "float32"
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """``(X, y)`` of a part as tensors on the CPU: X (N, *in_shape) of ``dtype``; y (N,) int64, or ``dtype`` for a regression.
 
         The same tensors are handed out at every call: do not write into them.
+
+        Raises:
+            DataError: the rows are streamed.
         """
         import torch  # here: data is also read where nothing is trained
 
-        real: torch.dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+        rows: Rows | StreamedRows = getattr(self, part)
+        if not isinstance(rows, Rows):
+            raise DataError(f"the {part} rows of {self.source} are not held in memory: read them with batches() or head()")
+        real = _real(dtype)
         if (part, real) not in self._tensors:
-            rows: Rows = getattr(self, part)
             y = torch.tensor(rows.y)
             self._tensors[part, real] = torch.tensor(rows.X, dtype=real), y.to(real) if self.task == "regression" else y
         found: tuple[torch.Tensor, torch.Tensor] = self._tensors[part, real]
@@ -101,6 +161,13 @@ class Prepared:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_tensors": {}}  # a copy for another process makes its own
+
+
+def _real(dtype: torch.dtype | Literal["float32", "float64"]) -> torch.dtype:
+    import torch
+
+    real: torch.dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    return real
 
 
 def prepare(data: Data, *, table: Table | None = None, fold: int | None = None) -> Prepared:
@@ -115,7 +182,16 @@ def prepare(data: Data, *, table: Table | None = None, fold: int | None = None) 
     """
     if fold is not None:
         raise DataError(f"data.split divides the rows once, there are no folds: expected fold=None, got {fold}")
-    table = load_table(data) if table is None else table
+    if table is None:
+        source = read_source(data.source)
+        if isinstance(source, DatasetSource):
+            from winnow.data._datasets import open_datasets  # here: it needs PyTorch
+
+            found = open_datasets(source, data)
+            return Prepared(
+                found.train, found.validation, found.test, found.preparation, source.label, found.digest, notes=found.notes
+            )
+        table = load_table(data, source)
     parts = split_rows(table.y, data.split, table.task)
     preparation, notes = fit(table, data, parts.train)
     train, validation, test = (

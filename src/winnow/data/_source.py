@@ -1,9 +1,10 @@
-"""From the name in ``data.source`` to what it stands for: a frame, or arrays."""
+"""From the name in ``data.source`` to what it stands for: a frame, arrays, or datasets."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from winnow.data._frames import Typed, is_frame, is_series, series_to_polars, to
 from winnow.errors import DataError, did_you_mean, nearest
 from winnow.recipe import OBJECT_PREFIX, SKLEARN_SETS, ObjectNotFound, content_digest, is_import_path, resolve_object
 
-__all__ = ["ArraySource", "FrameSource", "read_parquet", "read_source"]
+__all__ = ["ArraySource", "DatasetSource", "FrameSource", "read_parquet", "read_source"]
 
 FILES = (".csv", ".parquet")
 FORMS = "`sklearn:<name>`, a path to a .csv or .parquet file, or `package.module:function`"
@@ -45,7 +46,15 @@ class FrameSource:
     digest: str
 
 
-def read_source(source: str) -> ArraySource | FrameSource:
+@dataclass(frozen=True)
+class DatasetSource:
+    """One map-style dataset that is to be divided, or one for each part; nothing of it is read yet."""
+
+    datasets: Any
+    label: str
+
+
+def read_source(source: str) -> ArraySource | DatasetSource | FrameSource:
     """What ``source`` stands for.
 
     Raises:
@@ -111,20 +120,22 @@ def _nearest_file(path: Path) -> str:
     return "" if path.suffix.lower() in FILES else f": expected {FORMS}"
 
 
-def _python_object(source: str) -> ArraySource | FrameSource:
+def _python_object(source: str) -> ArraySource | DatasetSource | FrameSource:
     try:
         found = resolve_object(source)
     except ObjectNotFound as error:
         raise DataError(f"data.source: {error}") from None
     label = "Python" if source.startswith(OBJECT_PREFIX) else source
-    if callable(found):
+    if callable(found) and not _is_dataset(found):
         label = getattr(found, "__qualname__", label) if label == "Python" else label
         found = _called(found, label)
     if is_frame(found):
         typed = to_polars(found)
         return FrameSource(typed, None, f"frame from {label}", _frame_digest(typed))
+    if isinstance(found, Mapping) or _is_dataset(found):
+        return DatasetSource(found, f"dataset from {label}" if _is_dataset(found) else f"datasets from {label}")
     if not isinstance(found, tuple | list) or len(found) != 2:
-        raise DataError(f"data.source: expected {label} to give (X, y) or a frame, got {_what(found)}")
+        raise DataError(f"data.source: expected {label} to give (X, y) or a frame or datasets, got {_what(found)}")
     X, y = found
     if is_frame(X):
         typed = to_polars(X)
@@ -135,6 +146,16 @@ def _python_object(source: str) -> ArraySource | FrameSource:
     X = feature_array(X)
     y = target_array(y.to_numpy() if is_series(y) else y, len(X))
     return ArraySource(X, y, f"arrays from {label}", content_digest((X, y)))
+
+
+def _is_dataset(value: Any) -> bool:
+    """Whether it is meant as a dataset: PyTorch's, or anything with a length whose items are got by number."""
+    torch_data = sys.modules.get("torch.utils.data")  # not loaded: then it is none of PyTorch's
+    if torch_data is not None and isinstance(value, torch_data.Dataset):
+        return True
+    kind = type(value)
+    other = isinstance(value, type | tuple | list | str | bytes | Mapping) or is_frame(value) or hasattr(value, "__array__")
+    return not other and hasattr(kind, "__getitem__") and hasattr(kind, "__len__")
 
 
 def _called(function: Callable[[], Any], label: str) -> Any:

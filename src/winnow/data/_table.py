@@ -11,7 +11,7 @@ import polars as pl
 from winnow.data._arrays import plain_target
 from winnow.data._columns import MAX_SIZE
 from winnow.data._frames import Format, Typed, plain
-from winnow.data._source import ArraySource, FrameSource, read_source
+from winnow.data._source import ArraySource, DatasetSource, FrameSource, read_source
 from winnow.data._task import decide
 from winnow.errors import DataError, did_you_mean
 from winnow.recipe import Data, Task
@@ -55,13 +55,21 @@ class Table:
         return len(self.y)
 
 
-def load_table(data: Data) -> Table:
+def load_table(data: Data, source: ArraySource | DatasetSource | FrameSource | None = None) -> Table:
     """Read what ``data`` names.
+
+    Args:
+        source: what ``read_source(data.source)`` gave, when it was read before.
 
     Raises:
         DataError: nothing there, no such column, values that cannot be used; the setting is named, and the nearest right name.
     """
-    source = read_source(data.source)
+    source = source or read_source(data.source)
+    if isinstance(source, DatasetSource):
+        raise DataError(f"data.source: the {source.label} is no table: write a recipe with a model for its items")
+    for name, value in (("classes", data.classes), ("version", data.version), ("workers", data.workers or None)):
+        if value is not None:
+            raise DataError(f"data.{name}: is for datasets, and {source.label} is read into memory: leave it out")
     table = _from_arrays(source, data) if isinstance(source, ArraySource) else _from_frame(source, data)
     if len(table) < MIN_ROWS:
         raise DataError(f"data.source: expected at least {MIN_ROWS} rows with a target, {table.source_label} has {len(table)}")

@@ -80,12 +80,12 @@ def evaluate(trained: Trained) -> Evaluation:
     Call it once, when nothing will be chosen by it any more: a test score that chose something is no test score.
 
     Raises:
+        DataError: an item of a dataset cannot be read or does not fit.
         ModelError: when the outputs of a member are not finite, or its weights do not fit.
         WorkspaceError: when weights are missing.
     """
     classification = trained.prepared.task == "classification"
-    truth = _truth(trained)
-    outputs = {i: _outputs(trained, i) for i in trained.finished}
+    truth, outputs = _outputs(trained)
     measure = classification_metrics if classification else regression_metrics
     measured = {i: measure(truth, output) for i, output in outputs.items()}
     names = list(measured[trained.best])
@@ -106,23 +106,28 @@ def evaluate(trained: Trained) -> Evaluation:
     return evaluation
 
 
-def _truth(trained: Trained) -> NDArray[Any]:
-    """Class indices, or targets in their own units: shape (rows,)."""
+def _outputs(trained: Trained) -> tuple[NDArray[Any], dict[int, NDArray[np.float64]]]:
+    """One pass over the test rows for all members: class indices, or targets in their own units, (rows,); and by member,
+    probabilities (rows, classes), or predictions (rows,) in the units of the target.
+    """
     prepared = trained.prepared
-    return prepared.test.y if prepared.task == "classification" else prepared.preparation.decode(prepared.test.y)
-
-
-def _outputs(trained: Trained, i: int) -> NDArray[np.float64]:
-    """Member ``i`` on the test rows: probabilities (rows, classes), or predictions (rows,) in the units of the target."""
-    prepared = trained.prepared
-    x, _ = prepared.tensors("test", trained.variants[i].train.precision)
-    raw = predict(trained.module(i), x).double().numpy()
-    lost = int((~np.isfinite(raw)).any(axis=1).sum())
-    if lost:
-        raise ModelError(
-            f"member {i} gives outputs that are not finite for {lost} of {len(raw)} test rows: train it again with a lower rate"
-        )
-    return softmax(raw) if prepared.task == "classification" else prepared.preparation.decode(raw)
+    modules = {i: trained.module(i) for i in trained.finished}
+    targets: list[NDArray[Any]] = []
+    pieces: dict[int, list[NDArray[np.float64]]] = {i: [] for i in modules}
+    for x, y in prepared.batches("test", dtype=trained.variants[0].train.weights_precision):
+        targets.append(y.numpy())
+        for i, module in modules.items():
+            pieces[i].append(predict(module, x).double().numpy())
+    truth, raw = np.concatenate(targets), {i: np.concatenate(p) for i, p in pieces.items()}
+    for i, rows in raw.items():
+        lost = int((~np.isfinite(rows)).any(axis=1).sum())
+        if lost:
+            what = f"for {lost} of {len(rows)} test rows"
+            raise ModelError(f"member {i} gives outputs that are not finite {what}: train it again with a lower rate")
+    if prepared.task == "classification":
+        return truth, {i: softmax(rows) for i, rows in raw.items()}
+    decode = prepared.preparation.decode
+    return decode(truth), {i: decode(rows) for i, rows in raw.items()}
 
 
 def _notes(trained: Trained, names: list[str], truth: NDArray[Any]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from winnow import models
-from winnow.bundle import export_onnx
+from winnow.bundle import BATCH_SIZES, export_onnx
 from winnow.data import Prepared, prepare
 from winnow.errors import DataError, ModelError, Problem, RecipeError, WinnowError, did_you_mean
 from winnow.recipe import READY, Choice, Data, Model, Recipe, locate, sections
@@ -77,7 +77,7 @@ def check_export(checked: Checked, *, file: Path | None = None) -> None:
     if checked.recipe.model.use in READY:
         return
     try:
-        export_onnx(checked.model, checked.prepared.in_shape, example=checked.prepared.validation.X)
+        export_onnx(checked.model, checked.prepared.in_shape, example=checked.prepared.validation.X[: max(BATCH_SIZES)])
     except ModelError as error:
         found = [Problem("model.use", f"{error} - without a bundle: `winnow evaluate` does everything up to the test rows")]
         raise RecipeError(found if file is None else locate(found, file)) from error

@@ -156,7 +156,8 @@ def _stem(source: str) -> str:
 
 
 def _differences(a: Recipe, b: Recipe) -> Iterator[tuple[str, Any, Any]]:
-    left, right = (dict(_leaves("", r.model_dump(mode="json", include=set(MADE_OF)))) for r in (a, b))
+    free = {"data": {"workers"}}  # changes no number
+    left, right = (dict(_leaves("", r.model_dump(mode="json", include=set(MADE_OF), exclude=free))) for r in (a, b))
     for path in dict.fromkeys([*left, *right]):
         if left.get(path) != right.get(path):
             yield path, left.get(path), right.get(path)

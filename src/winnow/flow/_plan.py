@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import itertools
+from collections.abc import Sequence
 
+from winnow.errors import ModelError
 from winnow.flow._check import Checked
 from winnow.recipe import Recipe, Variant, resolve_metric
-from winnow.run import Planner
+from winnow.run import PlannedFleet, Planner
 from winnow.study import Study, plan_search, plan_training
-from winnow.train import num_steps, probe
+from winnow.train import measure, num_steps, probe
 
 __all__ = ["describe_plan", "expected_trainings"]
 
 
 def describe_plan(checked: Checked) -> list[str]:
-    """What will be trained: how many times in each stage, and which of the first variants can be stacked. Trains nothing.
-
-    What pays is measured only when it runs; here is what is possible.
+    """What will be trained: how many times in each stage, and how the first variants will be, by the planner that a run asks too.
+    Where there is enough to train, a second or so of steps is timed for that; nothing is trained.
     """
     recipe = checked.recipe
     counts = {stage: n for stage, n in expected_trainings(recipe).items() if n}
@@ -52,17 +53,52 @@ def _first_variants(checked: Checked) -> list[Variant]:
 
 def _groups(checked: Checked, variants: list[Variant]) -> list[str]:
     planner = Planner(lambda _: checked.prepared)
-    groups: dict[Hashable, list[Variant]] = {}
-    for variant in variants:
-        groups.setdefault(planner.key(variant), []).append(variant)
-    return [f"of the first {len(variants)}: {_group(members, checked)}" for members in groups.values()]
+    stage = "search" if checked.recipe.is_open else "train"
+    fleets = planner.plan(variants, ahead=expected_trainings(checked.recipe)[stage] - len(variants))
+    lines = []
+    for _, kind in itertools.groupby(fleets, key=lambda fleet: (fleet.how, fleet.reason)):
+        group = list(kind)
+        members = sum(len(fleet.positions) for fleet in group)
+        first = variants[group[0].positions[0]]
+        size = "" if group[0].how == "refused" else f" ({planner.parameters(first):,} parameters each)"
+        lines += [f"of the first {len(variants)}: {members} {_way(group)}{size}", f"  because: {group[0].reason}"]
+    largest = max(fleets, key=lambda fleet: len(fleet.positions))
+    if largest.how == "stacked" and "measured" in largest.reason:
+        lines += _faster_precision(variants[largest.positions[0]], checked)
+    return lines
 
 
-def _group(members: list[Variant], checked: Checked) -> str:
-    found = probe(members[0], checked.prepared)
-    size = f"{found.parameters:,} parameters each"
-    if found.reason is not None:
-        return f"{len(members)} train one at a time, because they cannot be stacked: {found.reason} ({size})"
-    if len(members) == 1:
-        return f"1 trains alone, because no other has its shapes ({size})"
-    return f"{len(members)} have equal shapes and can train as one program ({size})"
+def _way(fleets: Sequence[PlannedFleet]) -> str:
+    """How the variants of some fleets of one kind train, in words."""
+    first = fleets[0]
+    memory = f"about {first.peak_bytes / 2**20:,.1f} MiB at the peak" if first.peak_bytes else "memory not known"
+    if first.how == "stacked":
+        sizes = [len(fleet.positions) for fleet in fleets]
+        size = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
+        made = "compiled" if first.compiled else "not compiled"
+        if len(fleets) == 1:
+            return f"train as one program, {made}, {memory}"
+        return f"train in {len(fleets)} fleets of {size}, {first.at_once} at once, each one program, {made}, {memory} each"
+    if first.how == "process":
+        return f"train one at a time in {first.at_once} worker process{'es' * (first.at_once > 1)}, {memory} each"
+    if first.how == "alone":
+        return f"train{'s' * (len(fleets) == 1)} alone in this process, {memory}"
+    return "cannot be built"
+
+
+FASTER = 1.15  # times, before a lower precision is worth a word
+
+
+def _faster_precision(variant: Variant, checked: Checked) -> list[str]:
+    """Whether bfloat16 would be faster on this machine, when it is."""
+    if variant.train.precision != "float32":
+        return []
+    low = variant.model_copy(update={"train": variant.train.model_copy(update={"precision": "bfloat16"})})
+    try:
+        if probe(low, checked.prepared).reason is not None:
+            return []
+    except ModelError:
+        return []
+    seconds = [measure(v, checked.prepared, seconds=0.3).stacked_seconds for v in (variant, low)]
+    gain = seconds[0] / seconds[1]
+    return [f"bfloat16 measured {gain:.1f}x as fast: train.precision: bfloat16"] if gain >= FASTER else []

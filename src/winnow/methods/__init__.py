@@ -2,7 +2,7 @@
 
 from winnow.methods._gradients import add_penalty_, clip_by_norm_
 from winnow.methods._losses import cross_entropy, mean_squared_error
-from winnow.methods._noise import drop_threshold, dropout_keep, noise_keys
+from winnow.methods._noise import drop_scale, drop_threshold, dropout_keep, noise_keys
 from winnow.methods._optimizers import OPTIMIZERS, OptimizerMethod, adamw_, sgd_
 from winnow.methods._schedules import constant, cosine, factors, one_cycle
 
@@ -15,6 +15,7 @@ __all__ = [
     "constant",
     "cosine",
     "cross_entropy",
+    "drop_scale",
     "drop_threshold",
     "dropout_keep",
     "factors",

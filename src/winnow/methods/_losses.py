@@ -27,10 +27,12 @@ def cross_entropy(logits_VBC: Tensor, labels_VB: Tensor, smoothing_V: Tensor | N
     if smoothing_V is None:
         per_row = torch.nn.functional.cross_entropy(logits_VBC.flatten(0, 1), labels_VB.flatten(), reduction="none")
         return per_row.view(labels_VB.shape).mean(dim=-1)
-    log_probability = torch.log_softmax(logits_VBC, dim=-1)
-    of_label = log_probability.gather(-1, labels_VB.unsqueeze(-1)).squeeze(-1)  # (V, B)
-    s = smoothing_V.unsqueeze(-1)
-    return -((1 - s) * of_label + s * log_probability.mean(dim=-1)).mean(dim=-1)
+    # A comparison with every class rather than a gather, whose backward pass is a scatter: slow, and PyTorch 2.13 fails to
+    # compile some steps that hold one (pytorch/pytorch#196570).
+    classes = torch.arange(logits_VBC.shape[-1], device=labels_VB.device)
+    s = smoothing_V.view(-1, 1, 1)
+    target_VBC = (1 - s) * (labels_VB.unsqueeze(-1) == classes) + s / logits_VBC.shape[-1]
+    return -(target_VBC * torch.log_softmax(logits_VBC, dim=-1)).sum(dim=-1).mean(dim=-1)
 
 
 def mean_squared_error(outputs_VBC: Tensor, targets_VB: Tensor) -> Tensor:

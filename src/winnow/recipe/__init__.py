@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from winnow.recipe._digest import SAMPLED_ITEMS, sampled_items
 from winnow.recipe._locate import locate, sections
 from winnow.recipe._names import SKLEARN_SETS
 from winnow.recipe._objects import PREFIX as OBJECT_PREFIX
-from winnow.recipe._objects import ObjectNotFound, content_digest, is_import_path, source_digest
+from winnow.recipe._objects import ObjectNotFound, content_digest, dataset_digest, is_import_path, source_digest
 from winnow.recipe._objects import resolve as resolve_object
 from winnow.recipe._parts import Part
 from winnow.recipe._ranges import Choice, Integer, Log, Range, Uniform, is_range
@@ -37,6 +38,7 @@ __all__ = [
     "METRICS",
     "OBJECT_PREFIX",
     "READY",
+    "SAMPLED_ITEMS",
     "SGD",
     "SKLEARN_SETS",
     "Ablate",
@@ -70,12 +72,14 @@ __all__ = [
     "Variant",
     "better",
     "content_digest",
+    "dataset_digest",
     "derive_seed",
     "is_import_path",
     "is_range",
     "locate",
     "resolve_metric",
     "resolve_object",
+    "sampled_items",
     "sections",
     "source_digest",
 ]

@@ -10,9 +10,10 @@ import functools
 import hashlib
 import inspect
 import types
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["content_digest", "source_digest"]
+__all__ = ["SAMPLED_ITEMS", "content_digest", "dataset_digest", "sampled_items", "source_digest"]
 
 _PLAIN = (str, bytes, int, float, complex, type(None), type(...))
 
@@ -44,6 +45,37 @@ def content_digest(value: Any) -> str:
     """
     digest = hashlib.sha256()
     _Feed(digest).value(value)
+    return digest.hexdigest()
+
+
+SAMPLED_ITEMS = 32  # items of a dataset that stand for all of them
+
+
+def sampled_items(length: int) -> list[int]:
+    """Positions of at most ``SAMPLED_ITEMS`` items spread evenly over ``length``, the first and the last among them."""
+    count = min(length, SAMPLED_ITEMS)
+    return sorted({round(k * (length - 1) / max(count - 1, 1)) for k in range(count)})
+
+
+def dataset_digest(datasets: Any, version: str | None = None) -> str:
+    """SHA-256 of what can be seen of a dataset, or of a mapping of datasets by part, without reading it whole: the number of
+    items, ``SAMPLED_ITEMS`` of them spread evenly, and ``version``. A change elsewhere does not show in it.
+
+    An item that cannot be read is passed over: whoever uses the dataset says what is wrong with it.
+    """
+    digest = hashlib.sha256()
+    feed = _Feed(digest)
+    feed.value(version)
+    for part, dataset in datasets.items() if isinstance(datasets, Mapping) else [("", datasets)]:
+        feed.text(str(part))
+        try:
+            length = len(dataset)
+            feed.value(length)
+            for i in sampled_items(length):
+                item = dataset[i]
+                feed.what_can_be_read(list(item) if isinstance(item, tuple | list) else item)
+        except Exception:  # a dataset of the user's may raise anything
+            feed.text(type(dataset).__qualname__)
     return digest.hexdigest()
 
 

@@ -31,7 +31,8 @@ def source(value: Any) -> str:
     if not isinstance(value, str):
         if isinstance(value, tuple) or callable(value) or hasattr(value, "columns"):
             return _objects.register(value, getattr(value, "__name__", "data"))
-        raise ValueError(f"expected the name of a data source, a frame or a function, got {describe(value)}")
+        hint = " - a dataset: Data.dataset(...)" if hasattr(value, "__getitem__") and hasattr(value, "__len__") else ""
+        raise ValueError(f"expected the name of a data source, a frame or a function, got {describe(value)}{hint}")
     scheme, colon, name = value.rpartition(":")
     if scheme == "sklearn":
         if name in SKLEARN_SETS:

@@ -13,9 +13,18 @@ import sys
 from typing import Any
 
 from winnow.errors import WinnowError, did_you_mean
-from winnow.recipe._digest import content_digest, source_digest
+from winnow.recipe._digest import content_digest, dataset_digest, source_digest
 
-__all__ = ["PREFIX", "ObjectNotFound", "content_digest", "is_import_path", "register", "resolve", "source_digest"]
+__all__ = [
+    "PREFIX",
+    "ObjectNotFound",
+    "content_digest",
+    "dataset_digest",
+    "is_import_path",
+    "register",
+    "resolve",
+    "source_digest",
+]
 
 PREFIX = "object:"
 _OBJECTS: dict[str, Any] = {}
@@ -25,12 +34,15 @@ class ObjectNotFound(WinnowError, ValueError):
     """A name in a recipe that leads to no object in this process."""
 
 
-def register(value: Any, label: str) -> str:
-    """The name under which a recipe refers to ``value``: its import path if it has one, else one made from its content."""
+def register(value: Any, label: str, *, digest: str | None = None) -> str:
+    """The name under which a recipe refers to ``value``: its import path if it has one, else one made from its content.
+
+    ``digest`` stands for the content where that cannot be read as a whole.
+    """
     path = _import_path(value)
     if path is not None:
         return path
-    name = f"{PREFIX}{re.sub(r'[^A-Za-z0-9_.]+', '_', label)}-{content_digest(value)[:16]}"
+    name = f"{PREFIX}{re.sub(r'[^A-Za-z0-9_.]+', '_', label)}-{(digest or content_digest(value))[:16]}"
     _OBJECTS[name] = value
     return name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -15,9 +16,11 @@ from winnow.recipe._ready import READY
 from winnow.recipe._types import (
     Above0To1,
     BelowOne,
+    Classes,
     Count,
     Flag,
     Fraction,
+    Index,
     Inside,
     Names,
     NonNegative,
@@ -77,7 +80,7 @@ class Data(Settings):
     """What is learned from.
 
     ``source`` is ``sklearn:<name>``, a path to a ``.csv`` or ``.parquet`` file, ``package.module:function`` (called without
-    arguments, returns ``(X, y)`` or a frame), or the name of an object given from Python (see ``Data.arrays``).
+    arguments, returns ``(X, y)``, a frame or datasets), or the name of an object given from Python (see ``Data.arrays``).
     """
 
     source: str
@@ -87,6 +90,9 @@ class Data(Settings):
     shape: Shape | None = None  # one row's features as the model sees them, e.g. [1, 8, 8]; None: as they are
     split: Split = Split()
     prepare: Prepare = Prepare()
+    classes: Classes | None = None  # datasets only: how many, or their names in the order of the labels; None: labels are read
+    version: str | None = None  # datasets only: any text; another one says that the content is another
+    workers: Index = 0  # datasets only: processes that read ahead; changes no number
 
     @classmethod
     def arrays(cls, X: Any, y: Any, **settings: Any) -> Self:
@@ -98,6 +104,37 @@ class Data(Settings):
         """Data from a pandas or polars frame with the column ``target``."""
         return cls(source=_objects.register(frame, "frame"), target=target, **settings)
 
+    @classmethod
+    def dataset(
+        cls, dataset: Any = None, /, *, train: Any = None, validation: Any = None, test: Any = None, **settings: Any
+    ) -> Self:
+        """Data from map-style datasets (``torch.utils.data.Dataset``), which need not fit into memory.
+
+        Item ``i`` is ``(x, y)``, the same at every reading: ``x`` a tensor or array of one shape, which goes into the model as it
+        is; ``y`` a class index from 0, or a number.
+
+        Args:
+            dataset: one, to be divided by ``split``; or a function or class that gives one, or three by part, when it is called.
+            train, validation, test: in its place, three that are divided already; ``split.seed`` still sets the order of batches.
+            settings: of ``Data``. ``workers``, ``classes`` and ``version`` are for datasets only.
+
+        Raises:
+            RecipeError: neither one dataset nor all three.
+        """
+        parts = {"train": train, "validation": validation, "test": test}
+        missing = [name for name, part in parts.items() if part is None]
+        if len(missing) != (0 if dataset is None else 3):
+            found = ", ".join(n for n in parts if n not in missing) or "none"
+            one = "" if dataset is None else "one dataset and "
+            raise RecipeError(
+                Problem("data", f"expected one dataset, or all of train, validation and test, got {one}{found} of these three")
+            )
+        given = parts if dataset is None else dataset
+        settings.setdefault("prepare", Prepare(standardise=False))
+        makes_one = inspect.isclass(given) or inspect.isroutine(given)  # goes by its code
+        digest = None if makes_one else _objects.dataset_digest(given, settings.get("version"))
+        return cls(source=_objects.register(given, "dataset", digest=digest), **settings)
+
     @field_validator("source", mode="before")
     @classmethod
     def _is_a_source(cls, value: Any) -> str:
@@ -107,6 +144,9 @@ class Data(Settings):
     def _target_is_there(self) -> Self:
         if _names.is_file(self.source) and self.target is None:
             raise RecipeError(Problem("target", "missing: name the column of the file to predict"))
+        if isinstance(self.classes, tuple) and len(set(self.classes)) < len(self.classes):
+            twice = next(name for name in self.classes if self.classes.count(name) > 1)
+            raise RecipeError(Problem("classes", f"the names of classes must differ, got {twice!r} twice"))
         if self.target in self.drop:
             raise RecipeError(Problem("drop", f"{self.target!r} is the target, so it cannot be dropped"))
         return self
@@ -256,7 +296,12 @@ class Train(Settings):
     l2: Open[NonNegative] = 0.0  # adds l2 / 2 * sum(w ** 2) to the loss, over weights (not biases and norms)
     clip_norm: Open[Positive] | None = None  # largest norm of one member's whole gradient; None: not clipped
     early_stopping: EarlyStopping | None = None
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Literal["float32", "float64", "bfloat16"] = "float32"  # bfloat16: forward and backward pass; weights stay float32
+
+    @property
+    def weights_precision(self) -> Literal["float32", "float64"]:
+        """The number type of weights and data."""
+        return "float32" if self.precision == "bfloat16" else self.precision
 
 
 # -- studies -----------------------------------------------------------------------------------------------------------

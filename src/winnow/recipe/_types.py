@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 __all__ = [
     "Above0To1",
     "BelowOne",
+    "Classes",
     "Count",
     "Flag",
     "Fraction",
@@ -45,6 +46,13 @@ def _as_tuple(value: Any) -> Any:
 # Only lists and tuples: the order of a set differs from run to run, and with it the identity of what is trained.
 Names = Annotated[tuple[str, ...], Field(strict=True), BeforeValidator(_as_tuple)]
 Shape = Annotated[tuple[Count, ...], Field(strict=True, min_length=1), BeforeValidator(_as_tuple)]
+
+
+TwoNames = Annotated[tuple[str, ...], Field(strict=True, min_length=2), BeforeValidator(_as_tuple)]
+Classes = Annotated[
+    Annotated[Several, Tag("number")] | Annotated[TwoNames, Tag("names")],
+    Discriminator(lambda value: "number" if isinstance(value, int) else "names"),
+]
 
 
 def _all_or_names(value: Any) -> Any:

@@ -80,8 +80,12 @@ class Variant(Settings):
         return hashlib.sha256(self.canonical().encode()).hexdigest()[:20]
 
     def canonical(self) -> str:
-        """JSON that is the same for every way of writing this variant down: every default written out, keys sorted."""
-        content = self.model_dump(mode="json")
+        """JSON that is the same for every way of writing this variant down: defaults written out, keys sorted.
+
+        Without what changes no number, and what only datasets have where it is not given: the ids of older ledgers still hold.
+        """
+        absent = {name for name in ("classes", "version") if getattr(self.data, name) is None}
+        content = self.model_dump(mode="json", exclude={"data": {"workers", *absent}})
         if self.model.use in READY:
             content["model"]["args"] = READY[self.model.use](**self.model.args).model_dump(mode="json")
         return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)

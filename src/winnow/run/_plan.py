@@ -1,9 +1,9 @@
-"""In what groups variants train: equal shapes together, sized by memory, stacked where that was measured to pay."""
+"""In what groups variants train: equal shapes together, sized by memory, stacked and compiled where that was measured to pay."""
 
 from __future__ import annotations
 
 import itertools
-import os
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,18 +11,40 @@ from typing import Literal
 from winnow.data import Prepared
 from winnow.errors import ModelError
 from winnow.recipe import OBJECT_PREFIX, Data, Variant
-from winnow.train import BLOCK, Probe, Timing, build_members, measure, num_steps, probe, shape_key
+from winnow.run._machine import cores, free_bytes
+from winnow.train import (
+    Footprint,
+    Probe,
+    Timing,
+    build_members,
+    fleet_kind,
+    footprint,
+    is_out_of_memory,
+    measure,
+    num_steps,
+    probe,
+    recall,
+    remember,
+    shape_key,
+    stacking,
+)
 
-__all__ = ["LARGEST_FLEET", "How", "PlannedFleet", "Planner", "cores", "cut"]
+__all__ = ["LARGEST_FLEET", "How", "PlannedFleet", "Planner", "cores", "cut", "memory_bytes", "trains_elsewhere"]
 
 How = Literal["stacked", "alone", "process", "refused"]
 
 SMALLEST_FLEET = 8  # members; a group is not cut smaller to give every core a fleet
 LARGEST_FLEET = 64  # members; beyond it the time of a member-step no longer falls (benchmarks/fleet.py)
-MEMORY_SHARE = 0.5  # of the memory that is free now
+# Of the memory that is free now. Predictions are of what tensors hold; the C library's heap keeps up to as much again of what
+# they gave back.
+MEMORY_SHARE = 0.5
 MEASURE_FROM = 3000  # member-steps: below that any way of training is done before a measurement has paid
-COMPILE_FROM_SECONDS = 150.0  # of expected training on this machine: compiling takes about 30 and saves a third or more
+AS_GOOD = 0.95  # worker processes must take less than this share of a stack's time: a stack also takes less memory
 PROCESS_START_SECONDS = 5.0  # until a worker process has loaded PyTorch and takes its first variant
+PROCESS_BYTES = 300 * 2**20  # that it takes before it trains
+COMPILE_SECONDS = 12.0  # where no earlier run has measured it
+COMPILED_FACTOR = 0.6  # time of a compiled member-step, in that of one that is not; the same
+SMALLEST_COMPILED = 4  # members
 
 
 @dataclass(frozen=True)
@@ -34,24 +56,59 @@ class PlannedFleet:
         how: ``stacked`` as one program, ``alone`` one after another in this process, ``process`` one at a time in worker
             processes, ``refused`` because the model cannot be built.
         reason: why so, in a sentence.
-        compiled: whether the program runs through ``torch.compile``.
+        compiled: whether the stacked program is compiled.
+        peak_bytes: what it is predicted to hold at the most; 0 where that is not known. Of ``process``, each of them.
+        at_once: fleets of this kind that train side by side; of ``process``, worker processes.
     """
 
     positions: tuple[int, ...]
     how: How
     reason: str
     compiled: bool = False
+    peak_bytes: int = 0
+    at_once: int = 1
 
 
 @dataclass(frozen=True)
 class _Group:
-    probe: Probe
+    """Variants of equal shapes.
+
+    Attributes:
+        key: what they share.
+        positions: in the list that was planned.
+        first: one of them.
+        prepared: their data.
+        leaving: whether some may end before others.
+        ahead: further variants like these that will be asked for.
+        beside: groups that train side by side, with this one.
+    """
+
+    key: Hashable
     positions: list[int]
+    first: Variant
+    prepared: Prepared
+    leaving: bool
+    ahead: float
+    beside: int
+
+    @property
+    def steps(self) -> int:
+        """Of one member."""
+        return self.first.train.epochs * num_steps(self.first, len(self.prepared.train))
+
+    @property
+    def member_steps(self) -> int:
+        return len(self.positions) * self.steps
+
+    @property
+    def member_steps_in_all(self) -> float:
+        """With those that are still to come."""
+        return (len(self.positions) + self.ahead) * self.steps
 
 
 class Planner:
-    """Groups variants into fleets. What it learnt about a model (can it be stacked, does it pay) is remembered for the next
-    call.
+    """Groups variants into fleets. What it learnt about a model (can it be stacked, what does it take, does it pay) is
+    remembered for the next call.
 
     Args:
         prepared: gives the prepared rows of a data section.
@@ -61,10 +118,17 @@ class Planner:
         self._prepared = prepared
         self._keys: dict[str, Hashable] = {}
         self._probes: dict[Hashable, Probe] = {}
+        self._footprints: dict[tuple[Hashable, bool], Footprint] = {}
         self._timings: dict[Hashable, Timing] = {}
+        self._compiled: set[Hashable] = set()
 
-    def plan(self, variants: Sequence[Variant]) -> list[PlannedFleet]:
-        """Fleets that hold every variant once."""
+    def plan(self, variants: Sequence[Variant], *, ahead: int = 0) -> list[PlannedFleet]:
+        """Fleets that hold every variant once.
+
+        Args:
+            variants: to be trained now.
+            ahead: about how many more the same study will ask for: what they save counts when compiling is weighed up.
+        """
         groups: dict[Hashable, list[int]] = {}
         fleets = []
         for position, variant in enumerate(variants):
@@ -72,7 +136,13 @@ class Planner:
                 groups.setdefault(self.key(variant), []).append(position)
             except ModelError as error:
                 fleets.append(PlannedFleet((position,), "refused", str(error)))
-        return [*fleets, *(fleet for key, positions in groups.items() for fleet in self._fleets(key, positions, variants))]
+        for key, positions in groups.items():
+            members = [variants[p] for p in positions]
+            leaving = len({v.train.epochs for v in members}) > 1 or any(v.train.early_stopping is not None for v in members)
+            share = ahead * len(positions) / len(variants)
+            prepared = self._prepared(members[0].data)
+            fleets += self._fleets(_Group(key, positions, members[0], prepared, leaving, share, len(groups)))
+        return fleets
 
     def key(self, variant: Variant) -> Hashable:
         """Equal for variants that may share a fleet."""
@@ -84,49 +154,152 @@ class Planner:
             self._keys[kind] = shape_key(variant, build_members([variant], prepared)[0])
         return self._keys[kind]
 
-    def _fleets(self, key: Hashable, positions: list[int], variants: Sequence[Variant]) -> list[PlannedFleet]:
-        first = variants[positions[0]]
-        prepared = self._prepared(first.data)
-        if len(positions) == 1:
-            return [PlannedFleet((positions[0],), "alone", "no other variant has its shapes")]
-        if key not in self._probes:
-            self._probes[key] = probe(first, prepared)
-        found = self._probes[key]
-        if found.reason is not None:
-            return self._one_by_one(positions, first, f"cannot be stacked: {found.reason}")
-        batch = min(int(first.train.batch_size), len(prepared.train.y))
-        member_bytes = found.member_bytes + 2 * batch * found.row_bytes
-        most = max(1, min(LARGEST_FLEET, int(MEMORY_SHARE * free_bytes() / member_bytes)))
-        reason = f"{found.parameters:,} parameters and about {member_bytes / 2**20:.1f} MiB each"
-        member_steps = len(positions) * first.train.epochs * num_steps(first, len(prepared.train.y))
+    def parameters(self, variant: Variant) -> int:
+        """Trainable numbers of a variant's model."""
+        return self._probe(self.key(variant), variant).parameters
+
+    def _fleets(self, group: _Group) -> list[PlannedFleet]:
+        if len(group.positions) == 1:
+            alone = self._footprint(group, stacked=False)
+            peak = 0 if alone is None else alone.peak_bytes(1, checkpoints=True)
+            return [PlannedFleet((group.positions[0],), "alone", "no other variant has its shapes", peak_bytes=peak)]
+        reason = self._probe(group.key, group.first).reason
+        if reason is not None:
+            return self._one_by_one(group, f"cannot be stacked: {reason}")
+        found = self._footprint(group, stacked=True)
+        most, at_once = (0, 1) if found is None else _fitting(found, leaving=group.leaving)
+        if found is None or most < 2:
+            return self._one_by_one(group, "two do not fit the free memory")
+        parts = cut(group.positions, most, spread=not group.prepared.is_streamed)
+        at_once = min(at_once, len(parts))
+        reasons = []
+        if most < min(LARGEST_FLEET, len(group.positions)):
+            reasons.append(f"no more than {most} fit the free memory, {at_once} fleets at once")
+        busy = min(cores(), len(parts) * group.beside)  # cores that stacked fleets keep busy
         compiled = False
-        if member_steps >= MEASURE_FROM:
-            timing, measured = self._measure(key, first, prepared)
-            gain = member_steps * (timing.stacked_seconds - timing.alone_seconds) / cores()
-            if gain > 0.05 * member_steps * timing.stacked_seconds / cores() + PROCESS_START_SECONDS:
-                return self._one_by_one(positions, first, measured)
-            reason = f"{reason}; {measured}"
-            seconds = member_steps * timing.stacked_seconds / cores()
-            if seconds > COMPILE_FROM_SECONDS and len(positions) >= BLOCK:
-                compiled = True
-                reason = f"{reason}; compiled, since about {seconds:.0f} s of training win the compiling back"
-        if most == 1:
-            return self._one_by_one(positions, first, f"two do not fit the free memory: {reason}")
-        return [PlannedFleet(tuple(part), "stacked", reason, compiled) for part in cut(positions, most)]
+        if group.member_steps_in_all >= MEASURE_FROM:
+            timing, measured = self._measure(group, len(parts[0]))
+            reasons.append(measured)
+            # alone, each member would read streamed rows for itself, which no measurement of steps knows
+            if not group.prepared.is_streamed and self._alone_seconds(group, timing) < AS_GOOD * (
+                group.member_steps * timing.stacked_seconds / busy
+            ):
+                return self._one_by_one(group, measured)
+            if len(parts[0]) >= SMALLEST_COMPILED:
+                compiled, why = self._compiles(group, timing.stacked_seconds / busy)
+                reasons.append(why)
+        else:
+            reasons.append(f"{group.member_steps:,} steps in all, too few to measure what is fastest")
+        return [
+            PlannedFleet(
+                tuple(part),
+                "stacked",
+                "; ".join(reasons),
+                compiled,
+                found.peak_bytes(len(part), leaving=group.leaving, checkpoints=True),
+                at_once,
+            )
+            for part in parts
+        ]
 
-    def _one_by_one(self, positions: list[int], first: Variant, reason: str) -> list[PlannedFleet]:
-        if first.model.use.startswith(OBJECT_PREFIX):
-            why = "; in this process, because the model's class cannot be imported by another"
-            return [PlannedFleet((p,), "alone", reason + why) for p in positions]
-        return [PlannedFleet(tuple(positions), "process", reason)]
+    def _one_by_one(self, group: _Group, reason: str) -> list[PlannedFleet]:
+        workers, peak = self._workers(group)
+        if not trains_elsewhere(group.first, group.prepared):
+            cause = "its rows are streamed" if group.prepared.is_streamed else "the model's class cannot be imported by another"
+            why = f"; in this process, because {cause}"
+            return [PlannedFleet((p,), "alone", reason + why, peak_bytes=peak) for p in group.positions]
+        return [PlannedFleet(tuple(group.positions), "process", reason, peak_bytes=peak, at_once=workers)]
 
-    def _measure(self, key: Hashable, variant: Variant, prepared: Prepared) -> tuple[Timing, str]:
+    def _workers(self, group: _Group) -> tuple[int, int]:
+        """How many worker processes fit, and what training takes in each of them, in bytes."""
+        found = self._footprint(group, stacked=False)
+        if found is None:
+            return 1, 0
+        peak = found.peak_bytes(1, checkpoints=True)
+        each = PROCESS_BYTES + peak + 4 * len(group.prepared.train) * math.prod(group.prepared.in_shape)
+        return max(1, min(cores(), len(group.positions), memory_bytes() // each)), peak
+
+    def _alone_seconds(self, group: _Group, timing: Timing) -> float:
+        """That training the group takes when it is not stacked."""
+        seconds = group.member_steps * timing.alone_seconds
+        if not trains_elsewhere(group.first, group.prepared):
+            return seconds
+        return PROCESS_START_SECONDS + seconds / self._workers(group)[0]
+
+    def _compiles(self, group: _Group, seconds: float) -> tuple[bool, str]:
+        """Whether compiling pays where a member-step takes ``seconds`` on all cores together, and why."""
+        if group.key in self._compiled:
+            return True, "compiled, as before"
+        known = recall(fleet_kind(group.key))
+        cost = COMPILE_SECONDS if known.compile_seconds is None else known.compile_seconds
+        factor = COMPILED_FACTOR
+        if known.compiled_seconds is not None and known.plain_seconds:
+            factor = known.compiled_seconds / known.plain_seconds
+        saving = group.member_steps_in_all * seconds * (1 - factor)
+        basis = "as measured before" if known.compile_seconds is not None else "by experience"
+        told = f"that takes about {_in_words(cost)} and would save {_in_words(saving)}, {basis}"
+        if saving <= cost:
+            return False, f"not compiled: {told}"
+        self._compiled.add(group.key)
+        return True, f"compiled: {told}"
+
+    def _probe(self, key: Hashable, variant: Variant) -> Probe:
+        if key not in self._probes:
+            self._probes[key] = probe(variant, self._prepared(variant.data))
+        return self._probes[key]
+
+    def _footprint(self, group: _Group, *, stacked: bool) -> Footprint | None:
+        """None where not even its measurement fits the memory."""
+        place = group.key, stacked
+        if place not in self._footprints:
+            try:
+                with stacking():
+                    found = footprint(group.first, group.prepared, stacked=stacked, free_bytes=free_bytes())
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                return None
+            self._footprints[place] = found
+        return self._footprints[place]
+
+    def _measure(self, group: _Group, members: int) -> tuple[Timing, str]:
         """What a member-step costs stacked and alone, and the same in words."""
-        if key not in self._timings:
-            self._timings[key] = measure(variant, prepared)
-        timing = self._timings[key]
+        if group.key not in self._timings:
+            timing = measure(group.first, group.prepared, members=members)
+            self._timings[group.key] = timing
+            remember(fleet_kind(group.key), plain_seconds=timing.stacked_seconds)
+        timing = self._timings[group.key]
         stacked, alone = timing.stacked_seconds * 1e6, timing.alone_seconds * 1e6
         return timing, f"measured {stacked:.0f} us a member-step stacked and {alone:.0f} us alone, each on one core"
+
+
+def memory_bytes() -> int:
+    """What all fleets together may take now, in bytes."""
+    return int(MEMORY_SHARE * free_bytes())
+
+
+def _fitting(found: Footprint, *, leaving: bool) -> tuple[int, int]:
+    """Members of the largest fleet that fits the memory, 0 for none, and how many of its size may train at once: as many as there
+    are cores, unless they could not hold two members.
+    """
+    sizes = {n: found.peak_bytes(n, leaving=leaving, checkpoints=True) for n in range(1, LARGEST_FLEET + 1)}
+    budget = memory_bytes()
+    for at_once in range(cores(), 0, -1):
+        most = max((n for n, size in sizes.items() if size * at_once <= budget), default=0)
+        if most >= 2:
+            return most, at_once
+    return most, 1
+
+
+def _in_words(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+
+
+def trains_elsewhere(variant: Variant, prepared: Prepared) -> bool:
+    """Whether another process can train it: a model that is an object of this program cannot be imported there, and rows that are
+    streamed are not sent around.
+    """
+    return not prepared.is_streamed and not variant.model.use.startswith(OBJECT_PREFIX)
 
 
 def _shape_settings(variant: Variant) -> object:
@@ -143,22 +316,10 @@ def _shape_settings(variant: Variant) -> object:
     )
 
 
-def cut(positions: list[int], most: int) -> list[list[int]]:
-    """Fleets of nearly equal size, none larger than ``most``: one for each core where that leaves them large enough."""
-    count = max(-(-len(positions) // most), min(cores(), len(positions) // SMALLEST_FLEET), 1)
+def cut(positions: list[int], most: int, *, spread: bool = True) -> list[list[int]]:
+    """Fleets of nearly equal size, none larger than ``most``: one for each core where that leaves them large enough; without
+    ``spread`` as few as can be, since each reads streamed rows for itself.
+    """
+    count = max(-(-len(positions) // most), min(cores(), len(positions) // SMALLEST_FLEET) if spread else 1, 1)
     bounds = [round(i * len(positions) / count) for i in range(count + 1)]
     return [positions[a:b] for a, b in itertools.pairwise(bounds)]
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def free_bytes() -> int:
-    """Memory that could be taken now, in bytes."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return 4 * 2**30

@@ -5,121 +5,200 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from winnow.data import Prepared
 from winnow.recipe import Outcome, Variant
 from winnow.run._plan import cores
 from winnow.run._worker import read_message, write_message
-from winnow.train import Finished
+from winnow.train import EpochReport, Finished
 
 __all__ = ["train_in_processes"]
 
+# What ends a process from outside: the kernel that is out of memory, an operator, a closed session. Other signals are the
+# program's own doing (a crash), and it would do it again.
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 
-def train_in_processes(variants: Sequence[Variant], prepared: Prepared, *, workers: int | None = None) -> Iterator[Finished]:
+
+def train_in_processes(
+    variants: Sequence[Variant],
+    prepared: Prepared,
+    *,
+    checkpoints: Sequence[Path],
+    checkpoint_seconds: float,
+    on_epoch: Callable[[EpochReport], None],
+    workers: int | None = None,
+) -> Iterator[Finished]:
     """Train each variant in a worker process; yield results in the order of the variants, each as soon as those before it are
     there.
 
-    A worker that dies (killed for its memory, say) makes its variant a failed outcome; the others go on.
+    A worker that is killed from outside (for its memory, say) trains its variant once more, from its checkpoint. One that dies
+    otherwise, or again, makes its variant a failed outcome; the others go on.
 
     Args:
         variants: of one data section.
         prepared: its rows.
+        checkpoints: where each leaves its state while it trains, as ``train_fleet`` does.
+        checkpoint_seconds: at least so long between two checkpoints.
+        on_epoch: called in this thread after each epoch of any variant.
         workers: processes; None: one for each core.
 
     Raises:
         WinnowError: what training the variant raised.
     """
-    workers = min(workers or cores(), len(variants))
-    todo: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
-    for item in [*range(len(variants)), *[None] * workers]:
-        todo.put(item)
-    processes: list[subprocess.Popen[bytes]] = []
-    threads = [
-        threading.Thread(target=_tend, args=(variants, prepared, todo, done, processes), daemon=True) for _ in range(workers)
-    ]
+    pool = _Pool(variants, prepared, checkpoints, checkpoint_seconds, workers or cores())
+    waiting: dict[int, Any] = {}
     try:
-        for thread in threads:
-            thread.start()
-        waiting: dict[int, Any] = {}
         for position in range(len(variants)):
             while position not in waiting:
-                at, result = done.get()
-                waiting[at] = result
+                at, answer = pool.answers.get()
+                if isinstance(answer, EpochReport):
+                    on_epoch(answer)
+                else:
+                    waiting[at] = answer
             result = waiting.pop(position)
             if isinstance(result, Exception):
                 raise result
             yield result
     finally:
-        while not todo.empty():  # left early: nobody starts another variant
-            todo.get()
-        for _ in threads:
-            todo.put(None)
-        for process in list(processes):
-            process.kill()
-        for thread in threads:
+        pool.stop()
+
+
+class _Stopped(Exception):
+    """Raised in a thread whose results nobody waits for any more."""
+
+
+class _Pool:
+    """Worker processes, each tended by a thread.
+
+    Attributes:
+        answers: position of a variant, and an ``EpochReport``, or what came out: ``Finished`` or an exception.
+    """
+
+    def __init__(
+        self,
+        variants: Sequence[Variant],
+        prepared: Prepared,
+        checkpoints: Sequence[Path],
+        checkpoint_seconds: float,
+        workers: int,
+    ) -> None:
+        self.answers: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+        self._variants, self._prepared = variants, prepared
+        self._checkpoints, self._checkpoint_seconds = checkpoints, checkpoint_seconds
+        self._todo: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for position in range(len(variants)):
+            self._todo.put(position)
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._lock = threading.Lock()  # over the processes and whether more may be started
+        self._stopped = False
+        self._threads = [threading.Thread(target=self._tend, daemon=True) for _ in range(min(workers, len(variants)))]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End all processes, also those in the middle of a training."""
+        with self._lock:
+            self._stopped = True
+            for process in self._processes:
+                process.kill()
+        for thread in self._threads:
             thread.join()
+        for process in list(self._processes):  # whose thread met with an error
+            self._end(process)
 
+    def _tend(self) -> None:
+        """Train what is left, one after another, in one process as long as it lives."""
+        process: subprocess.Popen[bytes] | None = None
+        with contextlib.suppress(queue.Empty, _Stopped):
+            while True:
+                position = self._todo.get_nowait()
+                used, process = process, None
+                try:
+                    process, result = self._train(position, used)
+                except _Stopped:
+                    raise
+                except Exception as error:  # a variant that cannot be pickled, a process that cannot be started
+                    result = error
+                self.answers.put((position, result))
+        if process is not None:
+            self._end(process)
 
-def _tend(
-    variants: Sequence[Variant],
-    prepared: Prepared,
-    todo: queue.SimpleQueue[int | None],
-    done: queue.SimpleQueue[tuple[int, Any]],
-    processes: list[subprocess.Popen[bytes]],
-) -> None:
-    """Keep one worker process busy; start a new one when it dies."""
-    process: subprocess.Popen[bytes] | None = None
-    while (position := todo.get()) is not None:
-        variant = variants[position]
+    def _train(
+        self, position: int, process: subprocess.Popen[bytes] | None
+    ) -> tuple[subprocess.Popen[bytes] | None, Finished | Exception]:
+        """Train one variant, in ``process`` or a new one; the process if it still lives, and what came out."""
+        variant = self._variants[position]
         fresh = process is None
-        if process is None:
-            process = _start()
-            processes.append(process)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            write_message(process.stdin, (variant, prepared.digest, prepared if fresh else None))
-            result = read_message(process.stdout)
-        except (EOFError, OSError):
-            code = _end(process, processes)
-            process = None
-            result = Finished(variant, _died(variant, code), None)
+        process = process or self._start()
+        died = None
+        while True:
+            try:
+                result = self._ask(position, process, with_rows=fresh, told=died)
+                break
+            except (EOFError, OSError):
+                code = self._end(process)
+            if -code not in _FROM_OUTSIDE or died is not None:
+                return None, Finished(variant, _failed(variant, code, again=died is not None), None)
+            died, fresh, process = _died(code), True, self._start()
         if isinstance(result, Finished):
             result = replace(result, outcome=replace(result.outcome, fleet="process"))
-        done.put((position, result))
-    if process is not None:
-        _end(process, processes)
+        return process, result
+
+    def _ask(self, position: int, process: subprocess.Popen[bytes], *, with_rows: bool, told: str | None) -> Finished | Exception:
+        """Let a process train a variant; pass its reports on, the first with what is to be ``told``."""
+        assert process.stdin is not None
+        assert process.stdout is not None
+        rows = self._prepared if with_rows else None
+        place, seconds = self._checkpoints[position], self._checkpoint_seconds
+        write_message(process.stdin, (self._variants[position], self._prepared.digest, rows, place, seconds))
+        while isinstance(answer := read_message(process.stdout), EpochReport):
+            if told is not None:
+                answer = replace(answer, message="; ".join(m for m in (told, answer.message) if m))
+                told = None
+            self.answers.put((position, answer))
+        return answer
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        paths = os.pathsep.join(p or os.getcwd() for p in sys.path)  # the user's modules must be found there too
+        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", "from winnow.run._worker import main; main()"]
+        with self._lock:
+            if self._stopped:
+                raise _Stopped
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+            self._processes.append(process)
+        return process
+
+    def _end(self, process: subprocess.Popen[bytes]) -> int:
+        """Close both pipes, which ends a worker that lives, and wait; its exit status."""
+        for stream in (process.stdin, process.stdout):
+            assert stream is not None
+            with contextlib.suppress(OSError):  # a dead worker's pipe cannot be flushed
+                stream.close()
+        code = process.wait()
+        with self._lock:
+            self._processes.remove(process)
+        return code
 
 
-def _end(process: subprocess.Popen[bytes], processes: list[subprocess.Popen[bytes]]) -> int:
-    """Close both pipes, which ends a worker that lives, and wait; its exit status."""
-    for stream in (process.stdin, process.stdout):
-        assert stream is not None
-        with contextlib.suppress(OSError):  # a dead worker's pipe cannot be flushed
-            stream.close()
-    code = process.wait()
-    processes.remove(process)
-    return code
+def _died(code: int) -> str:
+    return f"the worker process of a variant {_how(code)}; another goes on from the variant's last checkpoint"
 
 
-def _start() -> subprocess.Popen[bytes]:
-    paths = os.pathsep.join(p or os.getcwd() for p in sys.path)  # the user's modules must be found there too
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-c", "from winnow.run._worker import main; main()"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-    )
+def _failed(variant: Variant, code: int, *, again: bool) -> Outcome:
+    reason = f"its worker process {_how(code)}{', and so was the one before it' if again else ''}"
+    return Outcome(variant_id=variant.id, status="failed", reason=reason, fleet="process")
 
 
-def _died(variant: Variant, code: int) -> Outcome:
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
-    return Outcome(variant_id=variant.id, status="failed", reason=f"its worker process {how} (out of memory?)", fleet="process")
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"ended with status {code}"
+    return f"was killed by signal {-code}{' (out of memory?)' if -code == signal.SIGKILL else ''}"

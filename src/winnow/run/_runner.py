@@ -7,21 +7,22 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from winnow.data import Prepared, prepare
 from winnow.errors import ModelError
 from winnow.models import model_digest
 from winnow.recipe import HIGHER_IS_BETTER, Data, Outcome, Recipe, Variant, better, resolve_metric
-from winnow.run._plan import How, PlannedFleet, Planner, cores
+from winnow.run._plan import How, PlannedFleet, Planner, cores, trains_elsewhere
 from winnow.run._processes import train_in_processes
 from winnow.run._threads import Fleet, one_thread, train_in_threads
 from winnow.run._workspace import Workspace
-from winnow.train import EpochReport, Finished, num_steps, train_fleet
+from winnow.train import EpochReport, Finished, num_steps
 
 __all__ = ["Event", "Runner"]
 
-FORMAT = 1  # of training: raised when the same variant would give other numbers than it gave before
+FORMAT = 2  # of training: raised when the same variant would give other numbers than it gave before
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,17 @@ class Runner:
     Args:
         workspace: where outcomes are recorded.
         progress: told how far a study has come; called in this thread, after every epoch of a fleet.
+        checkpoint_seconds: at least so long between two checkpoints of a fleet.
 
     Attributes:
         fleets: what was trained how, in order: members, how, reason.
     """
 
-    def __init__(self, workspace: Workspace, *, progress: Callable[[Event], None] | None = None) -> None:
+    def __init__(
+        self, workspace: Workspace, *, progress: Callable[[Event], None] | None = None, checkpoint_seconds: float = 20.0
+    ) -> None:
         self.workspace = workspace
+        self.checkpoint_seconds = checkpoint_seconds
         self.fleets: list[dict[str, Any]] = []
         self._progress = progress
         self._prepared: dict[str, Prepared] = {}
@@ -89,7 +94,9 @@ class Runner:
         text = f"{FORMAT}:{prepared.digest}:{model_digest(recipe.model)}"
         return metric, hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def train(self, variants: Sequence[Variant], *, keep_weights: bool = False, study: str = "train") -> list[Outcome]:
+    def train(
+        self, variants: Sequence[Variant], *, keep_weights: bool = False, study: str = "train", ahead: int = 0
+    ) -> list[Outcome]:
         """One outcome for each variant, in their order; what is in the ledger already is not trained again.
 
         Each fleet's outcomes are recorded as soon as it ends, in one transaction.
@@ -98,6 +105,7 @@ class Runner:
             variants: any, in any mixture; the same one twice is trained once.
             keep_weights: write the best weights of each into the workspace.
             study: named in progress.
+            ahead: about how many more variants the study will ask for after these; compiling may pay over all of them.
 
         Raises:
             ModelError: no variant's model can be built; one that cannot, among others that can, becomes a failed outcome.
@@ -108,8 +116,8 @@ class Runner:
             known = {i: o for i, o in known.items() if not o.finished or self.workspace.weights(i).exists()}
         todo = list({v.id: v for v in variants if v.id not in known}.values())
         watch = _Watch(study, self._progress, variants, known, {v.id: self._steps(v) for v in todo})
-        fleets = self._plan(todo)
-        if todo and all(fleet.how == "refused" for fleet in fleets):
+        fleets = self._plan(todo, watch, ahead) if todo else []
+        if fleets and all(fleet.how == "refused" for fleet in fleets):
             raise ModelError(fleets[0].reason)
         for fleet in fleets:
             self._announce(fleet, watch)
@@ -126,33 +134,69 @@ class Runner:
             for fleet in fleets:
                 if fleet.how == how:
                     members = [todo[p] for p in fleet.positions]
-                    place = self.workspace.checkpoint([v.id for v in members])
-                    yield Fleet(members, self.prepared(members[0].data), fleet.compiled, place)
+                    rows = self.prepared(members[0].data)
+                    yield Fleet(members, rows, fleet.compiled, place, self.checkpoint_seconds, fleet.peak_bytes)
+
+        def place(variants: Sequence[Variant]) -> Path:
+            return self.workspace.checkpoint([v.id for v in variants])
+
+        def on_epoch(report: EpochReport) -> None:
+            watch.epoch(report)
+            if report.message is not None:
+                self._tell(report.message, watch)
 
         for fleet in fleets:
             if fleet.how == "refused":
                 yield [Finished(todo[p], _refused(todo[p], fleet.reason), None) for p in fleet.positions]
         stacked = list(of("stacked"))
         if stacked:
-            yield from train_in_threads(stacked, workers=min(cores(), len(stacked)), on_epoch=watch.epoch)
+            yield from train_in_threads(stacked, workers=min(cores(), len(stacked)), on_epoch=on_epoch)
         with one_thread():
             for one in of("alone"):
-                yield train_fleet(one.variants, one.prepared, stacked=False, on_epoch=watch.epoch, checkpoint=one.checkpoint)
+                yield from one.train(stacked=False, on_epoch=on_epoch)
+        pools: dict[str, list[Variant]] = {}  # one for all variants of the same rows, which a worker is given once
         for many in of("process"):
-            for finished in train_in_processes(many.variants, many.prepared):
+            pools.setdefault(many.variants[0].data.model_dump_json(), []).extend(many.variants)
+        workers = min((fleet.at_once for fleet in fleets if fleet.how == "process" and fleet.peak_bytes), default=cores())
+        for members in pools.values():
+            places = [self.workspace.checkpoint([v.id]) for v in members]
+            for finished in train_in_processes(
+                members,
+                self.prepared(members[0].data),
+                checkpoints=places,
+                checkpoint_seconds=self.checkpoint_seconds,
+                on_epoch=on_epoch,
+                workers=workers,
+            ):
                 yield [finished]
 
-    def _plan(self, todo: list[Variant]) -> list[PlannedFleet]:
+    def _plan(self, todo: list[Variant], watch: _Watch, ahead: int) -> list[PlannedFleet]:
         """Fleets that were training when their process ended go on as they were; the rest is planned anew."""
         position = {v.id: i for i, v in enumerate(todo)}
-        begun = []
-        for ids in self.workspace.begun_fleets():
+        begun, told = self.workspace.begun_fleets()
+        for message in told:
+            self._tell(message, watch)
+        fleets: list[PlannedFleet] = []
+        single: set[int] = set()
+        for ids in begun:
             if all(i in position for i in ids):
-                positions = tuple(position.pop(i) for i in ids)
-                begun.append(PlannedFleet(positions, "stacked" if len(ids) > 1 else "alone", "goes on where it was"))
+                positions = tuple(position[i] for i in ids)
+                how: How = "stacked" if len(ids) > 1 else "process" if self._trains_elsewhere(todo[positions[0]]) else "alone"
+                fleets.append(PlannedFleet(positions, how, "goes on from its last checkpoint"))
+                if len(ids) == 1:
+                    single.add(positions[0])  # planned with the others, as what has many of its kind trains otherwise
+                else:
+                    for i in ids:
+                        del position[i]
+        if fleets:
+            members = sum(len(fleet.positions) for fleet in fleets)
+            watch.tell(f"{members} variant{'s go on from their' if members > 1 else ' goes on from its'} last checkpoint")
         left = sorted(position.values())
-        planned = self._planner.plan([todo[p] for p in left])
-        return [*begun, *(replace(fleet, positions=tuple(left[p] for p in fleet.positions)) for fleet in planned)]
+        for fleet in self._planner.plan([todo[p] for p in left], ahead=ahead):
+            positions = tuple(left[p] for p in fleet.positions if left[p] not in single)
+            if positions:
+                fleets.append(replace(fleet, positions=positions))
+        return fleets
 
     def _record(self, finished: Sequence[Finished], keep_weights: bool) -> list[Outcome]:
         outcomes = []
@@ -162,18 +206,27 @@ class Runner:
                 outcome = replace(outcome, weights=self.workspace.save_weights(outcome.variant_id, one.weights))
             outcomes.append(outcome)
         self.workspace.ledger.record([(one.variant, o) for one, o in zip(finished, outcomes, strict=True)])
-        self.workspace.checkpoint([o.variant_id for o in outcomes]).unlink(missing_ok=True)
+        self.workspace.remove_checkpoint([o.variant_id for o in outcomes])
         return outcomes
 
     def _announce(self, fleet: PlannedFleet, watch: _Watch) -> None:
         self.fleets.append({"members": len(fleet.positions), "how": fleet.how, "reason": fleet.reason, "study": watch.stage})
-        unusual = fleet.how == "process" or (fleet.how == "alone" and "cannot" in fleet.reason)
+        unusual = (fleet.how == "process" and len(fleet.positions) > 1) or (fleet.how == "alone" and "cannot" in fleet.reason)
         if unusual and fleet.reason not in self._told:
             self._told.add(fleet.reason)
             watch.tell(f"{len(fleet.positions)} variants train one at a time: {fleet.reason}")
 
+    def _tell(self, message: str, watch: _Watch) -> None:
+        """Tell the user, once."""
+        if message not in self._told:
+            self._told.add(message)
+            watch.tell(message)
+
+    def _trains_elsewhere(self, variant: Variant) -> bool:
+        return trains_elsewhere(variant, self.prepared(variant.data))
+
     def _steps(self, variant: Variant) -> int:
-        return variant.train.epochs * num_steps(variant, len(self.prepared(variant.data).train.y))
+        return variant.train.epochs * num_steps(variant, len(self.prepared(variant.data).train))
 
 
 def _refused(variant: Variant, reason: str) -> Outcome:
@@ -197,9 +250,9 @@ class _Watch:
         self._done = len(known)
         self._steps = steps
         self._steps_left = sum(steps.values())
-        self._in_fleet = 0
-        self._taken = 0
-        self._began = time.perf_counter()
+        self._under_way: dict[str, int] = {}  # steps that unfinished fleets have taken, also before a kill
+        self._taken = 0  # steps since this watch began
+        self._began = math.inf  # of the first epoch; what comes before it, such as starting processes, is no measure of speed
         self._metric = variants[0].metric if variants else None
         self._best = math.nan
         for outcome in known.values():
@@ -207,17 +260,16 @@ class _Watch:
         self.tell(None)
 
     def epoch(self, report: EpochReport) -> None:
+        self._began = min(self._began, time.perf_counter() - report.seconds)
         self._taken += report.member_steps
-        self._in_fleet += report.member_steps
+        self._under_way[report.fleet] = report.taken
         self._see(report.best)
         self.tell(None)
 
     def finished(self, outcomes: Sequence[Outcome]) -> None:
         self._done += len(outcomes)
         self._steps_left -= sum(self._steps[o.variant_id] for o in outcomes)
-        if not self._in_fleet:  # trained elsewhere: no epochs were reported
-            self._taken += sum(o.steps for o in outcomes)
-        self._in_fleet = 0
+        self._under_way.pop(outcomes[0].variant_id, None)
         for outcome in outcomes:
             self._see(outcome.score)
         self.tell(None)
@@ -226,8 +278,8 @@ class _Watch:
         if self._progress is None:
             return
         seconds = time.perf_counter() - self._began
-        rate = self._taken / seconds if self._taken and seconds > 0 else None
-        left = max(self._steps_left - self._in_fleet, 0)
+        rate = self._taken / seconds if seconds > 0 else None
+        left = max(self._steps_left - sum(self._under_way.values()), 0)
         self._progress(
             Event(
                 stage=self.stage,

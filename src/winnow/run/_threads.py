@@ -18,20 +18,47 @@ import torch
 
 from winnow.data import Prepared
 from winnow.recipe import Variant
-from winnow.run._plan import LARGEST_FLEET, cores, cut
-from winnow.train import EpochReport, Finished, train_fleet
+from winnow.run._halves import train_in_halves
+from winnow.run._plan import LARGEST_FLEET, cores, cut, memory_bytes
+from winnow.train import EpochReport, Finished, OutOfMemory, train_fleet
 
 __all__ = ["Fleet", "one_thread", "train_in_threads", "train_side_by_side"]
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """Variants that train as one stacked program, their data, whether it is compiled, where its state is written meanwhile."""
+    """Variants that train as one stacked program, their data, whether it is compiled, where and how often its state is written
+    meanwhile, and what it is predicted to hold at the most (0: not known).
+    """
 
     variants: Sequence[Variant]
     prepared: Prepared
     compiled: bool = False
-    checkpoint: Path | None = None
+    checkpoint: Callable[[Sequence[Variant]], Path] | None = None
+    checkpoint_seconds: float = 20.0
+    peak_bytes: int = 0
+
+    def train(self, *, stacked: bool, on_epoch: Callable[[EpochReport], None]) -> Iterator[list[Finished]]:
+        """Results, all at once, or of its parts where it did not fit the memory as a whole."""
+
+        def train(variants: Sequence[Variant]) -> list[Finished]:
+            place = None if self.checkpoint is None else self.checkpoint(variants)
+            try:
+                return train_fleet(
+                    variants,
+                    self.prepared,
+                    stacked=stacked,
+                    compiled=self.compiled,
+                    on_epoch=on_epoch,
+                    checkpoint=place,
+                    checkpoint_seconds=self.checkpoint_seconds,
+                )
+            except OutOfMemory:
+                if place is not None:
+                    place.unlink(missing_ok=True)  # nobody goes on with so large a fleet
+                raise
+
+        return train_in_halves(self.variants, train)
 
 
 def train_side_by_side(variants: Sequence[Variant], prepared: Prepared, *, compiled: bool = False) -> list[Finished]:
@@ -64,11 +91,12 @@ def train_in_threads(
     workers: int,
     on_epoch: Callable[[EpochReport], None],
 ) -> Iterator[list[Finished]]:
-    """Train stacked fleets, ``workers`` at a time; yield their results in order, each as soon as those before it are there.
+    """Train stacked fleets, ``workers`` at a time; yield their results in order, each as soon as those before it are there. A
+    fleet that runs out of memory is halved.
 
     Args:
         fleets: what trains together.
-        workers: threads.
+        workers: threads; fewer train at once where their predicted peaks would not fit the memory together.
         on_epoch: called in this thread after each epoch of any fleet.
 
     Raises:
@@ -82,30 +110,47 @@ def train_in_threads(
             raise _Stopped
         reports.put(epoch)
 
-    def start(fleet: Fleet) -> list[Finished]:
-        if stop.is_set():
-            raise _Stopped
-        return train_fleet(
-            fleet.variants,
-            fleet.prepared,
-            stacked=True,
-            compiled=fleet.compiled,
-            on_epoch=report,
-            checkpoint=fleet.checkpoint,
-        )
+    room = _Room(memory_bytes())
+
+    def start(fleet: Fleet) -> list[list[Finished]]:
+        with room.taken(fleet.peak_bytes):
+            if stop.is_set():
+                raise _Stopped
+            return list(fleet.train(stacked=True, on_epoch=report))
 
     with one_thread(), ThreadPoolExecutor(workers, thread_name_prefix="fleet") as pool:
         try:
             futures = [pool.submit(start, fleet) for fleet in fleets]
             for future in futures:
                 _wait(future, reports, on_epoch)
-                yield future.result()
+                yield from future.result()
         finally:
             stop.set()  # left early: the fleets that still train end with their epoch
 
 
+class _Room:
+    """Memory that threads share: who wants more than is left waits, unless nobody else has any."""
+
+    def __init__(self, nbytes: int) -> None:
+        self._left = nbytes
+        self._guests = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, nbytes: int) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: nbytes <= self._left or not self._guests)
+            self._left, self._guests = self._left - nbytes, self._guests + 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left, self._guests = self._left + nbytes, self._guests - 1
+                self._changed.notify_all()
+
+
 def _wait(
-    future: Future[list[Finished]], reports: queue.SimpleQueue[EpochReport], on_epoch: Callable[[EpochReport], None]
+    future: Future[list[list[Finished]]], reports: queue.SimpleQueue[EpochReport], on_epoch: Callable[[EpochReport], None]
 ) -> None:
     while not future.done() or not reports.empty():
         try:

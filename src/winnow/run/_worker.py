@@ -1,4 +1,5 @@
-"""A worker process: reads (variant, prepared rows) from its input, trains, answers the result, until its input ends.
+"""A worker process: reads (variant, key of its rows, rows or None, checkpoint, seconds between checkpoints) from its input,
+trains, answers an ``EpochReport`` after each epoch and then the result, until its input ends.
 
 Started by ``_processes``. Both ends are this program, on one machine, over a pipe: pickle is safe between
 them.
@@ -6,10 +7,14 @@ them.
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
+import queue
+import signal
 import struct
 import sys
+import threading
 from typing import IO, Any
 
 __all__ = ["main", "read_message", "write_message"]
@@ -30,6 +35,10 @@ def read_message(stream: IO[bytes]) -> Any:
     Raises:
         EOFError: the other end has closed.
     """
+    return pickle.loads(_read_bytes(stream))
+
+
+def _read_bytes(stream: IO[bytes]) -> bytes:
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         raise EOFError("the other end of the pipe has closed")
@@ -37,30 +46,51 @@ def read_message(stream: IO[bytes]) -> Any:
     data = stream.read(length)
     if len(data) < length:
         raise EOFError("the other end of the pipe has closed")
-    return pickle.loads(data)
+    return data
 
 
 def main() -> None:
-    """Serve until the input ends."""
+    """Serve until the input ends, which also ends a training under way."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; what it ends, our parent decides
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a user's model prints must not land among the answers
     import torch
 
-    from winnow.train import train_fleet
+    from winnow.run._halves import train_in_halves
+    from winnow.train import EpochReport, train_fleet
 
     torch.set_num_threads(1)
+    asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(asked,), daemon=True).start()
+
+    def report(epoch: EpochReport) -> None:
+        write_message(answers, epoch)
+
     prepared: dict[str, Any] = {}
     while True:
-        try:
-            variant, key, rows = read_message(sys.stdin.buffer)
-        except EOFError:
-            return
+        variant, key, rows, checkpoint, seconds = pickle.loads(asked.get())
         if rows is not None:
             prepared = {key: rows}
         try:
-            write_message(answers, train_fleet([variant], prepared[key], stacked=False)[0])
+            how = {"stacked": False, "on_epoch": report, "checkpoint": checkpoint, "checkpoint_seconds": seconds}
+            train = functools.partial(train_fleet, prepared=prepared[key], **how)
+            ((result,),) = train_in_halves([variant], train)
+            write_message(answers, result)
+        except BrokenPipeError:
+            os._exit(0)
         except Exception as error:
             write_message(
                 answers,
                 error if type(error).__module__.startswith("winnow") else RuntimeError(f"{type(error).__name__}: {error}"),
             )
+
+
+def _receive(asked: queue.SimpleQueue[bytes]) -> None:
+    """Take in what is asked, also during a training: once the parent is gone, killed perhaps, nobody may go on writing
+    checkpoints in its workspace.
+    """
+    try:
+        while True:
+            asked.put(_read_bytes(sys.stdin.buffer))
+    except (EOFError, OSError):
+        os._exit(0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -19,7 +21,7 @@ from torch import Tensor
 
 from winnow.errors import WorkspaceError
 from winnow.ledger import Ledger
-from winnow.train import peek
+from winnow.train import UnusableCheckpoint, peek
 
 __all__ = ["Workspace"]
 
@@ -36,15 +38,24 @@ class Workspace:
         self.path = path
         self._temporary = temporary
         try:
-            (path / "weights").mkdir(parents=True, exist_ok=True)
+            for directory in (path / "weights", path / "checkpoints"):
+                directory.mkdir(parents=True, exist_ok=True)
+                if not os.access(directory, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
             self._lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise WorkspaceError(f"cannot work in {path}: {error.strerror} - choose another directory") from error
+            reason = f"{error.strerror}: {error.filename}"
+            if isinstance(error, FileExistsError | NotADirectoryError):
+                reason = f"{error.filename} cannot be made a directory: a file is in the way"
+            raise WorkspaceError(f"cannot work in {path}: {reason} - choose another directory") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._lock)
             raise WorkspaceError(f"another winnow is working in {path}: wait for it, or choose another directory") from None
+        for directory in (path / "weights", path / "checkpoints"):
+            for left in (*directory.glob("*.part"), *directory.glob(".tmp*")):  # ours, and those of safetensors
+                _remove(left)  # a process was killed while it wrote
         self.ledger = Ledger.open(path / "ledger.db")
 
     @classmethod
@@ -101,14 +112,30 @@ class Workspace:
         digest = hashlib.sha256(" ".join(variant_ids).encode()).hexdigest()[:20]
         return self.path / "checkpoints" / f"{digest}.safetensors"
 
-    def begun_fleets(self) -> list[tuple[str, ...]]:
-        """Variant ids of fleets that were training when their process ended.
+    def begun_fleets(self) -> tuple[list[tuple[str, ...]], list[str]]:
+        """Fleets that were training when their process ended, as the ids of their variants; and a sentence for each file that
+        cannot be used. One that is damaged is removed.
 
         Raises:
             WorkspaceError: a checkpoint was written by a newer winnow.
         """
-        places = sorted((self.path / "checkpoints").glob("*.safetensors"))
-        return [ids for place in places if (ids := peek(place)) is not None]
+        begun, told = [], []
+        for place in sorted(self.path.glob("checkpoints/*.safetensors")):
+            try:
+                ids = peek(place)
+            except UnusableCheckpoint as error:
+                told.append(f"{error}: it is removed, and what it held trains from the start")
+                _remove(place)
+                continue
+            if place == self.checkpoint(ids):
+                begun.append(ids)
+            else:
+                told.append(f"{place} is a checkpoint of other variants than its name says: it is not used")
+        return begun, told
+
+    def remove_checkpoint(self, variant_ids: Sequence[str]) -> None:
+        """Of a fleet whose outcomes are recorded. One that cannot be removed does no harm: nobody asks for it again."""
+        _remove(self.checkpoint(variant_ids))
 
     def close(self) -> None:
         """Close the ledger and let the directory go; a temporary one is removed. Closing twice is allowed."""
@@ -124,3 +151,8 @@ class Workspace:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _remove(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink(missing_ok=True)

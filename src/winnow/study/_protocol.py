@@ -26,8 +26,12 @@ class Trainer(Protocol):
     def prepared(self, data: Data) -> Prepared:
         """The prepared rows of ``data``."""
 
-    def train(self, variants: Sequence[Variant], *, keep_weights: bool = False, study: str = "train") -> list[Outcome]:
-        """One outcome per variant, in their order; what the ledger has is not trained again. ``study`` is for progress."""
+    def train(
+        self, variants: Sequence[Variant], *, keep_weights: bool = False, study: str = "train", ahead: int = 0
+    ) -> list[Outcome]:
+        """One outcome per variant, in their order; what the ledger has is not trained again. ``study`` is for progress, ``ahead``
+        more variants are likely to follow.
+        """
 
 
 class Study(Generic[Answer]):
@@ -35,10 +39,17 @@ class Study(Generic[Answer]):
 
     The plan moves on when every variant it yielded has been told. So what is asked next depends on outcomes alone: not on how
     many variants are asked for at a time, nor on the order in which they finish, nor on who trains them.
+
+    Args:
+        name: of the study, for progress.
+        plan: what it asks and concludes.
+        trainings: about how many variants it will ask for in all; 0: not known.
     """
 
-    def __init__(self, name: str, plan: Plan[Answer]) -> None:
+    def __init__(self, name: str, plan: Plan[Answer], *, trainings: int = 0) -> None:
         self.name = name
+        self._trainings = trainings
+        self._asked = 0
         self._plan = plan
         self._wanted: Sequence[Variant] = ()
         self._queue: deque[Variant] = deque()
@@ -49,7 +60,14 @@ class Study(Generic[Answer]):
 
     def ask(self, n: int) -> list[Variant]:
         """At most ``n`` variants to train; none while others must be told first, or when the study is ``finished``."""
-        return [self._queue.popleft() for _ in range(min(n, len(self._queue)))]
+        asked = [self._queue.popleft() for _ in range(min(n, len(self._queue)))]
+        self._asked += len(asked)
+        return asked
+
+    @property
+    def ahead(self) -> int:
+        """About how many more variants it will ask for."""
+        return max(self._trainings - self._asked, len(self._queue))
 
     def told(self, outcomes: Sequence[Outcome]) -> None:
         """Take in outcomes, in any order.
@@ -107,5 +125,5 @@ def conduct(study: Study[Answer], trainer: Trainer, *, at_once: int = sys.maxsiz
         variants = study.ask(at_once)
         if not variants:
             raise ValueError("the trainer left out the outcome of a variant that it was given")
-        study.told(trainer.train(variants, keep_weights=keep_weights, study=study.name))
+        study.told(trainer.train(variants, keep_weights=keep_weights, study=study.name, ahead=study.ahead))
     return study.result

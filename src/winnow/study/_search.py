@@ -137,7 +137,9 @@ def search(
         )
     runner = runner or Runner(Workspace.open(workspace), progress=progress)
     metric, context = runner.context(recipe)
-    found = conduct(Study("search", plan_search(recipe, metric=metric, context=context)), runner)
+    ask = recipe.search
+    plan = plan_search(recipe, metric=metric, context=context)
+    found = conduct(Study("search", plan, trainings=ask.trials + ask.leaders * ask.seeds), runner)
     runner.workspace.ledger.put_document("search", found.to_dict())
     return found
 

@@ -11,7 +11,7 @@ from winnow.errors import ModelError
 from winnow.models import build
 from winnow.recipe import Variant
 from winnow.train._lanes import replace_dropout
-from winnow.train._layers import make_stackable
+from winnow.train._layers import free_noise
 from winnow.train._settings import dtype_of
 
 __all__ = ["build_members"]
@@ -28,7 +28,7 @@ def build_members(variants: Sequence[Variant], prepared: Prepared) -> list[nn.Mo
         module = build(variant.model, in_shape=prepared.in_shape, out_features=prepared.out_features, seed=variant.seed)
         dropout = variant.train.dropout
         rate = None if dropout is None else float(dropout)
-        make_stackable(replace_dropout(module, rate), only_noisy=True, rate=rate)
+        free_noise(replace_dropout(module, rate), rate)
         module.to(dtype_of(variant))
         if not any(p.requires_grad for p in module.parameters()):
             raise ModelError(f"model {variant.model.use!r} has no parameters to train")

@@ -7,22 +7,31 @@ the program's tensors is carried. What follows from seed and step (order, noise,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from winnow.errors import WorkspaceError
 
-__all__ = ["Checkpoint", "peek", "read", "write"]
+__all__ = ["Checkpoint", "UnusableCheckpoint", "peek", "read", "write"]
 
 FORMAT = 1
+
+
+class UnusableCheckpoint(Exception):
+    """Why there is nothing to go on from in a file, in a sentence that begins with its path. Always caught: what it held trains
+    from the start.
+    """
 
 
 @dataclass(frozen=True)
@@ -48,62 +57,89 @@ class Checkpoint:
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
-    """Write aside, then move into place: a file under ``path`` is always whole.
+    """Write aside, then move into place: a file under ``path`` is always whole, also after the power failed.
 
     Raises:
         WorkspaceError: it cannot be written (a full disk, say); the checkpoint before it stays.
     """
+    # contiguous and apart: safetensors refuses tensors that share memory
+    tensors = {n: t.detach().to("cpu", copy=True).contiguous() for n, t in checkpoint.tensors.items()}
     facts = {name: value for name, value in vars(checkpoint).items() if name != "tensors"}
+    header = {"format": str(FORMAT), "facts": json.dumps(facts), "sum": str(_sum(tensors))}
     aside = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # contiguous and apart: safetensors refuses tensors that share memory
-        tensors = {n: t.detach().clone().contiguous() for n, t in checkpoint.tensors.items()}
-        save_file(tensors, aside, metadata={"format": str(FORMAT), "facts": json.dumps(facts)})
+        save_file(tensors, aside, metadata=header)
+        with open(aside, "rb") as file:
+            os.fsync(file.fileno())  # before the name says that it is there
         os.replace(aside, path)
     except (OSError, SafetensorError) as error:
-        aside.unlink(missing_ok=True)
-        raise WorkspaceError(f"cannot write a checkpoint to {path}: {error}; what was finished before is safe") from error
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise WorkspaceError(f"cannot write checkpoints to {path.parent}: {reason}") from error
 
 
-def peek(path: Path) -> tuple[str, ...] | None:
-    """Ids of the variants in a checkpoint, without reading its tensors; None for a file that is no whole checkpoint.
+def peek(path: Path) -> tuple[str, ...]:
+    """Ids of the variants in a checkpoint, without reading its tensors.
 
     Raises:
+        UnusableCheckpoint: it is no checkpoint, or its header is damaged.
         WorkspaceError: it was written by a newer winnow.
     """
-    found = _facts(path)
-    return None if found is None else tuple(found["variant_ids"])
+    return tuple(_facts(path)[0]["variant_ids"])
 
 
 def read(path: Path, variant_ids: Sequence[str]) -> Checkpoint | None:
-    """The checkpoint of these variants at ``path``; None when there is none, or it is of other variants.
+    """The checkpoint of these variants at ``path``; None when there is no file.
 
     Raises:
+        UnusableCheckpoint: it is damaged, no checkpoint, or of other variants.
         WorkspaceError: it was written by a newer winnow.
     """
-    facts = _facts(path)
-    if facts is None or facts["variant_ids"] != list(variant_ids):
+    if not path.exists():
         return None
+    facts, expected_sum = _facts(path)
+    if facts["variant_ids"] != list(variant_ids):
+        raise UnusableCheckpoint(f"{path} is a checkpoint of other variants than were expected there")
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (OSError, SafetensorError):
-        return None
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from error
+    if _sum(tensors) != expected_sum:
+        raise _damaged(path, "its numbers are not those that were written")
     return Checkpoint(**{**facts, "variant_ids": tuple(facts["variant_ids"])}, tensors=tensors)
 
 
-def _facts(path: Path) -> dict[str, Any] | None:
+def _facts(path: Path) -> tuple[dict[str, Any], int]:
+    """What the header says: the facts, and the check sum of the tensors."""
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-    except (OSError, SafetensorError):
-        return None
-    if "format" not in header:
-        return None
-    if int(header["format"]) > FORMAT:
-        raise WorkspaceError(
-            f"{path} was written by a newer winnow (checkpoint format {header['format']}, this one reads {FORMAT})"
-        )
-    facts: dict[str, Any] = json.loads(header["facts"])
-    return facts
+        number = int(header["format"])
+        if number > FORMAT:
+            raise WorkspaceError(
+                f"{path} was written by a newer winnow (checkpoint format {number}, this one reads {FORMAT}): "
+                "go on with that one, or remove the file to train its variants from the start"
+            )
+        facts: dict[str, Any] = json.loads(header["facts"])
+        if set(facts) != set(Checkpoint.__dataclass_fields__) - {"tensors"}:
+            raise _damaged(path, "its header lacks something")
+        return facts, int(header["sum"])
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from error
+    except (KeyError, ValueError, AttributeError) as error:
+        raise UnusableCheckpoint(f"{path} is no checkpoint") from error
+
+
+def _damaged(path: Path, why: object) -> UnusableCheckpoint:
+    return UnusableCheckpoint(f"{path} cannot be read as a checkpoint ({why})")
+
+
+def _sum(tensors: Mapping[str, Tensor]) -> int:
+    """A check sum of all numbers: a length that is right says nothing about a block that the disk lost."""
+    total = 0
+    for name in sorted(tensors):
+        total = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, zlib.crc32(name.encode(), total))
+    return total

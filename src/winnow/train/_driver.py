@@ -5,13 +5,16 @@ Axes: V members still training, B batch, N rows, S steps of an epoch, P paramete
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,21 +22,26 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from winnow.data import Prepared
+from winnow.errors import WorkspaceError
 from winnow.methods import factors, noise_keys
-from winnow.recipe import HIGHER_IS_BETTER, Variant, derive_seed
-from winnow.train import _checkpoint, _metrics
+from winnow.recipe import HIGHER_IS_BETTER, Train, Variant
+from winnow.train import _checkpoint
+from winnow.train._batches import open_batches
 from winnow.train._build import build_members
-from winnow.train._checkpoint import Checkpoint
+from winnow.train._checkpoint import Checkpoint, UnusableCheckpoint
+from winnow.train._device import training_device
 from winnow.train._lanes import rehearse
 from winnow.train._member import Finished, Member
+from winnow.train._memory import OutOfMemory, evaluation_rows, is_out_of_memory, row_bytes
+from winnow.train._metrics import BaseTally, Classification, Regression
 from winnow.train._program import Alone, BaseProgram
 from winnow.train._settings import batch_size, dtype_of, make_lanes, num_steps
 from winnow.train._stacked import Stacked, stacking
 
 __all__ = ["EpochReport", "train_fleet"]
 
-_EVALUATION_VALUES = 2**24  # outputs and inputs of all members held at once while validating: bounds memory, not results
 
+_FEW = 8  # rows that show what a pass does
 
 # Building seeds PyTorch's global generator and puts it back: fleets that start in several threads do so in turn.
 _BUILDING = threading.Lock()
@@ -41,14 +49,25 @@ _BUILDING = threading.Lock()
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What a fleet says after each epoch: members still training, optimiser steps of all members in the epoch, its seconds,
-    the best score so far.
+    """What a fleet says after each epoch.
+
+    Attributes:
+        fleet: the id of its first variant.
+        members: those that trained in the epoch.
+        member_steps: optimiser steps of all members in the epoch.
+        taken: optimiser steps of all members since training began, also before a kill.
+        seconds: of the epoch.
+        best: score so far; NaN before the first.
+        message: something that the user should know.
     """
 
+    fleet: str
     members: int
     member_steps: int
+    taken: int
     seconds: float
     best: float
+    message: str | None = None
 
 
 def train_fleet(
@@ -67,10 +86,11 @@ def train_fleet(
         variants: of equal shape settings (see ``run.plan``).
         prepared: the data of all of them.
         stacked: run the stacked program; None: when there is more than one variant.
-        compiled: run the stacked program through ``torch.compile``.
-        on_epoch: called after each epoch.
+        compiled: run the stacked program as compiled blocks; on a GPU each is captured as a CUDA graph.
+        on_epoch: called after each epoch; without it, messages are warnings.
         checkpoint: where the fleet's state is written between epochs; when there is one of these variants already, training
-            goes on from it to the same bits, in the way it was begun. The caller removes it.
+            goes on from it to the same bits, in the way it was begun. The caller removes it. A file that cannot be used, or a
+            state that cannot be written (a full disk, say), is a message: training goes on.
         checkpoint_seconds: at least so long between two checkpoints.
 
     Returns:
@@ -80,18 +100,48 @@ def train_fleet(
 
     Raises:
         ModelError: the model cannot be built.
-        WorkspaceError: the checkpoint cannot be written, or is of a newer winnow.
+        OutOfMemory: the fleet does not fit; it names the members that had left before.
+        WorkspaceError: the checkpoint is of a newer winnow.
     """
-    begun = None if checkpoint is None else _checkpoint.read(checkpoint, [v.id for v in variants])
+    left: list[Finished] = []
+    try:
+        return _train_fleet(variants, prepared, stacked, compiled, on_epoch, checkpoint, checkpoint_seconds, left)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = f"out of memory ({(str(error).strip().splitlines() or [type(error).__name__])[0][:200]})"
+    raise OutOfMemory(reason, left)  # not above, where the first error's traceback would hold on to the fleet's tensors
+
+
+def _train_fleet(
+    variants: Sequence[Variant],
+    prepared: Prepared,
+    stacked: bool | None,
+    compiled: bool,
+    on_epoch: Callable[[EpochReport], None] | None,
+    checkpoint: Path | None,
+    checkpoint_seconds: float,
+    left: list[Finished],
+) -> list[Finished]:
+    """``train_fleet``; also when it fails, ``left`` holds the members that have left."""
+    begun, message = None, None
+    if checkpoint is not None:
+        try:
+            begun = _checkpoint.read(checkpoint, [v.id for v in variants])
+        except UnusableCheckpoint as error:
+            message = f"{error}: its variants train from the start"
     if begun is not None:
         stacked, compiled = begun.stacked, begun.compiled
     stacked = len(variants) > 1 if stacked is None else stacked
     with _BUILDING:
         run = _Run(variants, prepared, build_members(variants, prepared), stacked=stacked, compiled=compiled)
-    with stacking() if stacked else nullcontext():
-        if begun is not None:
-            run.restore(begun)
-        return run.train(on_epoch, checkpoint, checkpoint_seconds)
+    with closing(run.batches), stacking() if stacked else nullcontext():
+        if begun is not None and not run.restore(begun):
+            message = f"{checkpoint} was written by another version of winnow: its variants train from the start"
+        try:
+            return run.train(on_epoch, checkpoint, checkpoint_seconds, message)
+        finally:
+            left += [m.result for m in run.members if m.result is not None]
 
 
 class _Run:
@@ -101,27 +151,35 @@ class _Run:
         first = variants[0]
         self.dtype = dtype_of(first)
         self.prepared = prepared
-        self.x, self.y = prepared.tensors("train", self.dtype)
-        self.x_validation, self.y_validation = prepared.tensors("validation", self.dtype)
-        self.batch = batch_size(first, len(self.x))
-        self.steps = num_steps(first, len(self.x))
-        draws = rehearse(modules[0], self.x[: min(4, self.batch)])
-        lanes = make_lanes(variants, prepared.task, self.dtype)
+        self.device = training_device()
+        self.batches = open_batches(prepared, self.dtype, first.data.split.seed, self.device)
+        self.batch = batch_size(first, len(prepared.train))
+        self.steps = num_steps(first, len(prepared.train))
+        x, _ = prepared.head("train", _FEW, self.dtype)
+        draws = rehearse(modules[0], x[: min(4, self.batch)])
+        lanes = make_lanes(variants, prepared.task, self.dtype).map(lambda t: t.to(self.device))
+        for module in modules:
+            module.to(self.device)
         if stacked:
             self.program: BaseProgram = Stacked(modules, lanes, compiled=compiled)
         else:
             self.program = Alone(modules[0], lanes, noise_seed=first.seed if draws else None)
+        with stacking() if stacked else nullcontext():
+            # now, while all members are there, so that a resumed fleet finds the same
+            self.row_bytes = row_bytes(self.program, x.to(self.device))
         self.label = f"stacked x {len(variants)}{', compiled' if compiled else ''}" if stacked else "alone"
-        self.members = [
-            Member(v, float(v.train.optimizer.lr) * factors(v.train.schedule, self.steps * v.train.epochs)) for v in variants
-        ]
+        self.members = [Member(v, i, v.train, _rates(v.train, self.steps)) for i, v in enumerate(variants)]
         self.alive = list(self.members)
         self.epoch = 0  # the next one
         self.stacked, self.compiled = stacked, compiled
         self.best = {n: t.clone() for n, t in self._module_tensors().items()}  # weights and buffers at each member's best epoch
 
     def train(
-        self, on_epoch: Callable[[EpochReport], None] | None, checkpoint: Path | None, checkpoint_seconds: float
+        self,
+        on_epoch: Callable[[EpochReport], None] | None = None,
+        checkpoint: Path | None = None,
+        checkpoint_seconds: float = 0.0,
+        message: str | None = None,
     ) -> list[Finished]:
         written = time.perf_counter()
         while self.alive:
@@ -134,42 +192,50 @@ class _Run:
             for member in self.alive:
                 member.seconds += seconds / taught
             self._book(epoch, loss_SV, scores)
-            if on_epoch is not None:
-                on_epoch(EpochReport(taught, taught * self.steps, seconds, self._best()))
             self.epoch += 1
+            if on_epoch is not None:
+                on_epoch(self._report(taught, seconds, message))
+            elif message is not None:
+                warnings.warn(message, RuntimeWarning, stacklevel=3)
+            message = None
             if checkpoint is not None and self.alive and time.perf_counter() - written >= checkpoint_seconds:
-                _checkpoint.write(checkpoint, self.state())
+                try:
+                    _checkpoint.write(checkpoint, self.state())
+                except WorkspaceError as error:  # what it guards against may never come: no reason to end what goes well
+                    message = f"{error}; training goes on, but what is in training now would be lost if it were stopped"
                 written = time.perf_counter()
         return [m.result for m in self.members if m.result is not None]
 
+    def _report(self, taught: int, seconds: float, message: str | None) -> EpochReport:
+        taken = sum(self.epoch * self.steps if m.result is None else m.result.outcome.steps for m in self.members)
+        first = self.members[0].variant.id
+        return EpochReport(first, taught, taught * self.steps, taken, seconds, self._best(), message)
+
     def _teach(self, epoch: int) -> Tensor:
         """One epoch of steps; the losses, (steps, variants)."""
-        order_VN = torch.stack([_order(m.variant.seed, epoch, len(self.x)) for m in self.alive])
         first = epoch * self.steps
-        lr_SV = torch.from_numpy(np.stack([m.rates[first : first + self.steps] for m in self.alive], axis=1)).to(self.dtype)
+        seeds = [m.variant.seed for m in self.alive]
+        lr_SV = torch.from_numpy(np.stack([m.rates[first : first + self.steps] for m in self.alive], axis=1)).to(
+            self.device, self.dtype
+        )
         keys_SVK2 = None
         if self.program.num_keys:
-            seeds = [m.variant.seed for m in self.alive]
-            keys_SVK2 = torch.from_numpy(noise_keys(seeds, self.program.num_keys, range(first, first + self.steps)))
+            keys = noise_keys(seeds, self.program.num_keys, range(first, first + self.steps))
+            keys_SVK2 = torch.from_numpy(keys).to(self.device)
         losses = []
-        for s in range(self.steps):
-            rows_VB = order_VN[:, s * self.batch : (s + 1) * self.batch]
-            x_VBF = self.x.index_select(0, rows_VB.flatten()).view(*rows_VB.shape, *self.x.shape[1:])
-            losses.append(self.program.step(x_VBF, self.y[rows_VB], None if keys_SVK2 is None else keys_SVK2[s], lr_SV[s]))
-        return torch.stack(losses)
+        for s, (x_VBF, y_VB) in enumerate(self.batches.epoch(epoch, seeds, size=self.batch, steps=self.steps)):
+            losses.append(self.program.step(x_VBF, y_VB, None if keys_SVK2 is None else keys_SVK2[s], lr_SV[s]))
+        return torch.stack(losses).cpu()
 
     def _validate(self) -> dict[str, NDArray[np.float64]]:
         """Validation metrics by name, each (variants,), and under ``loss`` the training loss's kind without smoothing."""
-        chunk = max(1, _EVALUATION_VALUES // (len(self.alive) * max(self.x[0].numel(), self.prepared.out_features, 64)))
-        outputs_VNC = torch.cat([self.program.predict(x) for x in self.x_validation.split(chunk)], dim=1)
-        if self.prepared.task == "classification":
-            metrics = _metrics.classification(outputs_VNC, self.y_validation)
-            metrics["loss"] = metrics["log_loss"]
-        else:
-            scale = self.prepared.preparation.target_scale
-            metrics = _metrics.regression(outputs_VNC, self.y_validation, scale)
-            metrics["loss"] = (metrics["rmse"] / scale).square()
-        return {name: value.numpy() for name, value in metrics.items()}
+        scale = self.prepared.preparation.target_scale
+        tally: BaseTally = Classification() if self.prepared.task == "classification" else Regression(scale)
+        for x_BF, y_B in self.batches.validation(evaluation_rows(len(self.alive), self.row_bytes)):
+            tally.add(self.program.predict(x_BF), y_B)
+        metrics = tally.values()
+        metrics["loss"] = metrics["log_loss"] if "log_loss" in metrics else (metrics["rmse"] / scale).square()
+        return {name: value.cpu().numpy() for name, value in metrics.items()}
 
     def _book(self, epoch: int, loss_SV: Tensor, metrics: dict[str, NDArray[np.float64]]) -> None:
         """Write the epoch into every member's record, keep its weights where they are the best, let those leave that are done."""
@@ -216,6 +282,27 @@ class _Run:
                 self.program.keep(rows)
                 self.best = {n: t[rows] for n, t in self.best.items()}
 
+    def copy(self, source: Sequence[int], target: Sequence[int]) -> None:
+        """Let each member of ``target`` (positions among those that still train) go on as the one of ``source`` would, but with
+        its own order of rows and its own noise.
+
+        It takes over what training has made of the other, its settings, its best weights so far, its patience and its curves.
+        Its id, its seed and the seconds it has taken stay its own.
+        """
+        assert isinstance(self.program, Stacked)
+        rows, onto = torch.tensor(source), torch.tensor(target)
+        self.program.copy(rows, onto)
+        for tensor in self.best.values():
+            tensor[onto] = tensor[rows]
+        facts = [copy.deepcopy(self.alive[i].facts()) for i in source]  # all, before the first changes
+        for i, theirs in zip(target, facts, strict=True):
+            self._remember(self.alive[i], {**theirs, "seconds": self.alive[i].seconds}, {})
+
+    def _remember(self, member: Member, facts: Mapping[str, Any], weights: dict[str, Tensor]) -> None:
+        member.take(facts, weights)
+        member.train = self.members[member.settings_of].variant.train
+        member.rates = _rates(member.train, self.steps)
+
     def state(self) -> Checkpoint:
         """The fleet between two epochs."""
         tensors = {f"live.{n}": t for n, t in self.program.tensors().items()}
@@ -233,11 +320,21 @@ class _Run:
             tensors=tensors,
         )
 
-    def restore(self, begun: Checkpoint) -> None:
-        """Take up where a fleet of the same variants was."""
+    def restore(self, begun: Checkpoint) -> bool:
+        """Take up where a fleet of the same variants was; False, and nothing is changed, if its tensors are not the program's."""
+        alive = sum(facts["outcome"] is None for facts in begun.members)
+        mine = {f"live.{n}": t for n, t in self.program.tensors().items()} | {f"best.{n}": t for n, t in self.best.items()}
+        theirs = {n: t.shape for n, t in begun.tensors.items() if not n.startswith("left.")}
+        if theirs != {n: (alive, *t.shape[1:]) for n, t in mine.items()}:
+            return False
         for i, (member, facts) in enumerate(zip(self.members, begun.members, strict=True)):
             prefix = f"left.{i}."
-            member.take(facts, {n.removeprefix(prefix): t for n, t in begun.tensors.items() if n.startswith(prefix)})
+            weights = {n.removeprefix(prefix): t for n, t in begun.tensors.items() if n.startswith(prefix)}
+            self._remember(member, facts, weights)
+        settings = [m.settings_of for m in self.members]
+        if settings != list(range(len(settings))):
+            assert isinstance(self.program, Stacked)
+            self.program.copy(torch.tensor(settings), torch.arange(len(settings)))
         rows = [i for i, m in enumerate(self.members) if m.result is None]
         if len(rows) < len(self.members):
             assert isinstance(self.program, Stacked)
@@ -246,7 +343,8 @@ class _Run:
         self.epoch, self.program.steps = begun.epoch, begun.steps
         for name, tensor in self.program.tensors().items():
             tensor.copy_(begun.tensors[f"live.{name}"])
-        self.best = {n: begun.tensors[f"best.{n}"] for n in self.best}
+        self.best = {n: begun.tensors[f"best.{n}"].to(self.device) for n in self.best}
+        return True
 
     def _module_tensors(self) -> dict[str, Tensor]:
         return {**self.program.weights(), **self.program.buffers()}
@@ -258,7 +356,6 @@ class _Run:
         return max(scores) if HIGHER_IS_BETTER[self.members[0].variant.metric] else min(scores)
 
 
-def _order(seed: int, epoch: int, num_rows: int) -> Tensor:
-    """The order of the training rows in one epoch, a function of seed and epoch alone."""
-    generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
-    return torch.randperm(num_rows, generator=generator)
+def _rates(train: Train, steps: int) -> NDArray[np.float64]:
+    """The learning rate at every step of a training of so many steps an epoch, (steps,)."""
+    return float(train.optimizer.lr) * factors(train.schedule, steps * train.epochs)

@@ -8,106 +8,187 @@ import torch
 from torch import Tensor, nn
 
 from winnow.errors import ModelError
-from winnow.methods import drop_threshold, dropout_keep
+from winnow.methods import drop_scale, drop_threshold, dropout_keep
+from winnow.train._functional import FunctionalNoise
 
-__all__ = ["LaneDropout", "lane_dropouts", "rehearse", "replace_dropout"]
+__all__ = [
+    "CALLS",
+    "CallNoise",
+    "KeyedNoise",
+    "LaneDropout",
+    "key_places",
+    "keyed_noises",
+    "noisy_forward",
+    "rehearse",
+    "replace_dropout",
+]
 
-# How many leading axes of the activations get noise of their own; the others share it (whole channels are dropped).
-_OWN_AXES: dict[type[nn.Module], int | None] = {nn.Dropout: None, nn.Dropout1d: 2, nn.Dropout2d: 2, nn.Dropout3d: 2}
+# How many trailing axes of the activations share the noise of their channel; None: no axes do.
+_SPATIAL: dict[type[nn.Module], int | None] = {nn.Dropout: None, nn.Dropout1d: 1, nn.Dropout2d: 2, nn.Dropout3d: 3}
+CALLS = "_winnow_call_noise"  # the attribute of a module that holds the keys of its functional calls
+_MANY = 2**31  # more calls than a pass makes
 
 
-class LaneDropout(nn.Module):
-    """Stands for ``nn.Dropout`` and its channel-wise kin. Rate and noise keys are buffers, so that they travel through
-    ``functional_call`` with a leading V.
+class KeyedNoise(nn.Module):
+    """What takes a noise key for each of its calls in a forward pass. The keys are a buffer, so that they can be lent with a
+    leading V.
 
-    A layer that is called several times in one forward pass gets a key for each call.
+    Attributes:
+        key: int32, (calls, 2).
+        active: whether it makes noise at all.
+        num_calls: in one pass, as ``rehearse`` found.
+        call: the next.
     """
 
     key: Tensor
+
+    def __init__(self, *, active: bool, num_calls: int) -> None:
+        super().__init__()
+        self.active = active
+        self.num_calls = num_calls
+        self.call = 0
+        self.register_buffer("key", torch.zeros(num_calls, 2, dtype=torch.int32), persistent=False)
+
+    def next_key(self) -> Tensor:
+        """The key of this call, (2,)."""
+        key = self.key[self.call]
+        self.call = (self.call + 1) % self.num_calls  # back at 0 after each pass, so a captured step sees one value
+        return key
+
+
+class LaneDropout(KeyedNoise):
+    """Stands for ``nn.Dropout`` and its channel-wise kin. The rate is in buffers, too."""
+
     threshold: Tensor
     scale: Tensor
 
-    def __init__(self, rate: float, own_axes: int | None) -> None:
-        super().__init__()
-        self.rate = rate
-        self.own_axes = own_axes
-        self.active = rate > 0
-        self.num_calls = 1
-        self.call = 0
-        self.register_buffer("key", torch.zeros(1, 2, dtype=torch.int32), persistent=False)
-        self.register_buffer("threshold", torch.zeros((), dtype=torch.int32), persistent=False)
-        self.register_buffer("scale", torch.ones(()), persistent=False)
-        self.set_rate(rate)
-
-    def set_rate(self, rate: float) -> None:
-        """Drop each element with probability ``rate`` in [0, 1]; at 1 everything is dropped."""
-        self.rate = rate
-        self.active = rate > 0
-        self.threshold.fill_(min(drop_threshold(rate), 2**31 - 1))
-        self.scale.fill_(1 / (1 - rate) if rate < 1 else 0.0)
+    def __init__(self, rate: float, spatial: int | None = None) -> None:
+        super().__init__(active=rate > 0, num_calls=1)
+        self.spatial = spatial  # trailing axes that share the noise of their channel; None: every element has its own
+        threshold = drop_threshold(rate)
+        self.register_buffer("threshold", torch.tensor(threshold, dtype=torch.int32), persistent=False)
+        self.register_buffer("scale", torch.tensor(drop_scale(threshold), dtype=torch.float64), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.active:
             return x
-        key = self.key[self.call]
-        self.call = (self.call + 1) % self.num_calls  # back at 0 after each pass, so a compiled step sees one value
-        shape = x.shape if self.own_axes is None else torch.Size([*x.shape[: self.own_axes], *[1] * (x.dim() - self.own_axes)])
-        return torch.where(dropout_keep(shape, key, self.threshold), x * self.scale, 0.0)
+        return _drop(x, self.next_key(), self.threshold, self.scale, self.spatial)
+
+
+class CallNoise(KeyedNoise):
+    """The keys of a module's calls of ``torch.nn.functional`` that draw noise. The calls give their rates themselves."""
+
+    def __init__(self) -> None:
+        super().__init__(active=False, num_calls=0)
+
+    def drop(self, x: Tensor, rate: float, spatial: int | None) -> Tensor:
+        threshold = drop_threshold(rate)
+        return _drop(x, self.next_key(), threshold, drop_scale(threshold), spatial)
+
+
+def _drop(x: Tensor, key: Tensor, threshold: Tensor | int, scale: Tensor | float, spatial: int | None) -> Tensor:
+    # without a batch axis the first is that of channels; only dropout2d always takes the second, as PyTorch's does
+    own = x.dim() if spatial is None else 2 if spatial in (2, x.dim() - 2) else 1
+    shape = torch.Size([*x.shape[:own], *[1] * (x.dim() - own)])
+    # products, as PyTorch has it: in plain operations they take half the time of choosing between x and zero
+    wide = torch.promote_types(x.dtype, torch.float32)
+    return (x * (dropout_keep(shape, key, threshold).to(wide) * scale)).to(x.dtype)
 
 
 def replace_dropout(module: nn.Module, rate: float | None) -> nn.Module:
-    """Put a ``LaneDropout`` in the place of every dropout layer, in place; ``rate`` None keeps each layer's own rate."""
+    """Put a ``LaneDropout`` in the place of every dropout layer, in place, and give the module a place for the keys of
+    functional calls; ``rate`` None keeps each layer's own rate.
+    """
     replaced: dict[int, LaneDropout] = {}  # one layer used under two names stays one layer
     for name, child in list(module.named_modules(remove_duplicate=False)):
-        if type(child) in _OWN_AXES:
+        if type(child) in _SPATIAL:
             if id(child) not in replaced:
                 own: Any = child
-                replaced[id(child)] = LaneDropout(own.p if rate is None else rate, _OWN_AXES[type(child)])
+                replaced[id(child)] = LaneDropout(own.p if rate is None else rate, _SPATIAL[type(child)])
             parent, _, attribute = name.rpartition(".")
             setattr(module.get_submodule(parent), attribute, replaced[id(child)])
+    vars(module)[CALLS] = CallNoise()  # no child of it: a user's module may go through its children, or count them
     return module
 
 
-def lane_dropouts(module: nn.Module) -> dict[str, LaneDropout]:
-    """The replaced layers by dotted name."""
-    return {name: m for name, m in module.named_modules() if isinstance(m, LaneDropout)}
+def keyed_noises(module: nn.Module) -> dict[str, KeyedNoise]:
+    """The replaced layers by dotted name, and the noise of functional calls."""
+    layers: dict[str, KeyedNoise] = {name: m for name, m in module.named_modules() if isinstance(m, KeyedNoise)}
+    calls = vars(module).get(CALLS)
+    return layers if calls is None else {**layers, CALLS: calls}
+
+
+def key_places(module: nn.Module) -> dict[str, slice]:
+    """Which of a step's noise keys each active noise takes, by its name. One that is not active has its keys, too: what a
+    layer gets depends neither on the other layers' rates nor on those of the member's fleet.
+    """
+    places, start = {}, 0
+    for name, noise in keyed_noises(module).items():
+        if noise.active:
+            places[name] = slice(start, start + noise.num_calls)
+        start += noise.num_calls
+    return places
+
+
+def noisy_forward(module: nn.Module, x: Tensor) -> Any:
+    """The module's forward pass; in training, what its functional calls draw comes from their keys."""
+    calls = vars(module).get(CALLS)
+    if calls is None or not calls.active or not module.training:
+        return module(x)
+    with FunctionalNoise(calls.drop):
+        return module(x)
 
 
 def rehearse(module: nn.Module, x: Tensor) -> bool:
-    """Run one small batch in training mode, to learn what a pass does: every dropout layer gets as many keys as it is called
-    times. Buffers and PyTorch's generator stay as they were.
+    """Run one small batch in training mode, to learn what a pass does: every noise gets as many keys as it is called times.
+    Buffers and PyTorch's generator stay as they were.
 
     Returns:
-        Whether the pass draws from PyTorch's global generator, as noise that is not a dropout layer does.
+        Whether the pass draws from PyTorch's global generator, as ``torch.randn`` does.
 
     Raises:
         ModelError: the forward pass fails.
     """
-    layers = lane_dropouts(module)
+    noises = keyed_noises(module)
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    calls = dict.fromkeys(layers, 0)
-
-    def counter(name: str) -> Any:
-        def hook(*_: Any) -> None:
-            calls[name] += 1
-
-        return hook
-
-    handles = [layer.register_forward_hook(counter(name)) for name, layer in layers.items()]
+    active = {name: noise.active for name, noise in noises.items()}
+    calls = dict.fromkeys(noises, 0)
+    for noise in noises.values():
+        noise.active, noise.num_calls, noise.call = True, _MANY, 0
+        noise.key = torch.zeros(1, 2, dtype=torch.int32).expand(_MANY, 2)
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]):
             generator = torch.get_rng_state()
-            module.train()(x)
+            with torch.no_grad():
+                noisy_forward(module.train(), x)
             draws = not torch.equal(generator, torch.get_rng_state())
+            calls = {name: noise.call for name, noise in noises.items()}
+            if calls.get(CALLS) and _recomputes(module, x):
+                calls[CALLS], draws = 0, True
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         raise ModelError(f"the model fails in training mode on a batch of shape {tuple(x.shape)}: {what}") from error
     finally:
-        for handle in handles:
-            handle.remove()
+        for name, noise in noises.items():
+            is_layer = name != CALLS
+            noise.active = active[name] if is_layer else calls[name] > 0
+            noise.num_calls, noise.call = max(calls[name], int(is_layer)), 0
+            noise.key = torch.zeros(noise.num_calls, 2, dtype=torch.int32)
         for name, buffer in module.named_buffers():
             buffer.copy_(before[name])
-    for name, layer in layers.items():
-        layer.num_calls, layer.call = max(calls[name], 1), 0
-        layer.key = torch.zeros(layer.num_calls, 2, dtype=torch.int32)
     return draws
+
+
+def _recomputes(module: nn.Module, x: Tensor) -> bool:
+    """Whether the backward pass runs functional noise again, as activation checkpointing does: what noise it then needs
+    cannot be told from the order of the calls.
+    """
+    calls: CallNoise = vars(module)[CALLS]
+    with torch.enable_grad(), FunctionalNoise(calls.drop):
+        output = module(x)
+        calls.call = 0
+        if isinstance(output, Tensor) and output.requires_grad:
+            torch.autograd.backward(output.sum())
+    for parameter in module.parameters():
+        parameter.grad = None
+    return calls.call > 0

@@ -1,8 +1,9 @@
 """Layers that stack well: the same parameters, names, arguments and mathematics as PyTorch's, in operations that suit ``vmap``.
 
 ``nn.LSTM``, ``nn.GRU`` and ``nn.RNN`` run one fused kernel, for which ``vmap`` has no rule, and draw the dropout between layers
-from the global generator. ``nn.Linear`` has a rule, but the gradient of its weight comes out transposed, and turning it round
-costs more than the rest of the update. Axes: B batch, T time, F features, H hidden, G gates times hidden.
+from the global generator, as ``nn.MultiheadAttention`` does that of its weights. ``nn.Linear`` has a rule, but the gradient of
+its weight comes out transposed, and turning it round costs more than the rest of the update. Axes: B batch, T time, F features,
+H hidden, G gates times hidden.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from winnow.train._functional import FunctionalNoise
 from winnow.train._lanes import LaneDropout
 
-__all__ = ["make_stackable"]
+__all__ = ["free_noise", "make_stackable"]
 
 Cell = Callable[[Tensor, Tensor, tuple[Tensor, ...]], tuple[Tensor, ...]]
 
@@ -54,7 +56,28 @@ class _StackableLinear(nn.Linear):
             return super().forward(x)
         y_NF = (self.weight @ x.flatten(0, -2).mT).mT
         y = y_NF.unflatten(0, x.shape[:-1])
-        return y if self.bias is None else y + self.bias
+        return y if self.bias is None else y + self.bias.to(y.dtype)  # of a lower precision under autocast
+
+
+class _StackableAttention(nn.MultiheadAttention):
+    """Drops attention weights by a layer within it, ``drop``, so that rate and noise are data."""
+
+    @property
+    def dropout(self) -> float:
+        """What PyTorch's code asks: above 0 when there is noise. The rate is the layer's."""
+        return float(self.training and self._drop.active)
+
+    @property
+    def _drop(self) -> LaneDropout:
+        drop = self.get_submodule("drop")
+        assert isinstance(drop, LaneDropout)
+        return drop
+
+    def forward(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
+        if not self.dropout:
+            return super().forward(*args, **kwargs)
+        with FunctionalNoise(lambda weights, *_: self._drop(weights)):
+            return super().forward(*args, **kwargs)
 
 
 class _Stackable(nn.RNNBase):
@@ -109,29 +132,34 @@ class _StackableRNN(_Stackable, nn.RNN):
     pass
 
 
-_STACKABLE: dict[type[nn.Module], type[nn.Module]] = {
-    nn.Linear: _StackableLinear,
-    nn.LSTM: _StackableLSTM,
-    nn.GRU: _StackableGRU,
-    nn.RNN: _StackableRNN,
-}
+_RECURRENT: dict[type[nn.Module], type[nn.Module]] = {nn.LSTM: _StackableLSTM, nn.GRU: _StackableGRU, nn.RNN: _StackableRNN}
+_STACKABLE: dict[type[nn.Module], type[nn.Module]] = {nn.Linear: _StackableLinear, **_RECURRENT}
 
 
-def make_stackable(module: nn.Module, *, only_noisy: bool = False, rate: float | None = None) -> nn.Module:
-    """Turn layers of ``module`` into their stackable kin, in place; parameters and their names stay.
+def make_stackable(module: nn.Module) -> nn.Module:
+    """Turn layers of ``module`` into their stackable kin, in place; parameters and their names stay."""
+    for layer in list(module.modules()):
+        if type(layer) in _STACKABLE:
+            layer.__class__ = _STACKABLE[type(layer)]
+    return module
+
+
+def free_noise(module: nn.Module, rate: float | None = None) -> nn.Module:
+    """Turn layers of ``module`` that drop something within into kin that do so by a ``LaneDropout``, in place; for fleets of one,
+    too. Parameters and their names stay.
 
     Args:
         module: changed.
-        only_noisy: only recurrent layers with dropout between them; these are turned for fleets of one, too, so that the noise
-            is the member's own.
-        rate: of that dropout; None: the layer's.
+        rate: of those layers that drop anything; None: the layer's.
     """
+    layer: Any
     for layer in list(module.modules()):
-        noisy = isinstance(layer, nn.RNNBase) and layer.dropout > 0 and layer.num_layers > 1
-        if type(layer) in _STACKABLE and (noisy or not only_noisy):
-            layer.__class__ = _STACKABLE[type(layer)]
-            if noisy:
-                assert isinstance(layer, nn.RNNBase)
-                layer.add_module("between", LaneDropout(layer.dropout if rate is None else rate, None))
-                layer.dropout = 0.0
+        if type(layer) is nn.MultiheadAttention:
+            own = vars(layer).pop("dropout")
+            layer.__class__ = _StackableAttention
+            layer.add_module("drop", LaneDropout(own if rate is None or not own else rate))
+        elif type(layer) in _RECURRENT and layer.dropout > 0 and layer.num_layers > 1:
+            layer.__class__ = _RECURRENT[type(layer)]
+            layer.add_module("between", LaneDropout(layer.dropout if rate is None else rate))
+            layer.dropout = 0.0
     return module

@@ -8,60 +8,84 @@ from dataclasses import dataclass
 import torch
 
 from winnow.data import Prepared
-from winnow.methods import noise_keys
 from winnow.recipe import Variant
 from winnow.train._build import build_members
 from winnow.train._lanes import rehearse
+from winnow.train._practice import practice_step, same_rows
 from winnow.train._program import Alone, BaseProgram
-from winnow.train._settings import dtype_of, make_lanes
+from winnow.train._settings import batch_size, dtype_of, make_lanes
 from winnow.train._stacked import Stacked, stacking
 
 __all__ = ["Timing", "measure"]
 
-MEMBERS = 8
+FIRST = 8  # members of the stack that is tried first; where that tells enough, no larger one is
 ROUNDS = 5
+CLEAR = 2.0  # times slower: then there is nothing left to measure
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one member-step on one core: in a stacked program, and alone."""
+    """Seconds of one member-step on one core: in a stacked program of ``members``, and alone."""
 
     stacked_seconds: float
     alone_seconds: float
+    members: int
 
 
-def measure(variant: Variant, prepared: Prepared) -> Timing:
-    """Time real steps, stacked and alone in turns; the quickest of each, because other work on the machine only ever adds.
-    Takes a fraction of a second for small models; changes nothing.
+def measure(variant: Variant, prepared: Prepared, *, members: int = FIRST, seconds: float = 1.0) -> Timing:
+    """Time real steps at the real batch size, stacked and alone in turns: the processor time of the quickest of each. Other work
+    on the machine adds to the time on the clock, and more to long steps than to short ones. Changes nothing.
+
+    Args:
+        variant: with nothing open; of a kind that stacks.
+        prepared: its data.
+        members: that a fleet would have, >= 2. A few are tried first, and so many only where those leave it open and the time
+            is there.
+        seconds: after about so long it stops, but not before every program has taken two steps.
     """
-    group = [variant.model_copy(update={"seed": variant.seed + i}) for i in range(MEMBERS)]
-    dtype = dtype_of(variant)
-    x, y = prepared.tensors("train", dtype)
-    batch = min(int(variant.train.batch_size), len(x))
-    x, y = x[:batch], y[:batch]
-    modules = build_members([*group, variant], prepared)
-    for module in modules:
-        rehearse(module, x[:4])
-    stacked = Stacked(modules[:MEMBERS], make_lanes(group, prepared.task, dtype))
-    alone = Alone(modules[MEMBERS], make_lanes([variant], prepared.task, dtype))
+    until = time.perf_counter() + seconds
     threads = torch.get_num_threads()
-    together: list[float] = []
-    single: list[float] = []
     torch.set_num_threads(1)
     try:
         with stacking():
+            alone = _Stopwatch(variant, prepared, 1)
+            few = _Stopwatch(variant, prepared, min(FIRST, members))
             for _ in range(ROUNDS):
-                together.append(_seconds(stacked, x, y))
-                single.extend(_seconds(alone, x, y) for _ in range(4))
+                few.step()
+                for _ in range(max(1, few.members // 2)):
+                    alone.step()
+                if few.steps > 1 and (time.perf_counter() > until or not 1 / CLEAR < few.best / alone.best < CLEAR):
+                    break
+            best = few
+            left = until - time.perf_counter()
+            if members > few.members and 1 / CLEAR < few.best / alone.best < CLEAR and 3 * few.best * members < left:
+                best = _Stopwatch(variant, prepared, members)
+                while best.steps < 2 or (best.steps < ROUNDS and time.perf_counter() < until):
+                    best.step()
     finally:
         torch.set_num_threads(threads)
-    return Timing(min(together) / MEMBERS, min(single))
+    return Timing(best.best, alone.best, best.members)
 
 
-def _seconds(program: BaseProgram, x: torch.Tensor, y: torch.Tensor) -> float:
-    members = program.num_members
-    keys = torch.from_numpy(noise_keys(list(range(members)), program.num_keys, range(1)))[0] if program.num_keys else None
-    lr = torch.zeros(members, dtype=x.dtype)
-    began = time.perf_counter()
-    program.step(x.expand(members, *x.shape).contiguous(), y.expand(members, *y.shape).contiguous(), keys, lr)
-    return time.perf_counter() - began
+class _Stopwatch:
+    """A program and the seconds that a member-step of it took at best; the first step, which makes what is made once, apart."""
+
+    def __init__(self, variant: Variant, prepared: Prepared, members: int) -> None:
+        group = [variant.model_copy(update={"seed": variant.seed + i}) for i in range(members)]
+        dtype = dtype_of(variant)
+        self._x, self._y = prepared.head("train", batch_size(variant, len(prepared.train)), dtype)
+        modules = build_members(group, prepared)
+        for module in modules:
+            rehearse(module, self._x[:4])
+        lanes = make_lanes(group, prepared.task, dtype)
+        self._program: BaseProgram = Alone(modules[0], lanes) if members == 1 else Stacked(modules, lanes)
+        self._seeds = [v.seed for v in group]
+        self.members = members
+        self.steps = 0
+        self.best = float("inf")
+
+    def step(self) -> None:
+        began = time.thread_time()
+        practice_step(self._program, *same_rows(self._x, self._y, self.members), self._seeds)
+        self.best = min(self.best, (time.thread_time() - began) / self.members)
+        self.steps += 1

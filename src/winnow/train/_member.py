@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from winnow.recipe import HIGHER_IS_BETTER, Outcome, Variant
+from winnow.recipe import HIGHER_IS_BETTER, Outcome, Train, Variant
 
 __all__ = ["Finished", "Member"]
 
@@ -31,6 +32,8 @@ class Member:
     """What the driver remembers of one variant between epochs."""
 
     variant: Variant
+    settings_of: int  # position in the fleet of the variant with whose training settings it trains: its own, until one is copied
+    train: Train  # those settings
     rates: NDArray[np.float64]  # the learning rate at every step of the training, (steps,)
     score: float = math.nan  # of the best weights
     tie_break: float = math.inf  # validation loss of the best weights
@@ -44,11 +47,11 @@ class Member:
 
     def facts(self) -> dict[str, Any]:
         """All of it as plain data, but the weights."""
-        plain = {n: v for n, v in vars(self).items() if n not in ("variant", "rates", "result")}
+        plain = {n: v for n, v in vars(self).items() if n not in ("variant", "train", "rates", "result")}
         return {**plain, "outcome": None if self.result is None else self.result.outcome.to_dict()}
 
-    def take(self, facts: dict[str, Any], weights: dict[str, Tensor]) -> None:
-        """Become what ``facts`` say; ``weights`` are its best ones if it has left."""
+    def take(self, facts: Mapping[str, Any], weights: dict[str, Tensor]) -> None:
+        """Become what ``facts`` say, but for the settings; ``weights`` are its best ones if it has left."""
         for name, value in facts.items():
             if name != "outcome":
                 setattr(self, name, value)
@@ -68,9 +71,9 @@ class Member:
 
     def should_leave(self, epoch: int, score: float) -> bool:
         """Whether this epoch, which gave ``score``, is the last; counts patience."""
-        if epoch + 1 == self.variant.train.epochs:
+        if epoch + 1 == self.train.epochs:
             return True
-        stopping = self.variant.train.early_stopping
+        stopping = self.train.early_stopping
         if stopping is None:
             return False
         gain = score - self.reference if HIGHER_IS_BETTER[self.variant.metric] else self.reference - score

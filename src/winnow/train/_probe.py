@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from winnow.data import Prepared
+from winnow.errors import ModelError
 from winnow.methods import noise_keys
-from winnow.recipe import Variant
+from winnow.recipe import SGD, Variant
 from winnow.train._build import build_members
 from winnow.train._lanes import rehearse
 from winnow.train._program import Alone, BaseProgram
@@ -32,15 +33,10 @@ class Probe:
     Attributes:
         reason: why they cannot be stacked, in a sentence; None when they can.
         parameters: trainable numbers of one member.
-        member_bytes: memory of one member in a fleet, without activations: parameters, gradient, optimiser state, best
-            weights.
-        row_bytes: memory of the activations of one row of one member's batch.
     """
 
     reason: str | None
     parameters: int
-    member_bytes: int
-    row_bytes: int
 
 
 def shape_key(variant: Variant, module: nn.Module) -> Hashable:
@@ -65,55 +61,56 @@ def shape_key(variant: Variant, module: nn.Module) -> Hashable:
 
 
 def probe(variant: Variant, prepared: Prepared) -> Probe:
-    """Run one step of two members on a tiny batch, stacked and alone, and compare.
+    """Run one step of two members on a tiny batch, stacked and alone, and compare: without mixed precision, whose rounding would
+    hide a difference. With it both need only run. The step is plain gradient descent's: an adaptive method makes a whole step
+    of what is only rounding, where a gradient is zero (a bias before batch normalisation).
 
     Raises:
-        ModelError: the model cannot be built.
+        ModelError: the model cannot be built, or fails in mixed precision.
     """
+    plain = variant.train.model_copy(update={"optimizer": SGD(momentum=0.0), "clip_norm": None})
+    variant = variant.model_copy(update={"train": plain})
     pair = [variant, variant.model_copy(update={"seed": variant.seed + 1})]
     modules = build_members(pair, prepared)
-    lanes = make_lanes(pair, prepared.task, dtype_of(variant))
-    x, y = prepared.tensors("train", dtype_of(variant))
-    rows = min(_ROWS, len(x))
-    x, y = x[:rows], y[:rows]
+    dtype = dtype_of(variant)
+    lanes = make_lanes(pair, prepared.task, dtype)
+    x, y = prepared.head("train", _ROWS, dtype)
     draws = [rehearse(module, x) for module in modules]
     alone = [
-        Alone(copy.deepcopy(m), make_lanes([v], prepared.task, x.dtype), noise_seed=v.seed if d else None)
+        Alone(copy.deepcopy(m), replace(make_lanes([v], prepared.task, dtype), mixed=False), noise_seed=v.seed if d else None)
         for v, m, d in zip(pair, modules, draws, strict=True)
     ]
-    saved = _Saved()
-    with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda t: t):
-        expected = [_one_step(program, x, y, [v.seed]) for program, v in zip(alone, pair, strict=True)]
+    if lanes.mixed:
+        _try_mixed(Alone(copy.deepcopy(modules[0]), make_lanes([variant], prepared.task, dtype)), x, y, variant)
+    expected = [_one_step(program, x, y, [v.seed]) for program, v in zip(alone, pair, strict=True)]
     (piece,) = alone[0].pieces
     parameters = piece.params.numel()
-    size = parameters * piece.params.element_size()
-    found = Probe(None, parameters, size * (4 + len(piece.state)), saved.nbytes // (2 * rows) + 1)
     if any(draws):
-        reason = "its forward pass draws random numbers from PyTorch's global generator"
-        return Probe(reason, found.parameters, found.member_bytes, found.row_bytes)
+        return Probe("its forward pass draws random numbers from PyTorch's global generator", parameters)
     if signature(modules[0]) != signature(modules[1]):
-        return Probe("its structure depends on the seed", found.parameters, found.member_bytes, found.row_bytes)
+        return Probe("its structure depends on the seed", parameters)
     try:
         with stacking():
-            stacked = Stacked(modules, lanes)
-            _one_step(stacked, x, y, [v.seed for v in pair])
-            stacked.predict(x)
+            for tried in [lanes, replace(lanes, mixed=False)][not lanes.mixed :]:  # the last is compared
+                stacked = Stacked(copy.deepcopy(modules), tried)
+                _one_step(stacked, x, y, [v.seed for v in pair])
+                stacked.predict(x)
     except Exception as error:  # whatever the user's forward may raise under vmap
-        return Probe(_sentence(error), found.parameters, found.member_bytes, found.row_bytes)
+        return Probe(_sentence(error), parameters)
     if not _equal(stacked.weights(), expected, 1e-4 if x.dtype == torch.float32 else 1e-8):
-        return Probe("stacked, it gives other numbers than alone", found.parameters, found.member_bytes, found.row_bytes)
-    return found
+        return Probe("stacked, it gives other numbers than alone", parameters)
+    return Probe(None, parameters)
 
 
-class _Saved:
-    """Counts the bytes that autograd keeps for the backward pass."""
-
-    def __init__(self) -> None:
-        self.nbytes = 0
-
-    def pack(self, tensor: torch.Tensor) -> torch.Tensor:
-        self.nbytes += tensor.numel() * tensor.element_size()
-        return tensor
+def _try_mixed(program: Alone, x: torch.Tensor, y: torch.Tensor, variant: Variant) -> None:
+    try:
+        _one_step(program, x, y, [variant.seed])
+        program.predict(x)
+    except Exception as error:  # whatever the user's forward may raise when it meets other number types
+        raise ModelError(
+            f"the model fails with train.precision {variant.train.precision!r}, under torch.autocast: {_sentence(error)}; "
+            "set train.precision to 'float32'"
+        ) from error
 
 
 def _one_step(program: BaseProgram, x: torch.Tensor, y: torch.Tensor, seeds: Sequence[int]) -> dict[str, torch.Tensor]:

@@ -10,19 +10,19 @@ Axes: V members, B batch, N rows, F features (any number of axes), C outputs, P 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from winnow.methods import OPTIMIZERS, add_penalty_, clip_by_norm_, cross_entropy, mean_squared_error
 from winnow.recipe import derive_seed
-from winnow.train._lanes import LaneDropout, lane_dropouts
+from winnow.train._lanes import key_places, keyed_noises, noisy_forward
+from winnow.train._mixed import mixed_precision
 
-__all__ = ["Alone", "BaseProgram", "Lanes", "Piece", "as_outputs", "penalised_names", "training_loss", "update_"]
+__all__ = ["Alone", "BaseProgram", "Lanes", "Piece", "penalised_names", "run_module", "training_loss", "update_"]
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
@@ -42,11 +42,29 @@ class Lanes:
     l1: Tensor | None  # (variants, 1)
     l2: Tensor | None  # (variants, 1)
     clip_norm: Tensor | None  # (variants,); infinity where a member is not clipped
+    mixed: bool = False  # the forward pass in bfloat16, all else as the tensors are
 
-    def of(self, rows: Tensor | slice) -> Lanes:
-        """The settings of some of the members."""
-        taken = {name: None if (v := getattr(self, name)) is None else v[rows] for name in ("smoothing", "l1", "l2", "clip_norm")}
-        return Lanes(self.optimizer, self.loss, {k: v[rows] for k, v in self.settings.items()}, **taken)
+    def map(self, change: Callable[[Tensor], Tensor]) -> Lanes:
+        """The settings with every tensor changed."""
+        settings = {n: change(t) for n, t in self.settings.items()}
+        single = {n: None if t is None else change(t) for n, t in self._single().items()}
+        return Lanes(self.optimizer, self.loss, settings, mixed=self.mixed, **single)
+
+    def tensors(self) -> list[Tensor]:
+        """All of them in a row; ``like`` is the way back."""
+        return [*self.settings.values(), *(t for t in self._single().values() if t is not None)]
+
+    def like(self, tensors: Iterator[Tensor]) -> Lanes:
+        """Settings of this structure, made of the next tensors."""
+        return self.map(lambda _: next(tensors))
+
+    def structure(self) -> Hashable:
+        """All but the numbers."""
+        single = tuple(n for n, t in self._single().items() if t is not None)
+        return self.optimizer, self.loss, self.mixed, tuple(self.settings), single
+
+    def _single(self) -> dict[str, Tensor | None]:
+        return {"smoothing": self.smoothing, "l1": self.l1, "l2": self.l2, "clip_norm": self.clip_norm}
 
 
 @dataclass
@@ -107,8 +125,8 @@ class BaseProgram(ABC):
     def __init__(self, module: nn.Module, lanes: Lanes) -> None:
         self.module = module
         self.lanes = lanes
-        self.dropouts = [layer for layer in lane_dropouts(module).values() if layer.active]
-        self.num_keys = sum(layer.num_calls for layer in self.dropouts)
+        self.key_places = key_places(module)
+        self.num_keys = max((place.stop for place in self.key_places.values()), default=0)
         self.pieces: list[Piece] = []
         self.steps = 0
 
@@ -140,7 +158,7 @@ class BaseProgram(ABC):
     def state_dict(self, member: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One member's rows of ``tensors`` (weights and buffers by name) as the user's module names them, copied."""
         canonical = _canonical_names(self.module)
-        return {n: tensors[canonical[n]][member].detach().clone() for n in self.module.state_dict()}
+        return {n: tensors[canonical[n]][member].detach().cpu().clone() for n in self.module.state_dict()}
 
 
 class Alone(BaseProgram):
@@ -164,7 +182,8 @@ class Alone(BaseProgram):
             parameter.data = part.view(parameter.shape)
             parameter.grad = grad.view(parameter.shape)  # backward adds to it in place, so the flat gradient needs no copying
         weights = penalised_names(module)
-        penalised = torch.cat([torch.full((p.numel(),), float(n in weights), dtype=flat.dtype) for n, p in named.items()])
+        marks = [torch.full((p.numel(),), float(n in weights), dtype=flat.dtype, device=flat.device) for n, p in named.items()]
+        penalised = torch.cat(marks)
         self.pieces = [Piece(flat, OPTIMIZERS[lanes.optimizer].init(flat), penalised)]
         self._weights = {n: p.detach().unsqueeze(0) for n, p in named.items()}
 
@@ -172,16 +191,22 @@ class Alone(BaseProgram):
         if not self.module.training:
             self.module.train()
         if keys_VK2 is not None:
-            _lay_keys(self.dropouts, keys_VK2[0])
+            self._lay_keys(keys_VK2[0])
         with self._noise():
-            loss_V = training_loss(self.lanes, as_outputs(self.module(x_VBF[0])).unsqueeze(0), y_VB)
+            outputs_BC = run_module(self.module, x_VBF[0], mixed=self.lanes.mixed)
+            loss_V = training_loss(self.lanes, outputs_BC.unsqueeze(0), y_VB)
             self._grad.zero_()
             loss_V.backward()
         self.steps += 1
         with torch.no_grad():
-            number = torch.tensor(float(self.steps), dtype=lr_V.dtype)
+            number = torch.full((), float(self.steps), dtype=lr_V.dtype, device=lr_V.device)
             update_(self.lanes, self.pieces, [self._grad], lr_V.unsqueeze(1), number)
         return loss_V.detach()
+
+    def _lay_keys(self, keys_K2: Tensor) -> None:
+        noises = keyed_noises(self.module)
+        for name, place in self.key_places.items():
+            noises[name].key = keys_K2[place]
 
     def _noise(self) -> AbstractContextManager[None]:
         if self._noise_seed is None:
@@ -191,7 +216,7 @@ class Alone(BaseProgram):
     def predict(self, x_NF: Tensor) -> Tensor:
         self.module.eval()
         with torch.no_grad():
-            return as_outputs(self.module(x_NF)).unsqueeze(0)
+            return run_module(self.module, x_NF, mixed=self.lanes.mixed).unsqueeze(0)
 
     def weights(self) -> dict[str, Tensor]:
         return self._weights
@@ -203,21 +228,26 @@ class Alone(BaseProgram):
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_available() else []):
         torch.manual_seed(seed)
         yield
 
 
-def as_outputs(outputs: Any) -> Tensor:
-    """A model's output as (batch, outputs): a regression may also answer (batch,)."""
+def run_module(module: nn.Module, x: Tensor, *, mixed: bool, stacked: bool = False) -> Tensor:
+    """The outputs of one forward pass, (batch, outputs): a regression may also answer (batch,).
+
+    Args:
+        module: in training or evaluation mode.
+        x: (batch, *in_shape).
+        mixed: run it in bfloat16, from and to float32.
+        stacked: it runs under ``vmap``.
+    """
+    with mixed_precision(x.device, casts_above=stacked or not module.training) if mixed else nullcontext():
+        outputs = noisy_forward(module, x)
     if not isinstance(outputs, Tensor):
         raise TypeError(f"the model must return one tensor, got {type(outputs).__name__}")
+    outputs = outputs.float() if mixed else outputs
     return outputs.unsqueeze(-1) if outputs.dim() == 1 else outputs
-
-
-def _lay_keys(layers: Sequence[LaneDropout], keys_K2: Tensor) -> None:
-    for layer, keys in zip(layers, keys_K2.split([layer.num_calls for layer in layers]), strict=True):
-        layer.key = keys
 
 
 def penalised_names(module: nn.Module) -> set[str]:

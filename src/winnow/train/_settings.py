@@ -27,8 +27,8 @@ def num_steps(variant: Variant, num_rows: int) -> int:
 
 
 def dtype_of(variant: Variant) -> torch.dtype:
-    """The floating-point type that the variant trains in."""
-    return {"float32": torch.float32, "float64": torch.float64}[variant.train.precision]
+    """The floating-point type of the variant's weights and data."""
+    return {"float32": torch.float32, "float64": torch.float64}[variant.train.weights_precision]
 
 
 def make_lanes(variants: Sequence[Variant], task: str, dtype: torch.dtype) -> Lanes:
@@ -57,4 +57,5 @@ def make_lanes(variants: Sequence[Variant], task: str, dtype: torch.dtype) -> La
         l1=None if l1 is None else l1.unsqueeze(1),
         l2=None if l2 is None else l2.unsqueeze(1),
         clip_norm=clips if bool(torch.isfinite(clips).any()) else None,
+        mixed=trains[0].precision == "bfloat16",
     )

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from winnow.train._lanes import LaneDropout
+from winnow.train._lanes import CALLS, KeyedNoise, LaneDropout
 
 __all__ = ["signature"]
 
-_INTERNAL = set(vars(nn.Module())) | {"_flat_weights", "_flat_weight_refs"}
+_INTERNAL = set(vars(nn.Module())) | {"_flat_weights", "_flat_weight_refs", CALLS}
 _PLAIN = (bool, int, float, complex, str, bytes, Enum, torch.dtype, torch.device, torch.memory_format, range, slice)
 
 
@@ -32,7 +32,7 @@ def signature(module: nn.Module) -> Hashable:
     parts: list[Hashable] = []
     for name, part in module.named_modules(remove_duplicate=False):
         if isinstance(part, LaneDropout):
-            parts.append((name, LaneDropout, part.own_axes))
+            parts.append((name, LaneDropout, part.spatial))
             continue
         attributes = tuple((k, _frozen(v, seen)) for k, v in sorted(vars(part).items()) if k not in _INTERNAL)
         # parametrize makes a class of its own for every module it touches
@@ -43,9 +43,7 @@ def signature(module: nn.Module) -> Hashable:
         ("buffer", module.named_buffers(remove_duplicate=False)),
     ):
         for name, tensor in tensors:
-            if name.rpartition(".")[2] in ("key", "threshold", "scale") and isinstance(
-                module.get_submodule(name.rpartition(".")[0]), LaneDropout
-            ):
+            if isinstance(module.get_submodule(name.rpartition(".")[0]), KeyedNoise):
                 continue
             tied_to = seen.setdefault(id(tensor), name)
             parts.append((role, name, tied_to, tuple(tensor.shape), tensor.dtype, tensor.requires_grad))

@@ -1,4 +1,4 @@
-"""V members as one program: ``functional_call`` and ``vmap`` over their stacked tensors, compiled where that pays.
+"""V members as one program: ``vmap`` of the module's forward pass over their stacked tensors, compiled where that pays.
 
 Axes: V members, B batch, N rows, F features (any number of axes), C outputs, P parameters of one tensor of a member.
 """
@@ -8,24 +8,28 @@ from __future__ import annotations
 import copy
 import threading
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from winnow.methods import OPTIMIZERS
-from winnow.train._lanes import lane_dropouts
+from winnow.train._compiled import Compiled, compiled
+from winnow.train._device import Captured
+from winnow.train._lanes import key_places, keyed_noises
 from winnow.train._layers import make_stackable
-from winnow.train._program import BaseProgram, Lanes, Piece, as_outputs, penalised_names, training_loss, update_
+from winnow.train._program import BaseProgram, Lanes, Piece, penalised_names, run_module, training_loss, update_
 from winnow.train._signature import signature
 
-__all__ = ["BLOCK", "Stacked", "stacking"]
+__all__ = ["Stacked", "stacking"]
 
+
+_CHUNK = 256  # rows at most that a compiled program predicts at once, so that what lies between its layers stays in the caches
 
 _SILENCED = (
     "There is a performance drop because we have not yet",
@@ -64,19 +68,35 @@ def _scene() -> ExitStack:
     return scene
 
 
-# Members of a compiled program. The compiler makes a program for one number of members, and fleets shrink: whole blocks run
-# compiled, what is left over runs as it is. Sixteen members of a small network also fit a core's cache.
-BLOCK = 16
-
-
 @dataclass(frozen=True)
 class _Block:
-    """Consecutive members of a stack: views of its tensors."""
+    """Consecutive members of a stack: views of its tensors.
+
+    Attributes:
+        rows: of the stack that are members; a block whose tensors hold more rows has idle ones behind them.
+        pieces, buffers, lanes: of the block.
+    """
 
     rows: slice
     pieces: list[Piece]
     buffers: dict[str, Tensor]
     lanes: Lanes
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> _Block:
+        pieces = [Piece(change(p.params), {n: change(t) for n, t in p.state.items()}, p.penalised) for p in self.pieces]
+        return _Block(self.rows, pieces, {n: change(t) for n, t in self.buffers.items()}, self.lanes.map(change))
+
+    def tensors(self) -> list[Tensor]:
+        """All of them in a row; ``like`` is the way back."""
+        state = (t for piece in self.pieces for t in piece.state.values())
+        return [*(piece.params for piece in self.pieces), *state, *self.buffers.values(), *self.lanes.tensors()]
+
+    def like(self, tensors: Sequence[Tensor]) -> _Block:
+        """A block built as this one is, of other tensors."""
+        rest = iter(tensors)
+        params = [next(rest) for _ in self.pieces]
+        pieces = [Piece(p, {n: next(rest) for n in old.state}, old.penalised) for p, old in zip(params, self.pieces, strict=True)]
+        return _Block(self.rows, pieces, {n: next(rest) for n in self.buffers}, self.lanes.like(rest))
 
 
 class Stacked(BaseProgram):
@@ -85,11 +105,11 @@ class Stacked(BaseProgram):
     Args:
         modules: one for each member, of equal ``signature``.
         lanes: their settings.
-        compiled: run the step through ``torch.compile``.
+        compiled: run the step as compiled programs on blocks of members.
     """
 
     def __init__(self, modules: Sequence[nn.Module], lanes: Lanes, *, compiled: bool = False) -> None:
-        for same in zip(*(lane_dropouts(m).values() for m in modules), strict=True):
+        for same in zip(*(keyed_noises(m).values() for m in modules), strict=True):
             same[0].active = any(layer.active for layer in same)  # the skeleton decides what the program holds
         super().__init__(make_stackable(modules[0]), lanes)
         parameters = [dict(m.named_parameters()) for m in modules]
@@ -98,58 +118,138 @@ class Stacked(BaseProgram):
         for name in self._shapes:
             params = torch.stack([p[name].detach().flatten() for p in parameters])
             self.pieces.append(Piece(params, OPTIMIZERS[lanes.optimizer].init(params), name in penalised))
-        layers = lane_dropouts(self.module)
+        layers = keyed_noises(self.module)
         keys = {f"{n}.key" for n in layers}  # come with every step
         idle = {f"{n}.{b}" for n, layer in layers.items() if not layer.active for b in ("threshold", "scale")}
         rest = [_rest(m) for m in modules]
         self._buffers = {n: torch.stack([r[n].detach() for r in rest]) for n in rest[0] if n not in keys | idle}
-        self._kernel = _Kernel(self.module)
+        self._kernel = _Kernel(self.module, mixed=lanes.mixed)
         self._wants_compiling = compiled
-        self._compiled: _CompiledProgram | None = None
-        self._batch = (
-            0  # rows of a batch that the compiled program takes: those of the first; the last of an epoch may be smaller
-        )
+        self._begun_with = len(modules)  # a fleet that goes on with fewer cuts the same blocks, for the same bits
+        self._compiled: Compiled | None = None
+        self._predicts: Compiled | None = None  # with the compiled step, once it was asked for
+        self._wants_predicting = True
+        self._chunk = 0  # rows that it takes
+        self._captured: dict[int, Captured] = {}  # on a GPU, by the first row of the block
+        self._batch = 0  # rows of a batch that the compiled step takes: the first's; the last of an epoch may be smaller
         self._blocks = self._cut()
 
     def step(self, x_VBF: Tensor, y_VB: Tensor, keys_VK2: Tensor | None, lr_V: Tensor) -> Tensor:
         self.steps += 1
-        number = torch.tensor(float(self.steps), dtype=lr_V.dtype)
-        lr_V1 = lr_V.unsqueeze(1)
-        if self._wants_compiling and self._compiled is None:
-            self._batch = x_VBF.shape[1]
-            self._compiled = _compiled_program(self.module, self.lanes, self._batch)
+        batch = [x_VBF, y_VB, lr_V.unsqueeze(1), *([] if keys_VK2 is None else [keys_VK2])]
+        number = torch.full((), float(self.steps), dtype=lr_V.dtype, device=lr_V.device)
+        if self._wants_compiling:
+            self._compile(batch, number)
         losses = []
         for block in self._blocks:
-            rows = block.rows
-            keys = None if keys_VK2 is None else keys_VK2[rows]
-            whole = rows.stop - rows.start == BLOCK and x_VBF.shape[1] == self._batch
-            args = (block.pieces, block.buffers, block.lanes, x_VBF[rows], y_VB[rows], keys, lr_V1[rows], number)
-            if whole and self._compiled is not None:
-                losses.append(self._compiled(self._kernel.run, *args))
+            members = block.rows.stop - block.rows.start
+            mine = [t[block.rows] for t in batch]
+            if self._compiled is not None and x_VBF.shape[1] == self._batch and self._is_whole(block):
+                mine = [
+                    _filled(t, self._compiled.members).contiguous() for t in mine
+                ]  # the idle rows do what the last member does
+                losses.append(self._compiled([*block.tensors(), *mine, number])[:members])
             else:
-                losses.append(self._kernel.run(*args))
+                losses.append(self._kernel.run(block.map(lambda t, n=members: t[:n]), number, *mine))  # type: ignore[misc]
         return torch.cat(losses)
+
+    def _run_compiled(self, block: _Block, batch: Sequence[Tensor]) -> Tensor:
+        assert self._compiled is not None
+        if batch[0].device.type != "cuda":
+            return self._compiled([*block.tensors(), *batch])
+        start = block.rows.start
+        if start not in self._captured:
+            self._captured[start] = Captured(self._compiled, block.tensors(), batch)
+        return self._captured[start](batch)
+
+    def _compile(self, batch: Sequence[Tensor], number: Tensor) -> None:
+        """Make the compiled step for batches like this one, or find it, and cut the stack into its blocks."""
+        self._wants_compiling = False
+        self._batch = batch[0].shape[1]
+        (whole,) = self._blocks
+        skeleton = copy.deepcopy(self.module)  # one that no other thread works on
+        kernel = _Kernel(skeleton, mixed=self.lanes.mixed)
+        num_own = len(whole.tensors())
+
+        def step(*tensors: Tensor) -> Tensor:
+            return kernel.run(whole.like(tensors[:num_own]), tensors[-1], *tensors[num_own:-1])
+
+        tensors = [*whole.tensors(), *batch, number]
+        kind = (signature(skeleton), tuple(self._kernel.key_places), whole.lanes.structure(), self._batch, batch[0].dtype)
+        self._compiled = compiled(kind, step, skeleton, tensors, fleet=self._begun_with)
+        if self._compiled is not None:
+            self._reseat(slice(None))
 
     def _cut(self) -> list[_Block]:
         """The stack as blocks of consecutive members; their tensors are views, so a step on a block changes the stack."""
-        size = BLOCK if self._wants_compiling else self.num_members
+        size = self.num_members if self._compiled is None else self._compiled.members
         blocks = []
         for start in range(0, self.num_members, size):
             rows = slice(start, min(start + size, self.num_members))
-            pieces = [Piece(p.params[rows], {n: t[rows] for n, t in p.state.items()}, p.penalised) for p in self.pieces]
-            blocks.append(_Block(rows, pieces, {n: t[rows] for n, t in self._buffers.items()}, self.lanes.of(rows)))
+            room = slice(start, start + size) if _worth_filling(rows.stop - rows.start, size) else rows
+            whole = _Block(rows, self.pieces, self._buffers, self.lanes)
+            blocks.append(whole.map(lambda t, room=room: _reaching(t, room)))  # type: ignore[misc]
         return blocks
+
+    def _reseat(self, rows: Tensor | slice) -> None:
+        """Move the stack, or some of its rows, to new places in memory, with idle rows behind it where the last block wants
+        them.
+        """
+        size = 1 if self._compiled is None else self._compiled.members
+
+        def move(tensor: Tensor) -> Tensor:
+            kept = tensor[rows]
+            rest = len(kept) % size
+            if not rest or not _worth_filling(rest, size):
+                return kept.clone()
+            return _filled(kept, len(kept) - rest + size)[: len(kept)]
+
+        moved = _Block(slice(0), self.pieces, self._buffers, self.lanes).map(move)
+        self.pieces, self._buffers, self.lanes = moved.pieces, moved.buffers, moved.lanes
+        self._captured = {}
+        self._blocks = self._cut()
+
+    def _is_whole(self, block: _Block) -> bool:
+        """Whether the block's tensors have as many rows as the compiled programs take."""
+        return self._compiled is not None and len(block.pieces[0].params) == self._compiled.members
 
     def predict(self, x_NF: Tensor) -> Tensor:
         self.module.eval()
+        if self._compiled is not None and self._wants_predicting:
+            self._compile_predict(x_NF)
+        outputs = []
+        for block in self._blocks:
+            members = block.rows.stop - block.rows.start
+            if self._predicts is not None and self._is_whole(block):
+                chunks = [_filled(x, self._chunk).contiguous() for x in x_NF.split(self._chunk)]
+                own = self._forward_tensors(block)
+                parts = [self._predicts([*own.values(), chunk])[:members] for chunk in chunks]
+                outputs.append(torch.cat(parts, dim=1)[:, : len(x_NF)])
+            else:
+                own = self._forward_tensors(block.map(lambda t, n=members: t[:n]))  # type: ignore[misc]
+                outputs.append(self._kernel.predict(own, x_NF))
+        return torch.cat(outputs)
 
-        names = [*self._shapes, *self._buffers]
+    def _compile_predict(self, x_NF: Tensor) -> None:
+        """The same for predicting, on equal chunks of rows."""
+        assert self._compiled is not None
+        self._wants_predicting = False
+        self._chunk = -(-len(x_NF) // -(-len(x_NF) // _CHUNK))
+        skeleton = copy.deepcopy(self.module)
+        kernel = _Kernel(skeleton, mixed=self.lanes.mixed)
+        own = self._forward_tensors(self._blocks[0])
+        tensors = [*own.values(), x_NF[: self._chunk].clone()]
+        kind = ("predict", signature(skeleton), self.lanes.mixed, tuple(tensors[-1].shape), x_NF.dtype)
+        block = self._compiled.members
 
-        def forward(x: Tensor, *tensors: Tensor) -> Tensor:
-            return as_outputs(self._kernel.call(dict(zip(names, tensors, strict=True)), x))
+        def predict(*tensors: Tensor) -> Tensor:
+            return kernel.predict(dict(zip(own, tensors[:-1], strict=True)), tensors[-1])
 
-        with torch.no_grad():
-            return vmap(forward, in_dims=(None, *[0] * len(names)))(x_NF, *self.weights().values(), *self._buffers.values())
+        self._predicts = compiled(kind, predict, skeleton, tensors, fleet=block, block=block)
+
+    def _forward_tensors(self, block: _Block) -> dict[str, Tensor]:
+        """What a forward pass in evaluation mode needs of a block."""
+        return {**dict(zip(self._shapes, (piece.params for piece in block.pieces), strict=True)), **block.buffers}
 
     def weights(self) -> dict[str, Tensor]:
         return {n: piece.params.view(-1, *shape) for (n, shape), piece in zip(self._shapes.items(), self.pieces, strict=True)}
@@ -159,37 +259,50 @@ class Stacked(BaseProgram):
 
     def keep(self, rows: Tensor) -> None:
         """Drop all members but ``rows`` (indices, in order): the stack shrinks, and so does the time of a step."""
-        for piece in self.pieces:
-            piece.params = piece.params[rows]
-            piece.state = {n: t[rows] for n, t in piece.state.items()}
-        self._buffers = {n: t[rows] for n, t in self._buffers.items()}
-        self.lanes = self.lanes.of(rows)
-        self._blocks = self._cut()
+        self._reseat(rows)
+
+    def copy(self, source: Tensor, target: Tensor) -> None:
+        """Write the members ``source`` over the members ``target`` (indices, equally many): all that training changes, and the
+        settings. The others stay as they are.
+        """
+        for tensor in [*self.tensors().values(), *self.lanes.tensors()]:
+            tensor[target] = tensor[source]
+
+
+def _filled(tensor: Tensor, size: int) -> Tensor:
+    """The rows of a tensor, and the last again until there are ``size``."""
+    missing = size - len(tensor)
+    return tensor if missing == 0 else torch.cat([tensor, tensor[-1:].expand(missing, *tensor.shape[1:])])
+
+
+def _worth_filling(members: int, size: int) -> bool:
+    """Whether so few members are quicker as a compiled block filled with idle rows than uncompiled, at about half the speed
+    and a millisecond.
+    """
+    return members > size // 4
+
+
+def _reaching(tensor: Tensor, rows: slice) -> Tensor:
+    """Rows of a stack's tensor, and of the idle ones behind its end."""
+    start = tensor.storage_offset() + rows.start * tensor.stride(0)
+    return tensor.as_strided((rows.stop - rows.start, *tensor.shape[1:]), tensor.stride(), start)
 
 
 class _Kernel:
     """The stacked step as a function of tensors alone, so that one compiled program serves every fleet of its kind."""
 
-    def __init__(self, module: nn.Module) -> None:
-        layers = {n: layer for n, layer in lane_dropouts(module).items() if layer.active}
+    def __init__(self, module: nn.Module, *, mixed: bool) -> None:
         self.module = module
-        self.key_names = [f"{n}.key" for n in layers]
-        self.num_keys = [layer.num_calls for layer in layers.values()]
+        self.mixed = mixed
+        self.key_places = {f"{n}.key": place for n, place in key_places(module).items()}
         self.shapes = {n: p.shape for n, p in module.named_parameters() if p.requires_grad}
         self._homes = _homes(module)
 
     def run(
-        self,
-        pieces: Sequence[Piece],
-        buffers: dict[str, Tensor],
-        lanes: Lanes,
-        x_VBF: Tensor,
-        y_VB: Tensor,
-        keys_VK2: Tensor | None,
-        lr_V1: Tensor,
-        number: Tensor,
+        self, block: _Block, number: Tensor, x_VBF: Tensor, y_VB: Tensor, lr_V1: Tensor, keys_VK2: Tensor | None = None
     ) -> Tensor:
-        """One step; pieces and buffers change in place. The losses before it, (variants,)."""
+        """One step; pieces and buffers of the block change in place. The losses before it, (variants,)."""
+        pieces, buffers, lanes = block.pieces, block.buffers, block.lanes
         if not self.module.training:
             self.module.train()
         leaves = {
@@ -198,7 +311,7 @@ class _Kernel:
         }
         lent = dict(buffers)
         if keys_VK2 is not None:
-            lent.update(zip(self.key_names, keys_VK2.split(self.num_keys, dim=1), strict=True))
+            lent.update((n, keys_VK2[:, place]) for n, place in self.key_places.items())
         outputs_VBC, after = self._forward(leaves, lent, x_VBF)
         loss_V = training_loss(lanes, outputs_VBC, y_VB)
         grads = torch.autograd.grad(loss_V.sum(), list(leaves.values()), allow_unused=True)
@@ -212,31 +325,41 @@ class _Kernel:
             update_(lanes, pieces, flat, lr_V1, number)
         return loss_V.detach()
 
+    def predict(self, own: Mapping[str, Tensor], x_NF: Tensor) -> Tensor:
+        """Outputs in evaluation mode of members with these parameters and buffers, (variants, rows, outputs)."""
+        if self.module.training:
+            self.module.eval()
+        shaped = [t.view(-1, *self.shapes[n]) if n in self.shapes else t for n, t in own.items()]
+
+        def forward(x: Tensor, *tensors: Tensor) -> Tensor:
+            return self.call(dict(zip(own, tensors, strict=True)), x)
+
+        with torch.no_grad():
+            return vmap(forward, in_dims=(None, *[0] * len(own)))(x_NF, *shaped)
+
     def _forward(self, leaves: dict[str, Tensor], buffers: dict[str, Tensor], x_VBF: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Outputs of every member, and the buffers after the pass: a module may also have put a new tensor in one's place."""
         names = [*leaves, *buffers]
 
         def forward(x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
             lent = dict(zip(names, tensors, strict=True))
-            outputs = as_outputs(self.call(lent, x))
+            outputs = self.call(lent, x)
             return (outputs, *(lent[n] for n in buffers))
 
         outputs_VBC, *after = vmap(forward)(x_VBF, *leaves.values(), *buffers.values())
         return outputs_VBC, dict(zip(buffers, after, strict=True))
 
-    def call(self, lent: dict[str, Tensor], x: Tensor) -> Any:
+    def call(self, lent: dict[str, Tensor], x: Tensor) -> Tensor:
         """The module's forward pass with other tensors in the place of its own; ``lent`` holds what they are after it.
 
-        Does what ``functional_call`` does, which the compiler knows, with a fifth of its overhead for small networks.
+        Does what ``functional_call`` does with a fifth of its overhead for small networks.
         """
-        if torch.compiler.is_compiling():
-            return functional_call(self.module, lent, (x,))
         own = [(home, key, home[key]) for home, key, _ in self._homes]
         try:
             for home, key, name in self._homes:
                 if name in lent:
                     home[key] = lent[name]
-            return self.module(x)
+            return run_module(self.module, x, mixed=self.mixed, stacked=True)
         finally:
             for (home, key, tensor), (_, _, name) in zip(own, self._homes, strict=True):
                 if name in lent:
@@ -244,67 +367,17 @@ class _Kernel:
                 home[key] = tensor
 
 
-class _CompiledProgram:
-    """A kernel run through ``torch.compile``, for blocks and batches of one size; threads may share it."""
-
-    def __init__(self, kernel: _Kernel) -> None:
-        self._kernel = kernel
-        # The skeleton and the settings' structure are this kernel's own and do not change: only the tensors need looking at.
-        self._run = torch.compile(kernel.run, fullgraph=True, dynamic=False, options={"guard_filter_fn": _tensor_guards})
-        self._tried = False
-        self._failed = False
-        self._lock = threading.Lock()
-
-    def __call__(self, own: Callable[..., Tensor], *args: Any) -> Tensor:
-        """Run the step on ``args``; by ``own``, the caller's kernel, when the compiler has failed on this program."""
-        with self._lock if not self._tried else nullcontext():  # one thread compiles, the others wait for its program
-            if not self._tried:
-                try:
-                    return self._step(*args)
-                except Exception as error:  # whatever the compiler may raise; it has not touched the tensors yet
-                    self._failed = True
-                    what = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-                    warnings.warn(
-                        f"a fleet runs uncompiled, because its step cannot be compiled: {what}", RuntimeWarning, stacklevel=2
-                    )
-                finally:
-                    self._tried = True
-        return own(*args) if self._failed else self._step(*args)
-
-    def _step(self, *args: Any) -> Tensor:
-        # The step holds its own call of autograd.grad. The setting is of this thread, so it is made at every call.
-        with torch._dynamo.config.patch(trace_autograd_ops=True):
-            return self._run(*args)
-
-
-_PROGRAMS: dict[Hashable, _CompiledProgram] = {}
-
-
-def _compiled_program(module: nn.Module, lanes: Lanes, batch: int) -> _CompiledProgram:
-    """The compiled step for modules of this kind; made once a process, taken from the compiler's cache on disk by the next."""
-    active = tuple(n for n, layer in lane_dropouts(module).items() if layer.active)
-    off = (*(value is None for value in (lanes.smoothing, lanes.l1, lanes.l2, lanes.clip_norm)), *lanes.settings)
-    kind = (signature(module), active, lanes.optimizer, lanes.loss, off, batch)
-    if kind not in _PROGRAMS:
-        _PROGRAMS[kind] = _CompiledProgram(_Kernel(copy.deepcopy(module)))  # a skeleton that no other thread works on
-    return _PROGRAMS[kind]
-
-
 def _homes(module: nn.Module) -> list[tuple[dict[str, Any], str, str]]:
     """Where each tensor of a module lives: the dict, the key, and its name; a tied tensor has several homes and one name."""
     names: dict[int, str] = {}
     homes: list[tuple[dict[str, Any], str, str]] = []
-    for prefix, part in module.named_modules():
+    for prefix, part in {**dict(module.named_modules()), **keyed_noises(module)}.items():
         for home in (part._parameters, part._buffers):
             for key, tensor in home.items():
                 if tensor is not None:
                     name = names.setdefault(id(tensor), f"{prefix}.{key}" if prefix else key)
                     homes.append((home, key, name))
     return homes
-
-
-def _tensor_guards(guards: Sequence[Any]) -> list[bool]:
-    return torch.compiler.keep_tensor_guards_unsafe(guards)
 
 
 def _rest(module: nn.Module) -> dict[str, Tensor]:

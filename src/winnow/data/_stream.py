@@ -1,0 +1,413 @@
+"""Rows that stay where they are: read in batches through a ``DataLoader``, each item checked as it is read.
+
+Loaded only where there are datasets, because it needs PyTorch and reading a bundle does not.
+
+Axes: N rows of a part, B rows of a batch, F features (any number of axes).
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import mmap
+import pickle
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from winnow.data._columns import rows_at_once
+from winnow.errors import DataError
+from winnow.recipe import Task
+
+__all__ = ["Loader", "Reader", "Stream", "StreamedFeatures", "StreamedRows", "pack", "pairs"]
+
+LARGEST_COPY = 2**28  # bytes of a dataset that are sent to a process
+
+
+class Wrong(NamedTuple):
+    """What is wrong with a batch, in a sentence: an exception would come out of a process wrapped in its traceback."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads batches out of datasets; what a loader's processes work with.
+
+    Attributes:
+        datasets: by part; one object may stand under all three.
+        names: what messages call them, by part.
+        shape: of one row's features.
+        task: what is predicted.
+        classes: labels are below it; None: not known yet.
+    """
+
+    datasets: Mapping[str, Any]
+    names: Mapping[str, str]
+    shape: tuple[int, ...]
+    task: Task
+    classes: int | None = None
+
+    def __getitem__(self, key: tuple[str, np.ndarray]) -> tuple[Tensor, Tensor] | Wrong:
+        """``read`` for a loader."""
+        try:
+            return self.read(*key)
+        except DataError as error:
+            return Wrong(str(error))
+
+    def read(self, part: str, positions: np.ndarray) -> tuple[Tensor, Tensor]:
+        """x (B, *F) as the dataset has it, y (B,) int64 or float64, of the items at ``positions`` (B,) of a part's dataset.
+
+        Raises:
+            DataError: for an item that cannot be read or does not fit, by its number.
+        """
+        numbers = positions.tolist()
+        xs, ys = [], []
+        for x, y, what in pairs(self.datasets[part], self.names[part], numbers):
+            if tuple(x.shape) != self.shape:
+                found, first = tuple(x.shape), self.shape
+                raise DataError(f"{what}: x has the shape {found}, that of the first item is {first}: all must have one shape")
+            xs.append(x)
+            ys.append(self._target(y, what))
+        x_BF = _stacked(xs)
+        if x_BF.is_floating_point() and not bool(torch.isfinite(x_BF).all()):
+            at = int((~torch.isfinite(x_BF.flatten(1))).any(dim=1).int().argmax())
+            raise DataError(f"data.source: item {numbers[at]} of {self.names[part]}: x holds NaN or infinite values")
+        return x_BF, torch.tensor(ys, dtype=torch.int64 if self.task == "classification" else torch.float64)
+
+    def _target(self, value: Any, what: str) -> int | float:
+        if isinstance(value, Tensor | np.ndarray) and math.prod(value.shape) == 1:
+            value = value.reshape(()).item()
+        elif isinstance(value, np.generic):
+            value = value.item()
+        if self.task == "regression":
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise DataError(f"{what}: expected y as a finite number, got {_what(value)}")
+            return value
+        if not isinstance(value, int) or value < 0 or (self.classes is not None and value >= self.classes):
+            known = "0, 1, 2, ..." if self.classes is None else f"0 to {self.classes - 1}"
+            hint = "; for a quantity, task: regression" if isinstance(value, float) and math.isfinite(value) else ""
+            raise DataError(f"{what}: expected y as a class index ({known}), got {_what(value)}{hint}")
+        return int(value)
+
+
+def pairs(dataset: Any, name: str, numbers: list[int]) -> Iterator[tuple[Tensor | np.ndarray, Any, str]]:
+    """x as numbers, y as it is, and what messages call the item, for each of ``numbers``.
+
+    Raises:
+        DataError: for an item that cannot be read or is no pair.
+    """
+    for i, item in zip(numbers, _items(dataset, name, numbers), strict=True):
+        what = f"data.source: item {i} of {name}"
+        if not isinstance(item, tuple | list) or len(item) != 2:
+            raise DataError(f"{what}: expected a pair (x, y), got {_what(item)}")
+        yield _numbers(item[0], what), item[1], what
+
+
+def _items(dataset: Any, name: str, numbers: list[int]) -> Iterator[Any]:
+    if hasattr(dataset, "__getitems__"):
+        try:
+            found = list(dataset.__getitems__(numbers))
+        except Exception as error:  # a dataset of the user's may raise anything
+            raise DataError(f"data.source: reading items {numbers[0]}, ... of {name} raised {_sentence(error)}") from error
+        if len(found) != len(numbers):
+            raise DataError(f"data.source: {name} gave {len(found)} items when it was asked for {len(numbers)}")
+        yield from found
+        return
+    for i in numbers:
+        try:
+            item = dataset[i]
+        except Exception as error:
+            raise DataError(f"data.source: reading item {i} of {name} raised {_sentence(error)}") from error
+        yield item
+
+
+def _numbers(x: Any, what: str) -> Tensor | np.ndarray:
+    if isinstance(x, Tensor):
+        x = x.detach().cpu()
+    elif isinstance(x, np.ndarray | list | tuple):
+        try:
+            x = np.asarray(x)
+        except ValueError:
+            raise DataError(f"{what}: x is ragged: expected one shape") from None
+    else:
+        raise DataError(f"{what}: expected x as a tensor or an array, got {type(x).__name__}: turn it into one in the dataset")
+    if (x.is_complex() or x.is_quantized) if isinstance(x, Tensor) else x.dtype.kind not in "iufb":
+        raise DataError(f"{what}: expected x of numbers, got {x.dtype}")
+    return x
+
+
+def _stacked(xs: Sequence[Tensor | np.ndarray]) -> Tensor:
+    """One new tensor (B, *F): a view of a read-only file must not be handed on."""
+    if all(isinstance(x, Tensor) for x in xs):
+        return torch.stack(xs)  # type: ignore[arg-type]
+    return torch.from_numpy(np.stack([np.asarray(x) for x in xs]))
+
+
+def _what(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, Tensor | np.ndarray):
+        return f"shape {tuple(value.shape)}"
+    return repr(value) if isinstance(value, int | float | str) else type(value).__name__
+
+
+def _sentence(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+
+# -- to other processes ------------------------------------------------------------------------------------------------
+
+
+def pack(reader: Reader) -> bytes:
+    """The reader as its copies travel to the processes that read. A memory-mapped array goes by the name of its file.
+
+    Raises:
+        DataError: the dataset cannot be pickled, or is so large that it should not be copied.
+    """
+    sink = _Sink()
+    try:
+        _Packer(sink, protocol=5).dump(reader)
+    except _TooLarge:
+        raise DataError(
+            f"data.workers: a copy of the dataset goes to each process, and it takes more than {LARGEST_COPY // 2**20} MiB: "
+            "let it hold file names or np.memmap, and read in __getitem__; or workers: 0"
+        ) from None
+    except Exception as error:  # what pickling raises depends on what cannot be pickled
+        raise DataError(
+            f"data.workers: the dataset must go to other processes and cannot be pickled ({_sentence(error)}): define its "
+            "class and functions at the top of a module, and open files in __getitem__; or workers: 0"
+        ) from error
+    return sink.getvalue()
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class _Sink(io.BytesIO):
+    def write(self, data: Any) -> int:
+        if self.tell() + memoryview(data).nbytes > LARGEST_COPY:
+            raise _TooLarge
+        return super().write(data)
+
+
+class _Packer(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        # a view of a map does not know where in the file it begins, and a private copy is in no file
+        if type(value) is not np.memmap or not isinstance(value.base, mmap.mmap) or value.mode == "c" or not value.filename:
+            return NotImplemented
+        order = "C" if value.flags.c_contiguous else "F"
+        mode = "r" if value.mode == "r" else "r+"  # to open with w+ empties the file
+        return _mapped, (str(Path(value.filename).resolve()), value.dtype, mode, value.offset, value.shape, order)
+
+
+def _mapped(name: str, dtype: np.dtype, mode: Any, offset: int, shape: tuple[int, ...], order: Any) -> np.ndarray:
+    return np.memmap(name, dtype=dtype, mode=mode, offset=offset, shape=shape, order=order)
+
+
+class _Sent:
+    """A reader in another process, unpacked when it is first asked: what fails then can be told."""
+
+    def __init__(self, packed: bytes) -> None:
+        self._packed = packed
+        self._reader: Reader | None = None
+
+    def __getitem__(self, key: tuple[str, np.ndarray]) -> tuple[Tensor, Tensor] | Wrong:
+        if self._reader is None:
+            try:
+                self._reader = pickle.loads(self._packed)
+            except Exception as error:  # whatever the user's classes may raise
+                return Wrong(
+                    f"data.workers: the dataset cannot be opened in another process ({_sentence(error)}): define its class in a "
+                    "module that can be imported; or workers: 0"
+                )
+        return self._reader[key]
+
+
+# -- batches -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Where batches come from; fleets in several threads may share it. Loaders are kept for the next who asks, since to start
+    their processes takes seconds; these end with the stream.
+
+    Attributes:
+        reader: reads them.
+        workers: processes that read ahead; 0: this one reads when it is asked.
+        packed: the reader as it travels to them; None without.
+    """
+
+    reader: Reader
+    workers: int = 0
+    packed: bytes | None = field(default=None, repr=False)
+    _idle: list[Loader] = field(default_factory=list, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def read(self, part: str, positions: np.ndarray) -> tuple[Tensor, Tensor]:
+        """As ``Reader.read``, in this process, one thread at a time: a dataset may go to a place in a file, then read there."""
+        with self._lock:
+            return self.reader.read(part, positions)
+
+    def __getitem__(self, key: tuple[str, np.ndarray]) -> tuple[Tensor, Tensor] | Wrong:
+        """``read`` for a loader without processes."""
+        with self._lock:
+            return self.reader[key]
+
+    def take(self) -> Loader:
+        """A loader that nobody else has; to be given back."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Loader(self)
+
+    def give_back(self, loader: Loader) -> None:
+        """Keep a loader; one whose pass did not come to its end is dropped, and its processes end."""
+        if not loader.is_busy:
+            self._idle.append(loader)
+
+
+class Loader:
+    """One ``DataLoader`` for any number of passes, one after another. Its processes start with the first and live as long as it.
+
+    At most two batches for each process are read ahead.
+
+    Attributes:
+        is_busy: whether a pass has begun and not come to its end.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        workers = stream.workers
+        self.is_busy = False
+        self._keys = _Keys()
+        self._workers = workers
+        self._loader: DataLoader = DataLoader(
+            _Sent(stream.packed) if stream.packed is not None else stream,  # type: ignore[arg-type]
+            batch_size=None,  # an item of the reader is a batch
+            sampler=self._keys,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            generator=torch.Generator(),  # else it draws from PyTorch's global one
+            persistent_workers=workers > 0,
+            multiprocessing_context="spawn" if workers else None,  # to fork a process with threads can hang it
+        )
+
+    def batches(self, part: str, positions: Iterable[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
+        """x (B, *F) and y (B,) for each of ``positions``, in their order.
+
+        Raises:
+            DataError: for an item that cannot be read or does not fit, and for a process that ends.
+        """
+        self.is_busy = True
+        self._keys.part, self._keys.positions = part, positions
+        try:
+            for found in self._loader:
+                if isinstance(found, Wrong):
+                    raise DataError(found.message)
+                yield found
+            self.is_busy = False
+        except RuntimeError as error:
+            if not self._workers or "worker" not in str(error):
+                raise
+            raise DataError(
+                f"data.workers: a process that reads the dataset ended ({_sentence(error)}). Out of memory? In a script, what "
+                "starts winnow must stand under `if __name__ == '__main__':`"
+            ) from error
+
+
+class _Keys:
+    """What a loader is to read next."""
+
+    part: str = ""
+    positions: Iterable[np.ndarray] = ()
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        return ((self.part, rows) for rows in self.positions)
+
+
+def _as_it_is(found: Any) -> Any:
+    return found
+
+
+# -- parts -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StreamedRows:
+    """One part of rows that are read when they are needed; the other kind is ``Rows``.
+
+    Attributes:
+        part: its name.
+        stream: where it is read.
+        index: (N,) number of each row in its dataset, from 0.
+    """
+
+    part: str
+    stream: Stream
+    index: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def X(self) -> StreamedFeatures:  # noqa: N802 - as in Rows
+        """(N, *in_shape) float32 features, read when they are indexed."""
+        return StreamedFeatures(self)
+
+    @cached_property
+    def y(self) -> np.ndarray:
+        """(N,) targets as int64 or float32: every item is read once, and these are kept."""
+        y = torch.cat([y_B for _, y_B in self.batches(rows_at_once(self.stream.reader.shape))])
+        return y.numpy() if self.stream.reader.task == "classification" else y.float().numpy()
+
+    def batches(
+        self, size: int, *, order: np.ndarray | None = None, loader: Loader | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """x (B, *F) and y (B,) as in the dataset.
+
+        Args:
+            size: rows at a time, the last batch may have fewer.
+            order: of the rows that are wanted; None: all, in order.
+            loader: what reads; None: one for these batches.
+
+        Raises:
+            DataError: for an item that cannot be read or does not fit.
+        """
+        index = self.index if order is None else self.index[order]
+        own = loader or self.stream.take()
+        yield from own.batches(self.part, pieces(index, size))
+        if loader is None:
+            self.stream.give_back(own)
+
+    def read(self, rows: slice | np.ndarray) -> tuple[Tensor, Tensor]:
+        """x (B, *F) and y (B,) of some rows, read at once in this process."""
+        return self.stream.read(self.part, self.index[rows])
+
+
+class StreamedFeatures:
+    """Features (N, *shape) of a part that is not in memory; a slice or positions give an array of them."""
+
+    def __init__(self, rows: StreamedRows) -> None:
+        self._rows = rows
+        self.shape = (len(rows), *rows.stream.reader.shape)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, which: slice | np.ndarray) -> np.ndarray:
+        return self._rows.read(which)[0].float().numpy()
+
+
+def pieces(index: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """``index`` (N,) in consecutive pieces of ``size``, the last one shorter."""
+    return (index[start : start + size] for start in range(0, len(index), size))

@@ -1,0 +1,183 @@
+"""The stacked step as one compiled program: captured as a graph of tensor operations, made machine code by Inductor.
+
+``torch.compile`` would look at the Python code; here the step is run once under ``make_fx``, which writes down what it does to
+tensors, backward pass and update included. That takes a fraction of a second, and what is left for the compiler is a flat
+list of operations. With Inductor's C++ wrapper the whole step is then one call that holds no interpreter lock, so fleets in
+several threads run truly side by side.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._guards import TracingContext, tracing
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+from winnow.train._signature import signature
+
+__all__ = ["Compiled", "compiled"]
+
+# Bytes of everything that one call touches: about a core's second-level cache and its share of the third. Larger blocks are
+# slower per member because their tensors go out to memory between operations, smaller ones because of the call itself.
+_BLOCK_BYTES = 8 * 2**20
+_SMALLEST_BLOCK, _LARGEST_BLOCK = 8, 64  # members, in fleets that have so many
+_TRIED_ON = 2  # members of the capture that tells how much memory a member touches
+
+Function = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A function of a block of members. Threads may share it.
+
+    Attributes:
+        members: of a block.
+        seconds: that compiling took.
+    """
+
+    members: int
+    seconds: float
+    _run: Callable[..., Sequence[Tensor]]
+
+    def __call__(self, tensors: Sequence[Tensor]) -> Tensor:
+        """What the function returns; each tensor has the shape and the strides of the example."""
+        (result,) = self._run(*tensors)
+        return result
+
+
+_LOCK = threading.Lock()
+_FITTING: dict[Hashable, int] = {}  # members of a block, by kind of function
+_COMPILED: dict[Hashable, Compiled | None] = {}
+
+
+def compiled(
+    kind: Hashable, function: Function, module: nn.Module, tensors: Sequence[Tensor], *, fleet: int, block: int | None = None
+) -> Compiled | None:
+    """A function of stacked tensors as a compiled program for blocks of members, made once a process; what the compiler did in an
+    earlier process it finds on disk.
+
+    Args:
+        kind: equal for functions that do the same to tensors of the same shapes, but for the leading V.
+        function: works on any number of members; its arguments are tensors with a leading V but for the last, and it may change
+            them in place.
+        module: whose forward pass the function runs; a skeleton that no other thread works on.
+        tensors: the arguments of a whole fleet.
+        fleet: members that the fleet began with.
+        block: members of a block; None: as many as suit the processor's caches.
+
+    Returns:
+        None when the compiler fails on it, which a warning tells once.
+    """
+    with _LOCK:  # one thread compiles, the others wait for its program
+        if _COMPILED.get(kind, ...) is None:
+            return None  # failed before
+        try:
+            size = block or 1
+            if block is None:
+                if kind not in _FITTING:
+                    on_cpu = tensors[0].device.type == "cpu"  # a GPU wants as many as there are
+                    _FITTING[kind] = _fitting(_capture(function, module, _rows(tensors, _TRIED_ON))) if on_cpu else fleet
+                while size < min(_FITTING[kind], fleet):
+                    size *= 2
+            if (kind, size) not in _COMPILED:
+                began = time.perf_counter()
+                examples = _rows(tensors, size)
+                run = _compile(_capture(function, module, examples), examples)
+                _COMPILED[kind, size] = Compiled(size, time.perf_counter() - began, run)
+            return _COMPILED[kind, size]
+        except Exception as error:  # whatever the compiler may raise; it has only touched copies
+            _COMPILED[kind] = None
+            what = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            warnings.warn(f"a fleet runs uncompiled, because its step cannot be compiled: {what}", RuntimeWarning, stacklevel=2)
+            return None
+
+
+def _capture(function: Function, module: nn.Module, examples: Sequence[Tensor]) -> GraphModule:
+    """What the function does to tensors of these shapes.
+
+    Raises:
+        RuntimeError: the forward pass changes the module's plain attributes, which a captured one would not.
+    """
+    before = signature(module)
+    copies = [t.clone() for t in examples]
+    graph = make_fx(lambda *tensors: (function(*tensors),), tracing_mode="real")(*copies)
+    if signature(module) != before:
+        raise RuntimeError("its forward pass changes attributes of the module that are not tensors")
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
+def _compile(graph: GraphModule, examples: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:
+    from torch import _inductor  # a second to import, and only here
+
+    for node in graph.graph.nodes:
+        node.meta.clear()  # the capture's own stand-ins for tensors, which the compiler would mix with its
+    on_cpu = examples[0].device.type == "cpu"
+    try:
+        program = _inductor_compile(graph, examples, on_cpu)
+    except _inductor.exc.InductorError as error:
+        if not (on_cpu and isinstance(error.inner_exception, KeyError)):
+            raise
+        with _without_outer_fusion():
+            program = _inductor_compile(graph, examples, on_cpu)
+    with torch.no_grad():
+        program(*(t.clone() for t in examples))  # what is left to be made is made at the first call
+    return program
+
+
+def _inductor_compile(graph: GraphModule, examples: Sequence[Tensor], on_cpu: bool) -> Callable[..., Sequence[Tensor]]:
+    from torch import _inductor
+
+    shapes = FakeTensorMode(shape_env=ShapeEnv())  # without shapes of its own the compiler leaves its cache aside
+    stand_ins: list[Any] = [shapes.from_tensor(t, static_shapes=True) for t in examples]
+    options = {"cpp_wrapper": True, "cpp.threads": 1} if on_cpu else None
+    with torch.no_grad(), tracing(TracingContext(shapes)):
+        return _inductor.compile(copy.deepcopy(graph), stand_ins, options=options)
+
+
+@contextmanager
+def _without_outer_fusion() -> Iterator[None]:
+    """Inductor's C++ backend in PyTorch 2.13 fails with a KeyError on some programs in which a tensor is read and later
+    overwritten, where it tries to fuse two loops' outer levels (pytorch/pytorch#196570). Inside, it does not try.
+    """
+    from torch._inductor.codegen.cpp import CppScheduling
+
+    own = CppScheduling._get_outer_loop_fusion_depth
+    CppScheduling._get_outer_loop_fusion_depth = lambda *_: 0  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        CppScheduling._get_outer_loop_fusion_depth = own  # type: ignore[method-assign]
+
+
+def _rows(tensors: Sequence[Tensor], members: int) -> list[Tensor]:
+    """The tensors of a fleet of so many members: the first rows, or all and then the first again."""
+    *stacked, number = tensors
+    index = torch.arange(members) % stacked[0].shape[0]
+    return [*(t.index_select(0, index.to(t.device)) for t in stacked), number]
+
+
+def _fitting(graph: GraphModule) -> int:
+    """How many members a block should hold, a power of two; the graph is of ``_TRIED_ON``."""
+    touched = 0
+    for node in graph.graph.nodes:
+        value = node.meta.get("val")
+        if isinstance(value, Tensor) and not getattr(node.target, "is_view", False):
+            touched += value.numel() * value.element_size()
+    size = _SMALLEST_BLOCK
+    while size < _LARGEST_BLOCK and 2 * size * touched <= _BLOCK_BYTES * _TRIED_ON:
+        size *= 2
+    return size

@@ -1,0 +1,312 @@
+"""Streamed rows train as rows in memory do, but once for all members: the same batches for each, whatever reads them."""
+
+from __future__ import annotations
+
+import math
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics
+from tests.data.datasets import CLASSES, FEATURES, Made
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from winnow.data import prepare
+from winnow.models import build
+from winnow.recipe import SGD, Cosine, Data, EarlyStopping, Model, Train, Variant, derive_seed
+from winnow.run import Runner, Workspace
+from winnow.train import Finished, probe, train_fleet
+from winnow.train._batches import InMemory, Streamed, open_batches
+from winnow.train._measure import measure
+from winnow.train._metrics import Classification, Regression
+
+TRAIN, VALIDATION = 70, 30
+
+
+def data(**settings: Any) -> tuple[Data, dict[str, Made]]:
+    parts = {"train": Made(TRAIN), "validation": Made(VALIDATION, start=1000), "test": Made(20, start=2000)}
+    return Data.dataset(**parts, **{"classes": CLASSES, **settings}), parts
+
+
+def variant(of: Data, seed: int = 0, *, width: int = 8, **train: Any) -> Variant:
+    settings = {"epochs": 3, "batch_size": 16, "precision": "float64", **train}
+    model = Model("mlp", width=width, depth=1, norm="batch")
+    return Variant(data=of, model=model, train=Train(**settings), metric="accuracy", seed=seed)
+
+
+LANES: list[dict[str, Any]] = [
+    {"optimizer": SGD(lr=0.1), "dropout": 0.4, "schedule": Cosine()},
+    {"optimizer": SGD(lr=0.05, momentum=0.0), "label_smoothing": 0.2, "epochs": 5},
+    {"optimizer": SGD(lr=0.2), "l2": 0.02, "early_stopping": EarlyStopping(patience=1)},
+]
+
+
+def fleet(of: Data, **train: Any) -> list[Variant]:
+    return [variant(of, seed=i, **{**lane, **train}) for i, lane in enumerate(LANES)]
+
+
+def same(a: Finished, b: Finished, tolerance: float = 1e-10) -> None:
+    assert (a.variant, a.outcome.epochs, a.outcome.best_epoch) == (b.variant, b.outcome.epochs, b.outcome.best_epoch)
+    for name, curve in a.outcome.curves.items():
+        np.testing.assert_allclose(curve, b.outcome.curves[name], rtol=tolerance, atol=tolerance)
+    for name, tensor in (a.weights or {}).items():
+        torch.testing.assert_close(tensor, (b.weights or {})[name], rtol=tolerance, atol=tolerance)
+
+
+# -- training --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_member_equals_its_solo_run_in_any_fleet() -> None:
+    of, _ = data()
+    prepared = prepare(of)
+    variants = fleet(of, drop_last=False)
+    whole = train_fleet(variants, prepared)
+    for together, one in zip(whole, variants, strict=True):
+        same(together, train_fleet([one], prepared)[0])
+    for together, again in zip(whole[:2], train_fleet(variants[:2], prepared), strict=True):
+        same(together, again)
+
+
+@pytest.mark.parametrize("drop_last", [True, False])
+def test_alone_equals_a_hand_written_loop_over_torchs_loader(drop_last: bool) -> None:
+    of, parts = data(split={"seed": 5})
+    one = variant(of, seed=3, drop_last=drop_last, optimizer=SGD(lr=0.1, momentum=0.9), epochs=4)
+    module = build(one.model, in_shape=(FEATURES,), out_features=CLASSES, seed=3).double()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+    train_loss, validation_loss = [], []
+    for epoch in range(4):
+        order = torch.randperm(TRAIN, generator=torch.Generator().manual_seed(derive_seed(5, "order", epoch)))  # the data's seed
+        loader = DataLoader(parts["train"], batch_size=16, sampler=order.tolist(), drop_last=drop_last)
+        losses = []
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(module.train()(x), y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        train_loss.append(np.mean(losses))
+        x, y = next(iter(DataLoader(parts["validation"], batch_size=VALIDATION)))
+        with torch.no_grad():
+            validation_loss.append(nn.functional.cross_entropy(module.eval()(x), y).item())
+    found = train_fleet([one], prepare(of))[0].outcome
+    np.testing.assert_allclose(found.curves["train_loss"], train_loss, rtol=1e-10)
+    np.testing.assert_allclose(found.curves["validation_loss"], validation_loss, rtol=1e-10)
+
+
+def test_one_pass_over_the_data_serves_all_members() -> None:
+    of, parts = data()
+    prepared = prepare(of)
+    variants = [variant(of, seed=i, epochs=4, drop_last=False) for i in range(12)]
+    train_fleet(variants[:2], prepared)  # reads the first rows, which are kept
+    for part in parts.values():
+        part.reads = 0
+    train_fleet(variants, prepared)
+    assert (parts["train"].reads, parts["validation"].reads, parts["test"].reads) == (4 * TRAIN, 4 * VALIDATION, 0)
+
+
+def test_the_runner_reads_once_for_all_variants_of_equal_shape(tmp_path: Path) -> None:
+    of, parts = data()
+    with Workspace(tmp_path) as workspace:
+        runner = Runner(workspace)
+        prepared = runner.prepared(of)
+        variants = [variant(of, seed=i, drop_last=False) for i in range(40)]  # in memory: a fleet for each core
+        probe(variants[0], prepared)
+        measure(variants[0], prepared)
+        parts["train"].reads = 0
+        outcomes = runner.train(variants)
+    assert all(o.fleet == "stacked x 40" for o in outcomes)
+    assert parts["train"].reads <= 3 * TRAIN + 64  # and what tries the model out
+
+
+class Deciding(nn.Module):
+    """Control flow on values: cannot be stacked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(FEATURES, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(x) if x.sum() > 0 else self.out(-x)
+
+
+def test_variants_that_cannot_be_stacked_train_in_this_process(tmp_path: Path) -> None:
+    of, _ = data()
+    settings = Train(epochs=1, batch_size=16)
+    variants = [Variant(data=of, model=Model(Deciding), train=settings, metric="accuracy", seed=i) for i in range(2)]
+    assert variants[0].model.use == "tests.train.test_batches:Deciding"
+    with Workspace(tmp_path) as workspace:
+        runner = Runner(workspace)
+        outcomes = runner.train(variants)
+    assert [o.fleet for o in outcomes] == ["alone", "alone"]
+    assert "; in this process, because its rows are streamed" in runner.fleets[0]["reason"]
+
+
+def test_workers_change_no_number() -> None:
+    alone, helped = (data(workers=n)[0] for n in (0, 2))
+    first, second = (train_fleet(fleet(of), prepare(of)) for of in (alone, helped))
+    for a, b in zip(first, second, strict=True):
+        assert a.variant.id == b.variant.id
+        assert a.weights is not None
+        assert b.weights is not None
+        assert a.outcome.curves == b.outcome.curves
+        assert all(torch.equal(a.weights[n], b.weights[n]) for n in a.weights)
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def test_a_fleet_that_goes_on_ends_with_the_same_bits(tmp_path: Path) -> None:
+    of, _ = data()
+    prepared, place = prepare(of), tmp_path / "fleet.safetensors"
+    variants = fleet(of, precision="float32")
+
+    def kill(report: Any) -> None:
+        kill.epochs += 1  # type: ignore[attr-defined]
+        if kill.epochs == 2:  # type: ignore[attr-defined]
+            raise Killed
+
+    kill.epochs = 0  # type: ignore[attr-defined]
+    with pytest.raises(Killed):
+        train_fleet(variants, prepared, checkpoint=place, checkpoint_seconds=0, on_epoch=kill)
+    assert place.exists()
+    for a, b in zip(train_fleet(variants, prepared, checkpoint=place), train_fleet(variants, prepared), strict=True):
+        assert a.outcome.curves == b.outcome.curves
+        assert a.weights is not None
+        assert b.weights is not None
+        assert all(torch.equal(a.weights[n], b.weights[n]) for n in a.weights)
+
+
+def test_the_order_follows_from_the_data_alone() -> None:
+    prepared = prepare(data()[0])
+
+    def first(seed: int, seeds: list[int], epoch: int = 0) -> torch.Tensor:
+        batches = open_batches(prepared, torch.float64, seed)
+        assert isinstance(batches, Streamed)
+        (x, _), *_ = batches.epoch(epoch, seeds, size=8, steps=2)
+        batches.close()
+        return x
+
+    x = first(0, [1, 2, 3])
+    assert x.shape == (3, 8, FEATURES)
+    assert x.stride(0) == 0  # one copy
+    assert torch.equal(x[:1], first(0, [9]))
+    assert not torch.equal(x, first(1, [1, 2, 3]))
+    assert not torch.equal(x, first(0, [1, 2, 3], epoch=1))
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_an_epoch_holds_every_row_once(streamed: bool) -> None:
+    x, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+    plain = Data.arrays(x, y, prepare={"standardise": False})
+    of = Data.dataset(torch.utils.data.TensorDataset(torch.tensor(x), torch.tensor(y))) if streamed else plain
+    prepared = prepare(of)
+    batches = open_batches(prepared, torch.float64, 0)
+    assert isinstance(batches, Streamed if streamed else InMemory)
+    for steps, expected in ((3, 12), (2, 10)):
+        found = list(batches.epoch(0, [5, 6], size=5, steps=steps))
+        rows = torch.cat([x_VBF for x_VBF, _ in found], dim=1)[:, :, 0]
+        assert rows.shape == (2, expected)
+        wanted = set((prepared.train.index * 2).tolist())
+        for member in rows.tolist():
+            assert Counter(member) <= Counter(wanted)
+        assert torch.equal(rows[0], rows[1]) == streamed
+    np.testing.assert_array_equal(torch.cat([x_BF for x_BF, _ in batches.validation(3)])[:, 0], prepared.validation.index * 2)
+
+
+class Heavy(Dataset):
+    """Items of a megabyte each."""
+
+    def __len__(self) -> int:
+        return 300
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
+        return np.full(2**18, i % 2, dtype=np.float32), i % 2
+
+
+class Meaning(nn.Module):
+    """Has next to no activations, so that nothing but the batch itself bounds how many rows are validated at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(1, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(x.mean(dim=1, keepdim=True))
+
+
+def test_no_more_than_a_few_batches_are_held() -> None:
+    of = Data.dataset(Heavy(), classes=2, split={"stratify": False})
+    settings = Train(epochs=1, batch_size=8)
+    variants = [Variant(data=of, model=Model(Meaning), train=settings, metric="accuracy", seed=i) for i in range(3)]
+    prepared = prepare(of)
+    batches = open_batches(prepared, torch.float32, 0)
+    train_fleet(variants, prepared)  # what is imported on the way does not count
+    tracemalloc.start()
+    try:
+        train_fleet(variants, prepared)
+        assert len(prepared.validation.y) == sum(len(y_B) for _, y_B in batches.validation(1000)) == 60
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # sixteen items are what a part is gone through by: as they come, as one array, and the array before
+    assert 2 * 8 * 2**20 < peak < 3.5 * 16 * 2**20
+
+
+def test_the_models_try_out_takes_the_first_rows() -> None:
+    of, parts = data()
+    prepared = prepare(of)
+    parts["train"].reads = 0
+    assert probe(variant(of), prepared).reason is None
+    assert measure(variant(of), prepared).stacked_seconds > 0
+    assert parts["train"].reads <= 4 + 16
+
+
+# -- metrics in pieces -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 7, 40, 100])
+def test_classification_metrics_in_pieces_are_those_of_scikit_learn(size: int) -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = 3 * rng.normal(size=(2, 100, 4)), rng.integers(0, 3, 100)  # the last class does not occur
+    tally = Classification()
+    for x, y in zip(torch.tensor(logits).split(size, dim=1), torch.tensor(labels).split(size), strict=True):
+        tally.add(x, y)
+    found = tally.values()
+    for member in range(2):
+        exponents = np.exp(logits[member])
+        p, predicted = exponents / exponents.sum(axis=1, keepdims=True), logits[member].argmax(axis=1)
+        recall = metrics.recall_score(labels, predicted, labels=[0, 1, 2], average="macro")
+        assert float(found["log_loss"][member]) == pytest.approx(metrics.log_loss(labels, p, labels=range(4)), rel=1e-12)
+        assert float(found["accuracy"][member]) == metrics.accuracy_score(labels, predicted)
+        assert float(found["balanced_accuracy"][member]) == pytest.approx(recall, rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 7, 40, 100])
+@pytest.mark.parametrize("offset", [0.0, 1e7])
+def test_regression_metrics_in_pieces_are_those_of_scikit_learn(size: int, offset: float) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=100) + offset
+    predictions = y + 0.3 * rng.normal(size=(2, 100))
+    tally = Regression(2.5)
+    for p, t in zip(torch.tensor(predictions).unsqueeze(-1).split(size, dim=1), torch.tensor(y).split(size), strict=True):
+        tally.add(p, t)
+    found = tally.values()
+    for member, p in enumerate(predictions):
+        assert float(found["rmse"][member]) == pytest.approx(2.5 * math.sqrt(metrics.mean_squared_error(y, p)), rel=1e-12)
+        assert float(found["mae"][member]) == pytest.approx(2.5 * metrics.mean_absolute_error(y, p), rel=1e-12)
+        assert float(found["r2"][member]) == pytest.approx(metrics.r2_score(y, p), rel=1e-9)
+
+
+def test_a_streamed_regression_trains() -> None:
+    parts = {"train": Made(60, quantity=True), "validation": Made(30, quantity=True), "test": Made(30, quantity=True)}
+    of = Data.dataset(**parts)
+    settings = Train(epochs=30, batch_size=20, optimizer=SGD(lr=0.02))
+    model = Model(use="torch.nn:Linear", args={"in_features": FEATURES, "out_features": 1})
+    one = Variant(data=of, model=model, train=settings, metric="r2", seed=0)
+    assert train_fleet([one], prepare(of))[0].outcome.score > 0.99
