@@ -152,6 +152,7 @@ def test_a_worker_ends_at_once_when_its_parent_is_gone(prepared: Prepared, tmp_p
 
 def test_an_error_in_a_worker_ends_all_of_them(prepared: Prepared, tmp_path: Path) -> None:
     place = tmp_path / "newer.safetensors"
+    others = _children()
     save_file({"a": torch.ones(1)}, place, metadata={"format": "9", "facts": "{}"})
     results = train_in_processes(
         [VARIANTS[0], variant(0, Slow)],
@@ -163,6 +164,10 @@ def test_an_error_in_a_worker_ends_all_of_them(prepared: Prepared, tmp_path: Pat
     )
     with pytest.raises(WorkspaceError, match="newer winnow"):
         next(results)
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
-    if children.exists():
-        assert children.read_text().split() == []
+    assert _children() <= others
+
+
+def _children() -> set[str]:
+    """Ids of this process's children, where the system tells."""
+    found = Path(f"/proc/self/task/{os.getpid()}/children")
+    return set(found.read_text().split()) if found.exists() else set()

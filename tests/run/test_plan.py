@@ -41,6 +41,7 @@ def rows() -> Prepared:
 @pytest.fixture
 def planner(rows: Prepared, monkeypatch: pytest.MonkeyPatch) -> Planner:
     monkeypatch.setattr(_plan, "cores", lambda: 2)
+    monkeypatch.setattr(_plan, "measure_compiled", lambda *_: None)  # as where the compiler fails
     return Planner(lambda _: rows)
 
 
@@ -342,28 +343,68 @@ def test_a_model_that_only_trains_here_is_not_put_in_a_row(
     assert {f.how for f in planner.plan(asked)} == {"stacked"}
 
 
-def test_compiling_is_chosen_when_it_wins_its_time_back(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+def compiles(monkeypatch: pytest.MonkeyPatch, member_step: float, cost: float = 8.0) -> list[int]:
+    tried: list[int] = []
+
+    def measure_compiled(fleet: list[Variant], _: Prepared) -> tuple[float, float]:
+        tried.append(len(fleet))
+        return cost, member_step
+
+    monkeypatch.setattr(_plan, "measure_compiled", measure_compiled)
+    return tried
+
+
+def test_compiling_is_tried_when_it_should_win_its_time_back(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
     saved_in_a_step = (1 - _plan.COMPILED_FACTOR) / 2  # of a step's time; on two cores
-    timed(monkeypatch, 0.9 * _plan.COMPILE_SECONDS / (16 * STEPS * saved_in_a_step), 1.0)
+    stacked = 0.9 * _plan.COMPILE_SECONDS / (16 * STEPS * saved_in_a_step)
+    timed(monkeypatch, stacked, 1.0)
+    tried = compiles(monkeypatch, 0.25 * stacked)
     fleets = planner.plan(variants(16, epochs=300))
     assert not any(f.compiled for f in fleets)
-    assert "not compiled: that takes about 12 s and would save 11 s, by experience" in fleets[0].reason
+    assert "not compiled: compiling takes about 12 s and would save 11 s, by experience" in fleets[0].reason
+    assert tried == []
     # two more trainings of the study's, and it pays; from then on the program is there
-    assert all(f.compiled for f in planner.plan(variants(16, epochs=300), ahead=2))
+    (one, _) = planner.plan(variants(16, epochs=300), ahead=2)
+    assert one.compiled
+    assert f"{0.25 * stacked * 1e6:.0f} us compiled" in one.reason
     assert all(f.compiled for f in planner.plan(variants(16, epochs=300)))
+    assert tried == [8]
+
+
+def test_what_the_compiled_program_takes_decides(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed(monkeypatch, 1.0, 0.8)  # compiled it may well be faster than processes
+    tried = compiles(monkeypatch, 0.9)
+    assert {(f.how, f.compiled) for f in planner.plan(variants(16, epochs=300))} == {("process", False)}
+    assert tried == [8]
+
+
+def test_a_stack_that_is_only_fast_when_compiled_is_compiled(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed(monkeypatch, 1.0, 0.8)
+    compiles(monkeypatch, 0.4)
+    assert {(f.how, f.compiled) for f in planner.plan(variants(16, epochs=300))} == {("stacked", True)}
+
+
+def test_a_plan_that_is_only_shown_compiles_nothing(rows: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed(monkeypatch, 1.0, 2.0)
+    tried = compiles(monkeypatch, 0.4)
+    fleets = Planner(lambda _: rows, tries_compiling=False).plan(variants(16, epochs=300))
+    assert all(f.compiled for f in fleets)
+    assert "compiled: compiling takes about 12 s and would save" in fleets[0].reason
+    assert tried == []
 
 
 def test_what_earlier_runs_measured_decides(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = 10 * _plan.COMPILE_SECONDS / (16 * STEPS * 0.2)
-    timed(monkeypatch, seconds, 1.0)
+    timed(monkeypatch, seconds, 2 * seconds)
+    tried = compiles(monkeypatch, 0.5 * seconds)
     kind = fleet_kind(planner.key(variants(1)[0]))
-    remember(kind, compile_seconds=4.0, compiled_seconds=0.99 * seconds)
+    remember(kind, compile_seconds=4.0, compiled_seconds=0.999 * seconds)
     assert not any(f.compiled for f in planner.plan(variants(16, epochs=300)))
-    remember(kind, compiled_seconds=0.5 * seconds)
-    (one, _) = planner.plan(variants(16, epochs=300))
-    assert one.compiled
-    assert "takes about 4.0 s" in one.reason
-    assert "as measured before" in one.reason
+    assert tried == []
+    remember(kind, compiled_seconds=0.7 * seconds)
+    assert all(f.compiled for f in planner.plan(variants(16, epochs=300)))
+    known = recall(kind)
+    assert (known.compile_seconds, known.compiled_seconds) == (_plan.COMPILED_BEFORE_SECONDS, 0.5 * seconds)
 
 
 def test_what_is_measured_here_is_kept_for_later_runs(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,3 +431,16 @@ def test_the_planner_hears_how_much_a_study_will_still_ask_for(tmp_path: Path, m
 
     conduct(Study("test", ask(), trainings=9), runner)
     assert told == [6, 1]
+
+
+def test_a_gpu_takes_one_large_fleet_after_the_other(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_plan, "on_gpu", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**36, 2**37))
+    (fleet,) = planner.plan(variants(96, epochs=300))
+    assert (fleet.how, len(fleet.positions), fleet.compiled, fleet.at_once) == ("stacked", 96, True, 1)
+    assert "CUDA graph" in fleet.reason
+    (two, *_) = planner.plan(variants(2, epochs=1))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (int(40 * two.peak_bytes), 2**37))
+    fleets = planner.plan(variants(96, epochs=300))
+    assert len(fleets) > 1
+    assert all(f.peak_bytes <= _plan.GPU_MEMORY_SHARE * 40 * two.peak_bytes for f in fleets)

@@ -52,7 +52,7 @@ def _first_variants(checked: Checked) -> list[Variant]:
 
 
 def _groups(checked: Checked, variants: list[Variant]) -> list[str]:
-    planner = Planner(lambda _: checked.prepared)
+    planner = Planner(lambda _: checked.prepared, tries_compiling=False)
     stage = "search" if checked.recipe.is_open else "train"
     fleets = planner.plan(variants, ahead=expected_trainings(checked.recipe)[stage] - len(variants))
     lines = []

@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+
 from winnow.data import Prepared
 from winnow.errors import ModelError
 from winnow.recipe import OBJECT_PREFIX, Data, Variant
@@ -21,19 +23,23 @@ from winnow.train import (
     footprint,
     is_out_of_memory,
     measure,
+    measure_compiled,
     num_steps,
     probe,
     recall,
     remember,
     shape_key,
     stacking,
+    training_device,
 )
 
-__all__ = ["LARGEST_FLEET", "How", "PlannedFleet", "Planner", "cores", "cut", "memory_bytes", "trains_elsewhere"]
+__all__ = ["LARGEST_FLEET", "How", "PlannedFleet", "Planner", "cores", "cut", "memory_bytes", "on_gpu", "trains_elsewhere"]
 
 How = Literal["stacked", "alone", "process", "refused"]
 
 SMALLEST_FLEET = 8  # members; a group is not cut smaller to give every core a fleet
+LARGEST_ON_GPU = 512  # members
+GPU_MEMORY_SHARE = 0.8  # of its memory that is free now
 LARGEST_FLEET = 64  # members; beyond it the time of a member-step no longer falls (benchmarks/fleet.py)
 # Of the memory that is free now. Predictions are of what tensors hold; the C library's heap keeps up to as much again of what
 # they gave back.
@@ -42,8 +48,11 @@ MEASURE_FROM = 3000  # member-steps: below that any way of training is done befo
 AS_GOOD = 0.95  # worker processes must take less than this share of a stack's time: a stack also takes less memory
 PROCESS_START_SECONDS = 5.0  # until a worker process has loaded PyTorch and takes its first variant
 PROCESS_BYTES = 300 * 2**20  # that it takes before it trains
-COMPILE_SECONDS = 12.0  # where no earlier run has measured it
-COMPILED_FACTOR = 0.6  # time of a compiled member-step, in that of one that is not; the same
+# Where no earlier run has measured them (benchmarks/architectures.py): the time of compiling, and of a compiled member-step as a
+# share of the time of one that is not. From the second process on the compiler finds its work on disk.
+COMPILE_SECONDS = 12.0
+COMPILED_FACTOR = 0.5
+COMPILED_BEFORE_SECONDS = 4.0
 SMALLEST_COMPILED = 4  # members
 
 
@@ -112,15 +121,17 @@ class Planner:
 
     Args:
         prepared: gives the prepared rows of a data section.
+        tries_compiling: compile where that should pay, and let what the program then takes decide; else go by experience.
     """
 
-    def __init__(self, prepared: Callable[[Data], Prepared]) -> None:
+    def __init__(self, prepared: Callable[[Data], Prepared], *, tries_compiling: bool = True) -> None:
         self._prepared = prepared
+        self._tries_compiling = tries_compiling
         self._keys: dict[str, Hashable] = {}
         self._probes: dict[Hashable, Probe] = {}
         self._footprints: dict[tuple[Hashable, bool], Footprint] = {}
         self._timings: dict[Hashable, Timing] = {}
-        self._compiled: set[Hashable] = set()
+        self._compiled: dict[Hashable, float | None] = {}  # seconds of a member-step, where it was tried; None: it cannot be
 
     def plan(self, variants: Sequence[Variant], *, ahead: int = 0) -> list[PlannedFleet]:
         """Fleets that hold every variant once.
@@ -141,7 +152,7 @@ class Planner:
             leaving = len({v.train.epochs for v in members}) > 1 or any(v.train.early_stopping is not None for v in members)
             share = ahead * len(positions) / len(variants)
             prepared = self._prepared(members[0].data)
-            fleets += self._fleets(_Group(key, positions, members[0], prepared, leaving, share, len(groups)))
+            fleets += self._fleets(variants, _Group(key, positions, members[0], prepared, leaving, share, len(groups)))
         return fleets
 
     def key(self, variant: Variant) -> Hashable:
@@ -158,7 +169,7 @@ class Planner:
         """Trainable numbers of a variant's model."""
         return self._probe(self.key(variant), variant).parameters
 
-    def _fleets(self, group: _Group) -> list[PlannedFleet]:
+    def _fleets(self, variants: Sequence[Variant], group: _Group) -> list[PlannedFleet]:
         if len(group.positions) == 1:
             alone = self._footprint(group, stacked=False)
             peak = 0 if alone is None else alone.peak_bytes(1, checkpoints=True)
@@ -170,24 +181,30 @@ class Planner:
         most, at_once = (0, 1) if found is None else _fitting(found, leaving=group.leaving)
         if found is None or most < 2:
             return self._one_by_one(group, "two do not fit the free memory")
-        parts = cut(group.positions, most, spread=not group.prepared.is_streamed)
+        parts = cut(group.positions, most, spread=not (group.prepared.is_streamed or on_gpu()))
         at_once = min(at_once, len(parts))
         reasons = []
-        if most < min(LARGEST_FLEET, len(group.positions)):
+        if most < min(LARGEST_ON_GPU if on_gpu() else LARGEST_FLEET, len(group.positions)):
             reasons.append(f"no more than {most} fit the free memory, {at_once} fleets at once")
         busy = min(cores(), len(parts) * group.beside)  # cores that stacked fleets keep busy
         compiled = False
-        if group.member_steps_in_all >= MEASURE_FROM:
+        if on_gpu():
+            compiled = group.member_steps_in_all >= MEASURE_FROM  # timing steps on the processor would tell nothing
+            reasons.append(f"on the GPU, {'captured as a CUDA graph' if compiled else 'too few steps to compile'}")
+        elif group.member_steps_in_all >= MEASURE_FROM:
             timing, measured = self._measure(group, len(parts[0]))
             reasons.append(measured)
+            plain = group.member_steps_in_all * timing.stacked_seconds / busy
             # alone, each member would read streamed rows for itself, which no measurement of steps knows
-            if not group.prepared.is_streamed and self._alone_seconds(group, timing) < AS_GOOD * (
-                group.member_steps * timing.stacked_seconds / busy
-            ):
-                return self._one_by_one(group, measured)
+            one_by_one = math.inf if group.prepared.is_streamed else self._alone_seconds(group, timing)
+            stacked = plain
             if len(parts[0]) >= SMALLEST_COMPILED:
-                compiled, why = self._compiles(group, timing.stacked_seconds / busy)
+                fleet = [variants[p] for p in parts[0]]
+                stacked, why = self._compiling(group, fleet, timing, busy, min(plain, one_by_one))
+                compiled, stacked = stacked < plain, min(stacked, plain)
                 reasons.append(why)
+            if one_by_one < AS_GOOD * stacked:
+                return self._one_by_one(group, "; ".join(reasons))
         else:
             reasons.append(f"{group.member_steps:,} steps in all, too few to measure what is fastest")
         return [
@@ -220,28 +237,48 @@ class Planner:
         return max(1, min(cores(), len(group.positions), memory_bytes() // each)), peak
 
     def _alone_seconds(self, group: _Group, timing: Timing) -> float:
-        """That training the group takes when it is not stacked."""
-        seconds = group.member_steps * timing.alone_seconds
+        """That training the group, and those ahead, takes when they are not stacked."""
+        seconds = group.member_steps_in_all * timing.alone_seconds
         if not trains_elsewhere(group.first, group.prepared):
             return seconds
         return PROCESS_START_SECONDS + seconds / self._workers(group)[0]
 
-    def _compiles(self, group: _Group, seconds: float) -> tuple[bool, str]:
-        """Whether compiling pays where a member-step takes ``seconds`` on all cores together, and why."""
-        if group.key in self._compiled:
-            return True, "compiled, as before"
+    def _compiling(
+        self, group: _Group, fleet: Sequence[Variant], timing: Timing, busy: int, otherwise: float
+    ) -> tuple[float, str]:
+        """Seconds that training the group, and those ahead, takes with compiled programs, compiling included, and why; infinite
+        where the model cannot be compiled.
+
+        Args:
+            fleet: the members of one fleet.
+            timing: of the model.
+            busy: cores that work at once.
+            otherwise: seconds of the best of the other ways.
+        """
         known = recall(fleet_kind(group.key))
-        cost = COMPILE_SECONDS if known.compile_seconds is None else known.compile_seconds
-        factor = COMPILED_FACTOR
-        if known.compiled_seconds is not None and known.plain_seconds:
-            factor = known.compiled_seconds / known.plain_seconds
-        saving = group.member_steps_in_all * seconds * (1 - factor)
-        basis = "as measured before" if known.compile_seconds is not None else "by experience"
-        told = f"that takes about {_in_words(cost)} and would save {_in_words(saving)}, {basis}"
-        if saving <= cost:
-            return False, f"not compiled: {told}"
-        self._compiled.add(group.key)
-        return True, f"compiled: {told}"
+        cost, each, basis = COMPILE_SECONDS, COMPILED_FACTOR * timing.stacked_seconds, "by experience"
+        if known.compile_seconds is not None and known.compiled_seconds is not None and known.plain_seconds:
+            cost, basis = known.compile_seconds, "as measured before"
+            each = known.compiled_seconds / known.plain_seconds * timing.stacked_seconds
+        told = f"compiling takes about {_in_words(cost)}"
+        if group.key not in self._compiled:
+            expected = cost + group.member_steps_in_all * each / busy
+            saves = f"would save {_in_words(max(otherwise - expected + cost, 0.0))}, {basis}"
+            if expected >= otherwise or not self._tries_compiling:
+                return expected, f"{'' if expected < otherwise else 'not '}compiled: {told} and {saves}"
+            self._compiled[group.key] = self._try_compiling(group, fleet)
+        seconds = self._compiled[group.key]
+        if seconds is None:
+            return math.inf, "not compiled: the compiler fails on it"
+        return group.member_steps_in_all * seconds / busy, f"{seconds * 1e6:.0f} us compiled"
+
+    def _try_compiling(self, group: _Group, fleet: Sequence[Variant]) -> float | None:
+        """Seconds of a compiled member-step on one core, written down for later runs; None where it cannot be compiled."""
+        found = measure_compiled(fleet, group.prepared)
+        if found is None:
+            return None
+        remember(fleet_kind(group.key), compile_seconds=min(found[0], COMPILED_BEFORE_SECONDS), compiled_seconds=found[1])
+        return found[1]
 
     def _probe(self, key: Hashable, variant: Variant) -> Probe:
         if key not in self._probes:
@@ -274,17 +311,25 @@ class Planner:
 
 
 def memory_bytes() -> int:
-    """What all fleets together may take now, in bytes."""
+    """What all fleets together may take now, in bytes: of a GPU's memory where they train on one."""
+    if on_gpu():
+        return int(GPU_MEMORY_SHARE * torch.cuda.mem_get_info()[0])
     return int(MEMORY_SHARE * free_bytes())
+
+
+def on_gpu() -> bool:
+    """Whether fleets train on a GPU: one after another, each as large as fits, since it is the size that keeps a GPU busy."""
+    return training_device().type == "cuda"
 
 
 def _fitting(found: Footprint, *, leaving: bool) -> tuple[int, int]:
     """Members of the largest fleet that fits the memory, 0 for none, and how many of its size may train at once: as many as there
     are cores, unless they could not hold two members.
     """
-    sizes = {n: found.peak_bytes(n, leaving=leaving, checkpoints=True) for n in range(1, LARGEST_FLEET + 1)}
+    largest = LARGEST_ON_GPU if on_gpu() else LARGEST_FLEET
+    sizes = {n: found.peak_bytes(n, leaving=leaving, checkpoints=True) for n in range(1, largest + 1)}
     budget = memory_bytes()
-    for at_once in range(cores(), 0, -1):
+    for at_once in range(1 if on_gpu() else cores(), 0, -1):
         most = max((n for n, size in sizes.items() if size * at_once <= budget), default=0)
         if most >= 2:
             return most, at_once

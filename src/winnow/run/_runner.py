@@ -14,7 +14,7 @@ from winnow.data import Prepared, prepare
 from winnow.errors import ModelError
 from winnow.models import model_digest
 from winnow.recipe import HIGHER_IS_BETTER, Data, Outcome, Recipe, Variant, better, resolve_metric
-from winnow.run._plan import How, PlannedFleet, Planner, cores, trains_elsewhere
+from winnow.run._plan import How, PlannedFleet, Planner, cores, on_gpu, trains_elsewhere
 from winnow.run._processes import train_in_processes
 from winnow.run._threads import Fleet, one_thread, train_in_threads
 from winnow.run._workspace import Workspace
@@ -150,7 +150,7 @@ class Runner:
                 yield [Finished(todo[p], _refused(todo[p], fleet.reason), None) for p in fleet.positions]
         stacked = list(of("stacked"))
         if stacked:
-            yield from train_in_threads(stacked, workers=min(cores(), len(stacked)), on_epoch=on_epoch)
+            yield from train_in_threads(stacked, workers=1 if on_gpu() else min(cores(), len(stacked)), on_epoch=on_epoch)
         with one_thread():
             for one in of("alone"):
                 yield from one.train(stacked=False, on_epoch=on_epoch)

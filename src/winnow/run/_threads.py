@@ -19,7 +19,7 @@ import torch
 from winnow.data import Prepared
 from winnow.recipe import Variant
 from winnow.run._halves import train_in_halves
-from winnow.run._plan import LARGEST_FLEET, cores, cut, memory_bytes
+from winnow.run._plan import LARGEST_FLEET, cores, cut, memory_bytes, on_gpu
 from winnow.train import EpochReport, Finished, OutOfMemory, train_fleet
 
 __all__ = ["Fleet", "one_thread", "train_in_threads", "train_side_by_side"]
@@ -77,7 +77,7 @@ def train_side_by_side(variants: Sequence[Variant], prepared: Prepared, *, compi
             return train_fleet(variants, prepared)
     parts = cut(list(range(len(variants))), LARGEST_FLEET)
     fleets = [Fleet([variants[p] for p in part], prepared, compiled) for part in parts]
-    results = train_in_threads(fleets, workers=cores(), on_epoch=lambda _: None)
+    results = train_in_threads(fleets, workers=1 if on_gpu() else cores(), on_epoch=lambda _: None)
     return [one for fleet in results for one in fleet]
 
 

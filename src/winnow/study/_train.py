@@ -146,7 +146,8 @@ def load_member(variant: Variant, prepared: Prepared, weights: Mapping[str, Tens
         ModelError: when the weights are not those of the model.
     """
     module = models.build(variant.model, in_shape=prepared.in_shape, out_features=prepared.out_features, seed=variant.seed)
-    module = module.to(getattr(torch, variant.train.weights_precision))  # before loading, which would round float64 weights to float32
+    # before loading, which would round float64 weights to float32
+    module = module.to(getattr(torch, variant.train.weights_precision))
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:

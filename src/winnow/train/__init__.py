@@ -2,8 +2,9 @@
 
 from winnow.train._build import build_members
 from winnow.train._checkpoint import UnusableCheckpoint, peek
+from winnow.train._device import training_device
 from winnow.train._driver import EpochReport, train_fleet
-from winnow.train._measure import Timing, measure
+from winnow.train._measure import Timing, measure, measure_compiled
 from winnow.train._member import Finished
 from winnow.train._memory import Footprint, OutOfMemory, footprint, is_out_of_memory
 from winnow.train._predict import predict
@@ -27,6 +28,7 @@ __all__ = [
     "footprint",
     "is_out_of_memory",
     "measure",
+    "measure_compiled",
     "num_steps",
     "peek",
     "predict",
@@ -36,4 +38,5 @@ __all__ = [
     "shape_key",
     "stacking",
     "train_fleet",
+    "training_device",
 ]

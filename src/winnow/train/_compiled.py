@@ -25,6 +25,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+from winnow.train._cache import set_up_compiler
 from winnow.train._signature import signature
 
 __all__ = ["Compiled", "compiled"]
@@ -83,6 +84,7 @@ def compiled(
     with _LOCK:  # one thread compiles, the others wait for its program
         if _COMPILED.get(kind, ...) is None:
             return None  # failed before
+        set_up_compiler()
         try:
             size = block or 1
             if block is None:

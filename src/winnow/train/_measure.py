@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ from winnow.train._program import Alone, BaseProgram
 from winnow.train._settings import batch_size, dtype_of, make_lanes
 from winnow.train._stacked import Stacked, stacking
 
-__all__ = ["Timing", "measure"]
+__all__ = ["Timing", "measure", "measure_compiled"]
 
 FIRST = 8  # members of the stack that is tried first; where that tells enough, no larger one is
 ROUNDS = 5
@@ -48,8 +49,8 @@ def measure(variant: Variant, prepared: Prepared, *, members: int = FIRST, secon
     torch.set_num_threads(1)
     try:
         with stacking():
-            alone = _Stopwatch(variant, prepared, 1)
-            few = _Stopwatch(variant, prepared, min(FIRST, members))
+            alone = _Stopwatch(_seeds_of(variant, 1), prepared)
+            few = _Stopwatch(_seeds_of(variant, min(FIRST, members)), prepared)
             for _ in range(ROUNDS):
                 few.step()
                 for _ in range(max(1, few.members // 2)):
@@ -59,7 +60,7 @@ def measure(variant: Variant, prepared: Prepared, *, members: int = FIRST, secon
             best = few
             left = until - time.perf_counter()
             if members > few.members and 1 / CLEAR < few.best / alone.best < CLEAR and 3 * few.best * members < left:
-                best = _Stopwatch(variant, prepared, members)
+                best = _Stopwatch(_seeds_of(variant, members), prepared)
                 while best.steps < 2 or (best.steps < ROUNDS and time.perf_counter() < until):
                     best.step()
     finally:
@@ -67,22 +68,57 @@ def measure(variant: Variant, prepared: Prepared, *, members: int = FIRST, secon
     return Timing(best.best, alone.best, best.members)
 
 
-class _Stopwatch:
-    """A program and the seconds that a member-step of it took at best; the first step, which makes what is made once, apart."""
+def measure_compiled(variants: Sequence[Variant], prepared: Prepared, *, seconds: float = 1.0) -> tuple[float, float] | None:
+    """Compile the step of a fleet and time it, on one core.
 
-    def __init__(self, variant: Variant, prepared: Prepared, members: int) -> None:
-        group = [variant.model_copy(update={"seed": variant.seed + i}) for i in range(members)]
-        dtype = dtype_of(variant)
-        self._x, self._y = prepared.head("train", batch_size(variant, len(prepared.train)), dtype)
+    Args:
+        variants: of the fleet; later ones of their kind find the program made.
+        prepared: their data.
+        seconds: of stepping, about.
+
+    Returns:
+        Seconds on the clock until the compiled step was there, and of processor time of a member-step; None where it cannot be
+        compiled.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with stacking():
+            began = time.perf_counter()
+            stopwatch = _Stopwatch(variants, prepared, compiled=True)
+            stopwatch.step()
+            made = time.perf_counter()
+            stopwatch.best = float("inf")
+            while stopwatch.steps < 3 or (stopwatch.steps <= ROUNDS and time.perf_counter() < made + seconds):
+                stopwatch.step()
+    finally:
+        torch.set_num_threads(threads)
+    return (made - began, stopwatch.best) if stopwatch.is_compiled else None
+
+
+def _seeds_of(variant: Variant, members: int) -> list[Variant]:
+    return [variant.model_copy(update={"seed": variant.seed + i}) for i in range(members)]
+
+
+class _Stopwatch:
+    """A program and the seconds that a member-step of it took at best."""
+
+    def __init__(self, group: Sequence[Variant], prepared: Prepared, *, compiled: bool = False) -> None:
+        dtype = dtype_of(group[0])
+        self._x, self._y = prepared.head("train", batch_size(group[0], len(prepared.train)), dtype)
         modules = build_members(group, prepared)
         for module in modules:
             rehearse(module, self._x[:4])
         lanes = make_lanes(group, prepared.task, dtype)
-        self._program: BaseProgram = Alone(modules[0], lanes) if members == 1 else Stacked(modules, lanes)
+        self._program: BaseProgram = Alone(modules[0], lanes) if len(group) == 1 else Stacked(modules, lanes, compiled=compiled)
         self._seeds = [v.seed for v in group]
-        self.members = members
+        self.members = len(group)
         self.steps = 0
         self.best = float("inf")
+
+    @property
+    def is_compiled(self) -> bool:
+        return isinstance(self._program, Stacked) and self._program.is_compiled
 
     def step(self) -> None:
         began = time.thread_time()

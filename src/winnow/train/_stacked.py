@@ -209,6 +209,11 @@ class Stacked(BaseProgram):
         self._captured = {}
         self._blocks = self._cut()
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether steps run as compiled programs: from the first on, if that was asked for and the compiler can."""
+        return self._compiled is not None
+
     def _is_whole(self, block: _Block) -> bool:
         """Whether the block's tensors have as many rows as the compiled programs take."""
         return self._compiled is not None and len(block.pieces[0].params) == self._compiled.members

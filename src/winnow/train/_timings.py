@@ -21,6 +21,8 @@ from pathlib import Path
 
 import torch
 
+from winnow.train._cache import cache_directory
+
 __all__ = ["Remembered", "fleet_kind", "recall", "remember"]
 
 
@@ -92,8 +94,7 @@ def _seconds(value: object) -> float:
 
 
 def _place(kind: str) -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(home) / "winnow" / "timings" / f"{_machine()}-{kind}.json"
+    return cache_directory() / "timings" / f"{_machine()}-{kind}.json"
 
 
 @functools.cache
