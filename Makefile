@@ -52,6 +52,7 @@ format: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python benchmarks/fleet.py
+	$(BIN)/python benchmarks/architectures.py
 	$(BIN)/python benchmarks/study.py
 
 clean:

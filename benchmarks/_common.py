@@ -70,6 +70,19 @@ def matrix_products(members: int) -> Callable[[], None]:
     return run
 
 
+def forward_products(members: int, rows: int) -> Callable[[], None]:
+    """The same of a forward pass over ``rows`` rows, as for validation."""
+    inputs, hidden = (torch.randn(members, rows, n) for n in (FEATURES, WIDTH))
+    first, second, last = (torch.randn(members, *s) for s in ((WIDTH, FEATURES), (WIDTH, WIDTH), (CLASSES, WIDTH)))
+
+    def run() -> None:
+        torch.bmm(inputs, first.mT)
+        torch.bmm(hidden, second.mT)
+        torch.bmm(hidden, last.mT)
+
+    return run
+
+
 def alternate(contestants: dict[str, Callable[[], float]], *, rounds: int) -> dict[str, list[float]]:
     """Run every contestant once a round, in turns: what else the machine does falls on all of them. Each gives a figure."""
     figures: dict[str, list[float]] = {name: [] for name in contestants}

@@ -3,10 +3,11 @@
 Each contestant trains the same members (the same network, data, batches of 32, epochs) with the same work around it: shuffling,
 validation after each epoch, the best weights kept. The processes run a hand-written PyTorch loop on one thread each, one member
 after another; starting them and importing PyTorch is not counted. winnow's time is that of its runner in a fresh workspace,
-with planning, probing, ledger and weights. "First" is winnow's first run in this process, which measures, decides and, where it
-pays, compiles; the figure with the range is of the runs after it.
+with planning, probing, ledger and weights. The plan is told how many trainings the study is going to ask for (--ahead), as
+a search tells it: where that is enough, it compiles. "First" is winnow's first run in this process, which measures, decides and
+compiles; the figure with the range is of the runs after it.
 
-    python benchmarks/architectures.py [--rounds 3] [--members 32] [--epochs 20] [--only lstm ...]
+    python benchmarks/architectures.py [--rounds 3] [--members 32] [--epochs 10] [--ahead 1000] [--only lstm ...]
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ class Processes:
         return time.perf_counter() - began
 
 
-def winnow_fleet(network: str, members: int, epochs: int, section: Data, told: list[str]) -> Callable[[], float]:
+def winnow_fleet(network: str, members: int, epochs: int, ahead: int, section: Data, told: list[str]) -> Callable[[], float]:
     """Seconds of the runner; what the plan chose goes to ``told``."""
     train = Train(epochs=epochs, batch_size=BATCH, optimizer=AdamW(lr=1e-3))
     variants = [
@@ -164,7 +165,7 @@ def winnow_fleet(network: str, members: int, epochs: int, section: Data, told: l
         with tempfile.TemporaryDirectory() as folder, Workspace(Path(folder)) as workspace:
             began = time.perf_counter()
             runner = Runner(workspace)
-            outcomes = runner.train(variants, keep_weights=True)
+            outcomes = runner.train(variants, keep_weights=True, ahead=ahead)
             seconds = time.perf_counter() - began
         assert all(o.finished for o in outcomes)
         told[:] = sorted({f"{f['members']} {f['how']}: {f['reason']}" for f in runner.fleets})
@@ -177,7 +178,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--members", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--ahead", type=int, default=1000)
     parser.add_argument("--only", nargs="+", choices=sorted(NETWORKS), default=sorted(NETWORKS))
     arguments = parser.parse_args()
     section = data()
@@ -188,7 +190,7 @@ def main() -> None:
     print(f"{'seconds, median [range]':14s} {'winnow':>32s} {'two processes':>32s}   {'times':>5s}  {'first':>6s}")
     for network in arguments.only:
         told: list[str] = []
-        fleet = winnow_fleet(network, arguments.members, arguments.epochs, section, told)
+        fleet = winnow_fleet(network, arguments.members, arguments.epochs, arguments.ahead, section, told)
         first = fleet()
         contestants: dict[str, Any] = {
             "winnow": fleet,
@@ -196,9 +198,13 @@ def main() -> None:
         }
         figures = alternate(contestants, rounds=arguments.rounds)
         ratio = statistics.median(figures["processes"]) / statistics.median(figures["winnow"])
-        print(f"{network:14s} {spread(figures['winnow']):>32s} {spread(figures['processes']):>32s}   {ratio:5.2f}  {first:6.1f}")
+        print(
+            f"{network:14s} {spread(figures['winnow']):>32s} {spread(figures['processes']):>32s}   {ratio:5.2f}  {first:6.1f}",
+            flush=True,
+        )
         for line in told:
-            print(f"    {line}")
+            print(f"    {line}", flush=True)
+    processes.close()
 
 
 if __name__ == "__main__":

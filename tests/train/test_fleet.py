@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tests.train import architectures
-from torch import nn
+from torch import Tensor, nn
 
 from winnow.data import Prepared, prepare
 from winnow.models import build
@@ -299,3 +299,34 @@ def test_a_step_that_cannot_be_compiled_runs_as_it_is(prepared: Prepared, monkey
         fleet = train_fleet(variants, prepared, compiled=True)
     for together, plain in zip(fleet, train_fleet(variants, prepared), strict=True):
         same(together, plain)
+
+
+class Counting(nn.Module):
+    """Its forward pass changes an attribute that is no tensor, and computes with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(12, 3)
+        self.passes = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes += 1
+        return self.out(x) / self.passes
+
+
+def test_a_module_that_keeps_count_in_python_is_not_captured(prepared: Prepared) -> None:
+    variants = [variant(Counting, seed=i, epochs=1) for i in range(8)]
+    with pytest.warns(RuntimeWarning, match="its forward pass changes attributes of the module that are not tensors"):
+        train_fleet(variants, prepared, compiled=True)
+
+
+class BeforeNorm(nn.Sequential):
+    """Biases before batch normalisation: their gradients are zero but for rounding, of which AdamW makes whole steps."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(12, 16), nn.BatchNorm1d(16), nn.Tanh(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+
+
+def test_rounding_that_an_adaptive_method_makes_large_is_no_difference(prepared: Prepared) -> None:
+    asked = variant(BeforeNorm, optimizer=AdamW(lr=0.1), precision="float32")
+    assert probe(asked, prepared).reason is None

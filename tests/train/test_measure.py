@@ -10,7 +10,7 @@ import torch
 from winnow.data import Prepared, prepare
 from winnow.recipe import Data, Model, Train, Variant
 from winnow.train import _measure
-from winnow.train._measure import FIRST, ROUNDS, Timing, measure
+from winnow.train._measure import FIRST, ROUNDS, Timing, measure, measure_compiled
 from winnow.train._program import BaseProgram
 
 DATA = Data(source="sklearn:iris")
@@ -90,3 +90,24 @@ def test_real_steps_give_real_times(rows: Prepared) -> None:
     assert 0 < timing.stacked_seconds < 1
     assert 0 < timing.alone_seconds < 1
     assert torch.get_num_threads() == before
+
+
+def test_a_compiled_step_is_made_and_timed(rows: Prepared) -> None:
+    fleet = [VARIANT.model_copy(update={"seed": i}) for i in range(4)]
+    found = measure_compiled(fleet, rows, seconds=0.1)
+    assert found is not None
+    made, each = found
+    assert 0 < each < made
+    again = measure_compiled(fleet, rows, seconds=0.1)  # the program is there
+    assert again is not None
+    assert again[0] < made
+
+
+def test_a_step_that_cannot_be_compiled_has_no_time(rows: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch._inductor, "compile", fail)
+    other = VARIANT.model_copy(update={"model": Model("mlp", width=5, depth=1)})
+    with pytest.warns(RuntimeWarning, match="cannot be compiled: no compiler"):
+        assert measure_compiled([other, other.model_copy(update={"seed": 1})], rows) is None
