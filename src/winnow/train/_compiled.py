@@ -19,11 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._guards import TracingContext, tracing
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from winnow.train._cache import set_up_compiler
 from winnow.train._signature import signature
@@ -112,6 +108,8 @@ def _capture(function: Function, module: nn.Module, examples: Sequence[Tensor]) 
     Raises:
         RuntimeError: the forward pass changes the module's plain attributes, which a captured one would not.
     """
+    from torch.fx.experimental.proxy_tensor import make_fx  # this and the compiler take a second each to import
+
     before = signature(module)
     copies = [t.clone() for t in examples]
     graph = make_fx(lambda *tensors: (function(*tensors),), tracing_mode="real")(*copies)
@@ -123,7 +121,7 @@ def _capture(function: Function, module: nn.Module, examples: Sequence[Tensor]) 
 
 
 def _compile(graph: GraphModule, examples: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:
-    from torch import _inductor  # a second to import, and only here
+    from torch import _inductor
 
     for node in graph.graph.nodes:
         node.meta.clear()  # the capture's own stand-ins for tensors, which the compiler would mix with its
@@ -142,6 +140,9 @@ def _compile(graph: GraphModule, examples: Sequence[Tensor]) -> Callable[..., Se
 
 def _inductor_compile(graph: GraphModule, examples: Sequence[Tensor], on_cpu: bool) -> Callable[..., Sequence[Tensor]]:
     from torch import _inductor
+    from torch._guards import TracingContext, tracing
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
     shapes = FakeTensorMode(shape_env=ShapeEnv())  # without shapes of its own the compiler leaves its cache aside
     stand_ins: list[Any] = [shapes.from_tensor(t, static_shapes=True) for t in examples]
