@@ -33,8 +33,22 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Linear(FEATURES, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, CLASSES))
 
 
-def hand_written_epochs(x: torch.Tensor, y: torch.Tensor, *, epochs: int, lr: float = 0.01) -> int:
-    """The loop a user would write: shuffle, forward, cross-entropy, backward, SGD with momentum. Steps taken."""
+def hand_written_epochs(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    epochs: int,
+    lr: float = 0.01,
+    validation: tuple[torch.Tensor, torch.Tensor] | None = None,
+) -> int:
+    """The loop a user would write: shuffle, forward, cross-entropy, backward, SGD with momentum. Steps taken.
+
+    Args:
+        x, y: training rows.
+        epochs: passes over them.
+        lr: learning rate.
+        validation: rows whose loss and accuracy are computed after each epoch; None: none.
+    """
     torch.manual_seed(0)
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
@@ -49,6 +63,11 @@ def hand_written_epochs(x: torch.Tensor, y: torch.Tensor, *, epochs: int, lr: fl
             loss.backward()
             optimizer.step()
             steps += 1
+        if validation is not None:
+            with torch.no_grad():
+                logits = model(validation[0])
+                nn.functional.cross_entropy(logits, validation[1]).item()
+                (logits.argmax(1) == validation[1]).double().mean().item()
     return steps
 
 

@@ -1,8 +1,9 @@
 """Microseconds of one member-step of the MLP 64-128-128-10 (batch 64, SGD with momentum, 1,078 rows), everything included.
 
-Contestants in one run, in turns: a hand-written PyTorch loop on one and on two threads; winnow's driver for V members on all
-cores, as studies run it (validation after each epoch, curves, best weights kept); the batched matrix products of the same steps
-and validations and nothing else. A hand-written loop trains one model; what counts for V models is V times its time.
+Contestants in one run, in turns: a hand-written PyTorch loop on one and on two threads, and one that also validates after each
+epoch; winnow's driver for V members on all cores, as studies run it (validation after each epoch, curves, best weights kept); the
+batched matrix products of the same steps and validations and nothing else. A hand-written loop trains one model; what counts for
+V models is V times its time.
 
     python benchmarks/fleet.py [--rounds 5] [--members 1 4 16 64]
 """
@@ -43,13 +44,14 @@ def data() -> Data:
     return Data.arrays(rng.normal(size=(ROWS, FEATURES)), rng.integers(0, CLASSES, size=ROWS), task="classification")
 
 
-def hand_written(prepared: Prepared, threads: int, epochs: int) -> Callable[[], float]:
+def hand_written(prepared: Prepared, threads: int, epochs: int, *, validates: bool = False) -> Callable[[], float]:
     x, y = prepared.tensors("train")
+    validation = prepared.tensors("validation") if validates else None
 
     def run() -> float:
         torch.set_num_threads(threads)
         began = time.perf_counter()
-        steps = hand_written_epochs(x, y, epochs=epochs)
+        steps = hand_written_epochs(x, y, epochs=epochs, validation=validation)
         return (time.perf_counter() - began) / steps * 1e6
 
     return run
@@ -106,6 +108,7 @@ def main() -> None:
     section = data()
     prepared = prepare(section)
     contestants: dict[str, Callable[[], float]] = {f"hand-written, {t} thread(s)": hand_written(prepared, t, 20) for t in (1, 2)}
+    contestants["hand-written, validating"] = hand_written(prepared, 1, 20, validates=True)
     for members in arguments.members:
         epochs = max(20, 320 // members)
         contestants[f"winnow, V = {members}"] = fleet(prepared, section, members, epochs, compiled=False)

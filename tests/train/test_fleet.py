@@ -301,6 +301,39 @@ def test_a_step_that_cannot_be_compiled_runs_as_it_is(prepared: Prepared, monkey
         same(together, plain)
 
 
+def test_thirty_two_members_with_norm_dropout_and_lstm_equal_their_solo_runs(prepared: Prepared) -> None:
+    variants = [
+        variant(
+            architectures.Recurrent,
+            seed=i,
+            epochs=2 + i % 2,
+            dropout=0.01 * i,
+            optimizer=AdamW(lr=0.003 * (i + 1), weight_decay=0.01 * (i % 3)),
+            label_smoothing=0.1 * (i % 2),
+        )
+        for i in range(32)
+    ]
+    fleet = train_fleet(variants, prepared)
+    assert {one.outcome.fleet for one in fleet} == {"stacked x 32"}
+    for together, one in zip(fleet, variants, strict=True):
+        same(together, train_fleet([one], prepared)[0])
+
+
+@pytest.mark.parametrize("model", architectures.STACKABLE, ids=lambda m: m.__name__)
+def test_single_precision_stays_close_over_a_hundred_steps(model: type[nn.Module], prepared: Prepared) -> None:
+    """At a rate where training itself does not enlarge the rounding, and with seeds where no unit lies so near the kink of a ReLU
+    that rounding decides its side (which would show as a jump to 1e-4).
+    """
+    calm = {"epochs": 34, "early_stopping": None, "precision": "float32", "optimizer": SGD(lr=0.01, momentum=0.9)}
+    lanes = [{**lane, **calm} for lane in LANES]
+    variants = [variant(model, seed=10 + i, **lane) for i, lane in enumerate(lanes)]
+    for together, one in zip(train_fleet(variants, prepared), variants, strict=True):
+        assert together.outcome.steps >= 100
+        (alone,) = train_fleet([one], prepared)
+        losses = [np.array(found.outcome.curves["train_loss"]) for found in (together, alone)]
+        np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
 class Counting(nn.Module):
     """Its forward pass changes an attribute that is no tensor, and computes with it."""
 
