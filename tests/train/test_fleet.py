@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from winnow.data import Prepared, prepare
 from winnow.models import build
 from winnow.recipe import SGD, AdamW, Constant, Cosine, Data, EarlyStopping, Model, OneCycle, Train, Variant, derive_seed
-from winnow.train import Finished, probe, train_fleet
+from winnow.train import Finished, _stacked, probe, train_fleet
 from winnow.train._layers import make_stackable
 
 DATA = Data.arrays(
@@ -332,6 +332,27 @@ def test_single_precision_stays_close_over_a_hundred_steps(model: type[nn.Module
         (alone,) = train_fleet([one], prepared)
         losses = [np.array(found.outcome.curves["train_loss"]) for found in (together, alone)]
         np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_a_step_on_a_gpu_is_captured_once_for_every_place_in_memory(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for the CUDA graph, which like it holds on to the tensors that it was captured with."""
+    captured: list[int] = []
+
+    class StandIn:
+        def __init__(self, program: Any, own: list[Tensor], batch: list[Tensor]) -> None:
+            self.program, self.own = program, own
+            captured.append(len(own[0]))
+
+        def __call__(self, batch: list[Tensor]) -> Tensor:
+            return self.program([*self.own, *batch])
+
+    monkeypatch.setattr(_stacked, "can_capture", lambda _: True)
+    monkeypatch.setattr(_stacked, "Captured", StandIn)
+    variants = [variant(seed=i, epochs=2 + (i < 6)) for i in range(8)]  # two leave: the others move
+    fleet = train_fleet(variants, prepared, compiled=True)
+    assert captured == [8, 8]
+    for together, one in zip(fleet, variants, strict=True):
+        same(together, train_fleet([one], prepared)[0])
 
 
 class Counting(nn.Module):

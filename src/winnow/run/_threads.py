@@ -67,7 +67,7 @@ def train_side_by_side(variants: Sequence[Variant], prepared: Prepared, *, compi
     Args:
         variants: of equal shape settings.
         prepared: the data of all of them.
-        compiled: run the stacked programs through ``torch.compile``.
+        compiled: run them as compiled programs.
 
     Returns:
         One result for each variant, in their order.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import threading
-import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -41,11 +40,9 @@ class Compiled:
 
     Attributes:
         members: of a block.
-        seconds: that compiling took.
     """
 
     members: int
-    seconds: float
     _run: Callable[..., Sequence[Tensor]]
 
     def __call__(self, tensors: Sequence[Tensor]) -> Tensor:
@@ -90,10 +87,9 @@ def compiled(
                 while size < min(_FITTING[kind], fleet):
                     size *= 2
             if (kind, size) not in _COMPILED:
-                began = time.perf_counter()
                 examples = _rows(tensors, size)
                 run = _compile(_capture(function, module, examples), examples)
-                _COMPILED[kind, size] = Compiled(size, time.perf_counter() - began, run)
+                _COMPILED[kind, size] = Compiled(size, run)
             return _COMPILED[kind, size]
         except Exception as error:  # whatever the compiler may raise; it has only touched copies
             _COMPILED[kind] = None

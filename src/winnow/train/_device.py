@@ -9,12 +9,17 @@ from torch import Tensor
 
 from winnow.train._compiled import Compiled
 
-__all__ = ["Captured", "training_device"]
+__all__ = ["Captured", "can_capture", "training_device"]
 
 
 def training_device() -> torch.device:
     """The GPU that PyTorch has made current, or the processor."""
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def can_capture(device: torch.device) -> bool:
+    """Whether steps on this device can be CUDA graphs."""
+    return device.type == "cuda"
 
 
 class Captured:

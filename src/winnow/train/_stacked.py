@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from winnow.methods import OPTIMIZERS
 from winnow.train._compiled import Compiled, compiled
-from winnow.train._device import Captured
+from winnow.train._device import Captured, can_capture
 from winnow.train._lanes import key_places, keyed_noises
 from winnow.train._layers import make_stackable
 from winnow.train._program import BaseProgram, Lanes, Piece, penalised_names, run_module, training_loss, update_
@@ -145,17 +145,15 @@ class Stacked(BaseProgram):
             members = block.rows.stop - block.rows.start
             mine = [t[block.rows] for t in batch]
             if self._compiled is not None and x_VBF.shape[1] == self._batch and self._is_whole(block):
-                mine = [
-                    _filled(t, self._compiled.members).contiguous() for t in mine
-                ]  # the idle rows do what the last member does
-                losses.append(self._compiled([*block.tensors(), *mine, number])[:members])
+                filled = [_filled(t, self._compiled.members).contiguous() for t in mine]  # idle rows do as the last member
+                losses.append(self._run_compiled(block, [*filled, number])[:members])
             else:
                 losses.append(self._kernel.run(block.map(lambda t, n=members: t[:n]), number, *mine))  # type: ignore[misc]
         return torch.cat(losses)
 
     def _run_compiled(self, block: _Block, batch: Sequence[Tensor]) -> Tensor:
         assert self._compiled is not None
-        if batch[0].device.type != "cuda":
+        if not can_capture(batch[0].device):
             return self._compiled([*block.tensors(), *batch])
         start = block.rows.start
         if start not in self._captured:
