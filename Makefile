@@ -36,7 +36,7 @@ demo: .venv/.core
 	@echo "the report: $(CURDIR)/runs/digits/report.html"
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 proofs: .venv/.dev
 	$(BIN)/python -m pytest -m slow
