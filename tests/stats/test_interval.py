@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from winnow.stats import Interval, t_interval
+from winnow.stats import Interval, in_range, one_row, t_interval
 
 
 @pytest.mark.parametrize("n", [2, 3, 10, 200])
@@ -88,3 +88,59 @@ def test_refuses_a_confidence_that_is_none(confidence: float) -> None:
 def test_refuses_other_shapes(values: object) -> None:
     with pytest.raises(ValueError, match=r"expected `values` as \(seeds,\), got shape"):
         t_interval(values)  # type: ignore[arg-type]
+
+
+# -- what a score can be, and what rows can tell -----------------------------------------------------------------------
+
+SHARE, LOSS, R2 = (0.0, 1.0), (0.0, math.inf), (-math.inf, 1.0)
+
+
+def test_no_end_lies_beyond_what_the_score_can_be() -> None:
+    wide = t_interval([1.0, 0.8, 1.0])
+    assert wide.high > 1.0
+    got = in_range(wide, SHARE)
+    assert (got.mean, got.low, got.high) == (wide.mean, wide.low, 1.0)
+    assert in_range(t_interval([0.0, 0.5]), LOSS).low == 0.0
+    assert in_range(t_interval([0.9, 1.0]), R2).high == 1.0
+    assert in_range(t_interval([0.7]), SHARE) == Interval(0.7, 0.0, 1.0, 0.95, 1)
+
+
+def test_equal_scores_are_known_to_a_row() -> None:
+    got = in_range(t_interval([0.75] * 5), SHARE, rows=40)
+    assert (got.low, got.high) == pytest.approx((0.75 - 0.5 / 40, 0.75 + 0.5 / 40))
+    perfect = in_range(t_interval([1.0] * 5), SHARE, rows=40)
+    assert (perfect.low, perfect.high) == pytest.approx((1 - 1 / 40, 1.0))
+    none = in_range(t_interval([0.0] * 5), SHARE, rows=40)
+    assert (none.low, none.high) == pytest.approx((0.0, 1 / 40))
+
+
+@pytest.mark.parametrize("rows", [1, 7, 30, 5000])
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
+def test_rows_that_all_went_the_same_way_give_clopper_and_pearsons_interval(rows: int, confidence: float) -> None:
+    oracle = stats.binomtest(rows, rows).proportion_ci(confidence, "exact")
+    got = in_range(t_interval([1.0] * 5, confidence), SHARE, rows=rows, over="rows")
+    assert (got.low, got.high) == pytest.approx((oracle.low, oracle.high))
+
+
+def test_a_wide_interval_is_left_as_it_is() -> None:
+    wide = t_interval([0.6, 0.7, 0.8])
+    assert in_range(wide, SHARE, rows=100) == in_range(wide, SHARE, rows=100, over="rows") == wide
+
+
+@pytest.mark.parametrize(("bounds", "mean", "worth"), [(SHARE, 0.3, 0.01), (LOSS, 0.3, 0.003), (R2, 0.8, 0.002), (R2, 1.0, 0.01)])
+def test_what_a_row_is_worth(bounds: tuple[float, float], mean: float, worth: float) -> None:
+    assert one_row(mean, bounds, 100) == pytest.approx(worth)
+    got = in_range(t_interval([mean, mean]), bounds, rows=100)
+    assert got.high - got.low == pytest.approx(worth)
+    assert bounds[0] <= got.low <= got.mean <= got.high <= bounds[1]
+
+
+def test_no_value_has_no_width_to_add() -> None:
+    got = in_range(t_interval([math.nan]), SHARE, rows=10)
+    assert math.isnan(got.mean)
+    assert (got.low, got.high) == (0.0, 1.0)
+
+
+def test_refuses_no_rows() -> None:
+    with pytest.raises(ValueError, match="`rows` must be at least 1, got 0"):
+        in_range(t_interval([0.5, 0.5]), SHARE, rows=0)

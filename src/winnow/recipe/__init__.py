@@ -31,11 +31,22 @@ from winnow.recipe._settings import (
     Train,
 )
 from winnow.recipe._space import OpenSetting
-from winnow.recipe._variant import HIGHER_IS_BETTER, METRICS, Outcome, Status, Task, Variant, better, resolve_metric
+from winnow.recipe._variant import (
+    HIGHER_IS_BETTER,
+    METRIC_BOUNDS,
+    METRICS,
+    Outcome,
+    Status,
+    Task,
+    Variant,
+    better,
+    resolve_metric,
+)
 
 __all__ = [
     "HIGHER_IS_BETTER",
     "METRICS",
+    "METRIC_BOUNDS",
     "OBJECT_PREFIX",
     "READY",
     "SAMPLED_ITEMS",

@@ -18,7 +18,7 @@ from winnow.recipe._ready import READY
 from winnow.recipe._settings import Data, Model, Train
 from winnow.recipe._types import Index, Seed
 
-__all__ = ["HIGHER_IS_BETTER", "METRICS", "Outcome", "Status", "Task", "Variant", "better", "resolve_metric"]
+__all__ = ["HIGHER_IS_BETTER", "METRICS", "METRIC_BOUNDS", "Outcome", "Status", "Task", "Variant", "better", "resolve_metric"]
 
 Task = Literal["classification", "regression"]
 
@@ -31,6 +31,14 @@ HIGHER_IS_BETTER = {
     "rmse": False,
     "mae": False,
     "r2": True,
+}
+METRIC_BOUNDS: dict[str, tuple[float, float]] = {  # the values that a score can take at all
+    "accuracy": (0.0, 1.0),
+    "balanced_accuracy": (0.0, 1.0),
+    "log_loss": (0.0, math.inf),
+    "rmse": (0.0, math.inf),
+    "mae": (0.0, math.inf),
+    "r2": (-math.inf, 1.0),
 }
 METRICS: dict[str, tuple[str, ...]] = {  # by task; the first is what "auto" means
     "classification": ("accuracy", "balanced_accuracy", "log_loss"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from winnow.recipe import METRIC_BOUNDS
 from winnow.report import _format as fmt
 from winnow.report._figures_training import curve_focus, focus
 from winnow.report._words import listed, metric_of, say, score_shown
@@ -17,11 +18,6 @@ __all__ = ["covers", "curve_focus", "curve_notes", "flat_note", "leader_notes", 
 
 Document = Mapping[str, Any]
 Documents = Mapping[str, Document]
-
-BOUNDS = {"accuracy": (0.0, 1.0), "balanced_accuracy": (0.0, 1.0), "log_loss": (0.0, math.inf), "rmse": (0.0, math.inf)} | {
-    "mae": (0.0, math.inf),
-    "r2": (-math.inf, 1.0),
-}
 
 
 def power_note(ablation: Document) -> Markup | None:
@@ -98,7 +94,7 @@ def covers(documents: Documents) -> Markup:
         fmt.level(shown.get("confidence")),
         runs,
     )
-    low, high = BOUNDS.get(metric_of(documents), (-math.inf, math.inf))
+    low, high = METRIC_BOUNDS.get(metric_of(documents), (-math.inf, math.inf))
     if (fmt.finite(shown.get("low")) and shown["low"] < low) or (fmt.finite(shown.get("high")) and shown["high"] > high):
         return say(
             "{} It reaches beyond what the score can be: so near to its limit, and with so few seeds, it is only rough.", text

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-__all__ = ["Interval", "finite", "t_interval"]
+__all__ = ["Interval", "finite", "in_range", "one_row", "t_interval"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,65 @@ def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
         return Interval(mean, -math.inf, math.inf, confidence, n, lost=lost)
     half = float(special.stdtrit(n - 1, (1 + confidence) / 2) * used.std(ddof=1) / math.sqrt(n))
     return Interval(mean, mean - half, mean + half, confidence, n, lost=lost)
+
+
+def in_range(
+    interval: Interval,
+    bounds: tuple[float, float],
+    *,
+    rows: int | None = None,
+    over: Literal["seeds", "rows"] = "seeds",
+) -> Interval:
+    """The interval without what the score cannot be, and no narrower than so many rows can tell.
+
+    Scores that are equal have a sample deviation of zero, and yet a score on finitely many rows is not known exactly. So
+    the interval gets at least this width, half of it on each side of the middle, all on one side at a bound:
+
+    - ``over="seeds"``, the mean of several trainings on the same rows: ``one_row``. A difference of less than a row would not
+      have shown in any of them.
+    - ``over="rows"``, where the rows stand for others like them: with n rows that all went the same way, Clopper and Pearson's
+      two-sided interval at the interval's confidence has the width 1 - (alpha / 2)^(1 / n), about 3.7 rows at 95 %, in units of
+      ``n * one_row``.
+
+    Args:
+        bounds: the values that the score can take, ``METRIC_BOUNDS[metric]``.
+        rows: how many rows the score is of; None: not known, no width is added.
+
+    Raises:
+        ValueError: for fewer than one row.
+
+    Source: C. J. Clopper and E. S. Pearson, The Use of Confidence or Fiducial Limits (1934).
+    """
+    width = 0.0
+    if rows is not None and math.isfinite(interval.mean):
+        alpha = 1 - interval.confidence
+        all_alike = -rows * math.expm1(math.log(alpha / 2) / max(rows, 1))
+        width = one_row(interval.mean, bounds, rows) * (1.0 if over == "seeds" else all_alike)
+    low, high = interval.low, interval.high
+    if high - low < width:
+        middle = (low + high) / 2
+        low, high = middle - width / 2, middle + width / 2
+        shift = max(bounds[0] - low, 0.0) - max(high - bounds[1], 0.0)
+        low, high = low + shift, high + shift
+    return replace(interval, low=min(max(low, bounds[0]), bounds[1]), high=max(min(high, bounds[1]), bounds[0]))
+
+
+def one_row(mean: float, bounds: tuple[float, float], rows: int) -> float:
+    """How much a single row is worth in a score near ``mean`` over ``rows`` rows: what it moves the score by.
+
+    For a score with two bounds, such as accuracy, their distance divided by the rows. For a loss, and for R2, the distance from
+    the perfect score divided by the rows, which is an average row's share of it; at the perfect score itself 1 / rows.
+
+    Raises:
+        ValueError: for fewer than one row.
+    """
+    if rows < 1:
+        raise ValueError(f"`rows` must be at least 1, got {rows}")
+    low, high = bounds
+    if math.isfinite(high - low):
+        return (high - low) / rows
+    ends = [end for end in bounds if math.isfinite(end)]
+    return ((abs(mean - ends[0]) if ends else abs(mean)) or 1.0) / rows
 
 
 def vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
