@@ -211,24 +211,3 @@ def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
         assert process.wait(timeout=60) == 130
     assert "stopped. What was finished is kept: run the same command to go on." in rest
     assert "Traceback" not in rest
-
-
-NET = """\
-from torch import nn
-
-
-def net(in_features, out_features):
-    return nn.Linear(in_features, out_features)
-"""
-
-
-def test_a_model_beside_the_recipe_is_found(tmp_path: Path) -> None:
-    (tmp_path / "mine_alone.py").write_text(NET)
-    (tmp_path / "mine.yaml").write_text('data: {source: "sklearn:iris"}\nmodel: {use: "mine_alone:net"}\n')
-    script = "from winnow.cli import main; main()"  # as the installed command starts, without the directory on the path
-    command = [sys.executable, "-P", "-c", script, "check", "mine.yaml"]
-
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    assert done.returncode == 0, done.stderr
-    assert "15 parameters each" in done.stdout

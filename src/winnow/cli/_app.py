@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from winnow.cli._guard import guarded
+from winnow.cli._here import modules_here
 
 __all__ = ["app", "main"]
 
@@ -115,15 +115,16 @@ def _pull(stage: str, source: str, target: str | None, out: Path | None, ablate:
     from winnow.cli._progress import display
     from winnow.flow import Flow, open_source, summary
 
-    asked = open_source(source, target=target, out=out)
-    print_notes(asked.notes)
-    with (
-        display() as told,
-        Flow(asked.recipe, asked.out, ablate=ablate, file=asked.file, progress=told, command=_command()) as flow,
-    ):
-        getattr(flow, stage)
-        report = flow.write_report()
-        documents = flow.documents()
+    with modules_here():
+        asked = open_source(source, target=target, out=out)
+        print_notes(asked.notes)
+        with (
+            display() as told,
+            Flow(asked.recipe, asked.out, ablate=ablate, file=asked.file, progress=told, command=_command()) as flow,
+        ):
+            getattr(flow, stage)
+            report = flow.write_report()
+            documents = flow.documents()
     print_result(
         summary(documents), report=report, bundle=documents.get("bundle", {}).get("path"), columns=documents["data"]["columns"]
     )
@@ -146,9 +147,10 @@ def check(source: Source, target: Target = None) -> None:
     from winnow.flow import check as look
     from winnow.flow import describe_plan, open_source
 
-    asked = open_source(source, target=target, keep=False)
-    checked = look(asked.recipe, file=asked.file)
-    print_check(checked, describe_plan(checked))
+    with modules_here():
+        asked = open_source(source, target=target, keep=False)
+        checked = look(asked.recipe, file=asked.file)
+        print_check(checked, describe_plan(checked))
 
 
 @app.command(epilog=_examples("winnow report runs/digits", "winnow report runs/digits --out digits.html"))
@@ -212,8 +214,5 @@ def serve(
 
 
 def main() -> None:
-    """Entry point of the ``winnow`` command. Modules in the current directory can be named in recipes, as with ``python -m``."""
-    here = os.getcwd()
-    if not {"", here} & set(sys.path):
-        sys.path.insert(0, here)
+    """Entry point of the ``winnow`` command."""
     app()

@@ -167,9 +167,12 @@ class _Pool:
         return answer
 
     def _start(self) -> subprocess.Popen[bytes]:
-        paths = os.pathsep.join(p or os.getcwd() for p in sys.path)  # the user's modules must be found there too
-        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-c", "from winnow.run._worker import main; main()"]
+        # The user's modules must be found there too, and in the same order: PYTHONPATH would put all of them before what is
+        # installed. Without -P, `python -c` begins with the current directory.
+        paths = [p or os.getcwd() for p in sys.path if isinstance(p, str)]
+        program = f"import sys; sys.path[:] = {paths!r}; from winnow.run._worker import main; main()"
+        command = [sys.executable, "-P", "-c", program]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with self._lock:
             if self._stopped:
                 raise _Stopped
