@@ -39,8 +39,9 @@ compress: {int8: false}
 @pytest.fixture
 def littered(tmp_path: Path) -> Path:
     """A directory with files that are called like libraries, and leave a mark when they are imported."""
+    mark = str(tmp_path / "imported")
     for name in STRAYS:
-        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'a').write('{name} ')\nraise SystemExit(99)\n")
+        (tmp_path / f"{name}.py").write_text(f"open({mark!r}, 'a').write('{name} ')\nraise SystemExit(99)\n")
     return tmp_path
 
 
