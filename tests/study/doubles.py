@@ -34,6 +34,7 @@ class Pretender:
         shared: deviation of the noise that every variant with the same seed shares.
         own: deviation of the noise that each variant has for itself.
         path: of a real workspace; None: documents are kept in memory, and there are no weights.
+        rows: of the validation part.
     """
 
     def __init__(
@@ -44,7 +45,9 @@ class Pretender:
         shared: float = 0.0,
         own: float = 0.0,
         path: Path | None = None,
+        rows: int = 2000,
     ) -> None:
+        self.rows = rows
         self.score, self.metric, self.shared, self.own = score, metric, shared, own
         self.batches: list[list[Variant]] = []
         self.kept: list[bool] = []
@@ -59,7 +62,9 @@ class Pretender:
         return self.metric, "pretended"
 
     def prepared(self, data: Data) -> Any:
-        return SimpleNamespace(in_shape=(4,), out_features=3, task="classification", classes=("a", "b", "c"))
+        return SimpleNamespace(
+            in_shape=(4,), out_features=3, task="classification", classes=("a", "b", "c"), validation=range(self.rows)
+        )
 
     def train(
         self, variants: Sequence[Variant], *, keep_weights: bool = False, study: str = "train", ahead: int = 0

@@ -194,3 +194,11 @@ def test_the_table_has_a_row_per_trial_and_a_column_per_setting() -> None:
     assert table.shape == (12, 6 + 3)
     assert table["train.optimizer.sgd.lr"].null_count() == (table["train.optimizer"] == "adamw").sum() > 0
     assert set(table["model.args.width"]) <= {8, 16}
+
+
+def test_leaders_that_score_alike_on_every_seed_are_known_to_half_a_row_and_never_beyond_the_metric() -> None:
+    trainer = Pretender(lambda v: 0.75, rows=40)
+    found = search(open_recipe(), runner=trainer)  # type: ignore[arg-type]
+    assert (found.score.low, found.score.high) == pytest.approx((0.75 - 0.5 / 40, 0.75 + 0.5 / 40))
+    near_the_top = search(open_recipe(), runner=Pretender(lambda v: 0.99, own=0.02, rows=40))  # type: ignore[arg-type]
+    assert near_the_top.score.high == 1.0

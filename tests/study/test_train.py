@@ -112,3 +112,9 @@ def test_the_document_is_strict_json() -> None:
     assert document["shipped"] == trained.best
     assert Recipe.from_yaml(document["recipe_yaml"]) == trained.recipe
     assert {o["status"] for o in document["outcomes"]} == {"finished", "failed"}
+
+
+def test_equal_scores_have_a_width_and_keep_the_range() -> None:
+    trained, _ = train_with(lambda v: 1.0)
+    rows = len(trained.prepared.validation)
+    assert (trained.score.low, trained.score.high) == pytest.approx((1 - 1 / rows, 1.0))

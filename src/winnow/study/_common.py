@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from winnow.errors import RecipeError
-from winnow.recipe import Outcome, Recipe, derive_seed
-from winnow.stats import Interval, t_interval
+from winnow.recipe import METRIC_BOUNDS, Outcome, Recipe, derive_seed
+from winnow.stats import Interval, in_range, t_interval
 
-__all__ = ["facts", "fresh_seeds", "plain", "reasons", "require_closed", "scores", "with_overrides"]
+__all__ = ["facts", "fresh_seeds", "plain", "reasons", "require_closed", "score_interval", "scores", "with_overrides"]
 
 
 def fresh_seeds(recipe: Recipe, purpose: str, n: int) -> list[int]:
@@ -48,6 +48,11 @@ def require_closed(recipe: Recipe, study: str) -> None:
 def scores(outcomes: Iterable[Outcome]) -> list[float]:
     """The score of each outcome; NaN where the training failed."""
     return [o.score if o.finished else math.nan for o in outcomes]
+
+
+def score_interval(outcomes: Iterable[Outcome], metric: str, rows: int | None, confidence: float = 0.95) -> Interval:
+    """Of the mean validation score over seeds: within what the metric can be, and no narrower than ``rows`` rows can tell."""
+    return in_range(t_interval(scores(outcomes), confidence), METRIC_BOUNDS[metric], rows=rows)
 
 
 def reasons(outcomes: Iterable[Outcome]) -> str:

@@ -13,7 +13,7 @@ import polars as pl
 from winnow.errors import ModelError, RecipeError
 from winnow.recipe import HIGHER_IS_BETTER, Outcome, Recipe, Variant, derive_seed
 from winnow.run import Event, Runner, Workspace
-from winnow.stats import Interval, t_interval
+from winnow.stats import Interval
 from winnow.study import _common
 from winnow.study._protocol import Plan, Study, conduct
 from winnow.study._sampling import Proposer
@@ -138,14 +138,15 @@ def search(
     runner = runner or Runner(Workspace.open(workspace), progress=progress)
     metric, context = runner.context(recipe)
     ask = recipe.search
-    plan = plan_search(recipe, metric=metric, context=context)
+    rows = len(runner.prepared(recipe.data).validation)
+    plan = plan_search(recipe, metric=metric, context=context, rows=rows)
     found = conduct(Study("search", plan, trainings=ask.trials + ask.leaders * ask.seeds), runner)
     runner.workspace.ledger.put_document("search", found.to_dict())
     return found
 
 
-def plan_search(recipe: Recipe, *, metric: str, context: str) -> Plan[Found]:
-    """The search as a plan: batches of trials, then the leaders on fresh seeds."""
+def plan_search(recipe: Recipe, *, metric: str, context: str, rows: int | None = None) -> Plan[Found]:
+    """The search as a plan: batches of trials, then the leaders on fresh seeds. ``rows``: of the validation part, if known."""
     ask, ranges = recipe.search, recipe.ranges()
     proposer = Proposer(
         ranges,
@@ -169,7 +170,7 @@ def plan_search(recipe: Recipe, *, metric: str, context: str) -> Plan[Found]:
         proposer.learn({trial.number: trial.score for trial in batch})
         trials.extend(batch)
     notes.extend(_failures(trials))
-    leaders = yield from _measure_again(recipe, _best(trials, metric, ask.leaders), metric, context)
+    leaders = yield from _measure_again(recipe, _best(trials, metric, ask.leaders), metric, context, rows)
     best = recipe.resolve(leaders[0].trial.values)
     return Found(recipe, metric, tuple(trials), tuple(leaders), best, leaders[0].score, tuple(notes))
 
@@ -182,7 +183,7 @@ def _best(trials: Sequence[Trial], metric: str, n: int) -> list[Trial]:
     return sorted(finished, key=lambda trial: _rank(trial.score, metric))[:n]
 
 
-def _measure_again(recipe: Recipe, trials: Sequence[Trial], metric: str, context: str) -> Plan[list[Leader]]:
+def _measure_again(recipe: Recipe, trials: Sequence[Trial], metric: str, context: str, rows: int | None) -> Plan[list[Leader]]:
     seeds = _common.fresh_seeds(recipe, "confirm", recipe.search.seeds)
     variants = [
         [recipe.resolve(trial.values).variant(seed, metric=metric, context=context) for seed in seeds] for trial in trials
@@ -190,7 +191,7 @@ def _measure_again(recipe: Recipe, trials: Sequence[Trial], metric: str, context
     outcomes = yield [v for group in variants for v in group]
     groups = [tuple(outcomes[i : i + len(seeds)]) for i in range(0, len(outcomes), len(seeds))]
     leaders = [
-        Leader(trial, tuple(vs), group, t_interval(_common.scores(group)))
+        Leader(trial, tuple(vs), group, _common.score_interval(group, metric, rows))
         for trial, vs, group in zip(trials, variants, groups, strict=True)
     ]
     if all(leader.score.n == 0 for leader in leaders):

@@ -16,7 +16,7 @@ from winnow.data import Prepared
 from winnow.errors import ModelError
 from winnow.recipe import Outcome, Recipe, Variant, better
 from winnow.run import Event, Runner, Workspace
-from winnow.stats import Interval, t_interval
+from winnow.stats import Interval
 from winnow.study import _common
 from winnow.study._protocol import Plan, Study, conduct
 
@@ -50,7 +50,7 @@ class Trained:
     @property
     def score(self) -> Interval:
         """Of the validation score over the seeds: what training the recipe once more is likely to give on average."""
-        return t_interval(_common.scores(self.outcomes))
+        return _common.score_interval(self.outcomes, self.metric, len(self.prepared.validation))
 
     @property
     def finished(self) -> list[int]:
