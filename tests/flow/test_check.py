@@ -180,7 +180,7 @@ def test_mistakes_of_every_kind_are_told_at_once(tmp_path: Path) -> None:
         f"  source: {tmp_path / 'rosw.csv'}\n"
         "  target: v\n"
         "model:\n"
-        "  use: math:sqtr\n"
+        "  use: torch.nn:Linaer\n"
         "train:\n"
         "  epochs: ten\n"
         "  dropout: {uniform: [0.5, 0.1]}\n"
@@ -193,7 +193,7 @@ def test_mistakes_of_every_kind_are_told_at_once(tmp_path: Path) -> None:
     told = [str(p) for p in caught.value.problems]
     assert [line.removeprefix(f"{path}:")[:16] for line in told] == [
         "2: data.source: ",
-        "5: model.use: 'm",
+        "5: model.use: 't",
         "7: train.epochs:",
         "8: train.dropout",
         "9: serch: unknow",

@@ -16,7 +16,17 @@ from winnow.data._arrays import feature_array, target_array
 from winnow.data._csv import read_csv
 from winnow.data._frames import Typed, is_frame, is_series, series_to_polars, to_polars
 from winnow.errors import DataError, did_you_mean, nearest
-from winnow.recipe import OBJECT_PREFIX, SKLEARN_SETS, ObjectNotFound, content_digest, is_import_path, resolve_object
+from winnow.recipe import (
+    OBJECT_PREFIX,
+    SKLEARN_SETS,
+    TRUST,
+    ObjectNotFound,
+    content_digest,
+    is_import_path,
+    is_standard,
+    resolve_object,
+    uncallable,
+)
 
 __all__ = ["ArraySource", "DatasetSource", "FrameSource", "read_parquet", "read_source"]
 
@@ -121,12 +131,18 @@ def _nearest_file(path: Path) -> str:
 
 
 def _python_object(source: str) -> ArraySource | DatasetSource | FrameSource:
+    expected = "data.source: expected a function written in Python that gives (X, y), a frame or datasets"
+    if is_import_path(source) and is_standard(source.partition(":")[0]):
+        raise DataError(f"{expected}, got {source!r} of Python's own library ({TRUST})")
     try:
         found = resolve_object(source)
     except ObjectNotFound as error:
         raise DataError(f"data.source: {error}") from None
     label = "Python" if source.startswith(OBJECT_PREFIX) else source
     if callable(found) and not _is_dataset(found):
+        reason = uncallable(found)
+        if reason is not None:
+            raise DataError(f"{expected}, but {source!r} {reason} ({TRUST})")
         label = getattr(found, "__qualname__", label) if label == "Python" else label
         found = _called(found, label)
     if is_frame(found):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import inspect
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +17,18 @@ from winnow.errors import ModelError, did_you_mean
 from winnow.models._ready import READY
 from winnow.models._surgery import switch_off
 from winnow.recipe import READY as READY_ARGS
-from winnow.recipe import Model, ObjectNotFound, derive_seed, resolve_object, source_digest
+from winnow.recipe import (
+    TRUST,
+    Model,
+    ObjectNotFound,
+    derive_seed,
+    is_import_path,
+    is_standard,
+    resolve_object,
+    source_digest,
+    uncallable,
+    written_in_python,
+)
 
 __all__ = ["build", "check_args", "check_output", "model_digest"]
 
@@ -127,15 +140,38 @@ def model_digest(model: Model) -> str:
 
 
 def _builder(use: str) -> Callable[..., Any]:
+    """The class or function that builds the model. What cannot be one is refused before it is called."""
     if use in READY:
         return READY[use]
+    expected = "expected a subclass of torch.nn.Module, or a function written in Python that returns one"
+    if is_import_path(use) and is_standard(use.partition(":")[0]):
+        raise ModelError(f"model.use: {expected}, got {use!r} of Python's own library ({TRUST})")
     try:
         found = resolve_object(use)
     except ObjectNotFound as error:
         raise ModelError(f"model.use: {error}") from None
-    if not callable(found):
-        raise ModelError(f"model.use: expected a class or a function, got {type(found).__name__} at {use!r}")
+    reason = uncallable(found) or _builds_none(found)
+    if reason is not None:
+        raise ModelError(f"model.use: {expected}, but {use!r} {reason} ({TRUST})")
     return found
+
+
+def _builds_none(found: Any) -> str | None:
+    """Why a class or a Python function builds no module, as far as it says; None when it may."""
+    made = found.func if isinstance(found, functools.partial) else found
+    if not inspect.isclass(made):
+        function = written_in_python(found)
+        try:
+            made = typing.get_type_hints(function).get("return")
+        except Exception:  # an annotation that names what is not there
+            return None
+        return f"returns {made.__name__}" if inspect.isclass(made) and not _may_be_module(made) else None
+    return None if issubclass(made, nn.Module) else f"is a class that is no torch.nn.Module, {made.__qualname__}"
+
+
+def _may_be_module(returned: type) -> bool:
+    """A function that says it returns ``object``, or a protocol's class, may return a module."""
+    return issubclass(returned, nn.Module) or issubclass(nn.Module, returned)
 
 
 def _parameters(builder: Callable[..., Any]) -> list[str] | None:

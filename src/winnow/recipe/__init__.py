@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from winnow.recipe._callables import TRUST, is_standard, uncallable, written_in_python
 from winnow.recipe._digest import SAMPLED_ITEMS, sampled_items
 from winnow.recipe._locate import locate, sections
 from winnow.recipe._names import SKLEARN_SETS
@@ -52,6 +53,7 @@ __all__ = [
     "SAMPLED_ITEMS",
     "SGD",
     "SKLEARN_SETS",
+    "TRUST",
     "Ablate",
     "AdamW",
     "Choice",
@@ -87,10 +89,13 @@ __all__ = [
     "derive_seed",
     "is_import_path",
     "is_range",
+    "is_standard",
     "locate",
     "resolve_metric",
     "resolve_object",
     "sampled_items",
     "sections",
     "source_digest",
+    "uncallable",
+    "written_in_python",
 ]
