@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,10 @@ import httpx
 import numpy as np
 import uvicorn
 from fastapi import FastAPI
+
+from winnow.bundle import Answer
+from winnow.data import Unusual
+from winnow.serve._connections import Deadlines, server_config
 
 
 class LinearBundle:
@@ -49,14 +54,25 @@ class LinearBundle:
             return float(known.index(value)) if value in known else -1.0
         return float(value)
 
-    def predict(self, rows: Sequence[Mapping[str, Any]], /) -> np.ndarray:
+    def answer(self, rows: Sequence[Mapping[str, Any]], /) -> Answer:
         outputs = self._outputs(rows)
-        return outputs[:, 0] if self.classes is None else np.asarray(self.classes)[outputs.argmax(axis=1)]
-
-    def predict_proba(self, rows: Sequence[Mapping[str, Any]], /) -> np.ndarray:
-        outputs = self._outputs(rows)
+        warnings = [[w for column in self.schema for w in self._unusual(column, row[column["name"]])] for row in rows]
+        if self.classes is None:
+            return Answer(outputs[:, 0], None, warnings)
         powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        labels = np.asarray(self.classes)[outputs.argmax(axis=1)]
+        return Answer(labels, powers / powers.sum(axis=1, keepdims=True), warnings)
+
+    @staticmethod
+    def _unusual(column: Mapping[str, Any], value: Any) -> list[Unusual]:
+        name = column["name"]
+        if column["kind"] == "number" and "minimum" in column and value is not None:
+            low, high = column["minimum"], column["maximum"]
+            if not low <= value <= high:
+                return [Unusual(name, f"{value:g} lies outside {low:g} to {high:g}")]
+        if column["kind"] == "category" and value not in column["categories"]:
+            return [Unusual(name, f"{value!r} was not in the training rows")]
+        return []
 
 
 MIXED: list[dict[str, Any]] = [
@@ -95,7 +111,7 @@ class Client:
         async def ask() -> httpx.Response:
             # The application's own answer to an unexpected error is wanted, not the error.
             transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 return await client.request(method, path, **options)
 
         return asyncio.run(ask())
@@ -111,9 +127,12 @@ class Client:
 
 
 @contextlib.contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """``app`` behind a real uvicorn on a free loopback port; yields its address."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off", ws="none"))
+def served(app: FastAPI, *, deadlines: Deadlines | None = None, connections: int | None = None) -> Iterator[str]:
+    """``app`` as ``serve`` runs it, on a free loopback port; yields its address."""
+    config = server_config(app, deadlines=deadlines, connections=connections)
+    config.host, config.port = "127.0.0.1", 0
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # errors are part of the tests
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 20

@@ -155,14 +155,26 @@ def test_mistakes_stand_beside_their_field(form: Visit) -> None:
     assert not form.find("alert").is_displayed()
 
 
-def test_what_lies_outside_the_training_is_said(form: Visit) -> None:
-    note = form.browser.find_element(By.CSS_SELECTOR, "[data-index='0'] .outside")
-    assert not note.is_displayed()
+def test_what_lies_outside_the_training_turns_amber(form: Visit) -> None:
+    box = form.browser.find_element(By.CSS_SELECTOR, "[data-index='0']")
+    assert form.predict()
+    assert not form.find("caution").is_displayed()
 
     form.type("age", "91")
 
-    assert note.is_displayed()
+    assert form.find("field-0-unusual").text == "outside what training saw"
+    assert "amber" in str(box.get_attribute("class"))
     assert form.predict()
+    assert form.find("field-0-unusual").text == "91 lies outside 17 to 90"
+    assert form.find("caution").text.startswith("One value is unlike any in the training rows")
+
+    form.type("age", "50")
+    Select(form.field("color")).select_by_visible_text("another value ...")
+    form.find("field-2-other").send_keys("mauve")
+    assert form.predict()
+
+    assert "amber" not in str(box.get_attribute("class"))
+    assert form.find("field-2-unusual").text == "'mauve' was not in the training rows"
 
 
 def test_an_old_prediction_says_so(form: Visit) -> None:

@@ -161,6 +161,6 @@ def test_docs_page_needs_nothing_from_elsewhere(client: Client) -> None:
     page = client.get("/docs").text
 
     assert "it&#39;s &lt;b&gt;blue&lt;/b&gt;" in page
-    assert "curl -s http://testserver/predict" in page
+    assert "curl -s http://127.0.0.1/predict" in page
     assert not re.search(r'(?:src|href)="(?:https?:)?//', page)
     assert Client(create_app(price())).get("/docs").status_code == 200

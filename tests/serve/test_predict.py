@@ -12,6 +12,7 @@ import pytest
 from scipy.special import softmax
 from tests.serve.doubles import GOOD, Client, LinearBundle, mixed, price, served
 
+from winnow.bundle import Answer
 from winnow.serve import create_app
 
 
@@ -43,8 +44,26 @@ def test_regression_answers_numbers_and_no_probabilities() -> None:
     assert answer["probabilities"] is None
 
 
-def test_a_category_that_training_did_not_see_is_allowed(client: Client) -> None:
-    assert client.predict({**GOOD, "color": "grün \U0001f600"}).status_code == 200
+def test_a_category_that_training_did_not_see_is_allowed_and_told(client: Client) -> None:
+    reply = client.predict({**GOOD, "color": "grün \U0001f600"}, GOOD)
+
+    assert reply.status_code == 200
+    message = "'grün \U0001f600' was not in the training rows"
+    assert reply.json()["warnings"] == [[{"field": "color", "message": message}], []]
+
+
+def test_an_answer_takes_one_pass_of_the_model() -> None:
+    class Counting(LinearBundle):
+        passes = 0
+
+        def _outputs(self, rows: Any) -> np.ndarray:
+            self.passes += 1
+            return super()._outputs(rows)
+
+    bundle = Counting(mixed().schema, classes=["a", "b"])
+
+    assert Client(create_app(bundle)).predict(GOOD, GOOD).status_code == 200
+    assert bundle.passes == 1
 
 
 def test_null_stands_for_unknown_where_that_is_allowed(client: Client) -> None:
@@ -75,12 +94,9 @@ class Recorder:
     def __init__(self, *schema: dict[str, Any]) -> None:
         self.schema, self.rows = schema, []
 
-    def predict(self, rows: Any, /) -> np.ndarray:
+    def answer(self, rows: Any, /) -> Answer:
         self.rows = rows
-        return np.zeros(len(rows))
-
-    def predict_proba(self, rows: Any, /) -> np.ndarray:
-        raise AssertionError("a regression has no probabilities")
+        return Answer(np.zeros(len(rows)), None, [[] for _ in rows])
 
 
 @pytest.mark.parametrize(
@@ -128,10 +144,10 @@ def test_health_answers_while_a_prediction_runs() -> None:
     started, finish = threading.Event(), threading.Event()
 
     class Slow(LinearBundle):
-        def predict(self, rows: Any, /) -> np.ndarray:
+        def answer(self, rows: Any, /) -> Answer:
             started.set()
             assert finish.wait(20)
-            return super().predict(rows)
+            return super().answer(rows)
 
     bundle = mixed()
     slow = Slow(bundle.schema, classes=bundle.classes)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from tests.serve.doubles import GOOD, MIXED, Client, LinearBundle, mixed, served
 
+from winnow.bundle import Answer
 from winnow.errors import InputError, Problem
 from winnow.serve import create_app
 from winnow.serve._errors import Refused
@@ -240,7 +241,7 @@ def read(body: bytes) -> list[Any]:
 @given(ANY_JSON | st.fixed_dictionaries({"rows": st.lists(NEARLY_GOOD, max_size=3)}))
 def test_any_json_is_taken_or_refused(value: Any) -> None:
     with contextlib.suppress(Refused):  # whatever else were raised would be answered as a failure of the server
-        mixed().predict_proba(read(json.dumps(value).encode()))
+        mixed().answer(read(json.dumps(value).encode()))
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
@@ -271,7 +272,7 @@ class Failing(LinearBundle):
         super().__init__([{"name": "x", "kind": "number"}])
         self.error = error
 
-    def predict(self, rows: Any, /) -> np.ndarray:
+    def answer(self, rows: Any, /) -> Answer:
         raise self.error
 
 

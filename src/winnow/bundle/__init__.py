@@ -1,7 +1,7 @@
 """The deployable artefact: a folder of safetensors, ONNX and JSON. Writing it needs PyTorch, reading it does not."""
 
 from winnow.bundle._files import is_bundle
-from winnow.bundle._load import Bundle, load
+from winnow.bundle._load import Answer, Bundle, load
 from winnow.bundle._onnx import BATCH_SIZES, Parity, export_onnx, inference_copy, measure_parity
 from winnow.bundle._predict_file import predict_file
 from winnow.bundle._quiet import quiet
@@ -10,6 +10,7 @@ from winnow.bundle._session import open_session
 
 __all__ = [
     "BATCH_SIZES",
+    "Answer",
     "Bundle",
     "Parity",
     "export_onnx",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,15 +12,30 @@ import numpy as np
 
 from winnow.bundle._files import MODEL, PREPARATION, RECIPE, WEIGHTS, check_file, from_json, read_file, read_manifest
 from winnow.bundle._session import check_self_contained, open_session
-from winnow.data import Preparation
+from winnow.data import Preparation, Unusual
 from winnow.errors import BundleError, DataError, InputError
 
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["Bundle", "load"]
+__all__ = ["Answer", "Bundle", "load"]
 
 _CHUNK_VALUES = 2**22  # numbers per call of the model: 16 MiB of input
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a bundle says to some rows, from one pass of the model.
+
+    Attributes:
+        predictions: (n,) class labels as they were in the data, or numbers in the target's unit.
+        probabilities: (n, C) of the classes in their order; None for regression.
+        warnings: for each row its values unlike any in the training rows; empty where all are ordinary.
+    """
+
+    predictions: np.ndarray
+    probabilities: np.ndarray | None
+    warnings: Sequence[Sequence[Unusual]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,6 +92,24 @@ class Bundle:
         if self.classes is None:
             raise InputError(f"this model predicts {self.preparation.target.name!r}, a number: it has no probabilities")
         return self.preparation.probabilities(self.logits(rows))
+
+    def answer(self, rows: Any) -> Answer:
+        """Predictions, probabilities and warnings at once.
+
+        Args:
+            rows: as ``predict`` takes them.
+
+        Raises:
+            InputError: rows that do not fit the schema; ``problems`` names the row and the field of each mistake.
+        """
+        warnings: list[list[Unusual]] = []
+        if isinstance(rows, list | tuple) and not rows:
+            outputs = self.logits(rows)
+        else:
+            X, warnings = self.preparation.examine(rows)
+            outputs = self._run(X)
+        probabilities = None if self.classes is None else self.preparation.probabilities(outputs)
+        return Answer(self.preparation.decode(outputs), probabilities, warnings)
 
     def logits(self, rows: Any) -> np.ndarray:
         """(n, C) or (n, 1) The model's raw outputs, float32.

@@ -18,10 +18,16 @@ __all__ = ["predict_file"]
 
 _READ = (".csv", ".tsv", ".parquet")
 _WRITE = (".csv", ".parquet")
+# What a spreadsheet takes for a formula, which may run programs and send data away (OWASP, "CSV injection").
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def predict_file(bundle: Bundle, source: str | Path, out: str | Path) -> int:
-    """Predict every row of ``source`` and write ``out``: the columns as they were, ``prediction`` and ``probability_<class>``.
+    """Predict every row of ``source`` and write ``out``: the columns as they were, and the answers beside them.
+
+    The answers are ``prediction``, ``probability_<class>`` for each class, and ``warnings``: the values of the row
+    that are unlike any in the training rows, in words; empty where there are none. In a .csv file a label that a
+    spreadsheet would take for a formula (it begins with ``=``, ``+``, ``-``, ``@``) has an apostrophe before it.
 
     Args:
         bundle: the model.
@@ -33,8 +39,8 @@ def predict_file(bundle: Bundle, source: str | Path, out: str | Path) -> int:
 
     Raises:
         DataError: ``source`` is not there or cannot be read.
-        InputError: rows that do not fit the schema, another kind of file, a column that is already called ``prediction``, or
-            ``out`` cannot be written.
+        InputError: rows that do not fit the schema, another kind of file, a column that is already called as an answer, or
+            ``out`` is ``source`` or cannot be written.
     """
     import polars as pl
 
@@ -43,19 +49,37 @@ def predict_file(bundle: Bundle, source: str | Path, out: str | Path) -> int:
     _check_suffix(out, _WRITE, "write")
     if not out.parent.is_dir():
         raise InputError(f"cannot write {str(out)!r}: there is no directory {str(out.parent)!r}")
+    if out.exists() and source.exists() and out.samefile(source):
+        raise InputError(f"{str(out)!r} is the file of the rows: choose another one for the predictions")
     rows = read_rows(source, bundle.preparation)
-    outputs = bundle.logits(rows)
-    predicted = bundle.preparation.decode(outputs)
-    added = {"prediction": pl.Series(predicted.tolist())}
-    if bundle.classes is not None:
-        probabilities = bundle.preparation.probabilities(outputs)
-        added |= {f"probability_{label}": pl.Series(probabilities[:, i]) for i, label in enumerate(bundle.classes)}
+    answer = bundle.answer(rows)
+    added = {"prediction": pl.Series(answer.predictions.tolist())}
+    if answer.probabilities is not None:
+        labels = enumerate(bundle.classes or ())
+        added |= {f"probability_{label}": pl.Series(answer.probabilities[:, i]) for i, label in labels}
+    words = ["; ".join(f"{w.field}: {w.message}" for w in row) for row in answer.warnings]
+    added["warnings"] = pl.Series(words, dtype=pl.String)
+    if out.suffix.lower() == ".csv":
+        added = {_as_text(name): _without_formulas(values) for name, values in added.items()}
     kept = _as_written(source, rows)
     taken = [name for name in added if name in kept.columns]
     if taken:
         raise InputError([Problem(taken[0], f"{source.name} already has a column of this name: rename it there")])
     _write(kept.with_columns(**added), out)
     return len(rows)
+
+
+def _without_formulas(values: pl.Series) -> pl.Series:
+    import polars as pl
+
+    if values.dtype != pl.String:
+        return values
+    return pl.Series([None if text is None else _as_text(text) for text in values], dtype=pl.String)
+
+
+def _as_text(text: str) -> str:
+    """A text that a spreadsheet shows as it is."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _as_written(source: Path, rows: pl.DataFrame) -> pl.DataFrame:

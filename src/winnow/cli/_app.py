@@ -206,11 +206,15 @@ def serve(
     bundle: BundleFolder,
     host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port; 0 takes any free one.")] = 8000,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name that requests may call the server by; repeat it for more, '*' allows any.", show_default=False),
+    ] = None,
 ) -> None:
     """Serve a bundle over HTTP: a page to try it out, /predict, /health and /docs."""
     from winnow.serve import serve as serve_bundle
 
-    serve_bundle(bundle, host=host, port=port, announce=lambda line: print(line, flush=True))
+    serve_bundle(bundle, host=host, port=port, allowed_hosts=allow_host or (), announce=lambda line: print(line, flush=True))
 
 
 def main() -> None:

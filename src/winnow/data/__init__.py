@@ -6,6 +6,7 @@ from winnow.data._prepared import Part, Prepared, Rows, describe, prepare
 from winnow.data._read_rows import read_rows
 from winnow.data._sketch import sketch_recipe
 from winnow.data._table import Table, load_table
+from winnow.data._unusual import Unusual
 
 __all__ = [
     "Block",
@@ -16,6 +17,7 @@ __all__ = [
     "Rows",
     "Table",
     "Target",
+    "Unusual",
     "describe",
     "load_table",
     "prepare",

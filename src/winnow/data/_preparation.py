@@ -10,6 +10,7 @@ import numpy as np
 
 from winnow.data._columns import Block, Column, Target
 from winnow.data._rows import Parsed, read_block, read_columns
+from winnow.data._unusual import Unusual, unusual_in_block, unusual_in_table
 from winnow.errors import DataError, InputError, Problem
 
 __all__ = ["Preparation"]
@@ -43,14 +44,35 @@ class Preparation:
             InputError: rows that do not fit; ``problems`` names the row and the field of each mistake.
         """
         if self._block is not None:
-            array, problems = read_block(rows, self._block)
-            if problems:
-                raise InputError(problems)
-            return self._transform_block(array, self._block)
+            return self._transform_block(self._read_block(rows, self._block), self._block)
+        return self._transform_table(self._read_table(rows))
+
+    def examine(self, rows: Any) -> tuple[np.ndarray, list[list[Unusual]]]:
+        """Features as ``transform`` gives them, and for each row the values unlike any in the training rows.
+
+        Args:
+            rows: as ``transform`` takes them; they are read once.
+
+        Raises:
+            InputError: rows that do not fit; ``problems`` names the row and the field of each mistake.
+        """
+        if self._block is not None:
+            array = self._read_block(rows, self._block)
+            return self._transform_block(array, self._block), unusual_in_block(array, self._block)
+        parsed = self._read_table(rows)
+        return self._transform_table(parsed), unusual_in_table(parsed, self._table)
+
+    def _read_block(self, rows: Any, block: Block) -> np.ndarray:
+        array, problems = read_block(rows, block)
+        if problems:
+            raise InputError(problems)
+        return array
+
+    def _read_table(self, rows: Any) -> Parsed:
         parsed = read_columns(rows, self._table, lenient=True)
         if parsed.problems:
             raise InputError(parsed.problems)
-        return self._transform_table(parsed)
+        return parsed
 
     def input_problems(self, rows: Any, *, lenient: bool = False) -> list[Problem]:
         """What in ``rows`` does not fit: fields that are missing, unknown, of the wrong type or not finite; empty when all fit.

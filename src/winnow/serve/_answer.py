@@ -19,6 +19,13 @@ from winnow.serve._protocol import Predictor
 __all__ = ["ModelInfo", "answer", "answer_model", "model_info"]
 
 
+class Warned(BaseModel):
+    """A value unlike any in the training rows: the model answers, and nothing shows how well it does there."""
+
+    field: str
+    message: str
+
+
 class ModelInfo(BaseModel):
     """Which model answers."""
 
@@ -41,22 +48,25 @@ def model_info(predictor: Predictor, name: str) -> ModelInfo:
 
 
 def answer(predictor: Predictor, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """``predictions`` and ``probabilities`` (None for regression) of rows that fit the schema.
+    """``predictions``, ``probabilities`` (None for regression) and ``warnings`` of rows that fit the schema.
 
     Raises:
         Refused: 422 when the rows do not fit the bundle after all, or lead to an answer that is not finite.
     """
     try:
-        predictions = _plain(predictor.predict(rows))
-        if predictor.task != "classification":
-            _check_finite(np.asarray(predictions, dtype=float).reshape(len(rows), -1))
-            return {"predictions": predictions, "probabilities": None}
-        probabilities = np.asarray(predictor.predict_proba(rows), dtype=float)
+        found = predictor.answer(rows)
     except InputError as error:
         raise Refused(422, str(error), faults=[_fault(p.setting, p.message) for p in error.problems]) from None
+    warnings = [[{"field": field, "message": message} for field, message in row] for row in found.warnings]
+    predictions = _plain(found.predictions)
+    if found.probabilities is None:
+        _check_finite(np.asarray(predictions, dtype=float).reshape(len(rows), -1))
+        return {"predictions": predictions, "probabilities": None, "warnings": warnings}
+    probabilities = np.asarray(found.probabilities, dtype=float)
     _check_finite(probabilities)
     names = [str(_plain(c)) for c in predictor.classes or ()]
-    return {"predictions": predictions, "probabilities": [dict(zip(names, map(_short, p), strict=True)) for p in probabilities]}
+    by_class = [dict(zip(names, map(_short, p), strict=True)) for p in probabilities]
+    return {"predictions": predictions, "probabilities": by_class, "warnings": warnings}
 
 
 def _check_finite(values: np.ndarray[Any, Any]) -> None:
@@ -94,11 +104,11 @@ def answer_model(predictor: Predictor, info: ModelInfo) -> type[BaseModel]:
     if classes:
         label: Any = str | int | float | bool  # as in the data
         shares = {str(c): 0.9 if i == 0 else round(0.1 / max(len(classes) - 1, 1), 6) for i, c in enumerate(classes)}
-        example = {"predictions": [classes[0]], "probabilities": [shares], "model": info.model_dump()}
+        example = {"predictions": [classes[0]], "probabilities": [shares], "warnings": [[]], "model": info.model_dump()}
         described = f"one class for each row, of: {', '.join(map(str, classes[:100]))}"
     else:
         label = float
-        example = {"predictions": [0.0], "probabilities": None, "model": info.model_dump()}
+        example = {"predictions": [0.0], "probabilities": None, "warnings": [[]], "model": info.model_dump()}
         described = "one number for each row, in the target's own unit"
     return create_model(
         "Prediction",
@@ -108,6 +118,10 @@ def answer_model(predictor: Predictor, info: ModelInfo) -> type[BaseModel]:
         probabilities=(
             list[dict[str, float]] | None,
             Field(description="for each row the probability of every class; null for regression"),
+        ),
+        warnings=(
+            list[list[Warned]],
+            Field(description="for each row its values unlike any in the training rows; empty where all are ordinary"),
         ),
         model=(ModelInfo, ...),
     )

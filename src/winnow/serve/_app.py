@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from winnow import bundle as bundles
 from winnow.serve._answer import ModelInfo, answer, answer_model, model_info
 from winnow.serve._errors import Refused, json_response, refusal_response
 from winnow.serve._fields import InputField, read_fields, row_model
+from winnow.serve._hosts import HostGuard
 from winnow.serve._openapi import REQUEST_REF, error_responses, install, request_model
 from winnow.serve._page import Pages
 from winnow.serve._protocol import Limits, Predictor
@@ -34,6 +39,7 @@ def create_app(
     max_body_bytes: int | None = None,
     max_rows: int = 1000,
     max_text_length: int = 1000,
+    allowed_hosts: Sequence[str] = (),
 ) -> FastAPI:
     """The HTTP application over one bundle: ``POST /predict``, ``GET /health``, ``/schema``, ``/openapi.json``, ``/docs``, ``/``.
 
@@ -45,6 +51,8 @@ def create_app(
         max_body_bytes: largest body of a request, in bytes; a larger one is answered 413. None: 1 MiB, or 16 rows of wide inputs.
         max_rows: most rows in one request; more are answered 413.
         max_text_length: most characters in one text value.
+        allowed_hosts: names that requests may call the server by (their ``Host`` header), besides addresses, ``localhost``
+            and the name of this machine; ``"*"`` allows any.
 
     Raises:
         BundleError: the path holds no bundle, a damaged one, or a newer one.
@@ -73,6 +81,8 @@ def create_app(
     _add_facts(app, predictor, fields, limits, info)
     _add_pages(app, Pages(predictor, fields, limits, info))
     _add_refusals(app)
+    _add_heads(app)
+    app.add_middleware(HostGuard, names=allowed_hosts)
     return app
 
 
@@ -127,6 +137,22 @@ def _add_pages(app: FastAPI, pages: Pages) -> None:
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:
         return pages.docs(request.headers.get("host", ""))
+
+
+def _add_heads(app: FastAPI) -> None:
+    """HEAD wherever GET is answered: what watches a server often asks no more. uvicorn leaves the body out."""
+    for route in [r for r in app.routes if isinstance(r, APIRoute) and "GET" in (r.methods or ())]:
+        app.router.routes.append(Route(route.path, _as_view(route.endpoint), methods=["HEAD"], include_in_schema=False))
+
+
+def _as_view(endpoint: Callable[..., Coroutine[Any, Any, Response]]) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    """An endpoint of FastAPI's, which may leave the request out, as one of Starlette's."""
+    takes_request = bool(inspect.signature(endpoint).parameters)
+
+    async def view(request: Request) -> Response:
+        return await (endpoint(request) if takes_request else endpoint())
+
+    return view
 
 
 def _add_refusals(app: FastAPI) -> None:

@@ -165,7 +165,8 @@ def example_of(fields: Sequence[InputField]) -> dict[str, Any]:
 
 def _type_of(field: InputField, max_text_length: int) -> Any:
     text = Annotated[StrictStr, Field(max_length=max_text_length)]
-    number = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_fits_float32)]
+    bounds = {"minimum": -LARGEST, "maximum": LARGEST}  # for the API's description; our message is clearer than pydantic's
+    number = Annotated[float, Field(allow_inf_nan=False, json_schema_extra=bounds), AfterValidator(_fits_float32)]
     if field.format == "date":
         return Annotated[text, AfterValidator(_is_date), Field(json_schema_extra={"format": "date"})]
     if field.kind == "number":

@@ -101,7 +101,7 @@ class Pages:
         )
         # A column may hold any text, so also a lone surrogate, which UTF-8 has no bytes for.
         body = html.encode("utf-8", errors="replace")
-        return HTMLResponse(body, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
+        return HTMLResponse(body, headers={"Content-Security-Policy": policy})
 
 
 def _facts(predictor: Predictor, fields: Sequence[InputField], limits: Limits, info: ModelInfo) -> dict[str, Any]:

@@ -6,7 +6,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["Limits", "Predictor"]
+__all__ = ["Answer", "Limits", "Predictor"]
+
+
+class Answer(Protocol):
+    """Answers to some rows; a ``winnow.bundle.Answer`` is one."""
+
+    @property
+    def predictions(self) -> Any:
+        """Class labels or numbers, one for each row."""
+        ...
+
+    @property
+    def probabilities(self) -> Any:
+        """(rows, classes); None for regression."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[Sequence[tuple[str, str]]]:
+        """For each row (field, message) of every value unlike any in the training rows."""
+        ...
 
 
 class Predictor(Protocol):
@@ -32,18 +51,14 @@ class Predictor(Protocol):
         """The class labels in the order of the probabilities; None for regression."""
         ...
 
-    def predict(self, rows: Any, /) -> Any:
-        """Class labels or numbers, one for each row."""
-        ...
-
-    def predict_proba(self, rows: Any, /) -> Any:
-        """Probabilities (rows, classes); classification only."""
+    def answer(self, rows: Any, /) -> Answer:
+        """What the model says to the rows, from one pass."""
         ...
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may hold. Sizes in bytes, characters and rows; time in seconds."""
+    """What one request may hold, and how long it may take. Sizes in bytes, characters and rows; time in seconds."""
 
     max_body_bytes: int = 2**20
     max_rows: int = 1000
@@ -52,6 +67,6 @@ class Limits:
     body_seconds: float = 30.0  # time for a body to arrive
 
     def __post_init__(self) -> None:
-        for name in ("max_body_bytes", "max_rows", "max_text_length", "max_problems", "body_seconds"):
+        for name in vars(self):
             if getattr(self, name) <= 0:
                 raise ValueError(f"`{name}` must be above 0, got {getattr(self, name)!r}")

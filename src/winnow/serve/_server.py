@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import uvicorn
 
 from winnow.errors import WinnowError
 from winnow.serve._app import create_app
+from winnow.serve._connections import QuietLog, server_config
 from winnow.serve._protocol import Predictor
 
 __all__ = ["serve"]
@@ -23,6 +25,7 @@ def serve(
     port: int = 8000,
     max_body_bytes: int | None = None,
     max_rows: int = 1000,
+    allowed_hosts: Sequence[str] = (),
     announce: Callable[[str], None] = print,
 ) -> None:
     """Serve ``bundle`` until interrupted.
@@ -33,30 +36,27 @@ def serve(
         port: 0 takes any free one.
         max_body_bytes: largest body of a request, in bytes; None: 1 MiB, or 16 rows of wide inputs.
         max_rows: most rows in one request.
+        allowed_hosts: names that requests may call the server by, besides addresses, ``localhost``, the name of this machine
+            and ``host``; ``"*"`` allows any.
         announce: told, line by line, where the server is once it can be reached.
 
     Raises:
         BundleError: the path holds no bundle, a damaged one, or a newer one.
         WinnowError: the address or the port cannot be used.
     """
-    app = create_app(bundle, max_body_bytes=max_body_bytes, max_rows=max_rows)
+    app = create_app(bundle, max_body_bytes=max_body_bytes, max_rows=max_rows, allowed_hosts=(host, *allowed_hosts))
     listening = _listen(host, port)
+    log, quiet = logging.getLogger("uvicorn.error"), QuietLog()
     try:
         for line in announcement(app.title, host, listening.getsockname()[1]):
             announce(line)
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=5,
-        )
-        uvicorn.Server(config).run(sockets=[listening])
+        server = uvicorn.Server(server_config(app))
+        log.addFilter(quiet)
+        server.run(sockets=[listening])
     except KeyboardInterrupt:  # uvicorn raises it again once it has shut down
         pass
     finally:
+        log.removeFilter(quiet)
         listening.close()
 
 

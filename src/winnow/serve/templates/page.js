@@ -52,12 +52,24 @@ function write(i, value) {
 
 function follow(i) { // what depends on one field's value
   const field = fields[i];
-  if (field.kind === "category") byId(`field-${i}-other`).hidden = input(i).value !== "other";
+  if (field.kind === "category") {
+    byId(`field-${i}-other`).hidden = input(i).value !== "other";
+    mark(i, input(i).value === "other" ? "not among the values that training knew" : "");
+  }
   if (field.kind === "number") {
     const value = read(i); // dates compare as texts do
     const known = value !== null && typeof value === typeof field.minimum && typeof value === typeof field.maximum;
-    holder(i).querySelector(".outside").hidden = !(known && (value < field.minimum || value > field.maximum));
+    const outside = known && (value < field.minimum || value > field.maximum);
+    mark(i, outside ? "outside what training saw" : "");
   }
+}
+
+function mark(i, message) { // an amber field: the model answers, but nothing shows how well
+  const line = byId(`field-${i}-unusual`);
+  if (!line) return; // a drawing
+  line.textContent = message;
+  line.hidden = message === "";
+  holder(i).classList.toggle("amber", message !== "");
 }
 
 function fill(row) {
@@ -134,6 +146,15 @@ function showErrors(error) {
   } else alertWith(rest[0] || error.message);
 }
 
+function showWarnings(warnings) {
+  const places = new Map(fields.map((field, i) => [field.name, i]));
+  fields.forEach((_, i) => follow(i));
+  for (const { field, message } of warnings) if (places.has(field)) mark(places.get(field), message);
+  const n = warnings.length, values = n === 1 ? "One value is" : `${n} values are`;
+  byId("caution").textContent = `${values} unlike any in the training rows: nothing shows how good this answer is.`;
+  byId("caution").hidden = n === 0;
+}
+
 const percent = (p) => p > 0.999 ? "> 99.9 %" : p < 0.001 ? "< 0.1 %" : (100 * p).toFixed(1) + " %";
 
 function showAnswer(answer, milliseconds) {
@@ -145,6 +166,7 @@ function showAnswer(answer, milliseconds) {
   byId("sure").textContent = shares ? `${percent(shares[String(value)] ?? Math.max(...Object.values(shares)))} probability` : facts.target && `predicted ${facts.target}`;
   byId("sure").hidden = !byId("sure").textContent;
   showBars(shares || {});
+  showWarnings(answer.warnings[0]);
   byId("took").textContent = `answered in ${Math.max(1, Math.round(milliseconds))} ms`;
   byId("empty").hidden = true;
   byId("answer").hidden = false;
