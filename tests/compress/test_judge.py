@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 from sklearn import metrics
 
-from winnow.compress._judge import Judge, paired_share
+from winnow.compress._judge import Judge, paired_area, paired_share
 from winnow.errors import ModelError
+from winnow.stats import area_parts
 
 RNG = np.random.default_rng(7)
 Y = RNG.integers(0, 3, 200)
@@ -33,13 +34,14 @@ def plain(values: np.ndarray) -> np.ndarray:
     return np.zeros(len(values), dtype=np.int64)
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "log_loss"])
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "roc_auc", "log_loss"])
 def test_classification_scores_are_scikit_learns(metric: str) -> None:
     found = judge(metric)
     before, after = found.predictions(LOGITS), found.predictions(OTHER)
     measure = {
         "accuracy": lambda p: metrics.accuracy_score(Y, p.argmax(1)),
         "balanced_accuracy": lambda p: metrics.balanced_accuracy_score(Y, p.argmax(1)),
+        "roc_auc": lambda p: metrics.roc_auc_score(Y, p, multi_class="ovr"),
         "log_loss": lambda p: metrics.log_loss(Y, p),
     }[metric]
 
@@ -163,6 +165,62 @@ def test_strata_of_one_row_each_work() -> None:
 
     assert found.mean == 0.5
     assert -1 <= found.low < 0.5 < found.high <= 1
+
+
+# -- areas under the ROC curve ---------------------------------------------------------------------------------------------
+
+
+def binary(scores: np.ndarray) -> np.ndarray:
+    p = special.expit(scores)
+    return np.column_stack([1 - p, p])
+
+
+def test_the_area_interval_is_delongs_on_many_rows() -> None:
+    rng = np.random.default_rng(5)
+    y = (rng.random(3000) < 0.3).astype(int)
+    before = y + rng.standard_normal(3000)
+    after = before + 0.5 * rng.standard_normal(3000)
+    # by the pairs themselves: the placements are means of rows and columns of the matrix of comparisons
+    pairs = [(s[y == 1][:, None] > s[y == 0][None]).astype(float) for s in (before, after)]
+    difference = pairs[0] - pairs[1]
+    error = math.sqrt(difference.mean(1).var(ddof=1) / (y == 1).sum() + difference.mean(0).var(ddof=1) / (y == 0).sum())
+
+    found = paired_area(binary(before), binary(after), y)
+
+    assert found.mean == pytest.approx(difference.mean())
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.03)
+
+
+@pytest.mark.parametrize(("classes", "noise"), [(2, 0.6), (3, 0.6), (2, 0.1)])
+def test_the_area_interval_covers_the_truth_as_often_as_it_says(classes: int, noise: float) -> None:
+    rng = np.random.default_rng(3)
+    share = [0.85, 0.15] if classes == 2 else [0.5, 0.3, 0.2]
+
+    def draw(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        y = np.sort(rng.choice(classes, n, p=share))
+        logits = 1.5 * np.eye(classes)[y] + rng.standard_normal((n, classes))
+        return special.softmax(logits, 1), special.softmax(logits + noise * rng.standard_normal(logits.shape), 1), y
+
+    before, after, y = draw(400_000)
+    truth = (area_parts(y, before) - area_parts(y, after)).sum() / 2
+    covered = 0
+    for _ in range(600):
+        before, after, y = draw(120)
+        found = paired_area(before, after, y)
+        covered += found.low <= truth <= found.high
+
+    assert 0.93 <= covered / 600 <= (0.99 if noise > 0.1 else 1)
+
+
+def test_equal_rankings_on_few_rows_do_not_exclude_a_change() -> None:
+    y = np.repeat([0, 1], [30, 8])
+    same = binary(np.arange(38.0))
+
+    found = paired_area(same, same, y)
+
+    assert found.mean == 0
+    # by hand: a row of each class that moved past a tenth of the others, and Student's t with 7 degrees of freedom
+    assert found.high == -found.low == pytest.approx(stats.t.ppf(0.975, 7) * 0.1 * math.hypot(1 / 8, 1 / 30))
 
 
 # -- budget ----------------------------------------------------------------------------------------------------------------

@@ -130,9 +130,10 @@ def test_failed_members_are_left_out_and_counted(iris: Trained) -> None:
     assert "1 of 3 final trainings failed and are not in these figures" in evaluation.notes
 
 
-def test_a_class_without_test_rows_leaves_out_roc_auc(iris: Trained) -> None:
+@pytest.mark.parametrize("left", [[0, 2], [0]])
+def test_a_class_without_test_rows_is_said_beside_roc_auc(iris: Trained, left: list[int]) -> None:
     test = iris.prepared.test
-    keep = test.y != 1
+    keep = np.isin(test.y, left)
     short = SimpleNamespace(
         task="classification",
         classes=iris.prepared.classes,
@@ -140,9 +141,14 @@ def test_a_class_without_test_rows_leaves_out_roc_auc(iris: Trained) -> None:
         batches=lambda part, dtype: [(torch.tensor(test.X[keep]), torch.tensor(test.y[keep]))],
     )
     evaluation = evaluate(partly(iris, prepared=short))
-    assert "roc_auc" not in evaluation.metrics
     assert evaluation.rows == keep.sum()
-    assert "no ROC-AUC: the test rows hold no row of class versicolor" in evaluation.notes
+    if len(left) == 1:
+        assert "roc_auc" not in evaluation.metrics
+        assert "no ROC AUC: the test rows hold no row of class versicolor, virginica" in evaluation.notes
+    else:
+        areas = [metrics.roc_auc_score(evaluation.truth == c, evaluation.predictions[:, c]) for c in left]
+        assert evaluation.shipped["roc_auc"] == pytest.approx(np.mean(areas))
+        assert "ROC AUC is the mean without class versicolor, of which the test rows hold no row" in evaluation.notes
 
 
 def test_outputs_that_are_not_finite_are_an_error(iris: Trained) -> None:

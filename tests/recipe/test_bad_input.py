@@ -325,7 +325,7 @@ WHOLE = [
         "data: {source: 'sklearn:digits', task: classification}\nmodel: {use: mlp}\nmetric: rmse",
         3,
         "metric",
-        "'rmse' is not for classification, whose metrics are accuracy, balanced_accuracy, log_loss",
+        "'rmse' is not for classification, whose metrics are accuracy, balanced_accuracy, roc_auc, log_loss",
     ),
     (
         "data: {source: 'sklearn:digits', task: regression}\nmodel: {use: mlp}\ntrain: {loss: cross_entropy}",

@@ -22,8 +22,10 @@ from winnow.recipe import SGD, Cosine, Data, EarlyStopping, Model, Train, Varian
 from winnow.run import Runner, Workspace
 from winnow.train import Finished, probe, train_fleet
 from winnow.train._batches import InMemory, Streamed, open_batches
+from winnow.train._build import build_members
 from winnow.train._measure import measure
-from winnow.train._metrics import Classification, Regression
+from winnow.train._memory import _HighWater
+from winnow.train._metrics import Classification, Regression, ranks_bytes
 
 TRAIN, VALIDATION = 70, 30
 
@@ -285,6 +287,63 @@ def test_classification_metrics_in_pieces_are_those_of_scikit_learn(size: int) -
         assert float(found["log_loss"][member]) == pytest.approx(metrics.log_loss(labels, p, labels=range(4)), rel=1e-12)
         assert float(found["accuracy"][member]) == metrics.accuracy_score(labels, predicted)
         assert float(found["balanced_accuracy"][member]) == pytest.approx(recall, rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("absent", [False, True])
+def test_areas_under_the_curve_in_pieces_are_those_of_scikit_learn(size: int, classes: int, absent: bool) -> None:
+    rng = np.random.default_rng(1)
+    logits = rng.integers(-2, 3, (3, 100, classes)).astype(float)  # many rows have the same
+    labels = rng.integers(0, classes - absent * (classes > 2), 100)
+    tally = Classification(ranks=True)
+    for x, y in zip(torch.tensor(logits).split(size, dim=1), torch.tensor(labels).split(size), strict=True):
+        tally.add(x, y)
+    found = tally.values()["roc_auc"]
+    for member in range(3):
+        p = torch.log_softmax(torch.tensor(logits[member]), dim=-1).exp().numpy()
+        occur = [1] if classes == 2 else np.unique(labels)
+        expected = np.mean([metrics.roc_auc_score(labels == c, p[:, c]) for c in occur])
+        assert float(found[member]) == pytest.approx(expected, rel=1e-12)
+        if len(set(labels)) == classes:
+            whole = metrics.roc_auc_score(labels, p[:, 1] if classes == 2 else p, multi_class="ovr")
+            assert float(found[member]) == pytest.approx(whole, rel=1e-12)
+
+
+def test_without_a_second_class_the_area_is_that_of_a_constant() -> None:
+    tally = Classification(ranks=True)
+    tally.add(torch.randn(2, 5, 2), torch.ones(5, dtype=torch.int64))
+    assert tally.values()["roc_auc"].tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_what_the_area_keeps_is_foreseen(classes: int) -> None:
+    logits, labels = torch.randn(3, 4096, classes), torch.randint(0, classes, (4096,))
+    peaks = []
+    for ranks in (False, True):
+        with _HighWater() as held:
+            tally = Classification(ranks=ranks)
+            for x, y in zip(logits.split(256, dim=1), labels.split(256), strict=True):
+                tally.add(x, y)
+            tally.values()
+        peaks.append(held.peak)
+    foreseen = 3 * ranks_bytes(4096, classes)
+    assert 0.6 * foreseen < peaks[1] < foreseen + peaks[0]
+
+
+def test_members_are_chosen_by_the_area_where_it_is_the_metric() -> None:
+    of = Data(source="sklearn:breast_cancer")
+    settings = Train(epochs=3, optimizer=SGD(lr=0.01))
+    variants = [Variant(data=of, model=Model("mlp", width=8), train=settings, metric="roc_auc", seed=i) for i in range(2)]
+    prepared = prepare(of)
+    for done in train_fleet(variants, prepared):
+        curve = done.outcome.curves["validation_roc_auc"]
+        assert done.outcome.metrics["roc_auc"] == done.outcome.score == max(curve) > 0.9
+        module = build_members([done.variant], prepared)[0]
+        module.load_state_dict(done.weights)
+        x, y = prepared.tensors("validation")
+        p = torch.softmax(module.eval()(x).detach().double(), dim=1).numpy()
+        assert metrics.roc_auc_score(y.numpy(), p[:, 1]) == pytest.approx(done.outcome.score, abs=1e-6)
 
 
 @pytest.mark.parametrize("size", [1, 7, 40, 100])

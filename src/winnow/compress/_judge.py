@@ -13,9 +13,9 @@ from scipy import special
 from winnow.errors import ModelError
 from winnow.evaluate import classification_metrics, regression_metrics, softmax
 from winnow.recipe import HIGHER_IS_BETTER
-from winnow.stats import Interval, t_interval
+from winnow.stats import Interval, area_parts, largest_parts, t_interval
 
-__all__ = ["Judge", "paired_share"]
+__all__ = ["Judge", "paired_area", "paired_share"]
 
 _RESAMPLES = 2000
 _IN_UNITS_OF_THE_TARGET = ("rmse", "mae")
@@ -70,13 +70,15 @@ class Judge:
     def drop(self, reference: np.ndarray, candidate: np.ndarray) -> Interval:
         """How much worse ``candidate`` is than ``reference``, in the metric's unit; above 0 is worse, also for errors.
 
-        Accuracy and balanced accuracy: ``paired_share``. Log loss and mae are means over rows: t interval of paired differences.
-        rmse and r2: percentile bootstrap over rows, seeded (``scipy.stats.bootstrap``).
+        Accuracy and balanced accuracy: ``paired_share``. ROC AUC: ``paired_area``. Log loss and mae are means over rows: t
+        interval of paired differences. rmse and r2: percentile bootstrap over rows, seeded (``scipy.stats.bootstrap``).
         """
         if self.metric in ("accuracy", "balanced_accuracy"):
             right = [p.argmax(axis=1) == self.y for p in (reference, candidate)]
             strata = self.y if self.metric == "balanced_accuracy" else np.zeros(len(self.y), dtype=np.int64)
             return paired_share(right[0], right[1], strata, confidence=self.confidence)
+        if self.metric == "roc_auc":
+            return paired_area(reference, candidate, self.y, confidence=self.confidence)
         if self.metric in ("log_loss", "mae"):
             return t_interval(self._losses(candidate) - self._losses(reference), self.confidence)
         return self._bootstrap(reference, candidate)
@@ -150,3 +152,29 @@ def paired_share(reference: np.ndarray, candidate: np.ndarray, strata: np.ndarra
     mean, groups = float(np.mean(means)), len(means)
     low, high = (mean + sign * math.hypot(*side) / groups for sign, side in ((-1, below), (1, above)))
     return Interval(mean, low, high, confidence, len(reference), kind="paired shares")
+
+
+def paired_area(reference: np.ndarray, candidate: np.ndarray, y: np.ndarray, *, confidence: float = 0.95) -> Interval:
+    """How much smaller the area under the ROC curve of ``candidate`` is than that of ``reference``.
+
+    Equal rankings on few rows do not exclude others on the next, so to each class a row is added that moved past a tenth of
+    the others: simulations cover the truth with that, and far less often without where the two models are much alike.
+
+    Args:
+        reference: (n, C) probabilities.
+        candidate: (n, C) likewise, for the same rows.
+        y: (n,) class indices, two different ones at least.
+        confidence: in (0, 1).
+
+    Source: DeLong, DeLong and Clarke-Pearson 1988, "Comparing the areas under two or more correlated receiver operating
+    characteristic curves"; Student's t with the rows of the rarest class in place of the normal.
+    """
+    parts = area_parts(y, reference) - area_parts(y, candidate)
+    _, class_n, counts = np.unique(y, return_inverse=True, return_counts=True)
+    means = np.bincount(class_n, parts) / counts
+    squares = np.bincount(class_n, (parts - means[class_n]) ** 2)
+    moved = 0.1 * largest_parts(y, reference.shape[1])
+    variance = float((counts / np.maximum(counts - 1, 1) * squares + moved**2).sum())
+    half = float(special.stdtrit(max(int(counts.min()) - 1, 1), (1 + confidence) / 2)) * math.sqrt(variance)
+    drop = float(parts.sum()) / 2
+    return Interval(drop, max(-1.0, drop - half), min(1.0, drop + half), confidence, len(y), kind="paired areas")

@@ -135,10 +135,13 @@ def _notes(trained: Trained, names: list[str], truth: NDArray[Any]) -> list[str]
     lost = len(trained.outcomes) - len(trained.finished)
     if lost:
         notes.append(f"{lost} of {len(trained.outcomes)} final trainings failed and are not in these figures")
-    if trained.prepared.task == "classification" and "roc_auc" not in names:
+    if trained.prepared.task == "classification":
         present = set(truth.tolist())
         absent = [label for i, label in enumerate(trained.prepared.classes or ()) if i not in present]
-        notes.append(f"no ROC-AUC: the test rows hold no row of class {', '.join(map(str, absent))}")
+        if "roc_auc" not in names:
+            notes.append(f"no ROC AUC: the test rows hold no row of class {', '.join(map(str, absent))}")
+        elif absent:
+            notes.append(f"ROC AUC is the mean without class {', '.join(map(str, absent))}, of which the test rows hold no row")
     if trained.prepared.task == "regression" and "r2" not in names:
         notes.append("no R2: every test row has the same target")
     return notes

@@ -16,7 +16,7 @@ def classification_metrics(y: NDArray[np.int64], probabilities: NDArray[np.float
 
     ``accuracy``; ``balanced_accuracy``, the mean recall over the classes in ``y``; ``macro_f1``, the mean F1 over the classes
     that occur in ``y`` or are predicted; ``log_loss`` in nats; ``roc_auc``, for two classes that of class 1, for more the mean
-    over each class against the rest. ``roc_auc`` is left out when some class has no row in ``y``: it is not defined then.
+    over each class in ``y`` against the rest. ``roc_auc`` is left out when ``y`` holds one class only: it is not defined then.
 
     Args:
         y: class indices, shape (rows,).
@@ -36,11 +36,12 @@ def classification_metrics(y: NDArray[np.int64], probabilities: NDArray[np.float
         "macro_f1": metrics.f1_score(y, predicted, average="macro", zero_division=0),
         "log_loss": metrics.log_loss(y, p, labels=classes),
     }
-    if len(np.unique(y)) == len(classes):
+    present = np.unique(y)
+    if len(present) > 1:
         if len(classes) == 2:
             values["roc_auc"] = metrics.roc_auc_score(y, p[:, 1])
-        else:
-            values["roc_auc"] = metrics.roc_auc_score(y, p, multi_class="ovr", average="macro", labels=classes)
+        else:  # `multi_class="ovr"` is this, but undefined when a class of the columns is not in `y`
+            values["roc_auc"] = np.mean([metrics.roc_auc_score(y == c, p[:, c]) for c in present])
     return {name: float(value) for name, value in values.items()}
 
 

@@ -36,7 +36,7 @@ Several = Annotated[int, Field(ge=2, strict=True)]
 Index = Annotated[int, Field(ge=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
-Metric = Literal["auto", "accuracy", "balanced_accuracy", "log_loss", "rmse", "mae", "r2"]
+Metric = Literal["auto", "accuracy", "balanced_accuracy", "roc_auc", "log_loss", "rmse", "mae", "r2"]
 
 
 def _as_tuple(value: Any) -> Any:

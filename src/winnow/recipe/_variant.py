@@ -27,6 +27,7 @@ Status = Literal["finished", "failed"]
 HIGHER_IS_BETTER = {
     "accuracy": True,
     "balanced_accuracy": True,
+    "roc_auc": True,
     "log_loss": False,
     "rmse": False,
     "mae": False,
@@ -35,13 +36,14 @@ HIGHER_IS_BETTER = {
 METRIC_BOUNDS: dict[str, tuple[float, float]] = {  # the values that a score can take at all
     "accuracy": (0.0, 1.0),
     "balanced_accuracy": (0.0, 1.0),
+    "roc_auc": (0.0, 1.0),
     "log_loss": (0.0, math.inf),
     "rmse": (0.0, math.inf),
     "mae": (0.0, math.inf),
     "r2": (-math.inf, 1.0),
 }
 METRICS: dict[str, tuple[str, ...]] = {  # by task; the first is what "auto" means
-    "classification": ("accuracy", "balanced_accuracy", "log_loss"),
+    "classification": ("accuracy", "balanced_accuracy", "roc_auc", "log_loss"),
     "regression": ("rmse", "mae", "r2"),
 }
 

@@ -170,6 +170,7 @@ class _Run:
         self.label = f"stacked x {len(variants)}{', compiled' if compiled else ''}" if stacked else "alone"
         self.members = [Member(v, i, v.train, _rates(v.train, self.steps)) for i, v in enumerate(variants)]
         self.alive = list(self.members)
+        self.ranks = first.metric == "roc_auc"  # which keeps all rows' outputs: only where it is asked for
         self.epoch = 0  # the next one
         self.stacked, self.compiled = stacked, compiled
         self.best = {n: t.clone() for n, t in self._module_tensors().items()}  # weights and buffers at each member's best epoch
@@ -230,7 +231,7 @@ class _Run:
     def _validate(self) -> dict[str, NDArray[np.float64]]:
         """Validation metrics by name, each (variants,), and under ``loss`` the training loss's kind without smoothing."""
         scale = self.prepared.preparation.target_scale
-        tally: BaseTally = Classification() if self.prepared.task == "classification" else Regression(scale)
+        tally: BaseTally = Classification(ranks=self.ranks) if self.prepared.task == "classification" else Regression(scale)
         for x_BF, y_B in self.batches.validation(evaluation_rows(len(self.alive), self.row_bytes)):
             tally.add(self.program.predict(x_BF), y_B)
         metrics = tally.values()

@@ -23,7 +23,7 @@ from winnow.train._batches import open_batches
 from winnow.train._build import build_members
 from winnow.train._lanes import rehearse
 from winnow.train._member import Finished
-from winnow.train._metrics import Classification, Regression
+from winnow.train._metrics import Classification, Regression, ranks_bytes
 from winnow.train._practice import practice_step
 from winnow.train._program import Alone, BaseProgram
 from winnow.train._settings import batch_size, dtype_of, make_lanes, num_steps
@@ -67,6 +67,7 @@ class Footprint:
         forward_bytes, forward_row_bytes: a validating forward pass and its metrics: once, and for each row of a chunk.
         planned_row_bytes: ``row_bytes``, from which the driver makes the chunks.
         validation_rows: rows to validate on.
+        ranks_bytes: what the metric keeps of all rows to validate on; 0 for most.
         skeleton_bytes: of the module that lends a stack its forward pass; once, not for each member.
     """
 
@@ -79,6 +80,7 @@ class Footprint:
     planned_row_bytes: int
     validation_rows: int
     skeleton_bytes: int
+    ranks_bytes: int = 0
 
     def peak_bytes(self, members: int, *, leaving: bool = False, checkpoints: bool = False) -> int:
         """The most that a fleet of so many members holds at once.
@@ -93,7 +95,7 @@ class Footprint:
         on_top = (
             self.module_bytes,  # while it is built, the modules are there beside the stack
             self.keys_bytes + self.step_bytes,
-            self.forward_bytes + rows * self.forward_row_bytes,
+            self.forward_bytes + rows * self.forward_row_bytes + self.ranks_bytes,
             self.program_bytes if leaving else 0,
             held if checkpoints else 0,
         )
@@ -160,6 +162,7 @@ def footprint(variant: Variant, prepared: Prepared, *, stacked: bool = True, fre
         planned_row_bytes=planned_row_bytes,
         validation_rows=len(prepared.validation),
         skeleton_bytes=module_bytes if stacked else 0,
+        ranks_bytes=ranks_bytes(len(prepared.validation), prepared.out_features) if variant.metric == "roc_auc" else 0,
     )
 
 
