@@ -50,6 +50,13 @@ TRAIN = [
     ("optimizer: {kind: [sgd]}", 4, "train.optimizer.kind", "expected one of sgd, adamw, got ['sgd']"),
     ("optimizer:\n  kind: sgd\n  beta1: 0.9", 6, "train.optimizer.beta1", "unknown setting - known: kind, lr, momentum"),
     ("optimizer: {lr: 0.1}", 4, "train.optimizer.kind", "missing: say which kind is meant"),
+    ("optimizer: adam", 4, "train.optimizer", "expected a mapping of settings, got 'adam' - did you mean {kind: adamw}?"),
+    (
+        "schedule: zzz",
+        4,
+        "train.schedule",
+        "expected a mapping of settings, got 'zzz' - write {kind: ...} with one of constant, cosine, one_cycle",
+    ),
     ("optimizer: sgd", 4, "train.optimizer", "expected a mapping of settings, got 'sgd' - write {kind: sgd}"),
     ("optimizer: 3", 4, "train.optimizer", "expected a mapping of settings, got 3"),
     ("loss: crossentropy", 4, "train.loss", "expected one of auto, cross_entropy, mse, got 'crossentropy' - did you mean"),

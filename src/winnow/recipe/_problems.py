@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -76,15 +76,18 @@ def from_pydantic(record: type[BaseModel], given: Mapping[str, Any], error: Vali
     return sorted(problems, key=lambda p: order.get(re.split(r"[.\[]", p.setting)[0], len(order)))
 
 
-def refusal(error: ValidationError) -> list[Problem]:
-    """The problems of a value that was checked on its own: of a nested record with their paths, of a plain value without."""
+def refusal(error: ValidationError, annotation: Any = None) -> list[Problem]:
+    """The problems of a value that was checked on its own, against the type ``annotation``: of a nested record with their
+    paths, of a plain value without.
+    """
     found: list[Problem] = []
     for e in error.errors(include_url=False):
         cause = e.get("ctx", {}).get("error")
         if isinstance(cause, RecipeError):
             found += cause.problems
         else:
-            found.append(Problem(_tail(e), _message(e)))
+            hint = _as_kind(e["input"], annotation) if e["type"] == "model_attributes_type" else ""
+            found.append(Problem(_tail(e), _message(e) + hint))
     return found
 
 
@@ -95,7 +98,38 @@ def _translate(record: type[BaseModel], given: Mapping[str, Any], error: ErrorDe
         return [Problem(join(path, p.setting), p.message) for p in cause.problems]
     if error["type"] == "extra_forbidden":
         return [Problem(path, f"unknown setting{did_you_mean(str(error['loc'][-1]), record.model_fields)}")]
-    return [Problem(path, _message(error))]
+    hint = ""
+    if error["type"] == "model_attributes_type":
+        hint = _as_kind(error["input"], _annotation(record, error["loc"]))
+    return [Problem(path, _message(error) + hint)]
+
+
+def _annotation(record: type[BaseModel], place: Iterable[int | str]) -> Any:
+    """The type of the setting at ``place``. Steps that name no setting are pydantic's names of union members."""
+    annotation: Any = record
+    for step in place:
+        fields = getattr(annotation, "model_fields", {})
+        annotation = fields[step].annotation if step in fields else annotation
+    return annotation
+
+
+def _kinds(annotation: Any) -> Iterator[str]:
+    """The names of the records that a setting may be, where their ``kind`` tells them apart."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and "kind" in annotation.model_fields:
+        yield str(annotation.model_fields["kind"].default)
+    for inner in get_args(annotation):
+        yield from _kinds(inner)
+
+
+def _as_kind(value: Any, annotation: Any) -> str:
+    """What to write where a name stands in the place of a record."""
+    if not isinstance(value, str):
+        return ""
+    kinds = list(dict.fromkeys(_kinds(annotation)))
+    name = value if value in kinds else nearest(value, kinds)
+    if name is not None:
+        return f" - {'write' if name == value else 'did you mean'} {{kind: {name}}}{'' if name == value else '?'}"
+    return f" - write {{kind: ...}} with one of {', '.join(kinds)}" if kinds else ""
 
 
 def _path(given: Any, error: ErrorDetails) -> str:
@@ -153,8 +187,6 @@ def _wrong_type(kind: str, value: Any, context: Mapping[str, Any]) -> str | None
         hint = "this setting cannot be a range (those of model.args and most of train can)"
     elif kind.startswith("model") and value is None:
         hint = "leave the section out for its defaults"
-    elif kind == "model_attributes_type" and isinstance(value, str):
-        hint = f"write {{kind: {value}}}"
     return f"expected {expected}, got {describe(value)}" + (f" - {hint}" if hint else "")
 
 

@@ -221,9 +221,9 @@ def _hold_ends_to(item: Any) -> Callable[[Any], Any]:
         problems: list[Problem] = []
         if isinstance(value, Choice):
             names = [label or f"[{i}]" for i, label in enumerate(option_labels(value.options))]
-            fitted = [_fit(adapter(), o, name, problems) for o, name in zip(value.options, names, strict=True)]
+            fitted = [_fit(item, adapter(), o, name, problems) for o, name in zip(value.options, names, strict=True)]
         else:
-            fitted = [_fit(adapter(), getattr(value, name), name, problems) for name in ("low", "high")]
+            fitted = [_fit(item, adapter(), getattr(value, name), name, problems) for name in ("low", "high")]
         if problems:
             raise RecipeError(problems)
         return Choice(options=fitted) if isinstance(value, Choice) else value
@@ -231,11 +231,11 @@ def _hold_ends_to(item: Any) -> Callable[[Any], Any]:
     return check
 
 
-def _fit(adapter: TypeAdapter[Any], value: Any, name: str, problems: list[Problem]) -> Any:
+def _fit(item: Any, adapter: TypeAdapter[Any], value: Any, name: str, problems: list[Problem]) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        problems += [Problem(join(name, p.setting), p.message) for p in refusal(error)]
+        problems += [Problem(join(name, p.setting), p.message) for p in refusal(error, item)]
         return value
 
 
