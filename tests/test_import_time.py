@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,35 @@ try:
     main()
 except SystemExit:
     pass"""
+
+    assert loaded_by(code) == set()
+
+
+@pytest.mark.parametrize("command", ["run", "check", "search", "train", "ablate", "evaluate", "compress"])
+def test_a_mistake_in_a_recipe_is_told_before_anything_heavy_is_loaded(tmp_path: Path, command: str) -> None:
+    recipe = tmp_path / "bad.yaml"
+    recipe.write_text('data: {source: "sklearn:iris"}\nmodel: {use: mlp}\ntrain: {epoks: 3}\n')
+    code = f"""
+import sys
+from winnow.cli import main
+sys.argv = {["winnow", command, str(recipe)]}
+try:
+    main()
+except SystemExit as error:
+    assert error.code == 2"""
+
+    assert loaded_by(code) == set()
+
+
+def test_a_mistake_in_a_change_is_told_before_anything_heavy_is_loaded() -> None:
+    code = """
+import sys
+from winnow.cli import main
+sys.argv = ["winnow", "run", "sklearn:iris", "--set", "train.epochs"]
+try:
+    main()
+except SystemExit as error:
+    assert error.code == 2"""
 
     assert loaded_by(code) == set()
 

@@ -98,8 +98,66 @@ def test_predict_writes_what_the_bundle_says(ran: subprocess.CompletedProcess[st
     assert written == winnow.load("runs/quick/quick.winnow").predict(X[::30]).tolist()
 
 
+def test_a_run_directory_stands_for_its_bundle(ran: subprocess.CompletedProcess[str], here: Path) -> None:
+    X, _ = load_iris(return_X_y=True)
+    names = [column["name"] for column in winnow.load("runs/quick").schema]
+    with open("few.csv", "w", newline="") as file:
+        csv.writer(file).writerows([names, *X[:2].tolist()])
+
+    assert "2 rows predicted" in winnow_("predict", "runs/quick", "few.csv", "-o", "few_out.csv").output
+
+
+def test_changes_are_what_is_run_written_and_reported(ran: subprocess.CompletedProcess[str], here: Path) -> None:
+    more = ["--set", "train.epochs=3", "--trials", "3", "--seeds", "3", "--metric", "log_loss", "--set", "compress.int8=false"]
+
+    result = winnow_("evaluate", "quick.yaml", "-o", "runs/changed", "--no-ablate", *more)
+
+    assert result.exit_code == 0, result.output
+    written = winnow.Recipe.load("runs/changed/recipe.yaml")
+    assert (written.train.epochs, written.search.trials, written.metric) == (3, 3, "log_loss")
+    assert (written.search.seeds, written.ablate.seeds, written.final.seeds) == (3, 3, 3)
+    assert "the best of 3 trials" in result.output
+    assert "over 3 final seeds" in result.output
+    assert "epochs: 3" in (here / "runs" / "changed" / "report.html").read_text()
+    refused = winnow_("evaluate", "runs/changed", "--set", "train.epochs=4")
+    assert refused.exit_code == 2
+    assert "train.epochs: 3 there, 4 now" in refused.stderr
+    asked = winnow_("evaluate", "runs/changed", "--no-ablate", "--set", "final.seeds=2")  # other questions go on there
+    assert asked.exit_code == 0, asked.output
+    assert "over 2 final seeds" in asked.output
+
+
+def test_a_quick_run_is_small_and_ablates_nothing(here: Path) -> None:
+    (here / "large.yaml").write_text(RECIPE.replace("trials: 2", "trials: 40").replace("final: {seeds: 2}", "final: {seeds: 9}"))
+
+    result = winnow_("evaluate", "large.yaml", "--out", "runs/large", "--quick")
+
+    assert result.exit_code == 0, result.output
+    assert "the best of 8 trials" in result.output
+    assert "over 3 final seeds" in result.output
+    assert "dropout" not in result.output.partition("validation")[2]
+    assert "ablating" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "search", "ablate", "train", "evaluate", "compress", "check"])
+def test_changes_are_checked_like_a_file(here: Path, command: str) -> None:
+    result = winnow_(command, "quick.yaml", "--set", "train.epohs=3", "--trials", "0")
+
+    assert result.exit_code == 2
+    assert "train.epohs: unknown setting - did you mean 'epochs'?" in result.stderr
+    assert "search.trials: must be at least 1, got 0" in result.stderr
+
+
+def test_changes_are_for_data_without_a_recipe_too(here: Path) -> None:
+    result = winnow_("check", "sklearn:iris", "--set", "train.epochs=3", "--metric", "log_loss")
+
+    assert result.exit_code == 0, result.output
+    assert "epochs: 3" in result.output
+    assert "metric: log_loss" in result.output
+
+
 def test_serve_answers(ran: subprocess.CompletedProcess[str], here: Path) -> None:
-    command = [sys.executable, "-m", "winnow", "serve", "runs/quick/quick.winnow", "--port", "0"]
+    command = [sys.executable, "-m", "winnow", "serve", "runs/quick", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

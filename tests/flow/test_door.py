@@ -9,7 +9,7 @@ import pytest
 from winnow.errors import DataError, RecipeError, WorkspaceError
 from winnow.flow import Run, open_source
 from winnow.flow._door import check_same, file_name
-from winnow.recipe import Recipe, Search, Train
+from winnow.recipe import Recipe, Search, Train, change
 
 from .conftest import Told, small
 
@@ -82,6 +82,46 @@ def test_a_written_recipe_for_another_target_is_refused(table: Path) -> None:
 
     with pytest.raises(WorkspaceError, match=r"is for prices\.csv with target 'price', not for prices\.csv with target 'size'"):
         open_source("prices.csv", target="size")
+
+
+def test_a_file_may_be_named_from_here_or_from_the_root(table: Path) -> None:
+    first = open_source("prices.csv", target="price").recipe
+
+    again = open_source(str(table), target="price")
+
+    assert again.recipe == first
+    check_same(change(first, {"data.source": str(table)}), first.to_yaml(), Path("out"))
+    with pytest.raises(WorkspaceError, match=r"data\.source: 'prices\.csv' there, 'other\.csv' now"):
+        check_same(change(first, {"data.source": "other.csv"}), first.to_yaml(), Path("out"))
+
+
+def test_another_file_of_the_same_name_is_another_source(table: Path) -> None:
+    open_source("prices.csv", target="price")
+    (table.parent / "other").mkdir()
+    other = table.parent / "other" / "prices.csv"
+    other.write_text(table.read_text())
+
+    with pytest.raises(WorkspaceError, match=r"recipe.yaml is for prices\.csv with target 'price', not for other/prices\.csv"):
+        open_source("other/prices.csv", target="price")
+
+
+def test_changes_are_written_with_the_recipe_of_data(table: Path) -> None:
+    asked = open_source("prices.csv", target="price", change=lambda r: change(r, {"search.trials": 3, "train.epochs": 2}))
+
+    assert (asked.recipe.search.trials, asked.recipe.train.epochs) == (3, 2)
+    assert Recipe.load("runs/prices/recipe.yaml") == asked.recipe
+
+
+def test_changes_of_a_file_leave_it_as_it_is(here: Path, recipe: Recipe) -> None:
+    recipe.save(here / "my.yml")
+
+    asked = open_source("my.yml", change=lambda r: change(r, {"train.epochs": 7, "name": "mine"}))
+
+    assert asked.recipe == change(recipe, {"train.epochs": 7, "name": "mine"})
+    assert asked.out == Path("runs/mine")
+    assert asked.file is None  # its lines say nothing of what was changed
+    assert Recipe.load(here / "my.yml") == recipe
+    assert open_source("my.yml", change=lambda r: change(r, {"search.trials": 3})).file == Path("my.yml")
 
 
 def test_looking_writes_nothing(table: Path) -> None:

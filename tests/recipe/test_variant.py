@@ -103,6 +103,15 @@ def test_the_order_of_arguments_does_not_matter_but_their_type_does() -> None:
     assert of(a="1") != of(a=1)
 
 
+def test_a_file_is_the_same_wherever_it_is_named_from() -> None:
+    def of(source: str, context: str = "rows") -> str:
+        return variant(data=Data(source=source, target="y"), context=context).id
+
+    assert of("t.csv") == of("./t.csv") == of("/home/me/data/t.csv") == of("C:\\data\\t.csv")
+    assert of("t.csv") != of("u.csv")
+    assert of("t.csv") != of("t.csv", context="other rows")
+
+
 def test_a_variant_survives_json() -> None:
     found = variant(model=Model("my.nets:Net", a=(1, 2), b={"c": None, "d": 0.1}), train=Train(l1=1e-7, dropout=1 / 3))
 

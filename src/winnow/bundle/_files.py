@@ -15,7 +15,19 @@ from typing import Any
 
 from winnow.errors import BundleError
 
-__all__ = ["FORMAT", "MANIFEST", "MODEL", "PREPARATION", "RECIPE", "VERSION", "WEIGHTS", "digest_of", "is_bundle", "write_folder"]
+__all__ = [
+    "FORMAT",
+    "MANIFEST",
+    "MODEL",
+    "PREPARATION",
+    "RECIPE",
+    "VERSION",
+    "WEIGHTS",
+    "digest_of",
+    "find_bundle",
+    "is_bundle",
+    "write_folder",
+]
 
 FORMAT = "winnow bundle"
 VERSION = 1
@@ -25,6 +37,7 @@ MODEL = "model.onnx"
 WEIGHTS = "weights.safetensors"
 PREPARATION = "preparation.json"
 RECIPE = "recipe.yaml"
+LEDGER = "ledger.db"  # what makes a folder a run directory
 
 _MIB = 2**20
 LARGEST = {MANIFEST: 16 * _MIB, PREPARATION: 64 * _MIB, RECIPE: 16 * _MIB, MODEL: 2048 * _MIB}  # bytes read into memory at once
@@ -73,6 +86,23 @@ def is_bundle(folder: Path) -> bool:
         return _read_json(folder / MANIFEST).get("format") == FORMAT
     except BundleError:
         return False
+
+
+def find_bundle(path: Path) -> Path:
+    """The bundle that ``path`` stands for: itself, or the one that lies in a run directory.
+
+    Raises:
+        BundleError: a run directory without a bundle, or with several.
+    """
+    if not (path / LEDGER).is_file() or is_bundle(path):
+        return path  # reading it says what is wrong with it
+    found = sorted(folder for folder in path.glob("*.winnow") if is_bundle(folder))
+    if not found:
+        raise BundleError(f"{path} is a run directory without a bundle: `winnow run {path}` goes on until there is one")
+    if len(found) > 1:
+        names = ", ".join(str(folder) for folder in found)
+        raise BundleError(f"{path} is a run directory with {len(found)} bundles: name one of them, {names}")
+    return found[0]
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:

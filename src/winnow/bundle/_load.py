@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from winnow.bundle._files import MODEL, PREPARATION, RECIPE, WEIGHTS, check_file, from_json, read_file, read_manifest
+from winnow.bundle._files import MODEL, PREPARATION, RECIPE, WEIGHTS, check_file, find_bundle, from_json, read_file, read_manifest
 from winnow.bundle._session import check_self_contained, open_session
 from winnow.data import Preparation, Unusual
 from winnow.errors import BundleError, DataError, InputError
@@ -153,7 +153,7 @@ def load(path: str | Path, *, threads: int | None = None) -> Bundle:
     """Open a bundle. Every file is checked against the manifest; nothing that came with the bundle is run as code.
 
     Args:
-        path: the bundle's folder.
+        path: the bundle's folder, or the run directory in which it lies.
         threads: ONNX Runtime's threads for one call; None: as many as the machine has cores.
 
     Raises:
@@ -161,7 +161,7 @@ def load(path: str | Path, *, threads: int | None = None) -> Bundle:
     """
     if threads is not None and threads < 1:
         raise ValueError(f"`threads` must be at least 1, got {threads}")
-    folder = Path(path)
+    folder = find_bundle(Path(path))
     manifest = read_manifest(folder)
     for name in manifest["files"]:
         if name not in (MODEL, PREPARATION):

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from winnow.cli._changes import Changes, read_early
 from winnow.cli._guard import guarded
 from winnow.cli._here import modules_here
 
@@ -23,10 +24,49 @@ Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="The run directory. By default runs/<name of the recipe>.", show_default=False)
 ]
 Ablation = Annotated[
-    bool, typer.Option("--ablate/--no-ablate", help="Look for parts that do nothing, and drop them before the final training.")
+    bool | None,
+    typer.Option(
+        "--ablate/--no-ablate",
+        help="Look for parts that do nothing, and drop them before the final training. On, unless --quick.",
+        show_default=False,
+    ),
 ]
-BundleFolder = Annotated[
-    Path, typer.Argument(help="The folder of a bundle, such as runs/digits/digits.winnow.", show_default=False)
+CHANGES = "Change the recipe"
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="A setting of the recipe by its dotted path, and its value or range in YAML. May be given several times.",
+        metavar="SETTING=VALUE",
+        show_default=False,
+        rich_help_panel=CHANGES,
+    ),
+]
+Trials = Annotated[
+    int | None, typer.Option(help="Settings to try in the search (search.trials).", show_default=False, rich_help_panel=CHANGES)
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        help="Fresh seeds in the search, the ablation and the final training (search.seeds, ablate.seeds, final.seeds).",
+        show_default=False,
+        rich_help_panel=CHANGES,
+    ),
+]
+Metric = Annotated[
+    str | None, typer.Option(help="What is optimised, as accuracy or rmse (metric).", show_default=False, rich_help_panel=CHANGES)
+]
+Quick = Annotated[
+    bool,
+    typer.Option(
+        "--quick",
+        help="A small version: at most 8 trials and 2 leaders, 3 seeds in search and final training, no ablation unless asked.",
+        rich_help_panel=CHANGES,
+    ),
+]
+Model = Annotated[
+    Path,
+    typer.Argument(help="A run directory, or the folder of a bundle: runs/digits, iris.winnow.", show_default=False),
 ]
 
 app = typer.Typer(
@@ -63,60 +103,98 @@ def _winnow(
 # -- stages ------------------------------------------------------------------------------------------------------------
 
 
-@app.command(
-    epilog=_examples(
-        "winnow run recipes/digits.yaml", "winnow run data.csv --target price", "winnow run sklearn:wine --out runs/try1"
-    )
+def _stage(name: str, stage: str, what: str, *examples: str, may_ablate: bool) -> None:
+    """The command ``name``, which runs the stages up to ``stage``. All of them take the same source and the same changes."""
+
+    def with_choice(
+        source: Source,
+        target: Target = None,
+        out: Out = None,
+        ablate: Ablation = None,
+        set_: Set = None,
+        trials: Trials = None,
+        seeds: Seeds = None,
+        metric: Metric = None,
+        quick: Quick = False,
+    ) -> None:
+        changes = Changes(tuple(set_ or ()), trials=trials, seeds=seeds, metric=metric, quick=quick)
+        _pull(stage, source, target, out, not quick if ablate is None else ablate, changes)
+
+    def without_choice(
+        source: Source,
+        target: Target = None,
+        out: Out = None,
+        set_: Set = None,
+        trials: Trials = None,
+        seeds: Seeds = None,
+        metric: Metric = None,
+        quick: Quick = False,
+    ) -> None:
+        changes = Changes(tuple(set_ or ()), trials=trials, seeds=seeds, metric=metric, quick=quick)
+        _pull(stage, source, target, out, True, changes)
+
+    command = with_choice if may_ablate else without_choice
+    app.command(name=name, help=what, epilog=_examples(*examples))(guarded(command))
+
+
+_stage(
+    "run",
+    "bundle",
+    "Do everything: search, ablate, train, evaluate, compress, bundle, report.",
+    "winnow run recipes/digits.yaml",
+    "winnow run data.csv --target price --quick",
+    "winnow run recipes/digits.yaml --set train.epochs=10 --out runs/try1",
+    may_ablate=True,
 )
-@guarded
-def run(source: Source, target: Target = None, out: Out = None, ablate: Ablation = True) -> None:
-    """Do everything: search, ablate, train, evaluate, compress, bundle, report."""
-    _pull("bundle", source, target, out, ablate)
+_stage(
+    "search",
+    "found",
+    "Find the best settings of the recipe's ranges, and measure the best few again on fresh seeds.",
+    "winnow search recipes/digits.yaml --trials 32",
+    may_ablate=False,
+)
+_stage(
+    "ablate",
+    "ablation",
+    "Leave out each part of the recipe in turn and judge what it does. Searches first when settings are open.",
+    "winnow ablate recipes/digits.yaml",
+    "winnow ablate runs/digits --seeds 20",
+    may_ablate=False,
+)
+_stage(
+    "train",
+    "trained",
+    "Train the final models on fresh seeds. Searches and ablates first.",
+    "winnow train recipes/digits.yaml",
+    "winnow train recipes/digits.yaml --no-ablate",
+    may_ablate=True,
+)
+_stage(
+    "evaluate",
+    "evaluation",
+    "Measure the final models on the test rows. Runs the stages before first.",
+    "winnow evaluate runs/digits",
+    may_ablate=True,
+)
+_stage(
+    "compress",
+    "bundle",
+    "Make the model smaller and faster within the budget, and write the bundle. Runs the stages before first.",
+    "winnow compress runs/digits",
+    "winnow compress runs/digits --set compress.budget=0.002",
+    may_ablate=True,
+)
 
 
-@app.command(epilog=_examples("winnow search recipes/digits.yaml"))
-@guarded
-def search(source: Source, target: Target = None, out: Out = None) -> None:
-    """Find the best settings of the recipe's ranges, and measure the best few again on fresh seeds."""
-    _pull("found", source, target, out, ablate=True)
-
-
-@app.command(epilog=_examples("winnow ablate recipes/digits.yaml", "winnow ablate runs/digits"))
-@guarded
-def ablate(source: Source, target: Target = None, out: Out = None) -> None:
-    """Leave out each part of the recipe in turn and judge what it does. Searches first when settings are open."""
-    _pull("ablation", source, target, out, ablate=True)
-
-
-@app.command(epilog=_examples("winnow train recipes/digits.yaml", "winnow train recipes/digits.yaml --no-ablate"))
-@guarded
-def train(source: Source, target: Target = None, out: Out = None, ablate: Ablation = True) -> None:
-    """Train the final models on fresh seeds. Searches and ablates first."""
-    _pull("trained", source, target, out, ablate)
-
-
-@app.command(epilog=_examples("winnow evaluate runs/digits"))
-@guarded
-def evaluate(source: Source, target: Target = None, out: Out = None, ablate: Ablation = True) -> None:
-    """Measure the final models on the test rows. Runs the stages before first."""
-    _pull("evaluation", source, target, out, ablate)
-
-
-@app.command(epilog=_examples("winnow compress runs/digits"))
-@guarded
-def compress(source: Source, target: Target = None, out: Out = None, ablate: Ablation = True) -> None:
-    """Make the model smaller and faster within the budget, and write the bundle. Runs the stages before first."""
-    _pull("bundle", source, target, out, ablate)
-
-
-def _pull(stage: str, source: str, target: str | None, out: Path | None, ablate: bool) -> None:
+def _pull(stage: str, source: str, target: str | None, out: Path | None, ablate: bool, changes: Changes) -> None:
     """Run the stages up to ``stage`` and print what came out."""
+    read_early(source, changes)
     from winnow.cli._print import print_notes, print_result
     from winnow.cli._progress import display
     from winnow.flow import Flow, open_source, summary
 
     with modules_here():
-        asked = open_source(source, target=target, out=out)
+        asked = open_source(source, target=target, out=out, change=changes.apply)
         print_notes(asked.notes)
         with (
             display() as told,
@@ -139,16 +217,29 @@ def _command() -> str:
 # -- looking -----------------------------------------------------------------------------------------------------------
 
 
-@app.command(epilog=_examples("winnow check recipes/digits.yaml"))
+@app.command(epilog=_examples("winnow check recipes/digits.yaml", "winnow check data.csv --target price --set train.epochs=50"))
 @guarded
-def check(source: Source, target: Target = None) -> None:
-    """Print the whole recipe, its open ranges, its parts and the plan; find every mistake. Trains nothing."""
+def check(
+    source: Source,
+    target: Target = None,
+    set_: Set = None,
+    trials: Trials = None,
+    seeds: Seeds = None,
+    metric: Metric = None,
+    quick: Quick = False,
+) -> None:
+    """Print the whole recipe, its open ranges, its parts and the plan; find every mistake. Trains nothing.
+
+    A recipe is code: the modules that it names are imported, and what it names there is called.
+    """
+    changes = Changes(tuple(set_ or ()), trials=trials, seeds=seeds, metric=metric, quick=quick)
+    read_early(source, changes)
     from winnow.cli._print import print_check
     from winnow.flow import check as look
     from winnow.flow import describe_plan, open_source
 
     with modules_here():
-        asked = open_source(source, target=target, keep=False)
+        asked = open_source(source, target=target, keep=False, change=changes.apply)
         checked = look(asked.recipe, file=asked.file)
         print_check(checked, describe_plan(checked))
 
@@ -182,10 +273,10 @@ def schema() -> None:
 # -- using a bundle ----------------------------------------------------------------------------------------------------
 
 
-@app.command(epilog=_examples("winnow predict runs/digits/digits.winnow rows.csv -o predictions.csv"))
+@app.command(epilog=_examples("winnow predict runs/digits rows.csv -o predictions.csv"))
 @guarded
 def predict(
-    bundle: BundleFolder,
+    bundle: Model,
     rows: Annotated[
         Path, typer.Argument(help="A .csv, .tsv or .parquet file with the columns that the model knows.", show_default=False)
     ],
@@ -198,12 +289,10 @@ def predict(
     print(f"{count} rows predicted: {out}")
 
 
-@app.command(
-    epilog=_examples("winnow serve runs/digits/digits.winnow", "winnow serve runs/digits/digits.winnow --host 0.0.0.0 --port 80")
-)
+@app.command(epilog=_examples("winnow serve runs/digits", "winnow serve runs/digits/digits.winnow --host 0.0.0.0 --port 80"))
 @guarded
 def serve(
-    bundle: BundleFolder,
+    bundle: Model,
     host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port; 0 takes any free one.")] = 8000,
     allow_host: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from winnow.bundle import is_bundle
 from winnow.data import sketch_recipe
 from winnow.errors import RecipeError, WorkspaceError
 from winnow.flow._check import load_recipe
-from winnow.recipe import Recipe
+from winnow.recipe import Recipe, is_file
 
 __all__ = ["RECIPE_FILE", "Asked", "check_same", "file_name", "open_source"]
 
@@ -39,7 +39,12 @@ class Asked:
 
 
 def open_source(
-    source: Recipe | str | Path, *, target: str | None = None, out: str | Path | None = None, keep: bool = True
+    source: Recipe | str | Path,
+    *,
+    target: str | None = None,
+    out: str | Path | None = None,
+    keep: bool = True,
+    change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
 ) -> Asked:
     """The recipe that ``source`` stands for, and the run directory.
 
@@ -52,6 +57,7 @@ def open_source(
         target: the column to predict, for files and frames without a recipe.
         out: the run directory; None: ``runs/<name of the recipe>``, or ``source`` itself when that is a run directory.
         keep: write the recipe that data without one get.
+        change: makes another recipe of the one that was found, as options of the command line do.
 
     Raises:
         RecipeError: the recipe or the source cannot be used, or a target beside a recipe.
@@ -66,12 +72,21 @@ def open_source(
         place, file = Path(source), Path(source) / RECIPE_FILE
         recipe = _of_directory(place)
     else:
-        return _sketched(str(source), target, out, keep)
+        return _sketched(str(source), target, out, keep, change)
     if target is not None:
         raise RecipeError(
             f"a target is for data without a recipe; this recipe says data.target = {recipe.data.target!r}: change it there"
         )
-    return Asked(recipe, Path(out) if out is not None else place or default_out(recipe.name), file=file)
+    changed = change(recipe)
+    return Asked(
+        changed, Path(out) if out is not None else place or default_out(changed.name), file=_file_of(file, recipe, changed)
+    )
+
+
+def _file_of(file: Path | None, read: Recipe, changed: Recipe) -> Path | None:
+    """The file in which mistakes that are found later stand: none when what they may be about was changed after it was read."""
+    same = all(getattr(read, section) == getattr(changed, section) for section in ("data", "model", "train", "ablate", "metric"))
+    return file if same else None
 
 
 def default_out(name: str) -> Path:
@@ -124,18 +139,19 @@ def _of_directory(path: Path) -> Recipe:
     return load_recipe(path / RECIPE_FILE)
 
 
-def _sketched(source: str, target: str | None, out: str | Path | None, keep: bool) -> Asked:
+def _sketched(source: str, target: str | None, out: str | Path | None, keep: bool, change: Callable[[Recipe], Recipe]) -> Asked:
     place = Path(out) if out is not None else default_out(_stem(source))
     written = place / RECIPE_FILE
     if written.is_file():
         recipe = load_recipe(written)
-        if recipe.data.source != source or (target is not None and recipe.data.target != target):
+        if not _same_source(recipe.data.source, source) or (target is not None and recipe.data.target != target):
             raise WorkspaceError(
                 f"{written} is for {recipe.data.source} with target {recipe.data.target!r}, not for {source} with target "
                 f"{target!r}: give another directory (--out DIR, or `out=`)"
             )
-        return Asked(recipe, place, (f"going on with the recipe in {written}",), written)
-    recipe = sketch_recipe(source, target)
+        changed = change(recipe)
+        return Asked(changed, place, (f"going on with the recipe in {written}",), _file_of(written, recipe, changed))
+    recipe = change(sketch_recipe(source, target))
     if not keep:
         return Asked(recipe, place)
     try:
@@ -150,14 +166,22 @@ def _sketched(source: str, target: str | None, out: str | Path | None, keep: boo
     )
 
 
+def _same_source(a: str, b: str) -> bool:
+    """Whether two names of sources mean the same: a file may be named from here or from the root."""
+    return a == b or (is_file(a) and is_file(b) and Path(a).resolve() == Path(b).resolve())
+
+
 def _stem(source: str) -> str:
     path = Path(source)
     return path.stem if path.suffix else source.rpartition(":")[2]
 
 
 def _differences(a: Recipe, b: Recipe) -> Iterator[tuple[str, Any, Any]]:
+    """Settings that outcomes depend on. Files go by their names alone: their rows are compared when they are read."""
     free = {"data": {"workers"}}  # changes no number
     left, right = (dict(_leaves("", r.model_dump(mode="json", include=set(MADE_OF), exclude=free))) for r in (a, b))
+    if is_file(a.data.source) and Path(a.data.source).name == Path(b.data.source).name:
+        right["data.source"] = left["data.source"]
     for path in dict.fromkeys([*left, *right]):
         if left.get(path) != right.get(path):
             yield path, left.get(path), right.get(path)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from winnow.recipe._callables import TRUST, is_standard, uncallable, written_in_python
+from winnow.recipe._changes import QUICK, change, parse, quick
 from winnow.recipe._digest import SAMPLED_ITEMS, sampled_items
 from winnow.recipe._locate import locate, sections
-from winnow.recipe._names import SKLEARN_SETS
+from winnow.recipe._names import SKLEARN_SETS, is_file
 from winnow.recipe._objects import PREFIX as OBJECT_PREFIX
 from winnow.recipe._objects import ObjectNotFound, content_digest, dataset_digest, is_import_path, source_digest
 from winnow.recipe._objects import resolve as resolve_object
@@ -49,6 +50,7 @@ __all__ = [
     "METRICS",
     "METRIC_BOUNDS",
     "OBJECT_PREFIX",
+    "QUICK",
     "READY",
     "SAMPLED_ITEMS",
     "SGD",
@@ -84,13 +86,17 @@ __all__ = [
     "Uniform",
     "Variant",
     "better",
+    "change",
     "content_digest",
     "dataset_digest",
     "derive_seed",
+    "is_file",
     "is_import_path",
     "is_range",
     "is_standard",
     "locate",
+    "parse",
+    "quick",
     "resolve_metric",
     "resolve_object",
     "sampled_items",

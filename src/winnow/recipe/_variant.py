@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -12,7 +13,7 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 
 from winnow.errors import Problem, RecipeError, did_you_mean
-from winnow.recipe import _space
+from winnow.recipe import _names, _space
 from winnow.recipe._base import Settings
 from winnow.recipe._ready import READY
 from winnow.recipe._settings import Data, Model, Train
@@ -93,9 +94,12 @@ class Variant(Settings):
         """JSON that is the same for every way of writing this variant down: defaults written out, keys sorted.
 
         Without what changes no number, and what only datasets have where it is not given: the ids of older ledgers still hold.
+        A file stands without its folder, since the same file may be named from another place; ``context`` holds what is in it.
         """
         absent = {name for name in ("classes", "version") if getattr(self.data, name) is None}
         content = self.model_dump(mode="json", exclude={"data": {"workers", *absent}})
+        if _names.is_file(self.data.source):
+            content["data"]["source"] = re.split(r"[/\\]", self.data.source)[-1]
         if self.model.use in READY:
             content["model"]["args"] = READY[self.model.use](**self.model.args).model_dump(mode="json")
         return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -19,7 +19,7 @@ from winnow.recipe._problems import describe, join
 from winnow.recipe._ranges import Choice, is_range, range_key
 from winnow.recipe._sections import Sections
 
-__all__ = ["Document", "dumps", "load", "loads"]
+__all__ = ["Document", "dumps", "load", "loads", "written"]
 
 R = TypeVar("R", bound=Sections)
 LARGEST = 100_000  # nodes; only aliases that multiply each other get there
@@ -235,7 +235,7 @@ _Dumper.add_representer(_ListOnOneLine, lambda d, v: d.represent_sequence(f"{_TA
 
 def dumps(recipe: Sections, *, defaults: bool = False) -> str:
     """YAML that reads back equal, sections in their order; settings at their defaults only with ``defaults``."""
-    data = _written(recipe, defaults)
+    data = written(recipe, defaults=defaults)
     sections = {name: value if name in ("data", "model", "train") else _folded(value) for name, value in data.items()}
     for name in ("data", "model", "train"):
         if name in sections:
@@ -245,10 +245,10 @@ def dumps(recipe: Sections, *, defaults: bool = False) -> str:
     return yaml.dump(sections, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=130, default_flow_style=False)
 
 
-def _written(value: Any, defaults: bool) -> Any:
+def written(value: Any, *, defaults: bool) -> Any:
     """A setting as plain data in YAML's form."""
     if isinstance(value, Choice):
-        return {"choice": [_written(option, defaults) for option in value.options]}
+        return {"choice": [written(option, defaults=defaults) for option in value.options]}
     if is_range(value) and isinstance(value, Settings):
         return value.model_dump()
     if isinstance(value, Settings):
@@ -258,11 +258,11 @@ def _written(value: Any, defaults: bool) -> Any:
             for n, f in fields.items()
             if defaults or n == "kind" or getattr(value, n) != f.get_default(call_default_factory=True)
         ]
-        return {name: _written(getattr(value, name), defaults) for name in kept}
+        return {name: written(getattr(value, name), defaults=defaults) for name in kept}
     if isinstance(value, Mapping):
-        return {name: _written(item, defaults) for name, item in value.items()}
+        return {name: written(item, defaults=defaults) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_written(item, defaults) for item in value]
+        return [written(item, defaults=defaults) for item in value]
     return value
 
 
