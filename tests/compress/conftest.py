@@ -101,12 +101,12 @@ def convnet(one_thread: None) -> Model:
         nn.BatchNorm2d(16),
         nn.ReLU(),
         nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 3, padding=1),
-        nn.BatchNorm2d(32),
+        nn.Conv2d(16, 64, 3, padding=1),
+        nn.BatchNorm2d(64),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(128, 10),
+        nn.Linear(256, 10),
     )
     return fit(module, prepared, epochs=3)
 
@@ -135,4 +135,6 @@ def onnx_of_lstm(exports: None, lstm: Model) -> bytes:
 
 @pytest.fixture(scope="session")
 def compressed(exports: None, convnet: Model) -> Compressed:
-    return compress_module(convnet.module, convnet.prepared, metric="accuracy", budget=0.01, timing=QUICK)
+    return compress_module(
+        convnet.module, convnet.prepared, metric="accuracy", budget=0.05, log_loss_budget=0.1, prefer="size", timing=QUICK
+    )

@@ -9,9 +9,9 @@ import pytest
 from scipy import special, stats
 from sklearn import metrics
 
-from winnow.compress._judge import Judge, paired_area, paired_share
+from winnow.compress._judge import Judge
 from winnow.errors import ModelError
-from winnow.stats import area_parts
+from winnow.stats import Interval, area_parts
 
 RNG = np.random.default_rng(7)
 Y = RNG.integers(0, 3, 200)
@@ -28,10 +28,6 @@ def judge(metric: str) -> Judge:
 
 def regression(metric: str) -> Judge:
     return Judge(metric, "regression", TARGET, lambda outputs: outputs * 40 + 150)
-
-
-def plain(values: np.ndarray) -> np.ndarray:
-    return np.zeros(len(values), dtype=np.int64)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "roc_auc", "log_loss"])
@@ -71,100 +67,108 @@ def test_outputs_come_back_in_the_targets_unit() -> None:
     np.testing.assert_allclose(regression("rmse").predictions(outputs), [150, 190])
 
 
-@pytest.mark.parametrize("metric", ["log_loss", "mae"])
-def test_means_over_rows_have_scipys_paired_t_interval(metric: str) -> None:
-    if metric == "mae":
-        found, before, after = regression(metric), GUESS, WORSE
-        losses = np.abs(before - TARGET), np.abs(after - TARGET)
-    else:
-        found = judge(metric)
-        before, after = found.predictions(LOGITS), found.predictions(OTHER)
-        losses = -np.log(before[np.arange(200), Y]), -np.log(after[np.arange(200), Y])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_drop_of_roc_auc_is_that_of_scikit_learn_and_its_interval_delongs(classes: int) -> None:
+    y = np.minimum(Y, classes - 1)
+    found = Judge("roc_auc", "classification", y, lambda outputs: outputs)
+    before, after = found.predictions(LOGITS[:, :classes]), found.predictions(OTHER[:, :classes])
+
+    def auc(p: np.ndarray, rows: np.ndarray | slice = slice(None)) -> float:
+        if classes == 2:
+            return float(metrics.roc_auc_score(y[rows], p[rows, 1]))
+        return float(metrics.roc_auc_score(y[rows], p[rows], multi_class="ovr"))
 
     drop = found.drop(before, after)
 
-    expected = stats.ttest_rel(losses[1], losses[0]).confidence_interval(0.95)
-    assert (drop.low, drop.high) == pytest.approx((expected.low, expected.high))
-    assert drop.n == len(losses[0])
+    assert drop.mean == pytest.approx(auc(before) - auc(after), abs=1e-12)
+    rng, inside = np.random.default_rng(0), [np.flatnonzero(y == c) for c in range(classes)]
+    resampled = [
+        auc(before, rows) - auc(after, rows)
+        for rows in (np.concatenate([rng.choice(i, len(i)) for i in inside]) for _ in range(400))
+    ]
+    assert (drop.high - drop.low) / 2 == pytest.approx(1.97 * np.std(resampled), rel=0.12)
 
 
-def test_the_bootstrap_is_seeded_and_close_to_the_delta_method() -> None:
-    found = regression("rmse")
-    before, after = (GUESS - TARGET) ** 2, (WORSE - TARGET) ** 2
-    influence = after / (2 * math.sqrt(after.mean())) - before / (2 * math.sqrt(before.mean()))
-    half = 1.96 * influence.std(ddof=1) / math.sqrt(len(TARGET))
+def test_the_log_loss_is_a_mean_over_rows() -> None:
+    found = judge("log_loss")
+    before, after = found.predictions(LOGITS), found.predictions(OTHER)
+    losses = (-np.log(p[np.arange(200), Y]) for p in (after, before))
+    expected = stats.ttest_rel(*losses).confidence_interval(0.95)
+
+    drop = found.drop(before, after)
+
+    assert (drop.low, drop.high) == pytest.approx((expected.low, expected.high), abs=0.15 * (expected.high - expected.low))
+    assert drop.high > expected.high  # the losses of single rows are skewed to that side
+    assert drop.n == 200
+
+
+@pytest.mark.parametrize("metric", ["rmse", "mae", "r2"])
+def test_regression_drops_have_the_width_of_the_bootstrap(metric: str) -> None:
+    found = regression(metric)
+    rng = np.random.default_rng(0)
+    resampled = []
+    for _ in range(1000):
+        rows = rng.integers(0, len(TARGET), len(TARGET))
+        part = Judge(metric, "regression", TARGET[rows], lambda outputs: outputs)
+        resampled.append(part.score(GUESS[rows]) - part.score(WORSE[rows]))
 
     drop = found.drop(GUESS, WORSE)
 
+    assert (drop.high - drop.low) / 2 == pytest.approx(1.97 * np.std(resampled), rel=0.12)
     assert drop == found.drop(GUESS, WORSE)
-    assert (drop.high - drop.low) / 2 == pytest.approx(half, rel=0.1)
-    assert drop.kind == "bootstrap"
 
 
 def test_one_row_says_nothing_about_spread() -> None:
     one = Judge("rmse", "regression", TARGET[:1], lambda outputs: outputs)
 
-    assert (one.drop(GUESS[:1], WORSE[:1]).low, one.drop(GUESS[:1], WORSE[:1]).high) == (-math.inf, math.inf)
+    assert one.drop(GUESS[:1], WORSE[:1]).low == pytest.approx(-abs(GUESS[0] - TARGET[0]))  # no error can become less than 0
+    assert one.drop(GUESS[:1], WORSE[:1]).high == math.inf
 
 
-# -- shares of right answers -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "log_loss", "roc_auc", "rmse", "mae", "r2"])
+def test_equal_predictions_do_not_exclude_a_loss_on_other_rows(metric: str) -> None:
+    is_class = metric in ("accuracy", "balanced_accuracy", "log_loss", "roc_auc")
+    found = judge(metric) if is_class else regression(metric)
+    same = found.predictions(LOGITS) if is_class else GUESS
+
+    drop = found.drop(same, same)
+
+    assert drop.mean == 0
+    assert drop.low < 0 < drop.high
 
 
-def test_the_share_interval_is_agresti_and_mins() -> None:
-    reference = np.array([True] * 15 + [False] * 5)
-    candidate = np.array([True] * 12 + [False] * 3 + [True] * 1 + [False] * 4)
-
-    found = paired_share(reference, candidate, plain(reference))
-
-    # by hand: 3 lost, 1 won, n = 20; half a pair in each cell: (3.5 - 1.5) / 22 and sqrt(5 - 4 / 22) / 22
-    middle, error = 2 / 22, math.sqrt(5 - 4 / 22) / 22
-    assert found.mean == pytest.approx(2 / 20)
-    assert (found.low, found.high) == pytest.approx((middle - 1.959964 * error, middle + 1.959964 * error))
+def test_an_error_free_reference_leaves_the_share_of_its_errors_open() -> None:
+    assert regression("rmse").drop(TARGET, GUESS).high == math.inf
 
 
-def test_many_rows_give_the_paired_t_interval() -> None:
-    rng = np.random.default_rng(0)
-    reference = rng.random(20_000) < 0.9
-    candidate = np.where(rng.random(20_000) < 0.05, ~reference, reference)
-    expected = stats.ttest_rel(reference.astype(float), candidate.astype(float)).confidence_interval(0.95)
+def test_balanced_accuracy_is_drawn_from_the_classes_that_have_rows() -> None:
+    y = np.array([0, 0, 0, 2, 2, 2])
+    found = Judge("balanced_accuracy", "classification", y, lambda outputs: outputs)
+    right, wrong = np.eye(3)[y], np.eye(3)[[0, 0, 0, 2, 2, 0]]
 
-    found = paired_share(reference, candidate, plain(reference))
-
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=2e-4)
+    assert found.drop(right, wrong).mean == pytest.approx(1 / 6)
 
 
-def test_no_difference_on_few_rows_does_not_exclude_one() -> None:
-    same = np.ones(30, dtype=bool)
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss", "rmse"])
+def test_so_many_rows_would_decide(metric: str) -> None:
+    """So many copies of the rows, and the drop is within what is allowed; a tenth fewer, and it is not."""
+    is_class = metric != "rmse"
+    found = judge(metric) if is_class else regression(metric)
+    before = found.predictions(LOGITS) if is_class else GUESS
+    after = found.predictions(OTHER) if is_class else WORSE
+    mean = found.drop(before, after).mean
+    allowed = 1.2 * mean
 
-    found = paired_share(same, same, plain(same))
+    needed = found.rows_needed(before, after, allowed)
 
-    assert found.mean == 0
-    assert found.high == -found.low == pytest.approx(1.959964 / 32)
-
-
-@pytest.mark.parametrize("balanced", [False, True])
-def test_the_interval_covers_the_truth_as_often_as_it_says(balanced: bool) -> None:
-    rng = np.random.default_rng(3)
-    strata = np.repeat([0, 1], [40, 20])
-    lose, win = np.array([0.06, 0.15])[strata], np.array([0.02, 0.03])[strata]
-    shares = np.array([0.5, 0.5]) if balanced else np.array([40, 20]) / 60
-    truth = shares @ np.array([0.06 - 0.02, 0.15 - 0.03])
-    covered = 0
-    for _ in range(1500):
-        u = rng.random(60)
-        reference, candidate = u >= win, u >= lose + win  # u < win: won; win <= u < lose + win: lost
-        candidate = candidate | (u < win)
-        found = paired_share(reference, candidate, strata if balanced else plain(strata))
-        covered += found.low <= truth <= found.high
-
-    assert 0.93 <= covered / 1500 <= 0.99
-
-
-def test_strata_of_one_row_each_work() -> None:
-    found = paired_share(np.array([True, False]), np.array([False, False]), np.array([0, 1]))
-
-    assert found.mean == 0.5
-    assert -1 <= found.low < 0.5 < found.high <= 1
+    assert needed is not None
+    for share, is_enough in ((1.05, True), (0.9, False)):
+        copies = round(share * needed / len(before))
+        y, one, two = (np.tile(a, (copies, *[1] * (a.ndim - 1))) for a in (found.y, before, after))
+        many = Judge(metric, found.task, np.ravel(y), found.decode)
+        one, two = (a if is_class else a.ravel() for a in (one, two))
+        assert (many.drop(one, two).high <= allowed) is is_enough
+    assert found.rows_needed(before, after, mean / 2) is None
 
 
 # -- areas under the ROC curve ---------------------------------------------------------------------------------------------
@@ -173,6 +177,10 @@ def test_strata_of_one_row_each_work() -> None:
 def binary(scores: np.ndarray) -> np.ndarray:
     p = special.expit(scores)
     return np.column_stack([1 - p, p])
+
+
+def area_drop(before: np.ndarray, after: np.ndarray, y: np.ndarray) -> Interval:
+    return Judge("roc_auc", "classification", y, lambda outputs: outputs).drop(before, after)
 
 
 def test_the_area_interval_is_delongs_on_many_rows() -> None:
@@ -185,7 +193,7 @@ def test_the_area_interval_is_delongs_on_many_rows() -> None:
     difference = pairs[0] - pairs[1]
     error = math.sqrt(difference.mean(1).var(ddof=1) / (y == 1).sum() + difference.mean(0).var(ddof=1) / (y == 0).sum())
 
-    found = paired_area(binary(before), binary(after), y)
+    found = area_drop(binary(before), binary(after), y)
 
     assert found.mean == pytest.approx(difference.mean())
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.03)
@@ -206,21 +214,10 @@ def test_the_area_interval_covers_the_truth_as_often_as_it_says(classes: int, no
     covered = 0
     for _ in range(600):
         before, after, y = draw(120)
-        found = paired_area(before, after, y)
+        found = area_drop(before, after, y)
         covered += found.low <= truth <= found.high
 
     assert 0.93 <= covered / 600 <= (0.99 if noise > 0.1 else 1)
-
-
-def test_equal_rankings_on_few_rows_do_not_exclude_a_change() -> None:
-    y = np.repeat([0, 1], [30, 8])
-    same = binary(np.arange(38.0))
-
-    found = paired_area(same, same, y)
-
-    assert found.mean == 0
-    # by hand: a row of each class that moved past a tenth of the others, and Student's t with 7 degrees of freedom
-    assert found.high == -found.low == pytest.approx(stats.t.ppf(0.975, 7) * 0.1 * math.hypot(1 / 8, 1 / 30))
 
 
 # -- budget ----------------------------------------------------------------------------------------------------------------

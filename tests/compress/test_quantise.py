@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -118,3 +119,15 @@ def test_a_quantiser_that_fails_is_quoted_and_leaves_nothing_behind(
     with pytest.raises(ModelError, match="static quantiser cannot handle this model: no calibration rows"):
         quantise(onnx_of_mlp, mlp.prepared.train.X[:0])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["static", "dynamic"])
+def test_sums_of_two_products_fit_into_16_bits(mlp: Model, onnx_of_mlp: bytes, how: Literal["static", "dynamic"]) -> None:
+    """Processors without VNNI add them so, and would give other answers when they overflow."""
+    found = quantise(onnx_of_mlp, mlp.prepared.train.X, how=how)
+    arrays = [onnx.numpy_helper.to_array(t) for t in weights(found.onnx).values() if t.data_type == TensorProto.INT8]
+
+    matrices = [a.astype(int) for a in arrays if a.ndim >= 2]
+
+    assert matrices
+    assert all(2 * 255 * np.abs(a).max() < 2**15 for a in matrices)

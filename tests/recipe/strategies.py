@@ -165,5 +165,11 @@ recipes = st.builds(
         Ablate, parts=st.sampled_from(["all", (), ("dropout",), ("model.fc1", "l2")]), smallest_effect=floats(0, 0.1)
     ),
     final=st.builds(Final, seeds=st.integers(2, 20)),
-    compress=st.builds(Compress, int8=st.booleans(), budget=floats(0, 0.1)),
+    compress=st.builds(
+        Compress,
+        int8=st.booleans(),
+        budget=floats(0, 0.1),
+        log_loss_budget=floats(0, 0.1),
+        prefer=st.sampled_from(["speed", "size"]),
+    ),
 )

@@ -19,7 +19,41 @@ from winnow.stats import Interval
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["Candidate", "Compressed", "Ingredients"]
+__all__ = ["Candidate", "Compressed", "Ingredients", "Loss"]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a candidate loses by one metric.
+
+    Attributes:
+        metric: its name.
+        drop: how much worse than ``eager``, paired by row, above 0 is worse.
+        allowed: the largest drop that is accepted, in the metric's unit.
+        rows_needed: about how many validation rows would show that the drop is within, if it stays what it is; None where that
+            is decided, or where no number of rows would.
+    """
+
+    metric: str
+    drop: Interval
+    allowed: float
+    rows_needed: int | None = None
+
+    @property
+    def verdict(self) -> Literal["within", "over", "undecided"]:
+        """``within`` when the upper end of the drop is allowed, ``over`` when not even the lower end is."""
+        if self.drop.high <= self.allowed:
+            return "within"
+        return "over" if self.drop.low > self.allowed else "undecided"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "metric": self.metric,
+            "drop": _interval(self.drop),
+            "allowed": _number(self.allowed),
+            "verdict": self.verdict,
+            "rows_needed": self.rows_needed,
+        }
 
 
 @dataclass(frozen=True)
@@ -31,9 +65,10 @@ class Candidate:
         bytes: of the model file; of the weights alone for ``eager``.
         score: the metric on the validation rows.
         score_drop: how much worse than ``eager``, paired by row, above 0 is worse; None where outputs are equal but for rounding.
+        losses: the same by each metric that has a budget, the score first; empty where outputs are equal but for rounding.
         latency: by batch size.
         versus_eager, versus_onnx: by batch size, how many times faster; above 1 is faster.
-        accepted: whether it keeps the budget.
+        accepted: whether it may ship: the upper ends of its losses keep the budgets, and it has what was preferred.
         reason: why, or why not.
         onnx: the model; None for ``eager``, which a bundle does not hold.
     """
@@ -48,6 +83,7 @@ class Candidate:
     accepted: bool
     reason: str
     onnx: builtins.bytes | None = field(default=None, repr=False)
+    losses: tuple[Loss, ...] = ()
 
     @property
     def kind(self) -> Literal["fp32", "int8"]:
@@ -61,6 +97,7 @@ class Candidate:
             "bytes": self.bytes,
             "score": _number(self.score),
             "score_drop": _interval(self.score_drop),
+            "losses": [loss.to_dict() for loss in self.losses],
             "latency": {str(size): latency.to_dict() for size, latency in self.latency.items()},
             "versus_eager": _number(self.versus_eager[first].mean) if first is not None else None,
             "versus_onnx": _number(self.versus_onnx[first].mean) if first is not None else None,
@@ -91,10 +128,11 @@ class Compressed:
     Attributes:
         metric: the score that decided.
         budget: as asked.
+        prefer: ``speed`` or ``size``, as asked.
         allowed: the largest drop of the score that it accepts, in the metric's unit.
         higher_is_better: of the metric.
         candidates: in the order eager, onnx, int8 ...
-        chosen: name of the smallest accepted candidate that can ship.
+        chosen: name of the one that ships: an int8 model that was accepted, the smallest of them, or ``onnx``.
         notes: what one must know: what was ruled out, what is not faster, what the rows cannot tell.
         rows: validation rows that decided.
         threads: of each call that was timed.
@@ -102,6 +140,7 @@ class Compressed:
 
     metric: str
     budget: float
+    prefer: str
     allowed: float
     higher_is_better: bool
     candidates: tuple[Candidate, ...]
@@ -120,6 +159,7 @@ class Compressed:
         return {
             "metric": self.metric,
             "budget": self.budget,
+            "prefer": self.prefer,
             "allowed_drop": _number(self.allowed),
             "higher_is_better": self.higher_is_better,
             "candidates": [c.to_dict() for c in self.candidates],

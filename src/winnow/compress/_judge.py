@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import special
 
 from winnow.errors import ModelError
 from winnow.evaluate import classification_metrics, regression_metrics, softmax
 from winnow.recipe import HIGHER_IS_BETTER
-from winnow.stats import Interval, area_parts, largest_parts, t_interval
+from winnow.stats import Interval, RowGroup, area_parts, mean_over_rows, paired_shares
 
-__all__ = ["Judge", "paired_area", "paired_share"]
+__all__ = ["Judge"]
 
-_RESAMPLES = 2000
+_MOST_TIMES = 2**20  # of the rows there are: beyond it, saying how many would be enough helps nobody
 _IN_UNITS_OF_THE_TARGET = ("rmse", "mae")
 
 
@@ -67,114 +66,94 @@ class Judge:
         """
         return budget * abs(reference) if self.metric in _IN_UNITS_OF_THE_TARGET else budget
 
-    def drop(self, reference: np.ndarray, candidate: np.ndarray) -> Interval:
+    def drop(self, reference: np.ndarray, candidate: np.ndarray, *, times: float = 1.0) -> Interval:
         """How much worse ``candidate`` is than ``reference``, in the metric's unit; above 0 is worse, also for errors.
 
-        Accuracy and balanced accuracy: ``paired_share``. ROC AUC: ``paired_area``. Log loss and mae are means over rows: t
-        interval of paired differences. rmse and r2: percentile bootstrap over rows, seeded (``scipy.stats.bootstrap``).
+        Accuracy and balanced accuracy: ``stats.paired_shares``. All others are functions of means over rows, so the interval is
+        ``stats.mean_over_rows`` of what each row adds to the difference (its influence): exactly for the log loss and ROC AUC,
+        by the delta method for r2, and for rmse and mae, whose budget is a share, on the logarithm of their ratio.
+
+        Args:
+            reference, candidate: predictions of the same rows.
+            times: as if every row had been seen so many times.
         """
         if self.metric in ("accuracy", "balanced_accuracy"):
-            right = [p.argmax(axis=1) == self.y for p in (reference, candidate)]
-            strata = self.y if self.metric == "balanced_accuracy" else np.zeros(len(self.y), dtype=np.int64)
-            return paired_share(right[0], right[1], strata, confidence=self.confidence)
+            return self._shares(reference, candidate, times)
+        if self.metric == "log_loss":
+            before, after = self._losses(reference), self._losses(candidate)
+            return self._over_rows([RowGroup(after - before, spread=before.std())], times)
         if self.metric == "roc_auc":
-            return paired_area(reference, candidate, self.y, confidence=self.confidence)
-        if self.metric in ("log_loss", "mae"):
-            return t_interval(self._losses(candidate) - self._losses(reference), self.confidence)
-        return self._bootstrap(reference, candidate)
+            return self._over_rows(self._areas(reference, candidate), times)
+        if self.metric == "r2":
+            return self._over_rows([self._variance_left(reference, candidate)], times)
+        return self._ratio(reference, candidate, times)
+
+    def rows_needed(self, reference: np.ndarray, candidate: np.ndarray, allowed: float) -> int | None:
+        """About how many rows would show that the loss is at most ``allowed``, if it stays what it is; None: no number would."""
+        if self.drop(reference, candidate).mean >= allowed:
+            return None
+        too_few, enough = 1.0, 2.0
+        while self.drop(reference, candidate, times=enough).high > allowed:
+            too_few, enough = enough, 2 * enough
+            if enough > _MOST_TIMES:
+                return None
+        while enough - too_few > 0.01 * enough:
+            middle = (too_few + enough) / 2
+            if self.drop(reference, candidate, times=middle).high > allowed:
+                too_few = middle
+            else:
+                enough = middle
+        return math.ceil(enough * len(self.y))
+
+    def _shares(self, reference: np.ndarray, candidate: np.ndarray, times: float) -> Interval:
+        before, after = (p.argmax(axis=1) == self.y for p in (reference, candidate))
+        strata = self.y if self.metric == "balanced_accuracy" else np.zeros(len(self.y), dtype=np.int64)
+        rows = np.bincount(strata)
+        lost, won = (np.bincount(strata[changed], minlength=len(rows)) for changed in (before & ~after, ~before & after))
+        some = rows > 0
+        return paired_shares(lost[some], won[some], rows[some], confidence=self.confidence, times=times)
+
+    def _over_rows(self, groups: list[RowGroup], times: float) -> Interval:
+        return mean_over_rows(groups, confidence=self.confidence, times=times)
 
     def _losses(self, predictions: np.ndarray) -> np.ndarray:
-        """(n,) The loss of each row, whose mean is the metric."""
-        if self.metric == "mae":
-            return np.abs(predictions - self.y)
+        """(n,) The log loss of each row."""
         tiny = np.finfo(predictions.dtype).eps  # as scikit-learn clips
         return -np.log(np.clip(predictions[np.arange(len(self.y)), self.y], tiny, 1.0))
 
-    def _bootstrap(self, reference: np.ndarray, candidate: np.ndarray) -> Interval:
-        from scipy.stats import bootstrap
+    def _areas(self, reference: np.ndarray, candidate: np.ndarray) -> list[RowGroup]:
+        """DeLong's placements: each pair of rows is in the parts of both, so the parts add up to twice the difference."""
+        before, after = area_parts(self.y, reference), area_parts(self.y, candidate)
+        drop, classes = float((before - after).sum()) / 2, np.unique(self.y)
+        groups = []
+        for c in classes:
+            mine = self.y == c
+            lost = mine.sum() * (before - after)[mine]
+            groups.append(RowGroup(lost - lost.mean() + drop / len(classes), spread=mine.sum() * before[mine].std()))
+        return groups
 
-        n, drop = len(self.y), self._drop_of_squares(self.y, (reference - self.y) ** 2, (candidate - self.y) ** 2)
-        if n < 2:
-            return Interval(float(drop), -math.inf, math.inf, self.confidence, n, kind="bootstrap")
-        found = bootstrap(
-            (self.y, (reference - self.y) ** 2, (candidate - self.y) ** 2),
-            self._drop_of_squares,
-            n_resamples=_RESAMPLES,
-            batch=100,
-            vectorized=True,
-            paired=True,
-            confidence_level=self.confidence,
-            method="percentile",
-            rng=np.random.default_rng(0),
-        ).confidence_interval
-        return Interval(float(drop), float(found.low), float(found.high), self.confidence, n, kind="bootstrap")
+    def _variance_left(self, reference: np.ndarray, candidate: np.ndarray) -> RowGroup:
+        """What each row adds to the difference of r2, which is that of two shares of the variance."""
+        before, after = (reference - self.y) ** 2, (candidate - self.y) ** 2
+        squares = (self.y - self.y.mean()) ** 2
+        variance = max(squares.mean(), np.finfo(np.float64).tiny)
+        drop = (after - before).mean() / variance
+        return RowGroup((after - before) / variance - drop * (squares / variance - 1), spread=before.std() / variance)
 
-    def _drop_of_squares(self, y: np.ndarray, reference: np.ndarray, candidate: np.ndarray, axis: int = -1) -> np.ndarray:
-        """The drop from targets and squared errors (..., n)."""
-        before, after = reference.mean(axis=axis), candidate.mean(axis=axis)
-        if self.metric == "rmse":
-            return np.sqrt(after) - np.sqrt(before)
-        return (after - before) / np.maximum(y.var(axis=axis), np.finfo(np.float64).tiny)  # r2
+    def _ratio(self, reference: np.ndarray, candidate: np.ndarray, times: float) -> Interval:
+        """rmse and mae: the interval of the logarithm of their ratio, as a difference from the reference."""
+        power = 2 if self.metric == "rmse" else 1
+        before, after = (np.abs(p - self.y) ** power for p in (reference, candidate))
+        score, drop = before.mean() ** (1 / power), float(after.mean() ** (1 / power) - before.mean() ** (1 / power))
+        if min(before.mean(), after.mean()) <= 0:
+            return Interval(drop, -math.inf, math.inf, self.confidence, len(self.y), kind="rows")
+        each = (after / after.mean() - before / before.mean()) / power
+        spread = (before / before.mean()).std() / power
+        ratio = math.log(after.mean() / before.mean()) / power
+        found = self._over_rows([RowGroup(each + ratio, spread=spread)], times)
+        low, high = (float(score * np.expm1(end)) for end in (found.low, found.high))
+        return replace(found, mean=drop, low=low, high=high)
 
     @property
     def higher_is_better(self) -> bool:
         return HIGHER_IS_BETTER[self.metric]
-
-
-def paired_share(reference: np.ndarray, candidate: np.ndarray, strata: np.ndarray, *, confidence: float = 0.95) -> Interval:
-    """How much smaller the share of right answers of ``candidate`` is than that of ``reference``: mean over strata.
-
-    It stays honest where the two never differ: no change on 50 rows does not exclude a change on the 51st, while a t interval
-    would have no width.
-
-    Args:
-        reference: (n,) whether each answer is right.
-        candidate: (n,) likewise, the same rows.
-        strata: (n,) group of each row; all alike for accuracy, the class for balanced accuracy.
-        confidence: in (0, 1).
-
-    Source: Agresti and Min 2005, "Simple improved confidence intervals for comparing matched proportions" (Wald with half a pair
-    added to each cell); strata put together by MOVER (Zou and Donner 2008).
-    """
-    z = float(special.ndtri((1 + confidence) / 2))
-    means, below, above = [], [], []
-    for stratum in np.unique(strata):
-        inside = strata == stratum
-        lost = int((reference & ~candidate & inside).sum())
-        won = int((~reference & candidate & inside).sum())
-        n = int(inside.sum())
-        mean = (lost - won) / n
-        middle = (lost - won) / (n + 2)
-        half = z * math.sqrt((lost + won + 1) - (lost - won) ** 2 / (n + 2)) / (n + 2)
-        means.append(mean)
-        below.append(mean - max(-1.0, middle - half))
-        above.append(min(1.0, middle + half) - mean)
-    mean, groups = float(np.mean(means)), len(means)
-    low, high = (mean + sign * math.hypot(*side) / groups for sign, side in ((-1, below), (1, above)))
-    return Interval(mean, low, high, confidence, len(reference), kind="paired shares")
-
-
-def paired_area(reference: np.ndarray, candidate: np.ndarray, y: np.ndarray, *, confidence: float = 0.95) -> Interval:
-    """How much smaller the area under the ROC curve of ``candidate`` is than that of ``reference``.
-
-    Equal rankings on few rows do not exclude others on the next, so to each class a row is added that moved past a tenth of
-    the others: simulations cover the truth with that, and far less often without where the two models are much alike.
-
-    Args:
-        reference: (n, C) probabilities.
-        candidate: (n, C) likewise, for the same rows.
-        y: (n,) class indices, two different ones at least.
-        confidence: in (0, 1).
-
-    Source: DeLong, DeLong and Clarke-Pearson 1988, "Comparing the areas under two or more correlated receiver operating
-    characteristic curves"; Student's t with the rows of the rarest class in place of the normal.
-    """
-    parts = area_parts(y, reference) - area_parts(y, candidate)
-    _, class_n, counts = np.unique(y, return_inverse=True, return_counts=True)
-    means = np.bincount(class_n, parts) / counts
-    squares = np.bincount(class_n, (parts - means[class_n]) ** 2)
-    moved = 0.1 * largest_parts(y, reference.shape[1])
-    variance = float((counts / np.maximum(counts - 1, 1) * squares + moved**2).sum())
-    half = float(special.stdtrit(max(int(counts.min()) - 1, 1), (1 + confidence) / 2)) * math.sqrt(variance)
-    drop = float(parts.sum()) / 2
-    return Interval(drop, max(-1.0, drop - half), min(1.0, drop + half), confidence, len(y), kind="paired areas")

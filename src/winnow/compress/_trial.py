@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from winnow.bundle import open_session
-from winnow.compress._compressed import Candidate
+from winnow.compress._choice import Prefer, judged
+from winnow.compress._compressed import Candidate, Loss
 from winnow.compress._judge import Judge
 from winnow.compress._latency import Call, Latency, Timing, measure_latency, speedup
 from winnow.compress._quantise import Features, Quantised, quantise
@@ -38,9 +39,27 @@ def onnx_call(onnx: bytes, threads: int) -> Call:
 
 
 class Trial:
-    """The reference, and how candidates are held against it on the validation rows."""
+    """The reference, and how candidates are held against it on the validation rows.
 
-    def __init__(self, judge: Judge, budget: float, rows: Features, timing: Timing, eager: Call, onnx: Call) -> None:
+    Args:
+        judge: of the score, which has the budget.
+        others: judges of what must not get much worse besides, with the largest loss of each, in its own unit.
+        budget: the largest loss of the score; a share for rmse and mae.
+        rows: the validation rows.
+        timing: how much is measured.
+        eager, onnx: the model as trained, and exported.
+    """
+
+    def __init__(
+        self,
+        judge: Judge,
+        budget: float,
+        rows: Features,
+        timing: Timing,
+        eager: Call,
+        onnx: Call,
+        others: Sequence[tuple[Judge, float]] = (),
+    ) -> None:
         self.judge, self.rows, self.timing = judge, rows, timing
         self.calls: dict[str, Call] = {"eager": eager, "onnx": onnx}
         self.reference = self.predictions(eager)
@@ -48,6 +67,7 @@ class Trial:
             raise ModelError("the trained model gives outputs that are not finite on the validation rows")
         self.score = judge.score(self.reference)
         self.allowed = judge.allowed(budget, self.score)
+        self.criteria = ((judge, self.allowed), *others)
 
     def predictions(self, call: Call) -> np.ndarray:
         """Probabilities (rows, classes) or numbers (rows,) for the validation rows."""
@@ -55,14 +75,16 @@ class Trial:
         pieces = (self.rows[i : i + size] for i in range(0, len(self.rows), size))
         return self.judge.predictions(np.concatenate([call(np.array(piece, dtype=np.float32)) for piece in pieces]))
 
-    def keeps(self, drop: Interval) -> bool:
-        """Whether the mean drop is within the budget."""
-        return drop.mean <= self.allowed + 1e-12
+    def losses(self, predictions: np.ndarray) -> tuple[Loss, ...]:
+        """What a candidate loses by each criterion, that of the score first."""
+        return tuple(self._loss(judge, allowed, predictions) for judge, allowed in self.criteria)
 
-    def verdict(self, drop: Interval) -> str:
-        """What a drop means for the budget, in words."""
-        side = "within" if self.keeps(drop) else "over"
-        return f"loss of {self.judge.metric} {drop} on {len(self.rows)} validation rows, {side} the budget of {self.allowed:.4g}"
+    def _loss(self, judge: Judge, allowed: float, predictions: np.ndarray) -> Loss:
+        drop = judge.drop(self.reference, predictions)
+        loss = Loss(judge.metric, drop, allowed)
+        if loss.verdict != "undecided":
+            return loss
+        return replace(loss, rows_needed=judge.rows_needed(self.reference, predictions, allowed))
 
 
 @dataclass(frozen=True)
@@ -72,7 +94,11 @@ class _Int8:
     model: Quantised
     call: Call
     score: float
-    drop: Interval
+    losses: tuple[Loss, ...]
+
+    @property
+    def keeps_budget(self) -> bool:
+        return all(loss.verdict == "within" for loss in self.losses)
 
 
 @dataclass(frozen=True)
@@ -101,7 +127,7 @@ def try_int8(trial: Trial, onnx: bytes, rows: Features) -> Tried:
             notes.append(
                 f"{name}: {found.model.share:.0%} of the weights are integers; floats remain in {', '.join(found.model.left)}"
             )
-        if trial.keeps(found.drop) and found.model.share >= _ENOUGH and len(found.model.onnx) < len(onnx):
+        if found.keeps_budget and found.model.share >= _ENOUGH and len(found.model.onnx) < len(onnx):
             break
     return Tried(models, tuple(notes))
 
@@ -114,11 +140,14 @@ def _quantised(trial: Trial, model: Quantised) -> _Int8:
         raise ModelError(f"ONNX Runtime cannot run what its {model.how} quantiser wrote: {error}") from error
     if not np.isfinite(predictions).all():
         raise ModelError("its outputs are not finite")
-    return _Int8(model, call, trial.judge.score(predictions), trial.judge.drop(trial.reference, predictions))
+    return _Int8(model, call, trial.judge.score(predictions), trial.losses(predictions))
 
 
-def measure(trial: Trial, onnx: bytes, weight_bytes: int, int8: Mapping[str, _Int8]) -> list[Candidate]:
-    """Every candidate with its latency; all take turns in one measurement."""
+def measure(trial: Trial, onnx: bytes, weight_bytes: int, int8: Mapping[str, _Int8], *, prefer: Prefer) -> list[Candidate]:
+    """Every candidate with its latency; all take turns in one measurement.
+
+    An int8 model is accepted when the upper ends of all its losses keep their budgets and it has what is preferred.
+    """
     calls = {**trial.calls, **{name: found.call for name, found in int8.items()}}
     some = trial.rows[: max(trial.timing.batch_sizes)]
     latency = measure_latency(calls, some, timing=trial.timing)
@@ -153,14 +182,19 @@ def measure(trial: Trial, onnx: bytes, weight_bytes: int, int8: Mapping[str, _In
         ),
     ]
     return first + [
-        candidate(
-            name,
-            bytes=len(found.model.onnx),
-            score=found.score,
-            score_drop=found.drop,
-            accepted=trial.keeps(found.drop),
-            reason=trial.verdict(found.drop),
-            onnx=found.model.onnx,
+        judged(
+            candidate(
+                name,
+                bytes=len(found.model.onnx),
+                score=found.score,
+                score_drop=found.losses[0].drop,
+                losses=found.losses,
+                accepted=False,
+                reason="",
+                onnx=found.model.onnx,
+            ),
+            float32=first[1],
+            prefer=prefer,
         )
         for name, found in int8.items()
     ]

@@ -338,3 +338,5 @@ class Compress(Settings):
 
     int8: Flag = True
     budget: NonNegative = 0.01  # largest loss of the score on validation rows that is accepted; of rmse and mae as a share
+    log_loss_budget: NonNegative = 0.02  # classifiers: largest rise of the log loss, in nats; for the metric log_loss: budget
+    prefer: Literal["speed", "size"] = "speed"  # speed: int8 must be faster than float32; size: smaller is enough

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = ["area_parts", "largest_parts"]
+__all__ = ["area_parts"]
 
 
 def area_parts(y: NDArray[np.integer], probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -34,14 +34,3 @@ def area_parts(y: NDArray[np.integer], probabilities: NDArray[np.floating]) -> N
             share = below / others if sign > 0 else 1 - below / others
             parts[mine] += share / (int(mine.sum()) * len(classes))
     return parts
-
-
-def largest_parts(y: NDArray[np.integer], columns: int) -> NDArray[np.float64]:
-    """The largest part that a row of each class in ``y`` can have in ``area_parts``, shape (classes in y,); of probabilities
-    with so many ``columns``.
-    """
-    classes, counts = np.unique(y, return_counts=True)
-    if columns == 2:
-        return 1.0 / counts
-    as_other = 1.0 / (len(y) - counts)
-    return (1.0 / counts + as_other.sum() - as_other) / len(classes)
