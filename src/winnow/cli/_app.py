@@ -11,6 +11,7 @@ import typer
 from winnow.cli._changes import Changes, read_early
 from winnow.cli._guard import guarded
 from winnow.cli._here import modules_here
+from winnow.errors import printable
 
 __all__ = ["app", "main"]
 
@@ -256,7 +257,7 @@ def report(
     """Write the report of a run again."""
     from winnow.flow import rewrite_report
 
-    print(f"report: {rewrite_report(directory, out)}")
+    print(printable(f"report: {rewrite_report(directory, out)}"))
 
 
 @app.command(epilog=_examples("winnow schema > recipe.schema.json"))
@@ -286,7 +287,7 @@ def predict(
     from winnow.bundle import load, predict_file
 
     count = predict_file(load(bundle), rows, out)
-    print(f"{count} rows predicted: {out}")
+    print(printable(f"{count} rows predicted: {out}"))
 
 
 @app.command(epilog=_examples("winnow serve runs/digits", "winnow serve runs/digits/digits.winnow --host 0.0.0.0 --port 80"))
@@ -303,7 +304,9 @@ def serve(
     """Serve a bundle over HTTP: a page to try it out, /predict, /health and /docs."""
     from winnow.serve import serve as serve_bundle
 
-    serve_bundle(bundle, host=host, port=port, allowed_hosts=allow_host or (), announce=lambda line: print(line, flush=True))
+    serve_bundle(
+        bundle, host=host, port=port, allowed_hosts=allow_host or (), announce=lambda line: print(printable(line), flush=True)
+    )
 
 
 def main() -> None:

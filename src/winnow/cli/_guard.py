@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 
 import typer
 
-from winnow.errors import WinnowError
+from winnow.errors import WinnowError, printable
 
 __all__ = ["DEBUG", "guarded"]
 
@@ -48,5 +48,5 @@ def guarded(command: Callable[P, T]) -> Callable[P, T]:
 
 
 def tell(text: str) -> None:
-    """Write a line to standard error, without markup: messages hold names with brackets."""
-    print(text, file=sys.stderr, flush=True)
+    """Write a line to standard error, without markup, since messages hold names with brackets, and without control characters."""
+    print(printable(text), file=sys.stderr, flush=True)

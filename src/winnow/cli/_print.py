@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from winnow.errors import printable
 from winnow.flow import Checked
 from winnow.recipe import Choice
 
@@ -20,7 +21,7 @@ __all__ = ["print_check", "print_notes", "print_result"]
 def print_notes(notes: Sequence[str]) -> None:
     """What was decided before anything ran, on standard error."""
     for note in notes:
-        Console(stderr=True).print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+        Console(stderr=True).print(printable(f"note: {note}"), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_result(
@@ -32,19 +33,19 @@ def print_result(
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     for what, text in [*lines, ("report", str(report))]:
-        grid.add_row(what, Text(text))
+        grid.add_row(what, Text(printable(text)))
     console.print()
     console.print(grid)
     if bundle is not None:
         console.print()
-        print(f"try it:    winnow serve {shlex.quote(bundle)}")
-        print(f"predict:   winnow predict {shlex.quote(bundle)} rows.csv -o predictions.csv")
+        print(printable(f"try it:    winnow serve {shlex.quote(bundle)}"))
+        print(printable(f"predict:   winnow predict {shlex.quote(bundle)} rows.csv -o predictions.csv"))
 
 
 def print_check(checked: Checked, plan: Sequence[str]) -> None:
     """The recipe with its defaults, its open settings, its parts and the plan."""
     recipe, console = checked.recipe, Console()
-    console.print(Text(recipe.to_yaml(defaults=True).rstrip()), soft_wrap=True)
+    console.print(Text(printable(recipe.to_yaml(defaults=True).rstrip())), soft_wrap=True)
     ranges = recipe.ranges()
     _table(
         console,
@@ -61,7 +62,7 @@ def print_check(checked: Checked, plan: Sequence[str]) -> None:
     )
     console.print("\n[bold]the plan[/bold]")
     for line in plan:
-        console.print(Text(f"  {line}"), soft_wrap=True)
+        console.print(Text(printable(f"  {line}")), soft_wrap=True)
 
 
 def _table(console: Console, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -69,7 +70,7 @@ def _table(console: Console, title: str, head: Sequence[str], rows: Sequence[Seq
     if rows:
         table = Table(*head, box=None, padding=(0, 2, 0, 2), header_style="dim")
         for row in rows:
-            table.add_row(*map(Text, row))
+            table.add_row(*(Text(printable(cell)) for cell in row))
         console.print(table)
 
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from winnow.cli._interrupt import insisting
+from winnow.errors import printable
 from winnow.run import Event
 
 __all__ = ["Bars", "Lines", "display"]
@@ -94,7 +95,7 @@ class Bars:
 
     def __call__(self, event: Event) -> None:
         if event.message is not None:
-            self._progress.console.print(f"[yellow]note[/yellow] {escape(event.message)}", highlight=False)
+            self._progress.console.print(f"[yellow]note[/yellow] {escape(printable(event.message))}", highlight=False)
         if not event.total:
             return
         if event.stage != self._stage:
@@ -123,7 +124,7 @@ class Lines:
 
     def __call__(self, event: Event) -> None:
         if event.message is not None:
-            self._print(f"note: {event.message}")
+            self._print(f"note: {printable(event.message)}")
         if not event.total:
             return
         now = self._clock()

@@ -82,7 +82,7 @@ def _put(data: dict[str, Any], steps: list[str], value: Any, above: str) -> None
     if len(steps) == 1:
         data[name] = value
         return
-    inner = data.get(name)
+    inner: Any = data.get(name)
     if range_key(inner) == "choice":
         _put_in_option(inner["choice"], steps[1:], value, place)
     elif inner is None:
