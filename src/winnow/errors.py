@@ -121,13 +121,13 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f" - known: {', '.join(map(str, names[:30]))}" if names else ""
 
 
-# Everything but line feed and tab that a terminal obeys instead of showing, that turns the direction of writing, or that cannot be
-# encoded (half of a surrogate pair, as in the names of files that are not UTF-8).
+# Everything but line feed and tab that a terminal obeys instead of showing, that turns the direction of writing, or that
+# cannot be encoded (half of a surrogate pair, as in the names of files that are not UTF-8).
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def printable(text: object) -> str:
-    """``text`` with every control character written out, as ``\\x1b``: names and values come from files that anybody may have made,
-    and a terminal would obey what is hidden in them.
+    """``text`` with every control character written out, as ``\\x1b``: names and values come from files that anybody may have
+    made, and a terminal would obey what is hidden in them.
     """
     return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], str(text))

@@ -15,6 +15,7 @@ from winnow.data._source import FILES, FrameSource, read_source
 from winnow.data._table import Table, load_table
 from winnow.errors import DataError
 from winnow.recipe import (
+    LONGEST_NAME,
     Ablate,
     AdamW,
     Choice,
@@ -113,4 +114,5 @@ def _least(prepared: Prepared, share: float) -> float:
 def _name(source: str) -> str:
     """A name for the recipe, of letters, digits, ``-`` and ``_``: the set's, the file's or the function's."""
     last = Path(source).stem if source.lower().endswith((".csv", ".parquet")) else source.rpartition(":")[2]
-    return re.sub(r"[^\w-]+", "_", last).strip("_") or "recipe"
+    name = re.sub(r"[^\w-]+", "_", last).strip("_") or "recipe"
+    return name.encode()[:LONGEST_NAME].decode(errors="ignore")

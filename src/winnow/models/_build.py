@@ -30,6 +30,9 @@ from winnow.recipe import (
     written_in_python,
 )
 
+MOST_PARAMETERS = 2**29  # of a ready model: 2 GiB of float32, and training takes four times as much
+SURELY_SMALL = 4096  # width times depth of a model that need not be counted
+
 __all__ = ["build", "check_args", "check_output", "model_digest"]
 
 
@@ -58,6 +61,8 @@ def build(model: Model, *, in_shape: tuple[int, ...], out_features: int, seed: i
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "init"))
         try:
+            if model.use in READY:
+                _check_size(builder, args)
             module = builder(**args)
         except ModelError:
             raise
@@ -68,6 +73,19 @@ def build(model: Model, *, in_shape: tuple[int, ...], out_features: int, seed: i
     if model.without:
         switch_off(module, model.without, in_shape=in_shape)
     return module
+
+
+def _check_size(builder: Callable[..., Any], args: Mapping[str, Any]) -> None:
+    """Refuse a ready model that would fill the memory, before it does."""
+    wide = max(args.get("width", 0), args.get("channels", 0), args.get("kernel", 0))
+    if wide * args["depth"] <= SURELY_SMALL:
+        return
+    with torch.device("meta"):  # shapes without memory
+        count = sum(p.numel() for p in builder(**args).parameters())
+    if count > MOST_PARAMETERS:
+        raise ModelError(
+            f"model.args: a model of {count:,} parameters, more than {MOST_PARAMETERS:,}, which is as much as is built"
+        )
 
 
 def check_args(model: Model) -> None:

@@ -14,6 +14,7 @@ from winnow.recipe._parts import Part
 from winnow.recipe._ranges import Choice, Integer, Log, Range, Uniform, is_range
 from winnow.recipe._ready import READY, ConvNetArgs, MLPArgs
 from winnow.recipe._recipe import Recipe
+from winnow.recipe._sections import LONGEST_NAME
 from winnow.recipe._seeds import derive_seed
 from winnow.recipe._settings import (
     SGD,
@@ -47,6 +48,7 @@ from winnow.recipe._variant import (
 
 __all__ = [
     "HIGHER_IS_BETTER",
+    "LONGEST_NAME",
     "METRICS",
     "METRIC_BOUNDS",
     "OBJECT_PREFIX",

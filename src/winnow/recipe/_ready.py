@@ -6,7 +6,7 @@ from typing import Literal
 
 from winnow.recipe._base import Settings
 from winnow.recipe._ranges import Open
-from winnow.recipe._types import Count, Flag
+from winnow.recipe._types import Count, Depth, Flag
 
 __all__ = ["READY", "ConvNetArgs", "MLPArgs"]
 
@@ -17,7 +17,7 @@ class MLPArgs(Settings):
     """A multi-layer perceptron: ``depth`` hidden layers of ``width`` units."""
 
     width: Open[Count] = 128
-    depth: Open[Count] = 2
+    depth: Open[Depth] = 2
     activation: Open[Activation] = "relu"
     norm: Open[Literal["none", "batch", "layer"]] = "none"
     residual: Open[Flag] = False  # add each hidden layer's input to its output
@@ -27,7 +27,7 @@ class ConvNetArgs(Settings):
     """A small convolutional network: ``depth`` blocks from ``channels`` channels on, then one hidden layer of ``width`` units."""
 
     channels: Open[Count] = 16
-    depth: Open[Count] = 2
+    depth: Open[Depth] = 2
     kernel: Open[Count] = 3  # edge length of the kernels
     activation: Open[Activation] = "relu"
     norm: Open[Literal["none", "batch"]] = "batch"

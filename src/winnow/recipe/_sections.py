@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pydantic import field_validator
+
 from winnow.recipe._base import Settings
 from winnow.recipe._settings import Ablate, Compress, Data, Final, Model, Search, Train
 from winnow.recipe._types import Metric, Seed
 
-__all__ = ["Sections"]
+__all__ = ["LONGEST_NAME", "Sections"]
+
+LONGEST_NAME = 200  # bytes; file systems take 255, and endings are added
 
 
 class Sections(Settings):
@@ -22,3 +26,11 @@ class Sections(Settings):
     ablate: Ablate = Ablate()
     final: Final = Final()
     compress: Compress = Compress()
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_file(cls, name: str) -> str:
+        size = len(name.encode("utf-8", "surrogatepass"))
+        if size > LONGEST_NAME:
+            raise ValueError(f"names a folder, so it takes at most {LONGEST_NAME} bytes, got {size:,}")
+        return name

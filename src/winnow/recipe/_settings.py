@@ -27,8 +27,10 @@ from winnow.recipe._types import (
     Parts,
     Positive,
     Seed,
+    Seeds,
     Several,
     Shape,
+    Trainings,
 )
 
 __all__ = [
@@ -284,7 +286,7 @@ Schedule = Annotated[Constant | Cosine | OneCycle, Field(discriminator="kind")]
 class Train(Settings):
     """How it is trained."""
 
-    epochs: Count = 30
+    epochs: Trainings = 30
     batch_size: Open[Count] = 64
     drop_last: Flag = True  # leave the rows that do not fill a batch out of the epoch (which ones differs each epoch)
     optimizer: Open[Optimizer] = SGD()
@@ -311,10 +313,10 @@ class Search(Settings):
     """Which settings are best?"""
 
     sampler: Literal["tpe", "random"] = "tpe"
-    trials: Count = 64
-    batch: Count = 16  # trials proposed together; they train as one fleet where shapes allow
-    leaders: Count = 3  # the best so many are trained again on fresh seeds before a winner is named
-    seeds: Several = 5  # fresh seeds for each leader
+    trials: Trainings = 64
+    batch: Trainings = 16  # trials proposed together; they train as one fleet where shapes allow
+    leaders: Trainings = 3  # the best so many are trained again on fresh seeds before a winner is named
+    seeds: Seeds = 5  # fresh seeds for each leader
 
 
 class Ablate(Settings):
@@ -322,7 +324,7 @@ class Ablate(Settings):
 
     parts: Parts = "all"  # names as ``winnow check`` prints them
     modules: Names = ()  # modules of the model, by their dotted name
-    seeds: Several = 10
+    seeds: Seeds = 10
     smallest_effect: NonNegative = 0.005  # differences of the score below this do not matter to the user
     confidence: Annotated[float, Field(gt=0.5, lt=1, strict=True)] = 0.95
 
@@ -330,7 +332,7 @@ class Ablate(Settings):
 class Final(Settings):
     """The last training, on seeds that chose nothing."""
 
-    seeds: Several = 5
+    seeds: Seeds = 5
 
 
 class Compress(Settings):

@@ -11,6 +11,7 @@ __all__ = [
     "BelowOne",
     "Classes",
     "Count",
+    "Depth",
     "Flag",
     "Fraction",
     "Index",
@@ -21,8 +22,10 @@ __all__ = [
     "Parts",
     "Positive",
     "Seed",
+    "Seeds",
     "Several",
     "Shape",
+    "Trainings",
 ]
 
 Positive = Annotated[float, Field(gt=0, strict=True)]
@@ -31,8 +34,12 @@ Fraction = Annotated[float, Field(ge=0, le=1, strict=True)]
 BelowOne = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Above0To1 = Annotated[float, Field(gt=0, le=1, strict=True)]
 Inside = Annotated[float, Field(gt=0, lt=1, strict=True)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-Several = Annotated[int, Field(ge=2, strict=True)]
+Count = Annotated[int, Field(ge=1, le=10**9, strict=True)]
+Several = Annotated[int, Field(ge=2, le=10**9, strict=True)]
+# Upper ends are far above what anybody wants, and low enough that a slip is told before it fills the memory or runs for years.
+Depth = Annotated[int, Field(ge=1, le=1000, strict=True)]
+Trainings = Annotated[int, Field(ge=1, le=100_000, strict=True)]
+Seeds = Annotated[int, Field(ge=2, le=10_000, strict=True)]
 Index = Annotated[int, Field(ge=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]

@@ -23,6 +23,8 @@ __all__ = ["Document", "dumps", "load", "loads", "written"]
 
 R = TypeVar("R", bound=Sections)
 LARGEST = 100_000  # nodes; only aliases that multiply each other get there
+LARGEST_FILE = 2**20  # bytes
+LONGEST_TEXT = 10_000  # characters of one name or value
 SHORT = 72  # characters that a list or a small record may take on one line
 
 _TAG = "tag:yaml.org,2002:"
@@ -64,7 +66,13 @@ def load(recipe: type[R], path: Path) -> R:
         RecipeError: for a file that is missing or no text, and for every mistake in it.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise RecipeError(Problem("", f"{str(path)!r} is no file", str(path)))
+        with path.open("rb") as file:  # never more than is allowed, whatever it is
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise RecipeError(Problem("", f"{str(path)!r} is no recipe: it has more than {LARGEST_FILE:,} bytes", str(path)))
+        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise RecipeError(Problem("", _no_such_file(path), str(path))) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -123,6 +131,8 @@ class Document:
 
     def read(self, text: str) -> Any:
         """The data in ``text``; what is wrong but leaves the rest readable goes to ``problems``."""
+        if len(text) > LARGEST_FILE:
+            raise RecipeError(Problem("", f"no recipe: it has more than {LARGEST_FILE:,} characters"))
         try:
             node = yaml.compose(text, Loader=_Loader)
             return None if node is None else self._value(node, "", ())
@@ -163,6 +173,10 @@ class Document:
                 self.problems.append(Problem(path, "expected the name of a setting, got a list or mapping as key", line=line))
                 continue
             name = str(key_node.value)
+            if len(name) > LONGEST_TEXT:
+                raise RecipeError(
+                    Problem(path, f"a name of {len(name):,} characters: at most {LONGEST_TEXT:,} are taken", line=line)
+                )
             place = join(path, name)
             if name in found:
                 self.problems.append(Problem(place, f"given twice, first on line {self.lines[place]}", line=line))
@@ -184,6 +198,10 @@ class Document:
 
     def _scalar(self, node: yaml.Node, path: str, line: int) -> Any:
         kind, text = node.tag.removeprefix(_TAG), node.value
+        if len(text) > LONGEST_TEXT:
+            raise RecipeError(
+                Problem(path, f"a value of {len(text):,} characters: at most {LONGEST_TEXT:,} are taken", line=line)
+            )
         if kind == "null":
             return None
         if kind == "bool":
