@@ -104,7 +104,8 @@ def test_modules_named_among_the_parts_are_looked_up() -> None:
 def test_the_plan_counts_trainings_and_groups_by_shape(recipe: Recipe) -> None:
     lines = describe_plan(check(recipe))
 
-    assert lines[0] == "about 18 trainings of up to 15 steps: 8 to search, 8 to ablate, 2 to train"
+    counts = "8 to search, 8 to ablate, 2 to train; at most 2 more to check which parts can go together"
+    assert lines[0] == f"about 18 trainings of up to 15 steps: {counts}"
     assert lines[1] == "90 train, 30 validation, 30 test rows"
     assert lines[2].startswith("of the first 2: ")
     assert "MiB at the peak" in lines[2]

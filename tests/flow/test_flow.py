@@ -18,7 +18,7 @@ from winnow.run import Event
 
 from .conftest import Told, small
 
-DOCUMENTS = {"run", "data", "plan", "search", "ablation", "final", "evaluation", "compression", "bundle"}
+DOCUMENTS = {"run", "data", "plan", "search", "ablation", "final", "looks", "evaluation", "compression", "bundle"}
 
 
 def without_times(document: Any) -> Any:

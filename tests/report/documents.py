@@ -173,6 +173,11 @@ def _ablation(rng: np.random.Generator, metric: str, higher: bool, center: float
                 "p": _sign_flip(differences),
                 "n": len(seeds),
                 "lost": 0,
+                "failed": 0,
+                "failed_with": 0,
+                "trained": len(seeds),
+                "identical": False,
+                "saved": None,
                 "mde": float(2.9 * spread * unit / np.sqrt(len(seeds)) * 1.2),
                 "scores": (reference - sign * differences).tolist(),
             }
@@ -181,6 +186,7 @@ def _ablation(rng: np.random.Generator, metric: str, higher: bool, center: float
     for row, p in zip(rows, _holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = p
         clear = p < 0.05 and abs(row["mean"]) >= smallest
+        row["at_least_smallest"] = bool(clear and min(abs(row["low"]), abs(row["high"])) >= smallest)
         inside = -smallest < row["low"] and row["high"] < smallest
         row["verdict"] = ("helps" if row["mean"] > 0 else "hurts") if clear else "no difference" if inside else "undecided"
     dropped = [row["name"] for row in rows if row["verdict"] in ("hurts", "no difference")]
@@ -195,14 +201,21 @@ def _ablation(rng: np.random.Generator, metric: str, higher: bool, center: float
         "notes": [],
         "simplified": {
             "dropped": dropped,
+            "kept": [],
             "recipe_yaml": SHIPPED,
             "accepted": True,
-            "reason": f"not worse by more than {smallest:g} without these parts",
-            "check": {
-                "full": interval(reference),
-                "simplified": interval(simplified),
-                "difference": interval(sign * (simplified - reference), 0.9),
-            },
+            "reason": f"shown to be no worse by {smallest:g} or more without these parts",
+            "checks": [
+                {
+                    "without": dropped,
+                    "accepted": True,
+                    "identical": False,
+                    "reason": "",
+                    "full": interval(reference),
+                    "simplified": interval(simplified),
+                    "difference": interval(sign * (simplified - reference), 0.95),
+                }
+            ],
         },
     }
 

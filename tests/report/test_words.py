@@ -31,6 +31,34 @@ def test_each_verdict_has_its_own_words(classified: Documents) -> None:
     assert "a and b help; c hurts; d makes no difference (within ±0.005). Of e we cannot tell." in said
 
 
+def test_a_part_that_is_needed_is_told_with_its_failures(classified: Documents) -> None:
+    documents = with_verdicts(classified, a="helps", b="needed")
+    documents["ablation"]["comparisons"][1].update(failed=5, failed_with=0, trained=10)
+    said = plain(_words.answer(documents))
+    assert "a helps; b is needed (without it 5 of 10 trainings fail, 0 with it)." in said
+
+
+def test_what_stands_beside_a_verdict() -> None:
+    row = {"verdict": "helps", "at_least_smallest": True, "failed": 1, "failed_with": 0, "trained": 10}
+    assert _words.remark(row, 0.005) == "without it 1 of 10 trainings failed, 0 with it; by 0.005 or more"
+    assert _words.remark(row | {"failed": 0, "at_least_smallest": False}, 0.005) == ""
+    assert _words.remark({"verdict": "no difference", "identical": True}, 0.005) == "no prediction changes without it"
+    saved = {"mean": 8.0, "low": 7.0, "high": 9.0, "confidence": 0.95, "n": 10}
+    assert _words.remark({"verdict": "no difference", "saved": saved}, 0.1) == "it saves 8.0 [7.0, 9.0] epochs a training"
+    unclear = saved | {"low": -1.0, "high": 17.0}
+    assert _words.remark({"verdict": "undecided", "saved": unclear}, 0.1) == "epochs that it saves: 8 [-1, 17]"
+    assert "not known" in _words.remark(
+        {"verdict": "needed", "saved": saved | {"mean": None, "low": None, "high": None, "n": 0}}, 0.1
+    )
+
+
+def test_early_stopping_is_told_by_what_it_saves(classified: Documents) -> None:
+    documents = with_verdicts(classified, early_stopping="no_difference")
+    documents["ablation"]["comparisons"][0]["saved"] = {"mean": 8.0, "low": 7.0, "high": 9.0, "confidence": 0.95, "n": 10}
+    said = plain(_words.answer(documents))
+    assert "early_stopping is there to save time: it saves 8.0 [7.0, 9.0] epochs a training." in said
+
+
 def test_a_long_list_of_parts_is_counted(classified: Documents) -> None:
     said = plain(_words.answer(with_verdicts(classified, **{f"part{i}": "undecided" for i in range(20)})))
     assert "Of part0, part1, part2, part3, part4, part5 and 14 more we cannot tell." in said
@@ -61,11 +89,27 @@ def test_a_ratio_reads_the_right_way_round() -> None:
     assert read == ["2.5 × faster", "2 × slower", "about the same", "–", "–"]
 
 
-def test_a_rejected_simplification_is_not_called_kept(classified: Documents) -> None:
-    classified["ablation"]["simplified"]["accepted"] = False
+def test_a_rejected_simplification_is_not_called_one(classified: Documents) -> None:
+    simplified = classified["ablation"]["simplified"]
+    simplified.update(dropped=[], kept=simplified["dropped"], accepted=False)
     said = plain(_words.answer(classified))
-    assert "did not pass its check, so nothing was dropped" in said
-    assert "checked and kept" not in said
+    assert "was not shown to be without loss, so nothing was dropped" in said
+    assert "goes on without" not in said
+
+
+def test_what_came_back_is_told_beside_what_went(classified: Documents) -> None:
+    simplified = classified["ablation"]["simplified"]
+    first, *rest = simplified["dropped"]
+    failed, passed = (
+        {**simplified["checks"][0], "accepted": ok, "without": w} for ok, w in ((False, [first, *rest]), (True, [first]))
+    )
+    simplified.update(dropped=[first], kept=rest, checks=[failed, passed])
+    said = plain(_words.answer(classified))
+    assert f"The recipe goes on without {first} (gain" in said
+    assert "95 % interval" in said
+    assert "came back: not shown to be without loss as well." in said
+    passed["identical"] = True
+    assert f"The recipe goes on without {first}, which changed no prediction." in plain(_words.answer(classified))
 
 
 @pytest.mark.parametrize("pairs", [4, 5, 6, 7, 8, 9])
@@ -121,13 +165,6 @@ def test_an_interval_beyond_the_possible_is_called_rough(classified: Documents) 
     assert "It reaches beyond what the score can be" in plain(_caveats.covers(classified))
 
 
-def test_an_interval_without_width_is_not_certainty(classified: Documents) -> None:
-    assert _caveats.flat_note(classified["ablation"]) is None
-    classified["ablation"]["comparisons"][5].update(mean=0.0, low=0.0, high=0.0)
-    note = plain(_caveats.flat_note(classified["ablation"]))
-    assert f"Every pair gave the same difference for {classified['ablation']['comparisons'][5]['name']}" in note
-
-
 def test_speeds_carry_intervals_where_there_are_any(classified: Documents) -> None:
     eager, onnx, _ = classified["compression"]["candidates"]
     assert _tables.speed(onnx, "1", "versus_eager") == "6.65 [6.52, 6.79]"
@@ -149,9 +186,9 @@ def test_fleets_of_a_kind_share_a_row(classified: Documents) -> None:
 
 def test_failures_are_gathered_from_every_stage(classified: Documents) -> None:
     classified["final"]["outcomes"][1].update(status="failed", reason="the loss became NaN in epoch 2")
-    classified["ablation"]["comparisons"][0]["lost"] = 2
+    classified["ablation"]["comparisons"][0].update(lost=2, failed=2)
     assert [(r["stage"], r["reason"]) for r in _tables.failures(classified)][2:] == [
-        ("ablation", "2 pairs lost to failed trainings"),
+        ("ablation", "2 pairs lost to failed trainings: 2 failed without it, 0 with it"),
         ("final training", "the loss became NaN in epoch 2"),
     ]
 

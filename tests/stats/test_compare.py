@@ -69,8 +69,7 @@ def test_significance_alone_is_not_enough() -> None:
 def test_nothing_changed() -> None:
     got = compare(BASE)
     assert (got.difference.mean, got.difference.low, got.difference.high) == (0.0, 0.0, 0.0)
-    assert (got.p, got.p_holm, got.verdict) == (1.0, 1.0, "no difference")
-    assert compare(BASE, effect=0.0).verdict == "undecided"
+    assert (got.p, got.p_holm, got.verdict) == (1.0, 1.0, "undecided"), "equal differences alone show nothing"
 
 
 def test_one_pair_decides_nothing() -> None:
@@ -90,8 +89,119 @@ def test_failed_seeds_are_dropped_on_both_sides_and_counted() -> None:
 
 def test_an_arm_that_never_finished() -> None:
     got = compare(np.full(SEEDS, math.nan))
-    assert (got.n, got.lost, got.verdict, got.p) == (0, SEEDS, "undecided", 1.0)
+    assert (got.n, got.lost, got.failed, got.failed_with, got.verdict, got.p) == (0, SEEDS, SEEDS, 0, "needed", 1.0)
     assert math.isnan(got.difference.mean)
+
+
+# -- failures ----------------------------------------------------------------------------------------------------------
+
+
+def with_failures(scores: np.ndarray, *seeds: int) -> np.ndarray:
+    scores = scores.copy()
+    scores[list(seeds)] = math.nan
+    return scores
+
+
+def test_a_part_without_which_half_of_the_trainings_fail_is_needed() -> None:
+    got = compare(with_failures(BASE + NOISE, 0, 2, 4, 6, 8, 10))
+    assert (got.verdict, got.failed, got.failed_with) == ("needed", 6, 0)
+    assert got.p_failures == max(
+        stats.binomtest(6, 6, alternative="greater").pvalue, stats.fisher_exact([[6, 6], [0, 12]], "greater")[1]
+    )
+
+
+def test_failures_that_the_reference_has_as_well_do_not_make_a_part_needed() -> None:
+    lost = (0, 2, 4, 6, 8, 10)
+    assert compare(with_failures(BASE + NOISE, *lost), reference=with_failures(BASE, *lost)).verdict == "no difference"
+    others = compare(with_failures(BASE + NOISE, *lost), reference=with_failures(BASE, *(s + 1 for s in lost)), effect=0.01)
+    assert others.verdict != "needed"
+    assert others.p_failures > 0.5
+
+
+@pytest.mark.parametrize("arm", [BASE + NOISE, BASE + 0.02 + NOISE])  # else: no difference, hurts
+def test_one_more_failure_is_never_harmless(arm: np.ndarray) -> None:
+    assert compare(arm).verdict in ("no difference", "hurts")
+    got = compare(with_failures(arm, 3))
+    assert (got.verdict, got.failed) == ("undecided", 1)
+
+
+def test_a_part_whose_absence_fails_can_help_as_well() -> None:
+    assert compare(with_failures(BASE - 0.02 + NOISE, 3)).verdict == "helps"
+
+
+def test_other_arms_show_how_rare_failures_are() -> None:
+    arms = {"fragile": with_failures(BASE, 1, 2, 3, 4, 5), **{f"idle{i}": BASE + NOISE for i in range(6)}}
+    got = compare_arms(BASE, arms, higher_is_better=True, smallest_effect=0.005)[0]
+    assert got.verdict == "needed"
+    assert got.p_failures == 2.0**-5  # the paired test; the pooled one is smaller, even times seven
+
+
+def test_chance_failures_make_no_part_needed_more_often_than_promised() -> None:
+    rng, wrong, repeats = np.random.default_rng(11), 0, 400
+    for _ in range(repeats):
+        scores = np.where(rng.random((7, 10)) < rng.choice([0.05, 0.2, 0.5]), math.nan, rng.normal(0.9, 0.01, (7, 10)))
+        arms = {str(i): row for i, row in enumerate(scores[1:])}
+        found = compare_arms(scores[0], arms, higher_is_better=True, smallest_effect=0.0)
+        wrong += any(c.verdict == "needed" for c in found)
+    assert wrong / repeats < 0.05 + 3 * math.sqrt(0.05 * 0.95 / repeats)
+
+
+# -- no verdict from nothing -------------------------------------------------------------------------------------------
+
+SHARE = {"bounds": (0.0, 1.0), "higher_is_better": True}
+
+
+def test_no_difference_takes_a_margin_of_one_row() -> None:
+    score = np.full(10, 0.9) + np.tile([0.0, 0.001], 5)
+    below, at = (
+        compare_arms(score, {"part": score[::-1]}, rows=1000, smallest_effect=effect, **SHARE)[0] for effect in (0.0009, 0.001)
+    )
+    assert (below.verdict, at.verdict) == ("undecided", "no difference")
+
+
+def test_no_difference_takes_five_pairs() -> None:
+    few, enough = (compare(BASE[:n] + NOISE[:n], reference=BASE[:n]).verdict for n in (4, 5))
+    assert (few, enough) == ("undecided", "no difference")
+
+
+def test_equal_differences_have_the_width_that_rows_give_them() -> None:
+    score = np.full(10, 0.9)
+    got = compare_arms(score, {"part": score}, rows=100, smallest_effect=0.01, **SHARE)[0]
+    assert got.difference.high == -got.difference.low == pytest.approx(stats.t.ppf(0.975, 9) * 0.005 / math.sqrt(10))
+    assert got.p_same == pytest.approx(stats.t.sf(0.01 / (0.005 / math.sqrt(10)), 9))
+    loss = compare_arms(score, {"part": score}, higher_is_better=False, rows=100, bounds=(0.0, math.inf), smallest_effect=0.01)[0]
+    assert loss.difference.high == pytest.approx(stats.t.ppf(0.975, 9) * 0.9 / 100 / 2 / math.sqrt(10))
+
+
+def test_identical_predictions_are_no_difference_whatever_the_margin() -> None:
+    score = np.full(3, 0.9)
+    got = compare_arms(score, {"a": score, "b": score}, rows=100, smallest_effect=0.0, identical=["a"], **SHARE)
+    assert [(c.verdict, c.identical) for c in got] == [("no difference", True), ("undecided", False)]
+
+
+def test_no_difference_is_corrected_for_the_number_of_parts() -> None:
+    d = np.array([0.0, 0.002, -0.002, 0.001, -0.001, 0.003, -0.003, 0.0])
+    reference = np.full(8, 0.5)
+    effect = t_interval(d, 0.9).high * 1.01
+    noise = {f"noisy{i}": reference - np.random.default_rng(i).normal(0, 0.1, 8) for i in range(3)}
+    alone, many = (
+        compare_arms(reference, arms, higher_is_better=True, smallest_effect=effect)[0]
+        for arms in ({"part": reference - d}, {"part": reference - d, **noise})
+    )
+    assert (alone.verdict, many.verdict) == ("no difference", "undecided")
+    assert many.p_same == pytest.approx(4 * stats.t.sf(effect / stats.sem(d), 7))
+
+
+def test_at_least_the_smallest_effect_is_said_where_it_was_tested() -> None:
+    d = np.linspace(0.008, 0.012, 10)
+    reference = np.full(10, 0.9)
+    small, large = (compare(reference - d, reference=reference, effect=effect) for effect in (0.0085, 0.0079))
+    assert small.verdict == large.verdict == "helps"
+    assert small.difference.low > 0.0085, "the plant needs other numbers"
+    assert (small.at_least_smallest, large.at_least_smallest) == (True, True)
+    just = compare(reference - d, reference=reference, effect=0.0097)
+    assert just.difference.mean > 0.0097 > just.difference.low
+    assert (just.verdict, just.at_least_smallest) == ("helps", False)
 
 
 def test_numbers_equal_those_of_the_single_functions_and_of_scipy() -> None:

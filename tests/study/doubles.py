@@ -24,6 +24,9 @@ class Notebook:
     def put_document(self, name: str, document: dict[str, Any]) -> None:
         self.documents[name] = document
 
+    def get_document(self, name: str) -> dict[str, Any] | None:
+        return self.documents.get(name)
+
 
 class Pretender:
     """Stands for ``winnow.run.Runner``.
@@ -35,6 +38,7 @@ class Pretender:
         own: deviation of the noise that each variant has for itself.
         path: of a real workspace; None: documents are kept in memory, and there are no weights.
         rows: of the validation part.
+        digest: of a variant's predictions; by default every variant predicts otherwise.
     """
 
     def __init__(
@@ -46,8 +50,9 @@ class Pretender:
         own: float = 0.0,
         path: Path | None = None,
         rows: int = 2000,
+        digest: Callable[[Variant], str] | None = None,
     ) -> None:
-        self.rows = rows
+        self.rows, self.digest = rows, digest
         self.score, self.metric, self.shared, self.own = score, metric, shared, own
         self.batches: list[list[Variant]] = []
         self.kept: list[bool] = []
@@ -80,7 +85,19 @@ class Pretender:
             return Outcome(v.id, "failed", reason="the loss became NaN")
         score += self.shared * np.random.default_rng(v.seed).normal()
         score += self.own * np.random.default_rng(int(v.id, 16)).normal()
-        return Outcome(v.id, "finished", score=float(score), metrics={v.metric: float(score)}, epochs=3, seconds=0.5)
+        return Outcome(
+            v.id,
+            "finished",
+            score=float(score),
+            metrics={v.metric: float(score)},
+            epochs=self.epochs(v),
+            seconds=0.5,
+            predictions_digest=v.id if self.digest is None else self.digest(v),
+        )
+
+    def epochs(self, v: Variant) -> int:
+        """How many a variant trains: all but some at the end, which its seed decides, where it stops early."""
+        return v.train.epochs - (5 + v.seed % 3 if v.train.early_stopping else 0)
 
 
 def recipe(**sections: Any) -> Recipe:

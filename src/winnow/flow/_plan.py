@@ -9,7 +9,7 @@ from winnow.errors import ModelError
 from winnow.flow._check import Checked
 from winnow.recipe import Recipe, Variant, resolve_metric
 from winnow.run import PlannedFleet, Planner
-from winnow.study import Study, plan_search, plan_training
+from winnow.study import Study, most_trainings, plan_search, plan_training
 from winnow.train import measure, num_steps, probe
 
 __all__ = ["describe_plan", "expected_trainings"]
@@ -25,21 +25,33 @@ def describe_plan(checked: Checked) -> list[str]:
     steps = variants[0].train.epochs * num_steps(variants[0], len(checked.prepared.train))
     total = sum(counts.values())
     return [
-        f"about {total} trainings of up to {steps:,} steps: " + ", ".join(f"{n} to {stage}" for stage, n in counts.items()),
+        f"about {total} trainings of up to {steps:,} steps: "
+        + ", ".join(f"{n} to {stage}" for stage, n in counts.items())
+        + _checks(recipe),
         ", ".join(f"{len(getattr(checked.prepared, part))} {part}" for part in ("train", "validation", "test")) + " rows",
         *_groups(checked, variants),
     ]
 
 
 def expected_trainings(recipe: Recipe) -> dict[str, int]:
-    """About how many trainings each stage asks for; more when parts are dropped and that is checked."""
-    ask, parts = recipe.search, recipe.parts()
-    names = set(parts if recipe.ablate.parts == "all" else recipe.ablate.parts) | {f"model.{m}" for m in recipe.ablate.modules}
+    """About how many trainings each stage asks for, without those that check what the ablation drops."""
+    ask, ablated = recipe.search, _ablated(recipe)
     return {
         "search": ask.trials + ask.leaders * ask.seeds if recipe.is_open else 0,
-        "ablate": (1 + len(names)) * recipe.ablate.seeds if names else 0,
+        "ablate": (1 + len(ablated)) * recipe.ablate.seeds if ablated else 0,
         "train": recipe.final.seeds,
     }
+
+
+def _ablated(recipe: Recipe) -> set[str]:
+    """The parts that will be left out in turn."""
+    named = recipe.parts() if recipe.ablate.parts == "all" else recipe.ablate.parts
+    return {*named, *(f"model.{module}" for module in recipe.ablate.modules)}
+
+
+def _checks(recipe: Recipe) -> str:
+    most = most_trainings(recipe.ablate.seeds, len(_ablated(recipe)))
+    return f"; at most {most} more to check which parts can go together" if most else ""
 
 
 def _first_variants(checked: Checked) -> list[Variant]:

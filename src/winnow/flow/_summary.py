@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from winnow.stats import Interval
+from winnow.study import remark
 
 __all__ = ["summary"]
 
 Document = Mapping[str, Any]
-VERDICTS = ("helps", "hurts", "no difference", "undecided")
+VERDICTS = ("helps", "needed", "hurts", "no difference", "undecided")
 
 
 def summary(documents: Mapping[str, Document]) -> list[tuple[str, str]]:
@@ -35,13 +36,20 @@ def _search(document: Document) -> Iterator[tuple[str, str]]:
 
 def _ablation(document: Document) -> Iterator[tuple[str, str]]:
     for verdict in VERDICTS:
-        names = [row["name"] for row in document["comparisons"] if row["verdict"] == verdict]
-        if names:
-            yield verdict, ", ".join(names)
+        rows = [row for row in document["comparisons"] if row["verdict"] == verdict]
+        if rows:
+            yield verdict, ", ".join(_part(row, document["smallest_effect"]) for row in rows)
     simplified = document["simplified"]
-    if simplified["dropped"]:
-        done = "dropped" if simplified["accepted"] else "kept after all"
-        yield "simplified", f"{', '.join(simplified['dropped'])} {done}: {simplified['reason']}"
+    dropped, kept = simplified["dropped"], simplified.get("kept") or []
+    if dropped:
+        yield "simplified", f"without {', '.join(dropped)}: {simplified['reason']}"
+    elif kept:
+        yield "simplified", f"{', '.join(kept)} kept after all: {simplified['reason']}"
+
+
+def _part(row: Document, smallest_effect: float) -> str:
+    beside = remark(row, smallest_effect)
+    return f"{row['name']} ({beside})" if beside else str(row["name"])
 
 
 def _final(document: Document) -> Iterator[tuple[str, str]]:

@@ -327,6 +327,8 @@ class Ablate(Settings):
     seeds: Seeds = 10
     smallest_effect: NonNegative = 0.005  # differences of the score below this do not matter to the user
     confidence: Annotated[float, Field(gt=0.5, lt=1, strict=True)] = 0.95
+    # parts go where fresh seeds show no loss above smallest_effect; mean: where the mean shows none, which claims less
+    accept: Literal["shown", "mean"] = "shown"
 
 
 class Final(Settings):

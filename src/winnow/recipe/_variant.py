@@ -136,6 +136,7 @@ class Outcome:
     seconds: float = 0.0
     weights: str | None = None
     fleet: str = ""
+    predictions_digest: str | None = None
 
     @property
     def finished(self) -> bool:

@@ -11,10 +11,10 @@ from markupsafe import Markup
 from winnow.recipe import METRIC_BOUNDS
 from winnow.report import _format as fmt
 from winnow.report._figures_training import curve_focus, focus
-from winnow.report._words import listed, metric_of, say, score_shown
+from winnow.report._words import metric_of, say, score_shown
 from winnow.stats import smallest_seeds
 
-__all__ = ["covers", "curve_focus", "curve_notes", "flat_note", "leader_notes", "outside", "power_note"]
+__all__ = ["covers", "curve_focus", "curve_notes", "leader_notes", "outside", "power_note"]
 
 Document = Mapping[str, Any]
 Documents = Mapping[str, Document]
@@ -100,18 +100,6 @@ def covers(documents: Documents) -> Markup:
             "{} It reaches beyond what the score can be: so near to its limit, and with so few seeds, it is only rough.", text
         )
     return text
-
-
-def flat_note(ablation: Document) -> Markup | None:
-    """Said when every pair of an arm gave the very same difference, so that its interval has no width."""
-    flat = [str(c["name"]) for c in ablation.get("comparisons") or () if fmt.half_width(c) == 0 and (c.get("n") or 0) > 1]
-    if not flat:
-        return None
-    return say(
-        "Every pair gave the same difference for {}: its interval has no width because the score moves in whole rows, not "
-        "because the effect is known exactly.",
-        listed(flat),
-    )
 
 
 def outside(search: Document) -> str:

@@ -36,6 +36,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberat
 
 VERDICTS: dict[str, tuple[str, str, str, str]] = {  # verdict: (colour, plotly's symbol, sign in text, words)
     "helps": (BLUE, "triangle-up", "▲", "helps"),
+    "needed": (TEAL, "star", "★", "needed"),
     "hurts": (ORANGE, "triangle-down", "▼", "hurts"),
     "no difference": (GREY, "square", "■", "no difference"),
     "undecided": (GREY, "diamond-open", "◇", "we cannot tell"),

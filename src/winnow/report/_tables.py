@@ -46,6 +46,7 @@ STAGES = {  # document: (what it is, the commands that make one)
     "compression": ("compression", "`winnow compress` or `winnow run`"),
     "bundle": ("bundle", "`winnow compress` or `winnow run`"),
 }
+BESIDE = ("looks",)  # documents whose content others repeat
 MAX_CURVE_ROWS = 40
 
 
@@ -72,9 +73,10 @@ def failures(documents: Documents) -> list[dict[str, Any]]:
     for part in documents.get("ablation", {}).get("comparisons") or ():
         if part.get("lost"):
             which = f"without {part.get('name')}"
-            rows.append(
-                {"stage": "ablation", "which": which, "reason": f"{fmt.plural(part['lost'], 'pair')} lost to failed trainings"}
-            )
+            reason = f"{fmt.plural(part['lost'], 'pair')} lost to failed trainings"
+            if part.get("failed") is not None:
+                reason += f": {part['failed']} failed without it, {part['failed_with']} with it"
+            rows.append({"stage": "ablation", "which": which, "reason": reason})
     for outcome in documents.get("final", {}).get("outcomes") or ():
         if outcome.get("status") == "failed":
             rows.append({"stage": "final training", "which": f"seed {outcome.get('seed')}", "reason": outcome.get("reason")})
@@ -85,7 +87,7 @@ def notes(documents: Documents) -> list[tuple[str, str]]:
     """What the stages noted, (stage, note), in the order of the stages; then documents that this report does not know."""
     stages = [name for name in STAGES if name != "compression"]  # its notes stand beside its table
     known = [(name, str(note)) for name in stages for note in documents.get(name, {}).get("notes") or ()]
-    unknown = [name for name in documents if name not in STAGES]
+    unknown = [name for name in documents if name not in STAGES and name not in BESIDE]
     return known + [("report", f"the ledger also holds {name!r}, which this report does not show") for name in unknown]
 
 

@@ -10,16 +10,19 @@ from markupsafe import Markup
 
 from winnow.report import _format as fmt
 from winnow.report._tables import STAGES
+from winnow.study import remark
 
 __all__ = [
     "answer",
     "asked",
     "by_verdict",
+    "checks",
     "code",
     "dotted",
     "listed",
     "metric_of",
     "not_there",
+    "remark",
     "say",
     "score_shown",
     "shipped_change",
@@ -146,7 +149,7 @@ def _score(documents: Documents) -> Markup:
 
 def by_verdict(ablation: Document) -> dict[str, list[str]]:
     """Names of the parts under each verdict, in the order of the document."""
-    out: dict[str, list[str]] = {"helps": [], "hurts": [], "no difference": [], "undecided": []}
+    out: dict[str, list[str]] = {"helps": [], "needed": [], "hurts": [], "no difference": [], "undecided": []}
     for row in ablation.get("comparisons") or ():
         out.setdefault(row.get("verdict") or "undecided", []).append(str(row["name"]))
     return out
@@ -164,6 +167,8 @@ def _parts(documents: Documents) -> Iterable[Markup]:
     clauses = []
     if groups["helps"]:
         clauses.append(say("{} {}", listed(groups["helps"]), _verb(groups["helps"], "helps", "help")))
+    rows = {str(row["name"]): row for row in ablation["comparisons"]}
+    clauses += [say("{} is needed ({})", code(name), remark(rows[name], 0.0)) for name in groups["needed"]]
     if groups["hurts"]:
         clauses.append(say("{} {}", listed(groups["hurts"]), _verb(groups["hurts"], "hurts", "hurt")))
     if same := groups["no difference"]:
@@ -173,22 +178,33 @@ def _parts(documents: Documents) -> Iterable[Markup]:
         yield Markup("{}.").format(Markup("; ").join(clauses))
     if groups["undecided"]:
         yield say("Of {} we cannot tell.", listed(groups["undecided"]))
+    for name, row in rows.items():
+        if row.get("saved") and row.get("verdict") != "hurts":
+            yield say("{} is there to save time: {}.", code(name), remark({"saved": row["saved"]}, 0.0))
 
 
 def _simplified(documents: Documents) -> Markup | None:
     simplified = documents.get("ablation", {}).get("simplified") or {}
-    dropped = simplified.get("dropped") or []
-    if not dropped:
+    dropped, kept = simplified.get("dropped") or [], simplified.get("kept") or []
+    if not dropped and not kept:
         return None
-    if not simplified.get("accepted"):
-        return say("Dropping {} together did not pass its check, so nothing was dropped.", listed(dropped))
-    difference = (simplified.get("check") or {}).get("difference")
-    if difference:
-        level, shown = fmt.level(difference.get("confidence")), fmt.interval(difference, sign=True)
+    if not dropped:
+        return say("Dropping {} was not shown to be without loss, so nothing was dropped.", listed(kept))
+    passed = [check for check in checks(simplified) if check.get("accepted") and set(check["without"]) == set(dropped)]
+    if passed and passed[-1].get("identical"):
+        checked = say(", which changed no prediction")
+    elif passed and passed[-1].get("difference"):
+        level, shown = fmt.level(passed[-1]["difference"].get("confidence")), fmt.interval(passed[-1]["difference"], sign=True)
         checked = say(" (gain {}, {} interval)", shown, level)
     else:
-        checked = say("")
-    return say("The recipe without {} was checked and kept{}.", listed(dropped), checked)
+        checked = say(", which changed no prediction on any seed of the ablation")
+    back = say(" {} came back: not shown to be without loss as well.", listed(kept)) if kept else say("")
+    return say("The recipe goes on without {}{}.{}", listed(dropped), checked, back)
+
+
+def checks(simplified: Document) -> list[Document]:
+    """The checks of a simplification, in their order."""
+    return list(simplified.get("checks") or ())
 
 
 def shipped_change(compressed: Document) -> dict[str, Any] | None:

@@ -1,24 +1,39 @@
 """Intervals, paired tests and corrections: pure numerics."""
 
-from winnow.stats._compare import PairedComparison, Verdict, compare_arms
-from winnow.stats._interval import Interval, in_range, one_row, t_interval
+from winnow.stats._compare import (
+    FEWEST_PAIRS,
+    PairedComparison,
+    Verdict,
+    compare_arms,
+    difference_interval,
+    least_deviation,
+    shown_margin,
+)
+from winnow.stats._failures import fails_more
+from winnow.stats._interval import Interval, at_confidence, in_range, one_row, t_interval
 from winnow.stats._paired import holm, minimum_detectable_effect, sign_flip_test, smallest_seeds
 from winnow.stats._row_means import RowGroup, mean_over_rows, paired_shares
 from winnow.stats._rows import area_parts
 
 __all__ = [
+    "FEWEST_PAIRS",
     "Interval",
     "PairedComparison",
     "RowGroup",
     "Verdict",
     "area_parts",
+    "at_confidence",
     "compare_arms",
+    "difference_interval",
+    "fails_more",
     "holm",
     "in_range",
+    "least_deviation",
     "mean_over_rows",
     "minimum_detectable_effect",
     "one_row",
     "paired_shares",
+    "shown_margin",
     "sign_flip_test",
     "smallest_seeds",
     "t_interval",

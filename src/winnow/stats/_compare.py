@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
-from winnow.stats._interval import Interval, t_interval, vector
+from winnow.stats._failures import fails_more
+from winnow.stats._interval import Interval, in_range, one_row, t_interval, vector
 from winnow.stats._paired import holm, minimum_detectable_effect, sign_flip_test, smallest_seeds
 
-__all__ = ["PairedComparison", "Verdict", "compare_arms"]
+__all__ = [
+    "FEWEST_PAIRS",
+    "PairedComparison",
+    "Verdict",
+    "compare_arms",
+    "difference_interval",
+    "least_deviation",
+    "shown_margin",
+]
 
-Verdict = Literal["helps", "hurts", "no difference", "undecided"]
+Verdict = Literal["helps", "hurts", "needed", "no difference", "undecided"]
+
+FEWEST_PAIRS = 5  # for "no difference": the fewest with which an exact one-sided sign test reaches 0.05
+ANY = (-math.inf, math.inf)
+ROUNDING = 1e-12  # differences nearer than this are equal
 
 
 @dataclass(frozen=True)
@@ -27,9 +41,15 @@ class PairedComparison:
         difference: interval of the mean difference, in units of the score, turned so that positive means that the part helps.
         p: exact two-sided sign-flip p value.
         p_holm: the same, corrected for the number of arms.
+        p_same: p value of "no difference", corrected for the number of arms; 0 where no prediction changed.
+        p_failures: p value of "needed", corrected for the number of arms.
         verdict: see ``compare_arms``.
+        at_least_smallest: the part was shown to help or hurt by no less than the smallest effect.
+        identical: on no seed did any prediction change without the part.
         n: pairs that were used.
         lost: pairs left out because one of the two trainings failed.
+        failed: trainings that failed without the part.
+        failed_with: trainings that failed with it, in the reference.
         correlation: between the two arms over seeds; the higher, the more the pairing gained. NaN below three pairs, or when one
             arm does not vary.
         mde: the smallest effect that would have been found with probability 0.8, in units of the score, by a paired t test at the
@@ -40,9 +60,15 @@ class PairedComparison:
     difference: Interval
     p: float
     p_holm: float
+    p_same: float
+    p_failures: float
     verdict: Verdict
+    at_least_smallest: bool
+    identical: bool
     n: int
     lost: int
+    failed: int
+    failed_with: int
     correlation: float
     mde: float
 
@@ -54,17 +80,33 @@ def compare_arms(
     higher_is_better: bool,
     smallest_effect: float,
     confidence: float = 0.95,
+    bounds: tuple[float, float] = ANY,
+    rows: int | None = None,
+    identical: Collection[str] = (),
 ) -> list[PairedComparison]:
     """Compare each arm with the reference; both hold one score per seed, shape (S,), the seeds in the same order.
 
-    The verdict on the part that the arm lacks, with alpha = 1 - ``confidence``:
+    The verdict on the part that the arm lacks, with alpha = 1 - ``confidence``, the first that holds:
 
-    - ``helps`` / ``hurts``: the corrected p value is at most alpha, the interval lies on that side of zero, and the mean is at
-      least ``smallest_effect`` away from it;
-    - ``no difference``: the interval at confidence 1 - 2 alpha lies within ±``smallest_effect`` (two one-sided tests at alpha);
-    - ``undecided``: neither. More seeds would tell.
+    - ``needed``: without the part more trainings fail, in the pairs (McNemar's exact test at alpha) and beside all trainings of
+      the study (Fisher's exact test, corrected by Holm); see ``fails_more``.
+    - ``no difference``: no prediction changed on any seed (``identical``), or the mean difference was shown to lie within
+      ±``smallest_effect``: two one-sided t tests, each at alpha, the larger p value corrected by Holm. That takes at least
+      ``FEWEST_PAIRS`` pairs, no more failures without the part than with it, and, for a score with two bounds such as accuracy,
+      a ``smallest_effect`` of at least one row.
+    - ``helps`` / ``hurts``: the sign-flip p value, corrected by Holm, is at most alpha, and the interval lies on that side of
+      zero. Where the same test against ``smallest_effect`` is passed as well, ``at_least_smallest`` says so. A part without
+      which more trainings fail does not hurt.
+    - ``undecided``: none of these.
 
-    A pair with a score that is not finite is left out and counted. The order of the result is that of ``arms``.
+    A score with two bounds is taken to move in whole rows: the deviation of the differences counts as half a row at least, in
+    intervals and in "no difference". Other scores get this floor only where all differences are equal. A pair with a score that
+    is not finite is left out and counted. The order of the result is that of ``arms``.
+
+    Args:
+        bounds: the values that the score can take.
+        rows: how many rows the score is of; None: not known, there is no floor.
+        identical: names of arms whose predictions equal the reference's on every seed.
 
     Raises:
         ValueError: for shapes that differ, a negative ``smallest_effect``, or a confidence outside (0.5, 1).
@@ -76,45 +118,133 @@ def compare_arms(
     if not smallest_effect >= 0:
         raise ValueError(f"`smallest_effect` must be >= 0, got {smallest_effect:g}")
     full = vector(reference, "reference")
-    pairs = [_pair(full, vector(scores, name), name) for name, scores in arms.items()]
+    scores = {name: _like(full, vector(arm, name), name) for name, arm in arms.items()}
+    pairs = [_pair(full, arm) for arm in scores.values()]
     differences = [with_ - without if higher_is_better else without - with_ for with_, without in pairs]
+    floors = [least_deviation(d, full, bounds, rows) for d in differences]
+    margin = shown_margin(smallest_effect, bounds, rows)
+
+    lost = ~np.isfinite(full)
+    failed = {name: ~np.isfinite(arm) for name, arm in scores.items()}
+    more = [_surplus(f, lost) > 0 for f in failed.values()]
+    alike = [name in identical and not m for name, m in zip(arms, more, strict=True)]
+
     p = [sign_flip_test(d) for d in differences]
-    first_step = (1 - confidence) / max(1, len(arms))
-    return [
-        PairedComparison(
-            name=name,
-            difference=t_interval(d, confidence),
-            p=p_raw,
-            p_holm=p_holm,
-            verdict=_verdict(d, p_holm, smallest_effect, confidence),
-            n=len(d),
-            lost=len(full) - len(d),
-            correlation=_correlation(*pair),
-            mde=_detectable(d, first_step),
-        )
-        for name, pair, d, p_raw, p_holm in zip(arms, pairs, differences, p, holm(p).tolist(), strict=True)
+    p_least = holm([sign_flip_test(_beyond(d, smallest_effect)) for d in differences])
+    p_same = [
+        0.0 if same else 1.0 if m or margin == 0 or len(d) < FEWEST_PAIRS else _equivalence(d, sd, margin)
+        for d, sd, same, m in zip(differences, floors, alike, more, strict=True)
     ]
+    p_failures = _failures(lost, failed)
+    columns = zip(arms, pairs, differences, floors, alike, more, p, holm(p), p_least, holm(p_same), p_failures, strict=True)
+    out = []
+    for name, pair, d, sd, same, m, p_raw, p_holm, p_large, p_equal, p_failed in columns:
+        interval = difference_interval(d, confidence, bounds, sd)
+        verdict = _verdict(interval, 1 - confidence, float(p_holm), float(p_equal), p_failed, m)
+        ends = {"helps": interval.low, "hurts": -interval.high}
+        out.append(
+            PairedComparison(
+                name=name,
+                difference=interval,
+                p=p_raw,
+                p_holm=float(p_holm),
+                p_same=float(p_equal),
+                p_failures=p_failed,
+                verdict=verdict,
+                at_least_smallest=bool(p_large <= 1 - confidence and ends.get(verdict, -math.inf) >= smallest_effect),
+                identical=same,
+                n=len(d),
+                lost=len(full) - len(d),
+                failed=int(failed[name].sum()),
+                failed_with=int(lost.sum()),
+                correlation=_correlation(*pair),
+                mde=_detectable(d, sd, (1 - confidence) / len(arms)),
+            )
+        )
+    return out
 
 
-def _pair(full: NDArray[np.float64], arm: NDArray[np.float64], name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both arms' scores at the seeds where both finished."""
+def difference_interval(d: ArrayLike, confidence: float, bounds: tuple[float, float], least_sd: float) -> Interval:
+    """The t interval of a mean difference between two scores, within what such a difference can be."""
+    width = bounds[1] - bounds[0]
+    return in_range(t_interval(d, confidence, least_sd=least_sd), (-width, width))
+
+
+def shown_margin(smallest_effect: float, bounds: tuple[float, float], rows: int | None) -> float:
+    """The margin within which differences can be shown to lie: ``smallest_effect``, or 0 for a score with two bounds when that is
+    less than the worth of one row, because the score has no values between.
+    """
+    if rows is None or not math.isfinite(bounds[1] - bounds[0]):
+        return smallest_effect
+    return smallest_effect if smallest_effect >= one_row(0.0, bounds, rows) - ROUNDING else 0.0
+
+
+def least_deviation(d: NDArray[np.float64], scores: NDArray[np.float64], bounds: tuple[float, float], rows: int | None) -> float:
+    """The least deviation that the differences ``d`` between ``scores`` and others are taken to have; see ``compare_arms``."""
+    used = scores[np.isfinite(scores)]
+    if rows is None or not len(used):
+        return 0.0
+    moves_in_rows = math.isfinite(bounds[1] - bounds[0])
+    return one_row(float(used.mean()), bounds, rows) / 2 if moves_in_rows or _all_equal(d) else 0.0
+
+
+def _all_equal(d: NDArray[np.float64]) -> bool:
+    return len(d) > 1 and bool(np.ptp(d) <= ROUNDING)
+
+
+def _like(full: NDArray[np.float64], arm: NDArray[np.float64], name: str) -> NDArray[np.float64]:
     if arm.shape != full.shape:
         raise ValueError(f"expected arm {name!r} as ({len(full)},), one score per seed of the reference, got {arm.shape}")
+    return arm
+
+
+def _pair(full: NDArray[np.float64], arm: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both arms' scores at the seeds where both finished."""
     both = np.isfinite(full) & np.isfinite(arm)
     return full[both], arm[both]
 
 
-def _verdict(d: NDArray[np.float64], p_holm: float, smallest_effect: float, confidence: float) -> Verdict:
-    interval = t_interval(d, confidence)
-    if p_holm <= 1 - confidence and abs(interval.mean) >= smallest_effect:
-        if interval.low > 0:
-            return "helps"
-        if interval.high < 0:
-            return "hurts"
-    narrow = t_interval(d, 2 * confidence - 1)
-    if -smallest_effect < narrow.low and narrow.high < smallest_effect:
+def _surplus(failed: NDArray[np.bool_], lost: NDArray[np.bool_]) -> int:
+    return int(failed.sum()) - int(lost.sum())
+
+
+def _verdict(interval: Interval, alpha: float, p_holm: float, p_same: float, p_failures: float, fails_more: bool) -> Verdict:
+    if p_failures <= alpha:
+        return "needed"
+    if p_same <= alpha:
         return "no difference"
+    if p_holm <= alpha and interval.low > 0:
+        return "helps"
+    if p_holm <= alpha and interval.high < 0 and not fails_more:
+        return "hurts"
     return "undecided"
+
+
+def _failures(lost: NDArray[np.bool_], failed: Mapping[str, NDArray[np.bool_]]) -> list[float]:
+    """p value of "needed" for each arm: the larger of the paired one and the pooled one, the latter corrected."""
+    counts = {name: int(f.sum()) for name, f in failed.items()}
+    total, trained = sum(counts.values()), sum(len(f) for f in failed.values())
+    tests = [fails_more(lost.tolist(), f.tolist(), (total - counts[name], trained - len(f))) for name, f in failed.items()]
+    pooled = holm([p for _, p in tests])
+    return [max(paired, float(p)) for (paired, _), p in zip(tests, pooled, strict=True)]
+
+
+def _beyond(d: NDArray[np.float64], smallest_effect: float) -> NDArray[np.float64]:
+    """The differences less the smallest effect, on the side of their mean; zeros, which show nothing, where it is smaller."""
+    if not len(d) or abs(d.mean()) < smallest_effect:
+        return np.zeros_like(d)
+    return d - math.copysign(smallest_effect, d.mean())
+
+
+def _equivalence(d: NDArray[np.float64], least_sd: float, margin: float) -> float:
+    """The larger p value of two one-sided t tests against a mean of -margin and of +margin. Equal differences without a floor
+    under their deviation show nothing.
+    """
+    if least_sd == 0 and _all_equal(d):
+        return 1.0
+    error = max(float(d.std(ddof=1)), least_sd) / math.sqrt(len(d))
+    distance = margin - abs(float(d.mean()))
+    return float(special.stdtr(len(d) - 1, -distance / error))
 
 
 def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -123,7 +253,7 @@ def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _detectable(d: NDArray[np.float64], alpha: float) -> float:
+def _detectable(d: NDArray[np.float64], least_sd: float, alpha: float) -> float:
     if len(d) < smallest_seeds(1, alpha):
         return math.inf
-    return minimum_detectable_effect(float(d.std(ddof=1)), len(d), alpha)
+    return minimum_detectable_effect(max(float(d.std(ddof=1)), least_sd), len(d), alpha)

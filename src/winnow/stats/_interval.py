@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-__all__ = ["Interval", "finite", "in_range", "one_row", "t_interval"]
+__all__ = ["Interval", "at_confidence", "finite", "in_range", "one_row", "t_interval"]
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,14 @@ class Interval:
         return {k: getattr(self, k) for k in ("mean", "low", "high", "confidence", "n", "lost")}
 
 
-def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+def t_interval(values: ArrayLike, confidence: float = 0.95, *, least_sd: float = 0.0) -> Interval:
     """Student's t interval of the mean of ``values``, shape (S,).
 
     Values that are not finite mark failed trainings: they are left out and counted in ``lost``. Exact for normal values,
     close for the mean of anything without long tails. It says nothing about values that were *chosen* for being good.
+
+    Args:
+        least_sd: taken for the sample deviation where that is smaller.
 
     Raises:
         ValueError: for values of any other shape, or a confidence outside (0, 1).
@@ -61,8 +64,17 @@ def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     mean = float(used.mean()) if n else math.nan
     if n < 2:
         return Interval(mean, -math.inf, math.inf, confidence, n, lost=lost)
-    half = float(special.stdtrit(n - 1, (1 + confidence) / 2) * used.std(ddof=1) / math.sqrt(n))
+    half = float(special.stdtrit(n - 1, (1 + confidence) / 2) * max(used.std(ddof=1), least_sd) / math.sqrt(n))
     return Interval(mean, mean - half, mean + half, confidence, n, lost=lost)
+
+
+def at_confidence(interval: Interval, confidence: float) -> Interval:
+    """A t interval at another confidence, from the same values."""
+    if interval.n < 2:
+        return replace(interval, confidence=confidence)
+    old, new = special.stdtrit(interval.n - 1, [(1 + interval.confidence) / 2, (1 + confidence) / 2]).tolist()
+    low, high = ((end - interval.mean) * new / old + interval.mean for end in (interval.low, interval.high))
+    return replace(interval, low=low, high=high, confidence=confidence)
 
 
 def in_range(

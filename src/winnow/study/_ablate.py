@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from winnow.errors import ModelError
-from winnow.recipe import HIGHER_IS_BETTER, Recipe
+from winnow.recipe import HIGHER_IS_BETTER, METRIC_BOUNDS, Recipe
 from winnow.run import Event, Runner, Workspace
-from winnow.stats import PairedComparison, compare_arms, smallest_seeds, t_interval
-from winnow.study import _common
-from winnow.study._arms import Arm, make_arms, part_names, with_outcomes
+from winnow.stats import Interval, PairedComparison, compare_arms, one_row, shown_margin, smallest_seeds, t_interval
+from winnow.study import _common, _looks
+from winnow.study._arms import Arm, make_arms, part_names, same_predictions, train_arms
+from winnow.study._looks import Look
 from winnow.study._protocol import Plan, Study, conduct
-from winnow.study._simplify import Check, judge
+from winnow.study._simplify import Simplification, simplify
 
 __all__ = ["Ablation", "ablate", "plan_ablation"]
 
-DROPPED = ("no difference", "hurts")  # verdicts on which a part goes
+FOR_COST = ("early_stopping",)  # parts that are there to save trainings' time; that they do nothing to the score is their purpose
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,10 @@ class Ablation:
         reference: the recipe itself.
         arms: one for each part, in the order of the recipe.
         comparisons: the reference against each arm; positive differences mean that the part helps.
-        simplified: the recipe without the parts that make no difference or hurt, if it stood the check; else ``recipe``.
-        dropped: the parts that were tried without, all together.
-        check: ``recipe`` against the simplified one on fresh seeds; None when there was nothing to drop.
+        simplified: the recipe without the parts that were shown to do nothing, or to hurt, all together.
+        simplification: which parts went, which stayed, and the checks that decided; see ``simplify``.
+        rows: of the validation part; None: not known.
+        look: the how manieth look at this question this is, and the confidence that is left for it.
         notes: what the reader should know.
     """
 
@@ -47,17 +50,25 @@ class Ablation:
     arms: tuple[Arm, ...]
     comparisons: tuple[PairedComparison, ...]
     simplified: Recipe
-    dropped: tuple[str, ...]
-    check: Check | None
+    simplification: Simplification
+    rows: int | None
+    look: Look
     notes: tuple[str, ...] = ()
 
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The parts that ``simplified`` lacks."""
+        return self.simplification.dropped
+
     def verdicts(self) -> dict[str, str]:
-        """Part -> ``helps``, ``hurts``, ``no difference`` or ``undecided``."""
+        """Part -> ``helps``, ``hurts``, ``needed``, ``no difference`` or ``undecided``."""
         return {c.name: c.verdict for c in self.comparisons}
 
     def table(self) -> pl.DataFrame:
         """One row per part; differences in units of the score, positive where the part helps."""
-        return pl.DataFrame([{k: v for k, v in row.items() if k != "scores"} for row in self._rows()], infer_schema_length=None)
+        return pl.DataFrame(
+            [{k: v for k, v in row.items() if k not in ("scores", "saved")} for row in self._rows()], infer_schema_length=None
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The ``ablation`` document."""
@@ -66,25 +77,34 @@ class Ablation:
                 "metric": self.metric,
                 "seeds": self.seeds,
                 "smallest_effect": self.recipe.ablate.smallest_effect,
-                "confidence": self.recipe.ablate.confidence,
+                "confidence": self.look.confidence,
+                "validation_rows": self.rows,
+                "one_row": None if self.rows is None else self._one_row(self.rows),
+                "looks": self.look.to_dict(),
                 "reference": {
-                    "interval": t_interval(self.reference.scores, self.recipe.ablate.confidence).to_dict(),
+                    "interval": _common.score_interval(
+                        self.reference.outcomes, self.metric, self.rows, self.look.confidence
+                    ).to_dict(),
                     "scores": self.reference.scores,
                 },
                 "comparisons": self._rows(),
                 "notes": self.notes,
                 "simplified": {
-                    "dropped": self.dropped,
+                    "dropped": self.simplification.dropped,
+                    "kept": self.simplification.kept,
                     "recipe_yaml": self.simplified.to_yaml(),
-                    "accepted": self.check is None or self.check.accepted,
-                    "check": None if self.check is None else self.check.to_dict(),
-                    "reason": "no part made no difference or hurt: nothing to drop" if self.check is None else self.check.reason,
+                    "accepted": not self.simplification.kept,
+                    "checks": [check.to_dict() for check in self.simplification.checks],
+                    "reason": self.simplification.reason,
                 },
             }
         )
 
     def _rows(self) -> list[dict[str, Any]]:
-        return [_row(arm, c) for arm, c in zip(self.arms, self.comparisons, strict=True)]
+        return [_row(self.reference, arm, c, self.look.confidence) for arm, c in zip(self.arms, self.comparisons, strict=True)]
+
+    def _one_row(self, rows: int) -> float:
+        return one_row(float(np.nanmean(self.reference.scores)), METRIC_BOUNDS[self.metric], rows)
 
 
 def ablate(
@@ -102,7 +122,7 @@ def ablate(
     """Leave out each part of a recipe in turn and judge what it does, then check the recipe without the parts that do nothing.
 
     Leaving one out shows whether a part is needed beside all others. Two parts that stand in for each other both look useless;
-    that is why the parts are dropped together only after that version was trained beside the full one.
+    that is why parts go only after the version without all of them was trained beside the full one, see ``simplify``.
 
     Args:
         recipe: with nothing open.
@@ -128,19 +148,45 @@ def ablate(
     names, off = part_names(recipe)
     runner = runner or Runner(Workspace.open(workspace), progress=progress)
     metric, context = runner.context(recipe)
-    reference, arms, notes = make_arms(recipe, names, runner.prepared(recipe.data))
-    ablation = conduct(
-        Study("ablate", plan_ablation(reference, arms, metric=metric, context=context, notes=[*off, *notes])), runner
+    prepared = runner.prepared(recipe.data)
+    reference, arms, notes = make_arms(recipe, names, prepared)
+    ledger, asked = runner.workspace.ledger, [arm.name for arm in arms]
+    looks, look = _looks.count(ledger.get_document("looks"), recipe, asked, metric=metric, context=context)
+    plan = plan_ablation(
+        reference,
+        arms,
+        metric=metric,
+        context=context,
+        notes=[*off, *notes],
+        rows=len(prepared.validation),
+        look=look,
     )
-    runner.workspace.ledger.put_document("ablation", ablation.to_dict())
+    ablation = conduct(Study("ablate", plan), runner)
+    ledger.put_document("looks", looks)
+    ledger.put_document("ablation", ablation.to_dict())
     return ablation
 
 
-def plan_ablation(reference: Arm, arms: Sequence[Arm], *, metric: str, context: str, notes: Sequence[str] = ()) -> Plan[Ablation]:
-    """The ablation as a plan: all arms x seeds at once, then the full and the simplified recipe on fresh seeds."""
+def plan_ablation(
+    reference: Arm,
+    arms: Sequence[Arm],
+    *,
+    metric: str,
+    context: str,
+    notes: Sequence[str] = (),
+    rows: int | None = None,
+    look: Look | None = None,
+) -> Plan[Ablation]:
+    """The ablation as a plan: all arms x seeds at once, then the full and the simplified recipe on fresh seeds.
+
+    Args:
+        rows: of the validation part, if known.
+        look: the how manieth look at the same question; None: the first.
+    """
     recipe, ask = reference.recipe, reference.recipe.ablate
+    look = look or Look(1, ask.confidence, ask.confidence, ())
     seeds = _common.fresh_seeds(recipe, "ablate", ask.seeds)
-    reference, *arms = yield from _train([reference, *arms], seeds, metric, context)
+    reference, *arms = yield from train_arms([reference, *arms], seeds, metric, context)
     if all(not o.finished for o in reference.outcomes):
         raise ModelError(f"the recipe with all its parts failed on every seed: {_common.reasons(reference.outcomes)}")
     comparisons = compare_arms(
@@ -148,14 +194,17 @@ def plan_ablation(reference: Arm, arms: Sequence[Arm], *, metric: str, context: 
         {arm.name: arm.scores for arm in arms},
         higher_is_better=HIGHER_IS_BETTER[metric],
         smallest_effect=ask.smallest_effect,
-        confidence=ask.confidence,
+        confidence=look.confidence,
+        bounds=METRIC_BOUNDS[metric],
+        rows=rows,
+        identical=[arm.name for arm in arms if same_predictions(reference, arm)],
     )
-    dropped = [c.name for c in comparisons if c.verdict in DROPPED]
-    check = None
-    if dropped:
-        versions = [Arm("full", recipe), Arm("simplified", recipe.without(*dropped))]
-        full, simplified = yield from _train(versions, _common.fresh_seeds(recipe, "check", ask.seeds), metric, context)
-        check = judge(full.outcomes, simplified.outcomes, metric=metric, ask=ask)
+    same, idle = _may_go(comparisons)
+    done = Simplification((), (), (), "no part was shown to make no difference or to hurt: nothing to drop")
+    if same or idle:
+        done = yield from simplify(
+            reference, same=same, idle=idle, metric=metric, context=context, confidence=look.confidence, rows=rows
+        )
     return Ablation(
         recipe=recipe,
         metric=metric,
@@ -163,19 +212,35 @@ def plan_ablation(reference: Arm, arms: Sequence[Arm], *, metric: str, context: 
         reference=reference,
         arms=tuple(arms),
         comparisons=tuple(comparisons),
-        simplified=recipe.without(*dropped) if check is not None and check.accepted else recipe,
-        dropped=tuple(dropped),
-        check=check,
-        notes=(*notes, *_too_few_seeds(len(arms), ask.seeds, ask.confidence), *_failures([reference, *arms])),
+        simplified=recipe.without(*done.dropped) if done.dropped else recipe,
+        simplification=done,
+        rows=rows,
+        look=look,
+        notes=(
+            *notes,
+            *look.notes(),
+            *_too_few_seeds(len(arms), ask.seeds, look.confidence),
+            *_too_few_rows(metric, ask.smallest_effect, rows),
+            *_failures([reference, *arms]),
+        ),
     )
 
 
-def _train(arms: Sequence[Arm], seeds: Sequence[int], metric: str, context: str) -> Plan[list[Arm]]:
-    """The arms with their outcomes, every arm on the same seeds."""
-    variants = [[arm.recipe.variant(seed, metric=metric, context=context) for seed in seeds] for arm in arms]
-    outcomes = yield [v for group in variants for v in group]
-    groups = [outcomes[i : i + len(seeds)] for i in range(0, len(outcomes), len(seeds))]
-    return [with_outcomes(arm, vs, group) for arm, vs, group in zip(arms, variants, groups, strict=True)]
+def _may_go(comparisons: Sequence[PairedComparison]) -> tuple[list[str], list[str]]:
+    """The parts without which no prediction changed; and those that make no difference or hurt, the most harmless first."""
+    harmless = sorted((c for c in comparisons if c.verdict in ("no difference", "hurts")), key=lambda c: c.difference.high)
+    gone = [c for c in harmless if c.verdict == "hurts" or c.name not in FOR_COST]
+    return [c.name for c in gone if c.identical], [c.name for c in gone if not c.identical]
+
+
+def _too_few_rows(metric: str, smallest_effect: float, rows: int | None) -> list[str]:
+    if rows is None or shown_margin(smallest_effect, METRIC_BOUNDS[metric], rows) == smallest_effect:
+        return []
+    row = one_row(0.0, METRIC_BOUNDS[metric], rows)
+    return [
+        f"one of {rows} validation rows is worth {row:.2g} of {metric}, so no part can be shown to make no difference within "
+        f"{smallest_effect:g}, unless it changes no prediction at all (ablate.smallest_effect: {row:.2g} or more)"
+    ]
 
 
 def _too_few_seeds(num_arms: int, seeds: int, confidence: float) -> list[str]:
@@ -200,7 +265,7 @@ def _failures(arms: Sequence[Arm]) -> list[str]:
     return notes
 
 
-def _row(arm: Arm, c: PairedComparison) -> dict[str, Any]:
+def _row(reference: Arm, arm: Arm, c: PairedComparison, confidence: float) -> dict[str, Any]:
     return {
         "name": c.name,
         "what": arm.part.what if arm.part else "",
@@ -209,10 +274,24 @@ def _row(arm: Arm, c: PairedComparison) -> dict[str, Any]:
         "high": c.difference.high,
         "p": c.p,
         "p_holm": c.p_holm,
+        "p_same": c.p_same,
+        "p_failures": c.p_failures,
         "verdict": c.verdict,
+        "at_least_smallest": c.at_least_smallest,
+        "identical": c.identical,
         "n": c.n,
         "lost": c.lost,
+        "failed": c.failed,
+        "failed_with": c.failed_with,
+        "trained": len(arm.outcomes),
         "correlation": c.correlation,
         "mde": c.mde,
         "scores": arm.scores,
+        "saved": _saved(reference, arm, confidence).to_dict() if c.name in FOR_COST else None,
     }
+
+
+def _saved(reference: Arm, arm: Arm, confidence: float) -> Interval:
+    """Epochs that the part saves: of the arm without it less those of the reference, seed by seed."""
+    pairs = [(o.epochs, r.epochs) for o, r in zip(arm.outcomes, reference.outcomes, strict=True) if o.finished and r.finished]
+    return t_interval([float(without - with_) for without, with_ in pairs], confidence)

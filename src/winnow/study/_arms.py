@@ -13,8 +13,9 @@ from winnow.data import Prepared
 from winnow.errors import ModelError, Problem, RecipeError, did_you_mean
 from winnow.recipe import Outcome, Part, Recipe, Variant
 from winnow.study import _common
+from winnow.study._protocol import Plan
 
-__all__ = ["Arm", "differences", "make_arms", "part_names"]
+__all__ = ["Arm", "differences", "make_arms", "part_names", "same_predictions", "train_arms"]
 
 MODULE = "model."
 ARGUMENT = "model.args."
@@ -81,9 +82,26 @@ def make_arms(recipe: Recipe, names: Sequence[str], prepared: Prepared) -> tuple
     return Arm("reference", recipe), arms, notes
 
 
-def with_outcomes(arm: Arm, variants: Sequence[Variant], outcomes: Sequence[Outcome]) -> Arm:
-    """The arm after its training."""
-    return replace(arm, variants=tuple(variants), outcomes=tuple(outcomes))
+def train_arms(arms: Sequence[Arm], seeds: Sequence[int], metric: str, context: str) -> Plan[list[Arm]]:
+    """The arms with their outcomes, every arm on the same seeds."""
+    variants = [[arm.recipe.variant(seed, metric=metric, context=context) for seed in seeds] for arm in arms]
+    outcomes = yield [v for group in variants for v in group]
+    groups = [outcomes[i : i + len(seeds)] for i in range(0, len(outcomes), len(seeds))]
+    return [
+        replace(arm, variants=tuple(vs), outcomes=tuple(group)) for arm, vs, group in zip(arms, variants, groups, strict=True)
+    ]
+
+
+def same_predictions(a: Arm, b: Arm) -> bool:
+    """Whether two arms failed on the same seeds and gave the same predictions and scores on all others."""
+    return all(
+        x.status == y.status
+        and (
+            not x.finished
+            or (x.predictions_digest is not None and x.predictions_digest == y.predictions_digest and x.score == y.score)
+        )
+        for x, y in zip(a.outcomes, b.outcomes, strict=True)
+    )
 
 
 def differences(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
