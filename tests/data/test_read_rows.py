@@ -51,8 +51,9 @@ def test_values_that_do_not_fit_are_named(csv: Path) -> None:
 
     with pytest.raises(
         InputError,
-        match=r"^rows\[2\]\.age: expected a number, got 'old'; rows\[2\]\.member: expected true or false, got 'maybe'; "
-        r"rows\[4\]\.since: expected a date, got '5 May'$",
+        match=r"^rows\[2\]\.age: expected a number, got 'old' \(line 4\); "
+        r"rows\[2\]\.member: expected true or false, got 'maybe' \(line 4\); "
+        r"rows\[4\]\.since: expected a date such as 2024-05-31, got '5 May' \(line 6\)$",
     ):
         read_rows(csv, preparation)
 
@@ -63,5 +64,5 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="no file"):
         read_rows(tmp_path / "rows.csv", preparation)
-    with pytest.raises(DataError, match=r"expected a \.csv or \.parquet file of rows"):
+    with pytest.raises(DataError, match=r"expected a \.csv, \.tsv or \.parquet file of rows"):
         read_rows(tmp_path / "rows.txt", preparation)

@@ -142,7 +142,7 @@ def test_unreadable_files(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"cannot read .*broken\.parquet as Parquet"):
         load_table(Data(source=str(broken), target="y"))
-    with pytest.raises(DataError, match=r"expected .*a path to a \.csv or \.parquet file"):
+    with pytest.raises(DataError, match=r"expected .*a path to a \.csv, \.tsv or \.parquet file"):
         load_table(Data(source=str(tmp_path / "folder.csv"), target="y"))
 
 

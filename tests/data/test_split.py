@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from winnow.data import prepare
 from winnow.data._split import split_rows
 from winnow.errors import DataError
-from winnow.recipe import Split
+from winnow.recipe import Data, Split
 
 
 @settings(max_examples=30, deadline=None)
@@ -77,3 +80,51 @@ def test_parts_without_some_class_are_refused(counts: list[int], split: Split, m
 def test_parts_without_rows_are_refused(split: Split, message: str) -> None:
     with pytest.raises(DataError, match=message):
         split_rows(np.linspace(0, 1, 50) * 1.0, split, "regression")
+
+
+def test_an_order_divides_by_time() -> None:
+    rng = np.random.default_rng(0)
+    day = rng.permutation(100).astype(float)
+
+    parts = split_rows(np.linspace(0, 1, 100), Split(order_by="day", test=0.2, validation=0.3), "regression", day)
+
+    assert [sorted(day[rows].tolist()) for rows in parts] == [list(range(50)), list(range(50, 80)), list(range(80, 100))]
+    for rows in parts:
+        assert (np.diff(rows) > 0).all()
+
+
+def test_equal_places_in_the_order_stay_as_they_stand() -> None:
+    parts = split_rows(np.linspace(0, 1, 10), Split(order_by="day"), "regression", np.zeros(10))
+
+    assert [rows.tolist() for rows in parts] == [[0, 1, 2, 3, 4, 5], [6, 7], [8, 9]]
+
+
+def test_an_order_that_leaves_a_part_without_a_class_is_refused() -> None:
+    y = np.repeat(np.array(["a", "b"], dtype=object), [80, 20])
+
+    with pytest.raises(
+        DataError, match=r"the train part has no rows of class 'b' .*: by the order of 'day': change the shares, or"
+    ):
+        split_rows(y, Split(order_by="day"), "classification", np.arange(100.0))
+
+
+def test_a_dropped_column_still_puts_the_rows_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    days = np.random.default_rng(0).permutation(28) + 1
+    path.write_text("day,x,y\n" + "".join(f"{d:02d}/02/2024,{i % 5},{i * 0.5}\n" for i, d in enumerate(days)))
+
+    prepared = prepare(Data(source=str(path), target="y", drop=["day"], split=Split(order_by="day")))
+
+    assert max(days[prepared.train.index]) < min(days[prepared.validation.index])
+    assert max(days[prepared.validation.index]) < min(days[prepared.test.index])
+    assert [column.name for column in prepared.preparation.columns] == ["x"]
+
+
+def test_an_order_needs_a_value_in_every_row(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("day,x,y\n" + "2024-02-01,1,0.5\n,2,1.5\n" * 10)
+
+    with pytest.raises(DataError, match=r"data.split.order_by: column 'day' of .* has no value in 10 rows, the first is row 1"):
+        prepare(Data(source=str(path), target="y", split=Split(order_by="day")))
+    with pytest.raises(DataError, match=r"data.split.order_by: no column 'dya' - did you mean 'day'"):
+        prepare(Data(source=str(path), target="y", split=Split(order_by="dya")))

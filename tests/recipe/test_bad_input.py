@@ -201,7 +201,7 @@ WHOLE = [
         "data: {source: a.xlsx}\nmodel: {use: mlp}",
         1,
         "data.source",
-        "expected sklearn:<name>, a path ending in .csv or .parquet, or",
+        "expected sklearn:<name>, a path ending in .csv, .tsv or .parquet, or",
     ),
     (
         "data: {source: 3}\nmodel: {use: mlp}",

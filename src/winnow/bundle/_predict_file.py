@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from winnow.bundle._load import Bundle
-from winnow.data import read_rows
-from winnow.data._csv import read_text
+from winnow.data import Preparation, read_rows
+from winnow.data._read_rows import read_table
 from winnow.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def predict_file(bundle: Bundle, source: str | Path, out: str | Path) -> int:
     added["warnings"] = pl.Series(words, dtype=pl.String)
     if out.suffix.lower() == ".csv":
         added = {_as_text(name): _without_formulas(values) for name, values in added.items()}
-    kept = _as_written(source, rows)
+    kept = _as_written(source, rows, bundle.preparation)
     taken = [name for name in added if name in kept.columns]
     if taken:
         raise InputError([Problem(taken[0], f"{source.name} already has a column of this name: rename it there")])
@@ -82,9 +82,9 @@ def _as_text(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _as_written(source: Path, rows: pl.DataFrame) -> pl.DataFrame:
+def _as_written(source: Path, rows: pl.DataFrame, preparation: Preparation) -> pl.DataFrame:
     """The columns of the file without another reading of their values: text stays as it stands there."""
-    return rows if source.suffix.lower() == ".parquet" else read_text(source)[0]
+    return rows if source.suffix.lower() == ".parquet" else read_table(source, preparation).frame
 
 
 def _write(frame: pl.DataFrame, out: Path) -> None:

@@ -42,6 +42,10 @@ class Column:
         whole: every training value was a whole number.
         typical: the median, or the most frequent value, of the training rows.
         example: the first value of the training rows.
+        decimal, unit: how numbers were written in the text of the source: the mark before the decimals, and the currency or
+            percent sign beside them; None where they were plain.
+        dates: the form of dates in the text of the source, in strptime's letters; None: ISO 8601.
+        written: a value as it stood in the text of the source, where that was neither plain numbers nor ISO dates.
     """
 
     name: str
@@ -60,6 +64,10 @@ class Column:
     whole: bool = False
     typical: Any = None
     example: Any = None
+    decimal: Literal[".", ","] | None = None
+    unit: str | None = None
+    dates: str | None = None
+    written: str | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -83,6 +91,7 @@ class Column:
         item: dict[str, Any] = {"name": self.name, "kind": self.kind, "required": True, "missing_allowed": self.missing_allowed}
         if self.format:
             item["format"] = self.format
+        item |= {key: value for key, value in (("unit", self.unit), ("written", self.written)) if value is not None}
         if self.kind == "number":
             item |= {"minimum": show(self.minimum), "maximum": show(self.maximum), "whole": self.whole}
         if self.kind == "category":

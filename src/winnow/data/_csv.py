@@ -1,18 +1,22 @@
-"""CSV files: read as text, then a type for each column from what all its values say."""
+"""Files of text: read as text, then a type for each column from what all its values say."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from winnow.errors import DataError
+from winnow.data._amounts import MARKS, Amounts, Decimal, amounts
+from winnow.data._dates import Order, find_dates
+from winnow.data._frames import Doubt, Reading, Typed
+from winnow.data._text import Style, Text, read_text
 
-__all__ = ["STRAYS", "blank_to_null", "is_stray", "parse_dates", "read_csv", "read_text"]
+__all__ = ["MARKERS", "STRAYS", "blank_to_null", "is_stray", "read_csv"]
 
-MARKERS = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "#N/A", "?")  # a gap in any column
+MARKERS = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "#N/A", "#DIV/0!", "#VALUE!", "#REF!", "?")
 STRAYS = (
     "none",
     "-",
@@ -27,50 +31,23 @@ STRAYS = (
     "nat",
 )  # a gap among numbers and dates, any case
 MIN_SHARE = 0.9  # of the values of a text column: from here on what does not fit the rest is worth a note
+FEW_UNITS = 3  # different words after numbers that are taken for units; more are part of an address or a name
 
-_DATE = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}")
-_DATE_FORMATS = ("%Y-%m-%d", "%Y/%m/%d")
-_TIME_FORMATS = (
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%d %H:%M",
-    "%Y-%m-%dT%H:%M",
-    "%Y/%m/%d %H:%M:%S",
-    "%Y/%m/%d %H:%M",
-)
-_SEPARATORS = (",", ";", "\t", "|")
+_UNIT = r"^[-+]?\d[\d.,' ]*\s*([^\d\s].{0,15})$"
+_DATE_LIKE = r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b"
 
 
-def read_csv(path: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """A frame of whole numbers, numbers, booleans, dates and text, and notes on what was decided on the way.
+def read_csv(path: Path, style: Style | None = None) -> Typed:
+    """A frame of whole numbers, numbers, booleans, dates and text; how each column was read; and notes on what was decided.
 
     Raises:
-        DataError: no rows, bytes that are not UTF-8 text, a row with too many fields, a column name that stands twice.
+        DataError: no rows, bytes that are not of the encoding, a record with too many fields, a column name that stands twice.
     """
-    frame, notes = read_text(path)
-    columns = []
-    for series in frame.get_columns():
-        typed, remarks = _typed(series)
-        columns.append(typed)
-        notes += remarks
-    return pl.DataFrame(columns), tuple(notes)
-
-
-def read_text(path: Path) -> tuple[pl.DataFrame, list[str]]:
-    """All columns as text, stripped of blanks; names too."""
-    separator = _separator(path)
-    options: dict[str, Any] = {"separator": separator, "infer_schema": False}
-    try:
-        header = pl.read_csv(path, has_header=False, n_rows=1, **options)
-        frame = pl.read_csv(path, **options).fill_null("")
-    except pl.exceptions.NoDataError:
-        raise DataError(f"data.source: {path} is empty: expected a line of column names and rows below it") from None
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise DataError(f"data.source: cannot read {path} as CSV (UTF-8 text, separator {separator!r}): {reason}") from None
-    names = [(name or "").strip() for name in header.row(0)]
-    notes = [] if separator == "," else [f"fields are separated by {separator!r}"]
-    return _named(frame, names, path, notes).select(pl.all().str.strip_chars()), notes
+    style = style or Style()
+    text = read_text(path, style)
+    found = _Columns(text, style)
+    found.read()
+    return Typed(pl.DataFrame(list(found.columns.values())), {}, (*text.notes, *found.notes), found.readings, found.doubts)
 
 
 def blank_to_null(series: pl.Series) -> pl.Series:
@@ -83,96 +60,314 @@ def is_stray(series: pl.Series) -> pl.Series:
     return series.str.to_lowercase().is_in(list(STRAYS))
 
 
-def parse_dates(series: pl.Series) -> pl.Series | None:
-    """Text as dates or datetimes (year first), or None when a value is neither."""
-    present = series.drop_nulls()
-    if present.is_empty() or not _DATE.match(present[0]):
-        return None
-    for formats, dtype in ((_DATE_FORMATS, pl.Date), (_TIME_FORMATS, pl.Datetime("us"))):
-        for pattern in formats:
-            dates = series.str.strptime(dtype, pattern, strict=False)
-            if dates.null_count() == series.null_count():
-                return dates
-    return None
+@dataclass(frozen=True)
+class _Amounts:
+    """A column that is all numbers, gaps and stray words, by the decimal marks with which it is."""
+
+    by_mark: dict[Decimal, Amounts]
+    stray: pl.Series
 
 
-def _typed(text: pl.Series) -> tuple[pl.Series, list[str]]:
-    name, notes = text.name, []
-    series = blank_to_null(text)
-    written = sorted(set(text.filter(series.is_null()).unique().to_list()) - {""})
-    if written:
+@dataclass
+class _Columns:
+    """The columns of a file on their way from text to types, in the order of the file."""
+
+    text: Text
+    style: Style
+    columns: dict[str, pl.Series] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
+    doubts: dict[str, Doubt] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def read(self) -> None:
+        frame = self.text.frame
+        # Everything at once where it can be: a call for each of thousands of columns would take seconds.
+        present = frame.select(pl.when(pl.all().is_in(list(MARKERS))).then(None).otherwise(pl.all()).name.keep())
+        empty = frame.select((pl.all() == "").sum()).row(0)
+        gaps = present.null_count().row(0)
+        numbers = present.select(pl.all().cast(pl.Float64, strict=False))
+        whole = present.select(pl.all().cast(pl.Int64, strict=False))
+        as_numbers, as_whole = numbers.null_count().row(0), whole.null_count().row(0)
+        codes = present.select(pl.all().str.contains(r"^0\d+$").any()).row(0)
+        rest: list[pl.Series] = []
+        for i, name in enumerate(frame.columns):
+            series = present.to_series(i)
+            self.columns[name] = series
+            if gaps[i] > empty[i]:
+                self._tell_markers(frame.to_series(i), series)
+            if gaps[i] == frame.height:
+                self.columns[name] = series.cast(pl.Null)
+            elif as_numbers[i] > gaps[i]:
+                rest.append(series)
+            elif codes[i]:
+                self.notes.append(f"column {name!r}: numbers with leading zeros: taken as text")
+            else:
+                self.columns[name] = whole.to_series(i) if as_whole[i] == gaps[i] else numbers.to_series(i)
+        self._read_rest(rest, [s for s in present.get_columns() if self.columns[s.name].dtype == pl.Float64])
+
+    def _tell_markers(self, text: pl.Series, series: pl.Series) -> None:
+        written = sorted(set(text.filter(series.is_null()).unique().to_list()) - {""})
         count = int((series.is_null() & (text != "")).sum())
-        notes.append(f"column {name!r}: {_quoted(written)} taken as missing in {count} rows")
-    if series.null_count() == len(series):
-        return series.cast(pl.Null), notes
-    numbers, remarks = _numbers(series)
-    if numbers is not None:
-        return numbers, notes + remarks
-    if series.drop_nulls().str.to_lowercase().is_in(["true", "false"]).all():
-        return series.str.to_lowercase() == "true", notes
-    stray = is_stray(series).fill_null(False)
-    dates = parse_dates(series.set(stray, None))
-    if dates is None:
-        return series, notes + remarks
-    return dates, notes + _stray_words(series, stray, "dates")
+        self.notes.append(f"column {text.name!r}: {_quoted(written)} taken as missing in {_rows(count)}")
 
+    # -- what is no plain number ------------------------------------------------------------------------------------------
 
-def _numbers(series: pl.Series) -> tuple[pl.Series | None, list[str]]:
-    """The series as numbers when all its values are numbers or words for a gap; None, and why, when they are not."""
-    numbers = series.cast(pl.Float64, strict=False)
-    misfit = numbers.is_null() & series.is_not_null()
-    if misfit.all() or numbers.null_count() == len(series):
-        return None, []
-    stray, notes = misfit & is_stray(series), []
-    if misfit.sum() > stray.sum():
-        share = 1 - misfit.sum() / series.count()
-        if share < MIN_SHARE:
-            return None, []
-        row = (misfit & ~stray).arg_max()
-        assert row is not None
-        what = f"{share:.0%} of the values are numbers, but {series[row]!r} (row {row}) is not"
-        return None, [f"column {series.name!r}: {what}: taken as text; leave that value empty to have numbers"]
-    if series.str.contains(r"^0\d+$").any():
-        return None, [f"column {series.name!r}: numbers with leading zeros: taken as text"]
-    notes += _stray_words(series, stray, "numbers")
-    whole = series.set(stray, None).cast(pl.Int64, strict=False)
-    return (whole if whole.null_count() == numbers.null_count() else numbers), notes
+    def _read_rest(self, rest: list[pl.Series], plain: list[pl.Series]) -> None:
+        """Amounts, booleans and dates among columns that are no plain numbers; ``plain``: the text of those that are."""
+        found: dict[str, _Amounts] = {}
+        dates: list[pl.Series] = []
+        for series in rest:
+            if (candidate := _all_amounts(series)) is not None:
+                found[series.name] = candidate
+            elif not self._read_boolean(series):
+                dates.append(series)
+        self._read_amounts(found, plain)
+        self._read_dates(dates)
 
+    def _read_boolean(self, series: pl.Series) -> bool:
+        low = series.str.to_lowercase()
+        if not low.drop_nulls().is_in(["true", "false"]).all():
+            return False
+        self.columns[series.name] = low == "true"
+        return True
 
-def _stray_words(series: pl.Series, stray: pl.Series, others: str) -> list[str]:
-    words = sorted(series.filter(stray).unique().to_list())
-    if not words:
-        return []
-    return [f"column {series.name!r}: {_quoted(words)} taken as missing in {int(stray.sum())} rows, all others are {others}"]
+    def _read_amounts(self, found: dict[str, _Amounts], plain: list[pl.Series]) -> None:
+        """Numbers in people's writing. Which mark stands before the decimals, the file as a whole tells."""
+        only_comma = any(set(c.by_mark) == {","} for c in found.values())
+        only_point = any(set(c.by_mark) == {"."} for c in found.values())
+        asked = self.style.decimal
+        if only_comma or asked == ",":
+            both = {s.name: s for s in plain}
+            commas = {name: _all_amounts(s, (",",)) for name, s in both.items()}
+            only_point = only_point or any(c is None for c in commas.values())
+            if asked == "," or not only_point:  # 1.234 is then a whole number
+                for name, candidate in commas.items():
+                    if candidate is None:
+                        self._refuse_mark(both[name])
+                    else:
+                        found[name] = candidate
+        else:
+            only_point = only_point or bool(plain)
+        file_mark: Decimal | None = "," if only_comma and not only_point else "." if only_point and not only_comma else None
+        for name in sorted(found, key=self.text.frame.columns.index) if found else ():
+            self._read_amount(name, found[name], asked, file_mark)
 
+    def _read_amount(self, name: str, candidate: _Amounts, asked: Decimal | None, file_mark: Decimal | None) -> None:
+        series, marks = self.columns_as_text(name), candidate.by_mark
+        mark = asked or (next(iter(marks)) if len(marks) == 1 else file_mark)
+        is_open = mark is None and len(marks) > 1 and not _same(marks)
+        mark = mark or ("," if self.text.separator == ";" else ".")
+        if mark not in marks:
+            self._refuse_mark(series)
+            return
+        amount = marks[mark]
+        units = [u for u in amount.units if u]
+        if len(units) > 1 or ("%" in units and "" in amount.units):
+            self._doubt_units(series, amount)
+            return
+        if amount.codes:
+            self.notes.append(f"column {name!r}: numbers with leading zeros: taken as text")
+            self.columns[name] = series
+            return
+        self._tell_strays(series, candidate.stray, "numbers")
+        values = amount.values
+        whole = values.cast(pl.Int64, strict=False)
+        is_whole = whole.null_count() == values.null_count() and bool((whole.cast(pl.Float64) == values).all())
+        self.columns[name] = whole if is_whole else values
+        example = _example(series, candidate.stray)
+        if example is None:
+            return  # plain numbers beside words for gaps
+        row, written = example
+        self.readings[name] = Reading(decimal=mark, unit=units[0] if units else None, written=written)
+        note = f"column {name!r}: read as numbers, {written!r} as {_number(values[row])}"
+        if is_open:
+            other: Decimal = "." if mark == "," else ","
+            wrong = f'{_number(marks[other].values[row])}, write `data.decimal: "{other}"`'
+            note += f"; the file does not tell whether {mark!r} stands before decimals: if it should be {wrong}"
+        self.notes.append(note)
 
-def _named(frame: pl.DataFrame, names: list[str], path: Path, notes: list[str]) -> pl.DataFrame:
-    """The frame with the header's names. A column without a name that counts the rows is an index, and left out."""
-    if frame.height == 0:
-        raise DataError(f"data.source: {path} has column names but no rows")
-    twice = sorted({name for name in names if name and names.count(name) > 1})
-    if twice:
-        raise DataError(f"data.source: expected one column for each name, {path} has {twice[0]!r} {names.count(twice[0])} times")
-    keep = []
-    for i, name in enumerate(names):
-        if not name:
-            numbers = frame.to_series(i).cast(pl.Int64, strict=False)
-            if numbers.null_count() == 0 and (numbers.diff().drop_nulls() == 1).all():
-                notes.append(f"column {i + 1} has no name and counts the rows: left out")
+    def columns_as_text(self, name: str) -> pl.Series:
+        """A column as it stands in the file, with null for gaps."""
+        return blank_to_null(self.text.frame[name])
+
+    def _refuse_mark(self, series: pl.Series) -> None:
+        """A column that is no column of numbers with the decimal mark that was asked for."""
+        mark = self.style.decimal
+        assert mark is not None
+        misfit = amounts(series, mark).values.is_null() & series.is_not_null() & ~is_stray(series).fill_null(False)
+        row = misfit.arg_max() or 0
+        self.columns[series.name] = series
+        self.doubts[series.name] = Doubt(
+            f"{series[row]!r} ({self.text.line(row)}) is no number with {mark!r} before the decimals",
+            "correct `data.decimal`, or write that value with the same mark as the others",
+        )
+
+    def _doubt_units(self, series: pl.Series, amount: Amounts) -> None:
+        units = _quoted([u or "no unit" for u in amount.units])
+        self.columns[series.name] = series
+        self.doubts[series.name] = Doubt(
+            f"holds numbers with different units, {units}, which do not compare", "write all of them in one unit"
+        )
+
+    def _tell_strays(self, series: pl.Series, stray: pl.Series, others: str) -> None:
+        words = sorted(series.filter(stray).unique().to_list())
+        if words:
+            what = f"{_quoted(words)} taken as missing in {_rows(int(stray.sum()))}, all others are {others}"
+            self.notes.append(f"column {series.name!r}: {what}")
+
+    # -- dates -------------------------------------------------------------------------------------------------------------
+
+    def _read_dates(self, columns: list[pl.Series]) -> None:
+        found = {}
+        for series in columns:
+            stray = is_stray(series).fill_null(False)
+            dates = find_dates(series.set(stray, None), self.style.dates) if _has_digits(series) else None
+            if dates is None:
+                self._doubt(series)
+            else:
+                found[series.name] = (series, stray, dates)
+        sure: set[Order] = {d.orders[0] for _, _, d in found.values() if len(d.orders) == 1 and d.form and "." not in d.form}
+        for name, (series, stray, dates) in found.items():
+            is_open = len(dates.orders) > 1 and self.style.dates is None
+            if is_open and len(sure) == 1:  # the other columns of the file tell
+                dates = find_dates(series.set(stray, None), next(iter(sure))) or dates
+            self._tell_strays(series, stray, "dates")
+            self.columns[name] = dates.values
+            if dates.form is None:
                 continue
-            names[i] = f"column_{i + 1}" if f"column_{i + 1}" not in names else f"column_{i + 1} (no name)"
-            notes.append(f"column {i + 1} has no name: called {names[i]!r}")
-        keep.append(i)
-    return pl.DataFrame([frame.to_series(i).alias(names[i]) for i in keep])
+            row, written = next((i, v) for i, v in enumerate(series.set(stray, None)) if v is not None)
+            self.readings[name] = Reading(dates=dates.form, written=written)
+            note = f"column {name!r}: {written!r} read as the date {dates.values[row]}"
+            if is_open and len(sure) != 1:
+                other = "month_first" if dates.form.startswith("%d") else "day_first"
+                hint = f"if that is wrong, write `data.dates: {other}`"
+                note += f"; no value tells whether the day or the month comes first: {hint}"
+            self.notes.append(note)
+
+    # -- what stays text ---------------------------------------------------------------------------------------------------
+
+    def _doubt(self, series: pl.Series) -> None:
+        """Say of a column of text that was nearly numbers or dates why it is not, and what to write."""
+        if not _has_digits(series):
+            return
+        doubt = self._nearly_numbers(series) or self._nearly_dates(series) or _with_units(series)
+        if doubt is not None:
+            self.doubts[series.name] = doubt
+
+    def _nearly_numbers(self, series: pl.Series) -> Doubt | None:
+        stray = is_stray(series).fill_null(False)
+        read = {mark: amounts(series, mark).values for mark in MARKS}
+        mark = min(MARKS, key=lambda m: read[m].null_count())
+        misfit = read[mark].is_null() & series.is_not_null()
+        if misfit.all():
+            return None
+        share = 1 - int(misfit.sum()) / series.count()
+        other: Decimal = "," if mark == "." else "."
+        mixed = misfit & read[other].is_not_null()
+        row = (misfit & ~stray).arg_max() or 0
+        if share < MIN_SHARE:
+            if 1 - (misfit & ~mixed).sum() / series.count() < MIN_SHARE:
+                return None
+            row = mixed.arg_max() or 0
+            fitting = read[mark].is_not_null() & read[other].is_null()
+            first = series[fitting.arg_max() or 0]
+            return Doubt(
+                f"some values have a decimal point and some a decimal comma, such as {first!r} and {series[row]!r} "
+                f"({self.text.line(row)})",
+                "write one of them everywhere",
+            )
+        return Doubt(
+            f"{_percent(share)} of the values are numbers, but {series[row]!r} ({self.text.line(row)}) is not",
+            "leave that value empty to have numbers",
+        )
+
+    def _nearly_dates(self, series: pl.Series) -> Doubt | None:
+        present = series.drop_nulls()
+        alike = present.str.contains(_DATE_LIKE)
+        if alike.sum() / present.len() < MIN_SHARE:
+            return None
+        sample = present.filter(alike).unique(maintain_order=True)
+        forms = [
+            (form, series.str.strptime(pl.Date, form, strict=False).null_count())
+            for s in "/-."
+            for form in (f"%d{s}%m{s}%Y", f"%m{s}%d{s}%Y", f"%Y{s}%m{s}%d")
+        ]
+        form, _ = min(forms, key=lambda pair: pair[1])
+        misfit = series.str.strptime(pl.Date, form, strict=False).is_null() & series.is_not_null()
+        row = misfit.arg_max() or 0
+        odd = f"{series[row]!r} ({self.text.line(row)})"
+        what = f"looks like dates such as {sample[0]!r}, but no one form fits all of them: {odd} has another"
+        return Doubt(what, "write them as 2024-05-31, or leave that value empty")
 
 
-def _separator(path: Path) -> str:
-    """The separator that occurs most often in the first line; a comma when none does."""
-    with path.open("rb") as file:
-        line = file.readline(1 << 16).decode("utf-8", errors="replace")
-    line = re.sub(r'"[^"]*"', "", line)
-    return max(_SEPARATORS, key=lambda s: (line.count(s), -_SEPARATORS.index(s)))
+def _with_units(series: pl.Series) -> Doubt | None:
+    present = series.drop_nulls()
+    units = present.str.extract(_UNIT, 1)
+    if units.null_count() > (1 - MIN_SHARE) * present.len() or units.drop_nulls().n_unique() > FEW_UNITS:
+        return None
+    if present.n_unique() <= 2 * FEW_UNITS:  # a few words that begin with a digit are categories
+        return None
+    unit = units.drop_nulls()[0]
+    return Doubt(
+        f"holds numbers with {unit!r} after them, such as {present[0]!r}",
+        "write the numbers alone (the unit can stand in the column's name)",
+    )
+
+
+def _all_amounts(series: pl.Series, marks: Iterable[Decimal] = MARKS) -> _Amounts | None:
+    """The column as numbers, by the marks with which all its values are numbers or words for a gap; None when with none."""
+    if not _has_digits(series):
+        return None
+    stray = is_stray(series).fill_null(False)
+    wanted = series.set(stray, None)
+    sample = wanted.drop_nulls().head(1)
+    found: dict[Decimal, Amounts] = {}
+    for mark in marks:
+        if sample.is_empty() or amounts(sample, mark).values.null_count():
+            continue
+        read = amounts(wanted, mark)
+        if read.values.null_count() == wanted.null_count():
+            found[mark] = read
+    return _Amounts(found, stray) if found else None
+
+
+def _same(marks: dict[Decimal, Amounts]) -> bool:
+    """Whether both readings give the same numbers."""
+    return marks["."].values.equals(marks[","].values)
+
+
+def _has_digits(series: pl.Series) -> bool:
+    """Whether at least half of the values hold a digit: what else is neither number nor date."""
+    present = series.drop_nulls()
+    return not present.is_empty() and 2 * int(present.head(100).str.contains(r"\d").sum()) >= min(100, present.len())
+
+
+def _example(series: pl.Series, stray: pl.Series) -> tuple[int, str] | None:
+    """The row and the text of the value that tells most about the writing: the longest that is no plain number."""
+    odd = series.set(stray, None).cast(pl.Float64, strict=False).is_null() & series.is_not_null() & ~stray
+    if not odd.any():
+        odd = series.str.contains(".", literal=True) & ~stray
+        if not odd.fill_null(False).any():
+            return None
+    lengths = series.set(~odd.fill_null(False), None).str.len_chars().fill_null(0)
+    row = lengths.arg_max()
+    assert row is not None
+    return row, series[row]
+
+
+def _number(value: float) -> str:
+    return re.sub(r"\.0$", "", repr(float(value)))
+
+
+def _percent(share: float) -> str:
+    """In whole percent, never 100 where something is missing."""
+    return f"{min(99, int(100 * share))}%"
+
+
+def _rows(count: int) -> str:
+    return f"{count} row" if count == 1 else f"{count} rows"
 
 
 def _quoted(words: list[str]) -> str:
-    return " and ".join(repr(word) for word in words)
+    shown = [repr(word) for word in words[:8]] + ([f"{len(words) - 8} more"] if len(words) > 8 else [])
+    return " and ".join(shown)

@@ -73,6 +73,14 @@ def _check_settings(data: Data) -> None:
         raise DataError(f"data.target: the items of a dataset bring their target along: leave it out, got {data.target!r}")
     if data.drop:
         raise DataError(f"data.drop: the items of a dataset have no columns: leave it out, got {', '.join(data.drop)}")
+    if data.split.order_by is not None:
+        raise DataError(
+            "data.split.order_by: the items of a dataset have no columns: leave it out, and give three datasets that "
+            "are divided by time"
+        )
+    for name in ("encoding", "separator", "decimal", "dates"):
+        if getattr(data, name) is not None:
+            raise DataError(f"data.{name}: is for files of text: leave it out")
     if data.shape is not None:
         raise DataError("data.shape: the items of a dataset have a shape of their own: leave it out, and reshape in the dataset")
     if data.prepare != Prepare(standardise=False):

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from winnow.data._columns import Block, Column, Target
+from winnow.data._frames import Reading
 from winnow.data._preparation import Preparation
 from winnow.data._table import Table
 from winnow.errors import DataError
@@ -34,7 +35,8 @@ def fit(table: Table, data: Data, train: np.ndarray) -> tuple[Preparation, tuple
         columns = _fit_frame(table, table.X[train], data, notes)
         if not columns:
             raise DataError("data.source: no column can be learned from: " + "; ".join(notes))
-    return Preparation(columns, target, _row_shape(columns, data, notes)), tuple(notes)
+    shape = _row_shape(columns, data, notes)
+    return Preparation(columns, target, shape, table.style.encoding, table.style.separator), tuple(notes)
 
 
 def _row_shape(columns: tuple[Column | Block, ...], data: Data, notes: list[str]) -> tuple[int, ...]:
@@ -116,7 +118,7 @@ def _centre(X: np.ndarray, standardise: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fit_frame(table: Table, train: pl.DataFrame, data: Data, notes: list[str]) -> tuple[Column, ...]:
-    kept = [name for name in table.names if _usable(train[name], data, notes)]
+    kept = _usable(table, train, data, notes)
     numbers = _fit_numbers(train.select([n for n in kept if train[n].dtype == pl.Float64]), table, data.prepare)
     fitted = dict(numbers)
     for name in kept:
@@ -124,29 +126,47 @@ def _fit_frame(table: Table, train: pl.DataFrame, data: Data, notes: list[str]) 
             fitted[name] = _fit_boolean(train[name])
         elif train[name].dtype == pl.String:
             fitted[name] = _fit_category(train[name], table, data.prepare, notes)
-    for name in numbers:
-        _warn_of_row_numbers(train[name], notes)
+            if name in table.doubts:
+                doubt = table.doubts[name]
+                notes.append(f"column {name!r}: {doubt.why}: taken as text; {doubt.fix}")
+    _warn_of_row_numbers(train.select(list(numbers)), notes)
     return tuple(fitted[name] for name in kept)
 
 
-def _usable(series: pl.Series, data: Data, notes: list[str]) -> bool:
-    """Whether the training rows of a column say anything; a note where they do not. With ``data.shape`` every number counts."""
-    present = series.drop_nulls()
-    distinct = present.n_unique()
-    if distinct == 0:
-        reason = "has no values in the training rows"
-    elif (
-        distinct == 1
-        and not (data.shape is not None and series.dtype != pl.String)
-        and not _gaps_say_something(series, data.prepare)
-    ):
-        reason = f"has the same value in all training rows, {present[0]!r}"
-    elif series.dtype == pl.String and distinct == present.len() and distinct > 2:
-        reason = f"holds text that differs in every row, such as {present[0]!r}"
-    else:
-        return True
-    notes.append(f"column {series.name!r} {reason}: left out")
-    return False
+def _usable(table: Table, train: pl.DataFrame, data: Data, notes: list[str]) -> list[str]:
+    """The columns whose training rows say anything; a note on the others. With ``data.shape`` every number counts."""
+    distinct = train.select(pl.all().drop_nulls().n_unique()).row(0) if train.width else ()
+    kept: list[str] = []
+    reasons: dict[str, list[str]] = {}
+    for series, count in zip(train.get_columns(), distinct, strict=True):
+        present = len(series) - series.null_count()
+        if count == 0:
+            reason = "no values in the training rows"
+        elif (
+            count == 1
+            and not (data.shape is not None and series.dtype != pl.String)
+            and not _gaps_say_something(series, data.prepare)
+        ):
+            reason = f"the same value in all training rows, {series.drop_nulls()[0]!r}"
+        elif series.dtype == pl.String and count == present and count > 2:
+            doubt = table.doubts.get(series.name)
+            if doubt is not None:
+                what = f"{doubt.why}: left out, since as text it differs in every row; {doubt.fix}"
+                notes.append(f"column {series.name!r}: {what}")
+                continue
+            reason = f"text that differs in every row, such as {series.drop_nulls()[0]!r}"
+        else:
+            kept.append(series.name)
+            continue
+        reasons.setdefault(reason, []).append(series.name)
+    for reason, names in reasons.items():
+        if len(names) == 1:
+            verb = "has" if reason.startswith(("no ", "the ")) else "holds"
+            notes.append(f"column {names[0]!r} {verb} {reason}: left out")
+        else:
+            more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+            notes.append(f"columns {', '.join(map(repr, names[:10]))}{more} have {reason}: left out")
+    return kept
 
 
 def _gaps_say_something(series: pl.Series, prepare: Prepare) -> bool:
@@ -163,24 +183,30 @@ def _fit_numbers(frame: pl.DataFrame, table: Table, prepare: Prepare) -> dict[st
     imputer = SimpleImputer(strategy=prepare.impute)
     filled = imputer.fit_transform(X)
     mean, scale = _centre(filled, prepare.standardise)
+    whole = frame.select((pl.all() == pl.all().floor()).all()).row(0)
+    lows, highs, middles = frame.min().row(0), frame.max().row(0), frame.median().row(0)
+    firsts = frame.select(pl.all().drop_nulls().first()).row(0)
     columns = {}
-    for i, series in enumerate(frame.get_columns()):
-        present, gaps = series.drop_nulls(), series.null_count()
-        whole = bool((present == present.floor()).all())
-        columns[series.name] = Column(
-            series.name,
+    for i, name in enumerate(frame.columns):
+        reading, gaps = table.readings.get(name, Reading()), frame.to_series(i).null_count()
+        columns[name] = Column(
+            name,
             "number",
-            format=table.formats.get(series.name),
+            format=table.formats.get(name),
             fill=float(imputer.statistics_[i]),
             mean=float(mean[i]),
             scale=float(scale[i]),
             indicator=prepare.missing_indicator and gaps > 0,
             gaps=gaps,
-            minimum=_float(present.min()),
-            maximum=_float(present.max()),
-            whole=whole,
-            typical=_typical(_float(present.median()), whole),
-            example=_float(present[0]),
+            minimum=float(lows[i]),
+            maximum=float(highs[i]),
+            whole=bool(whole[i]),
+            typical=_typical(float(middles[i]), bool(whole[i])),
+            example=float(firsts[i]),
+            decimal=reading.decimal,
+            unit=reading.unit,
+            dates=reading.dates,
+            written=reading.written,
         )
     return columns
 
@@ -228,15 +254,14 @@ def _fit_category(series: pl.Series, table: Table, prepare: Prepare, notes: list
     )
 
 
-def _warn_of_row_numbers(series: pl.Series, notes: list[str]) -> None:
-    steps = series.diff().drop_nulls()
-    if series.null_count() == 0 and bool((steps > 0).all()) and bool((series == series.floor()).all()) and series.len() > 2:
-        notes.append(f"column {series.name!r} rises from row to row: if it only numbers the rows, name it in data.drop")
+def _warn_of_row_numbers(frame: pl.DataFrame, notes: list[str]) -> None:
+    if frame.width == 0 or frame.height <= 2:
+        return
+    rising = frame.select((pl.all().diff().drop_nulls() > 0).all() & (pl.all() == pl.all().floor()).all()).row(0)
+    for series, rises in zip(frame.get_columns(), rising, strict=True):
+        if rises and series.null_count() == 0:
+            notes.append(f"column {series.name!r} rises from row to row: if it only numbers the rows, name it in data.drop")
 
 
 def _typical(value: float, whole: bool) -> float:
     return float(round(value)) if whole else value
-
-
-def _float(value: Any) -> float:
-    return float(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,18 +11,53 @@ import polars as pl
 
 from winnow.errors import DataError
 
-__all__ = ["Format", "Typed", "is_frame", "is_series", "plain", "series_to_polars", "to_polars"]
+__all__ = ["Doubt", "Format", "Reading", "Typed", "is_frame", "is_series", "plain", "series_to_polars", "to_polars"]
 
 Format = Literal["date", "code"]
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How the text of a column was read, where it was neither plain numbers nor ISO dates.
+
+    Attributes:
+        decimal: the mark before the decimals; None for dates.
+        unit: what stands beside the numbers, a currency or ``%``.
+        dates: the form of the dates, in strptime's letters.
+        written: a value as it stands in the file.
+    """
+
+    decimal: Literal[".", ","] | None = None
+    unit: str | None = None
+    dates: str | None = None
+    written: str | None = None
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why a column that is nearly numbers or dates is taken as text, and what to write to have it otherwise."""
+
+    why: str
+    fix: str
+
+
+@dataclass(frozen=True)
 class Typed:
-    """A polars frame; ``formats`` says which of its columns were dates or codes of categories, ``notes`` what was done to it."""
+    """A polars frame, and what is known of its columns beside their types.
+
+    Attributes:
+        frame: the columns.
+        formats: which of them were dates, or codes of categories.
+        notes: what was done to them.
+        readings: how text was read, for the columns where that needs saying.
+        doubts: columns of text that were nearly something else.
+    """
 
     frame: pl.DataFrame
     formats: dict[str, Format] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    readings: dict[str, Reading] = field(default_factory=dict)
+    doubts: dict[str, Doubt] = field(default_factory=dict)
 
 
 def is_frame(value: Any) -> bool:
@@ -79,18 +114,30 @@ def plain(typed: Typed) -> Typed:
     Raises:
         DataError: a column of lists, records, bytes or other objects, by its name.
     """
-    formats, notes, columns = dict(typed.formats), list(typed.notes), []
-    for series in typed.frame.get_columns():
+    formats, notes = dict(typed.formats), list(typed.notes)
+    # All at once, since there may be thousands.
+    frame = typed.frame.with_columns(pl.selectors.numeric().cast(pl.Float64).fill_nan(None))
+    changed: list[pl.Series] = []
+    dates: list[str] = []
+    for series in frame.get_columns():
         dtype = series.dtype
         if series.name in formats:
-            series = series.cast(pl.String)
+            series = typed.frame[series.name].cast(pl.String)
+            changed.append(series)
+            continue
+        if dtype.is_float() or dtype.is_(pl.Boolean) or dtype.is_(pl.String):
+            continue
         if dtype.is_(pl.Date) or isinstance(dtype, pl.Datetime):
             formats[series.name] = "date"
-            notes.append(f"column {series.name!r}: dates were turned into days since 1970-01-01")
+            dates.append(series.name)
         elif isinstance(dtype, pl.Duration) or dtype.is_(pl.Time):
             notes.append(f"column {series.name!r}: {str(dtype).split('(')[0].lower()}s were turned into seconds")
-        columns.append(_plain_series(series))
-    return Typed(pl.DataFrame(columns), formats, tuple(notes))
+        changed.append(_plain_series(series))
+    if dates:
+        which = f"column {dates[0]!r}" if len(dates) == 1 else f"columns {', '.join(map(repr, dates[:10]))}"
+        which += f" and {len(dates) - 10} more" if len(dates) > 10 else ""
+        notes.append(f"{which}: dates were turned into days since 1970-01-01")
+    return replace(typed, frame=frame.with_columns(changed), formats=formats, notes=tuple(notes))
 
 
 def _plain_series(series: pl.Series) -> pl.Series:

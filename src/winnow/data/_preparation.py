@@ -15,7 +15,7 @@ from winnow.errors import DataError, InputError, Problem
 
 __all__ = ["Preparation"]
 
-FORMAT = 1  # of the dictionary; readers refuse what is newer
+FORMAT = 2  # of the dictionary; readers refuse what is newer. 1: columns did not say how their text was read
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,14 @@ class Preparation:
         columns: what rows consist of, in order; one ``Block`` when a row is an array of several dimensions.
         target: what is predicted.
         shape: one row's features as the model sees them.
+        encoding, separator: of files of text, where the recipe said so.
     """
 
     columns: tuple[Column | Block, ...]
     target: Target
     shape: tuple[int, ...]
+    encoding: str | None = None
+    separator: str | None = None
 
     # -- rows to features -------------------------------------------------------------------------------------------------
 
@@ -188,7 +191,8 @@ class Preparation:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; ``from_dict`` gives an equal preparation."""
         columns = [{"block": isinstance(c, Block), **asdict(c)} for c in self.columns]
-        return {"format": FORMAT, "columns": columns, "target": asdict(self.target), "shape": list(self.shape)}
+        plain = {"format": FORMAT, "columns": columns, "target": asdict(self.target), "shape": list(self.shape)}
+        return plain | {"encoding": self.encoding, "separator": self.separator}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Preparation:
@@ -204,11 +208,11 @@ class Preparation:
             columns = tuple(_column(c) for c in plain["columns"])
             target = Target(**{**plain["target"], "classes": tuple(plain["target"]["classes"])})
             shape = tuple(plain["shape"])
-            if found != FORMAT or not columns:
+            if found not in (1, FORMAT) or not columns:
                 raise KeyError("format")
         except (KeyError, TypeError, AttributeError) as error:
             raise DataError(f"not a preparation: {type(error).__name__}: {error}") from None
-        return cls(columns, target, shape)
+        return cls(columns, target, shape, plain.get("encoding"), plain.get("separator"))
 
 
 def _column(plain: dict[str, Any]) -> Column | Block:

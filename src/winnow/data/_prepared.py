@@ -14,6 +14,7 @@ from winnow.data._preparation import Preparation
 from winnow.data._source import DatasetSource, read_source
 from winnow.data._split import split_rows
 from winnow.data._table import Table, load_table
+from winnow.data._text import Style
 from winnow.errors import DataError
 from winnow.recipe import Data, Task
 
@@ -183,7 +184,7 @@ def prepare(data: Data, *, table: Table | None = None, fold: int | None = None) 
     if fold is not None:
         raise DataError(f"data.split divides the rows once, there are no folds: expected fold=None, got {fold}")
     if table is None:
-        source = read_source(data.source)
+        source = read_source(data.source, Style.of(data))
         if isinstance(source, DatasetSource):
             from winnow.data._datasets import open_datasets  # here: it needs PyTorch
 
@@ -192,7 +193,7 @@ def prepare(data: Data, *, table: Table | None = None, fold: int | None = None) 
                 found.train, found.validation, found.test, found.preparation, source.label, found.digest, notes=found.notes
             )
         table = load_table(data, source)
-    parts = split_rows(table.y, data.split, table.task)
+    parts = split_rows(table.y, data.split, table.task, table.order)
     preparation, notes = fit(table, data, parts.train)
     train, validation, test = (
         Rows(preparation.transform(table.X[rows]), preparation.target.encode(table.y[rows]), table.rows[rows]) for rows in parts

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from winnow.data._columns import MAX_SIZE, Block, Column, Target, days
 from winnow.data._frames import is_frame, plain, to_polars
+from winnow.data._written import expected, parse
 from winnow.errors import DataError, Problem, nearest
 
 __all__ = ["Parsed", "read_block", "read_columns"]
@@ -112,8 +114,9 @@ def _from_frame(rows: Any, columns: Sequence[Column], parsed: Parsed) -> dict[st
         typed = to_polars(rows)
         frame = typed.frame
         _compare_names(frame.columns, columns, None, parsed, lenient=True)
-        names = [c.name for c in columns if c.name in frame.columns]
-        formats = {name: f for name, f in typed.formats.items() if name in names}
+        there = set(frame.columns)  # once: the frame makes its list anew at every look
+        names = [c.name for c in columns if c.name in there]
+        formats = {name: f for name, f in typed.formats.items() if name in there}
         frame = plain(replace(typed, frame=frame.select(names), formats=formats)).frame
     except DataError as error:
         parsed.add(None, "rows", str(error).removeprefix("data.source: "))
@@ -166,9 +169,10 @@ def _matrix(rows: Any, columns: Sequence[Column], parsed: Parsed) -> np.ndarray:
 
 def _compare_names(found: list[Any], columns: Sequence[Column], row: int | None, parsed: Parsed, lenient: bool) -> None:
     names = [c.name for c in columns]
-    extra = [str(name) for name in found if name not in names]
+    known, there = set(names), set(found)
+    extra = [str(name) for name in found if name not in known]
     for name in names:
-        if name not in found:
+        if name not in there:
             close = nearest(name, extra)
             parsed.add(row, name, "missing" + (f"; found {close!r}" if close else ""))
     if not lenient:
@@ -196,22 +200,32 @@ def _numbers(values: Any, column: Column, parsed: Parsed, lenient: bool) -> np.n
     explained = np.zeros(parsed.count, dtype=bool)  # rows whose NaN is a gap, or a problem that is told already
     if out is None:
         out = np.full(parsed.count, np.nan)
+        written = _written(values, column)
         for i, value in enumerate(values):
             if value is None or value is _ABSENT:
                 explained[i] = True
                 if value is None and not column.missing_allowed:
-                    parsed.add(i, column.name, f"expected {_expected(column)}, got none{_NO_GAPS}")
+                    parsed.add(i, column.name, f"expected {expected(column)}, got none{_NO_GAPS}")
                 continue
             try:
-                out[i] = _number(value, column)
+                out[i] = written[i] if i in written else _number(value, column)
             except (ValueError, OverflowError):
                 explained[i] = True
-                parsed.add(i, column.name, f"expected {_expected(column)}, got {_show(value)}")
+                parsed.add(i, column.name, f"expected {expected(column)}, got {_show(value)}")
     if not (lenient and column.missing_allowed):
         why = "" if column.missing_allowed else _NO_GAPS
         for place in np.flatnonzero(np.isnan(out) & ~explained):
-            parsed.add(int(place), column.name, f"expected {_expected(column)}, got nan{why}")
+            parsed.add(int(place), column.name, f"expected {expected(column)}, got nan{why}")
     return out
+
+
+def _written(values: Any, column: Column) -> dict[int, float]:
+    """Of a column whose training rows were amounts or dates in people's writing: the values that are text, by their place."""
+    if column.decimal is None and column.dates is None:
+        return {}
+    texts = {i: value.strip() for i, value in enumerate(values) if isinstance(value, str)}
+    found = parse(pl.Series(list(texts.values()), dtype=pl.String), column).to_list()
+    return {i: value for i, value in zip(texts, found, strict=True) if value is not None}
 
 
 def _fast_numbers(values: Any, column: Column) -> np.ndarray | None:
@@ -278,12 +292,6 @@ def _check_size(parsed: Parsed, columns: Sequence[Column]) -> None:
         value = float(values[i, j])
         wanted = "a finite number" if math.isinf(value) else f"a number within ±{MAX_SIZE:.3g}"
         parsed.add(int(i), columns[j].name, f"expected {wanted}, got {value:g}")
-
-
-def _expected(column: Column) -> str:
-    if column.kind == "boolean":
-        return "true or false"
-    return "a date such as 2024-05-31" if column.format == "date" else "a number"
 
 
 def _show(value: Any) -> str:

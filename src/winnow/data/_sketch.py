@@ -113,6 +113,6 @@ def _least(prepared: Prepared, share: float) -> float:
 
 def _name(source: str) -> str:
     """A name for the recipe, of letters, digits, ``-`` and ``_``: the set's, the file's or the function's."""
-    last = Path(source).stem if source.lower().endswith((".csv", ".parquet")) else source.rpartition(":")[2]
+    last = Path(source).stem if source.lower().endswith(FILES) else source.rpartition(":")[2]
     name = re.sub(r"[^\w-]+", "_", last).strip("_") or "recipe"
     return name.encode()[:LONGEST_NAME].decode(errors="ignore")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ import polars as pl
 from winnow.data._arrays import feature_array, target_array
 from winnow.data._csv import read_csv
 from winnow.data._frames import Typed, is_frame, is_series, series_to_polars, to_polars
+from winnow.data._text import TEXT_FILES, Style
 from winnow.errors import DataError, did_you_mean, nearest
 from winnow.recipe import (
     OBJECT_PREFIX,
@@ -30,8 +32,8 @@ from winnow.recipe import (
 
 __all__ = ["ArraySource", "DatasetSource", "FrameSource", "read_parquet", "read_source"]
 
-FILES = (".csv", ".parquet")
-FORMS = "`sklearn:<name>`, a path to a .csv or .parquet file, or `package.module:function`"
+FILES = (*TEXT_FILES, ".parquet")
+FORMS = "`sklearn:<name>`, a path to a .csv, .tsv or .parquet file, or `package.module:function`"
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,12 @@ class DatasetSource:
     label: str
 
 
-def read_source(source: str) -> ArraySource | DatasetSource | FrameSource:
+def read_source(source: str, style: Style | None = None) -> ArraySource | DatasetSource | FrameSource:
     """What ``source`` stands for.
+
+    Args:
+        source: its name.
+        style: how the text of a file is written, as far as that is known.
 
     Raises:
         DataError: nothing of that name (with the nearest there is), or something that cannot be read as data.
@@ -74,7 +80,7 @@ def read_source(source: str) -> ArraySource | DatasetSource | FrameSource:
         return _sklearn_set(source)
     if source.startswith(OBJECT_PREFIX) or is_import_path(source):
         return _python_object(source)
-    return _file(source)
+    return _file(source, style or Style())
 
 
 def _sklearn_set(source: str) -> ArraySource:
@@ -93,20 +99,29 @@ def _sklearn_set(source: str) -> ArraySource:
     return ArraySource(feature_array(found.data), target_array(y, len(found.data)), source, digest, names, target="target")
 
 
-def _file(source: str) -> FrameSource:
+def _file(source: str, style: Style) -> FrameSource:
     path = Path(source)
     if not path.exists():
         raise DataError(f"data.source: no file {source!r}{_nearest_file(path)}")
     if path.suffix.lower() not in FILES or not path.is_file():
         raise DataError(f"data.source: expected {FORMS}, got {source!r}")
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"data.source: cannot read {source}: {error.strerror}") from None
-    if path.suffix.lower() == ".csv":
-        frame, notes = read_csv(path)
-        return FrameSource(Typed(frame, notes=notes), None, source, digest)
+    if path.suffix.lower() in TEXT_FILES:
+        return FrameSource(_typed(str(path.resolve()), digest, style), None, source, digest)
+    given = [name for name in ("encoding", "separator", "decimal", "dates") if getattr(style, name) is not None]
+    if given:
+        raise DataError(f"data.{given[0]}: is for files of text, and {source} is Parquet: leave it out")
     return FrameSource(Typed(read_parquet(path)), None, source, digest)
+
+
+@functools.lru_cache(maxsize=1)  # a recipe is sketched from the same table that it is then run on
+def _typed(path: str, digest: str, style: Style) -> Typed:
+    """The file's table; ``digest`` is of its bytes, so that a changed file is read again."""
+    return read_csv(Path(path), style)
 
 
 def read_parquet(path: Path) -> pl.DataFrame:

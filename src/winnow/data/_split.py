@@ -21,10 +21,17 @@ class Parts(NamedTuple):
     test: np.ndarray
 
 
-def split_rows(y: np.ndarray, split: Split, task: Task) -> Parts:
-    """Divide ``len(y)`` rows at random; a function of ``y``, the settings and their seed alone.
+def split_rows(y: np.ndarray, split: Split, task: Task, order: np.ndarray | None = None) -> Parts:
+    """Divide ``len(y)`` rows, at random or by an order; a function of ``y``, ``order``, the settings and their seed alone.
 
     Classification: every part keeps each class's share when ``split.stratify``, and every class is in every part.
+
+    Args:
+        y: (N,) the target.
+        split: the settings.
+        task: what is predicted.
+        order: (N,) what the rows are put in order by: the lowest train, the next validate, the highest test. Rows with equal
+            values stay as they stand in the source. ``split.stratify`` means nothing then. None: at random.
 
     Raises:
         DataError: a part without rows, or without rows of some class; it says which, how many there are, and what to change.
@@ -45,7 +52,8 @@ def split_rows(y: np.ndarray, split: Split, task: Task) -> Parts:
     labels = np.unique(y, return_inverse=True)[1] if task == "classification" else None
     if labels is not None:
         _enough_of_each(y, split, sizes)
-    parts = _divide(len(y), sizes, labels if split.stratify else None, split.seed)
+    shares = labels if split.stratify else None
+    parts = _cut(order, sizes) if order is not None else _divide(len(y), sizes, shares, split.seed)
     if labels is not None:
         _all_classes_everywhere(y, parts, split)
     return parts
@@ -59,6 +67,13 @@ def _divide(rows: int, sizes: dict[str, int], labels: np.ndarray | None, seed: i
     left = None if labels is None else labels[rest]
     train, validation = train_test_split(rest, test_size=sizes["validation"], random_state=seed, stratify=left)
     return Parts(np.sort(train), np.sort(validation), np.sort(test))
+
+
+def _cut(order: np.ndarray, sizes: dict[str, int]) -> Parts:
+    places = np.argsort(order, kind="stable")
+    validation = len(order) - sizes["test"] - sizes["validation"]
+    parts = np.split(places, [validation, validation + sizes["validation"]])
+    return Parts(*(np.sort(part) for part in parts))
 
 
 def _enough_of_each(y: np.ndarray, split: Split, sizes: dict[str, int]) -> None:
@@ -89,7 +104,9 @@ def _all_classes_everywhere(y: np.ndarray, parts: Parts, split: Split) -> None:
             continue
         label = absent[0]
         counts = ", ".join(f"{name} {int((y[r] == label).sum())}" for name, r in parts._asdict().items())
-        if not split.stratify:
+        if split.order_by is not None:
+            fix = f"by the order of {split.order_by!r}: change the shares, or leave data.split.order_by out to divide at random"
+        elif not split.stratify:
             fix = "set data.split.stratify: true"
         elif part == "train":
             fix = "lower data.split.test or data.split.validation, or merge the class with another"

@@ -10,9 +10,10 @@ import polars as pl
 
 from winnow.data._arrays import plain_target
 from winnow.data._columns import MAX_SIZE
-from winnow.data._frames import Format, Typed, plain
+from winnow.data._frames import Doubt, Format, Reading, Typed, plain
 from winnow.data._source import ArraySource, DatasetSource, FrameSource, read_source
-from winnow.data._task import decide
+from winnow.data._task import MOST_CLASSES, decide
+from winnow.data._text import PLAIN, Style
 from winnow.errors import DataError, did_you_mean
 from winnow.recipe import Data, Task
 
@@ -37,6 +38,10 @@ class Table:
         rows: (N,) number of each row in the source, from 0.
         formats: which columns were dates, or codes of categories.
         notes: what was decided on the way.
+        readings: how text was read, of the columns where that needs saying.
+        doubts: why columns that are nearly numbers or dates are text.
+        order: (N,) what the rows are put in order by, when the split asks for an order.
+        style: how the text of the file is written, as far as the recipe says it.
     """
 
     X: pl.DataFrame | np.ndarray
@@ -50,6 +55,10 @@ class Table:
     rows: np.ndarray
     formats: dict[str, Format] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    readings: dict[str, Reading] = field(default_factory=dict)
+    doubts: dict[str, Doubt] = field(default_factory=dict)
+    order: np.ndarray | None = None
+    style: Style = PLAIN
 
     def __len__(self) -> int:
         return len(self.y)
@@ -64,7 +73,8 @@ def load_table(data: Data, source: ArraySource | DatasetSource | FrameSource | N
     Raises:
         DataError: nothing there, no such column, values that cannot be used; the setting is named, and the nearest right name.
     """
-    source = source or read_source(data.source)
+    style = Style.of(data)
+    source = source or read_source(data.source, style)
     if isinstance(source, DatasetSource):
         raise DataError(f"data.source: the {source.label} is no table: write a recipe with a model for its items")
     for name, value in (("classes", data.classes), ("version", data.version), ("workers", data.workers or None)):
@@ -74,14 +84,21 @@ def load_table(data: Data, source: ArraySource | DatasetSource | FrameSource | N
     if len(table) < MIN_ROWS:
         raise DataError(f"data.source: expected at least {MIN_ROWS} rows with a target, {table.source_label} has {len(table)}")
     task, note = decide(table.y, data.task, table.target)
-    return replace(table, task=task, notes=(*table.notes, note) if note else table.notes)
+    return replace(table, task=task, notes=(*table.notes, note) if note else table.notes, style=style)
 
 
 def _from_arrays(source: ArraySource, data: Data) -> Table:
     if data.target not in (None, source.target):
         raise DataError(f"data.target: {source.label} brings its target along: leave it out, got {data.target!r}")
     X, notes = source.X, ()
+    given = [name for name in ("encoding", "separator", "decimal", "dates") if getattr(data, name) is not None]
+    if given:
+        raise DataError(f"data.{given[0]}: is for files of text, and {source.label} is none: leave it out")
     names = source.names or (tuple(f"x{i}" for i in range(X.shape[1])) if X.ndim == 2 else ("x",))
+    order = None
+    if data.split.order_by is not None:
+        _known([data.split.order_by], names if X.ndim == 2 else (), "data.split.order_by")
+        order = X[:, names.index(data.split.order_by)]
     if data.drop:
         if X.ndim > 2:
             raise DataError(f"data.drop: {source.label} has no columns, its rows have the shape {X.shape[1:]}")
@@ -90,7 +107,19 @@ def _from_arrays(source: ArraySource, data: Data) -> Table:
         X, names = X[:, keep], tuple(names[i] for i in keep)
         _something_left(names)
     rows = np.arange(len(source.y))
-    return Table(X, source.y, names, "classification", source.target, source.label, source.digest, X.shape[1:], rows, notes=notes)
+    return Table(
+        X,
+        source.y,
+        names,
+        "classification",
+        source.target,
+        source.label,
+        source.digest,
+        X.shape[1:],
+        rows,
+        notes=notes,
+        order=order,
+    )
 
 
 def _from_frame(source: FrameSource, data: Data) -> Table:
@@ -98,20 +127,59 @@ def _from_frame(source: FrameSource, data: Data) -> Table:
     _known(data.drop, frame.columns, "data.drop")
     formats, notes = source.typed.formats, source.typed.notes
     is_code = formats.get(target.name) == "code"
-    frame = frame.drop([name for name in (*data.drop, target.name) if name in frame.columns])
+    order = None if data.split.order_by is None else _order(frame, data.split.order_by, source.label)
+    gone = {*data.drop, target.name}
+    frame = frame.drop([name for name in frame.columns if name in gone])
     _something_left(frame.columns)
     kept = set(frame.columns)
-    typed = plain(Typed(frame, {k: v for k, v in formats.items() if k in kept}, notes))
+    typed = plain(replace(source.typed, frame=frame, formats={k: v for k, v in formats.items() if k in kept}, notes=notes))
+    if target.name in typed.doubts:
+        typed = replace(typed, notes=(*typed.notes, _target_doubt(target, typed.doubts[target.name], data)))
     y, present = _target_values(target.cast(pl.Int64) if is_code else target)
-    notes = typed.notes
+    notes = tuple(note for note in typed.notes if not any(note.startswith(f"column {name!r}: ") for name in data.drop))
     if not present.all():
         notes += (f"{int((~present).sum())} rows without a target were left out",)
-    for series in typed.frame.get_columns():
-        _finite(series)
+    _finite(typed.frame)
     X = typed.frame.filter(pl.Series(present))
     rows, names = np.flatnonzero(present), tuple(X.columns)
     shape = (len(names),)
-    return Table(X, y, names, "classification", target.name, source.label, source.digest, shape, rows, typed.formats, notes)
+    return Table(
+        X,
+        y,
+        names,
+        "classification",
+        target.name,
+        source.label,
+        source.digest,
+        shape,
+        rows,
+        typed.formats,
+        notes,
+        typed.readings,
+        typed.doubts,
+        None if order is None else order[present],
+    )
+
+
+def _order(frame: pl.DataFrame, name: str, label: str) -> np.ndarray:
+    """(rows,) the values of a column that rows are put in order by: numbers, dates as days, or text."""
+    _known([name], frame.columns, "data.split.order_by")
+    series = plain(Typed(frame.select(name))).frame[name]
+    if series.null_count():
+        row = series.is_null().arg_max()
+        raise DataError(
+            f"data.split.order_by: column {name!r} of {label} has no value in {series.null_count()} rows, the first is row {row}"
+            ": expected a value in every row to put them in order by"
+        )
+    return series.to_numpy()
+
+
+def _target_doubt(target: pl.Series, doubt: Doubt, data: Data) -> str:
+    """A note; or an error, of text that is nearly numbers and has too many values for classes that nobody asked for."""
+    words = f"target {target.name!r}: {doubt.why}"
+    if data.task != "classification" and target.n_unique() > MOST_CLASSES:
+        raise DataError(f"data.target: {words}; {doubt.fix}, or write `task: classification` to predict it as text")
+    return f"{words}: taken as text; {doubt.fix}"
 
 
 def _target(source: FrameSource, data: Data) -> pl.Series:
@@ -147,11 +215,16 @@ def _target_values(target: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     return y, present
 
 
-def _finite(series: pl.Series) -> None:
-    if not series.dtype.is_float():
+def _finite(frame: pl.DataFrame) -> None:
+    numbers = frame.select(pl.selectors.float())
+    if numbers.width == 0:
         return
-    bad = (series.abs() > MAX_SIZE).fill_null(False)
-    if bad.any():
+    worst = numbers.select((pl.all().abs() > MAX_SIZE).any()).row(0)
+    for name, is_bad in zip(numbers.columns, worst, strict=True):
+        if not is_bad:
+            continue
+        series = numbers[name]
+        bad = (series.abs() > MAX_SIZE).fill_null(False)
         row = bad.arg_max()
         assert row is not None
         kind = "infinite values" if bool(series.is_infinite().any()) else f"values beyond ±{MAX_SIZE:.3g}"
@@ -163,8 +236,9 @@ def _finite(series: pl.Series) -> None:
 
 def _known(asked: Iterable[str], names: Iterable[str], setting: str) -> None:
     names = list(names)
+    known = set(names)
     for name in asked:
-        if name not in names:
+        if name not in known:
             raise DataError(f"{setting}: no column {name!r}{did_you_mean(name, names)}")
 
 

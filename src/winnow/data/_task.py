@@ -10,7 +10,7 @@ from winnow.data._columns import Target
 from winnow.errors import DataError
 from winnow.recipe import Task
 
-__all__ = ["decide"]
+__all__ = ["MOST_CLASSES", "decide"]
 
 MOST_CLASSES = 20  # more different whole numbers than this are a quantity
 ROWS_PER_CLASS = 5  # fewer rows than this for each different whole number: a quantity too

@@ -14,7 +14,7 @@ from winnow.recipe._ready import READY
 __all__ = ["FILES", "SKLEARN_SETS", "is_file", "source", "use"]
 
 SKLEARN_SETS = ("digits", "breast_cancer", "wine", "iris", "diabetes")
-FILES = (".csv", ".parquet")
+FILES = (".csv", ".tsv", ".parquet")
 
 
 def is_file(name: str) -> bool:
@@ -45,7 +45,7 @@ def source(value: Any) -> str:
     if _objects.is_import_path(value):
         return value
     close = None if colon else nearest(name, SKLEARN_SETS)
-    expected = "sklearn:<name>, a path ending in .csv or .parquet, or package.module:function"
+    expected = "sklearn:<name>, a path ending in .csv, .tsv or .parquet, or package.module:function"
     raise ValueError(f"expected {expected}, got {value!r}" + (f" - did you mean 'sklearn:{close}'?" if close else ""))
 
 

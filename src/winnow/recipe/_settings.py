@@ -16,8 +16,10 @@ from winnow.recipe._ready import READY
 from winnow.recipe._types import (
     Above0To1,
     BelowOne,
+    Character,
     Classes,
     Count,
+    Encoding,
     Flag,
     Fraction,
     Index,
@@ -60,6 +62,7 @@ class Split(Settings):
     test: Inside = 0.2
     validation: Inside = 0.2
     stratify: Flag = True  # classification only: every part keeps the share of each class
+    order_by: str | None = None  # a column: the oldest rows train, newer ones choose, the newest test; None: at random
     seed: Seed = 0
 
     @model_validator(mode="after")
@@ -81,14 +84,18 @@ class Prepare(Settings):
 class Data(Settings):
     """What is learned from.
 
-    ``source`` is ``sklearn:<name>``, a path to a ``.csv`` or ``.parquet`` file, ``package.module:function`` (called without
-    arguments, returns ``(X, y)``, a frame or datasets), or the name of an object given from Python (see ``Data.arrays``).
+    ``source`` is ``sklearn:<name>``, a path to a ``.csv``, ``.tsv`` or ``.parquet`` file, ``package.module:function`` (called
+    without arguments, returns ``(X, y)``, a frame or datasets), or the name of an object given from Python (see ``Data.arrays``).
     """
 
     source: str
     target: str | None = None  # the column to predict; needed for frames and files
     drop: Names = ()  # columns that are not used
     task: Literal["auto", "classification", "regression"] = "auto"
+    encoding: Encoding | None = None  # files of text: of their bytes, e.g. cp1250; None: found, UTF-8 first
+    separator: Character | None = None  # files of text: between fields; None: found in the first line
+    decimal: Literal[".", ","] | None = None  # files of text: the mark before decimals; None: found
+    dates: Literal["day_first", "month_first"] | None = None  # files of text: what dates begin with; None: found
     shape: Shape | None = None  # one row's features as the model sees them, e.g. [1, 8, 8]; None: as they are
     split: Split = Split()
     prepare: Prepare = Prepare()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 __all__ = [
     "Above0To1",
     "BelowOne",
+    "Character",
     "Classes",
     "Count",
     "Depth",
+    "Encoding",
     "Flag",
     "Fraction",
     "Index",
@@ -53,6 +56,25 @@ def _as_tuple(value: Any) -> Any:
 # Only lists and tuples: the order of a set differs from run to run, and with it the identity of what is trained.
 Names = Annotated[tuple[str, ...], Field(strict=True), BeforeValidator(_as_tuple)]
 Shape = Annotated[tuple[Count, ...], Field(strict=True, min_length=1), BeforeValidator(_as_tuple)]
+
+
+def _one_character(value: str) -> str:
+    if len(value) != 1:
+        raise ValueError(f"expected one character, got {value!r}")
+    return value
+
+
+Character = Annotated[str, Field(strict=True), AfterValidator(_one_character)]
+
+
+def _known_encoding(value: str) -> str:
+    try:
+        return codecs.lookup(value).name
+    except LookupError:
+        raise ValueError(f"expected the name of an encoding, such as utf-8, cp1252, cp1250 or gbk, got {value!r}") from None
+
+
+Encoding = Annotated[str, Field(strict=True), AfterValidator(_known_encoding)]
 
 
 TwoNames = Annotated[tuple[str, ...], Field(strict=True, min_length=2), BeforeValidator(_as_tuple)]

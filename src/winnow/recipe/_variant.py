@@ -47,6 +47,7 @@ METRICS: dict[str, tuple[str, ...]] = {  # by task; the first is what "auto" mea
     "classification": ("accuracy", "balanced_accuracy", "roc_auc", "log_loss"),
     "regression": ("rmse", "mae", "r2"),
 }
+OPTIONAL = ("classes", "version", "encoding", "separator", "decimal", "dates")  # settings of data that count where they are given
 
 
 def resolve_metric(metric: str, task: Task) -> str:
@@ -93,11 +94,14 @@ class Variant(Settings):
     def canonical(self) -> str:
         """JSON that is the same for every way of writing this variant down: defaults written out, keys sorted.
 
-        Without what changes no number, and what only datasets have where it is not given: the ids of older ledgers still hold.
-        A file stands without its folder, since the same file may be named from another place; ``context`` holds what is in it.
+        Without what changes no number, and what only some sources have where it is not given: the ids of older ledgers still
+        hold. A file stands without its folder, since the same file may be named from another place; ``context`` holds what is
+        in it.
         """
-        absent = {name for name in ("classes", "version") if getattr(self.data, name) is None}
-        content = self.model_dump(mode="json", exclude={"data": {"workers", *absent}})
+        absent: dict[str, Any] = {name: True for name in OPTIONAL if getattr(self.data, name) is None}
+        if self.data.split.order_by is None:
+            absent["split"] = {"order_by"}
+        content = self.model_dump(mode="json", exclude={"data": {"workers": True, **absent}})
         if _names.is_file(self.data.source):
             content["data"]["source"] = re.split(r"[/\\]", self.data.source)[-1]
         if self.model.use in READY:
