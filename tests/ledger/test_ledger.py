@@ -172,6 +172,30 @@ def test_a_failure_is_a_fact_until_the_variant_finishes(
     assert [(s.outcome.status, s.note) for s in ledger.study_outcomes("s")] == [("finished", {"trial": 0})]
 
 
+def test_a_failure_of_the_environment_gives_way_to_anything(
+    ledger: Ledger, variant: MakeVariant, outcome: MakeOutcome, failed: MakeOutcome
+) -> None:
+    v, w = variant(0), variant(1)
+    full = [(u, Outcome(u.id, "failed", reason="No space left on device", cause="environment")) for u in (v, w)]
+    ledger.record(full)
+    assert ledger.outcome(v.id) == full[0][1]
+    ledger.record([(v, failed(v)), (w, outcome(w))])
+    assert [o.reason for o in ledger.outcomes([v.id, w.id]).values()] == [failed(v).reason, None]
+    ledger.record(full)
+    assert [o.reason for o in ledger.outcomes([v.id, w.id]).values()] == [failed(v).reason, None]
+
+
+def test_what_finished_is_replaced_only_when_asked(ledger: Ledger, variant: MakeVariant, outcome: MakeOutcome) -> None:
+    v = variant()
+    ledger.record([(v, outcome(v))])
+    ledger.record([(v, outcome(v, score=0.5))])
+    assert ledger.outcome(v.id) == outcome(v)
+    ledger.record([(v, outcome(v, score=0.5))], replace=True)
+    assert ledger.outcome(v.id) == outcome(v, score=0.5)
+    ledger.record([(v, Outcome(v.id, "failed", reason="lost"))], replace=True)
+    assert ledger.outcome(v.id) == outcome(v, score=0.5)
+
+
 def test_twice_in_one_fleet(ledger: Ledger, variant: MakeVariant, outcome: MakeOutcome, failed: MakeOutcome) -> None:
     v = variant()
     ledger.record([(v, failed(v)), (v, outcome(v)), (v, outcome(v, score=0.0))])

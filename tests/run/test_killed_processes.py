@@ -119,11 +119,13 @@ def test_workers_that_die(prepared: Prepared, tmp_path: Path) -> None:
         )
     )
     assert [len(list((tmp_path / name).iterdir())) for name in dying] == [1, 2, 1]
-    once, again, crashed, mate = found
+    by_id = {one.variant.id: one for one in found}
+    once, again, crashed, mate = (by_id[v.id] for v in [*variants, VARIANTS[0]])
     same(once, train_fleet(variants[:1], prepared)[0])  # which has died, and lives now
     same(mate, train_fleet(VARIANTS[:1], prepared)[0])
     assert again.outcome.reason == "its worker process was killed by signal 15, and so was the one before it"
     assert crashed.outcome.reason == "its worker process was killed by signal 8"
+    assert (again.outcome.cause, crashed.outcome.cause) == ("environment", "variant")
     mine = [r for r in reports if r.fleet == variants[0].id]
     assert [r.taken for r in mine] == [5 * e for e in (1, 2, 3, 4, 5, 6)]
     (message,) = [r.message for r in mine if r.message is not None]
@@ -163,7 +165,7 @@ def test_an_error_in_a_worker_ends_all_of_them(prepared: Prepared, tmp_path: Pat
         workers=2,
     )
     with pytest.raises(WorkspaceError, match="newer winnow"):
-        next(results)
+        list(results)
     assert _children() <= others
 
 

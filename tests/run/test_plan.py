@@ -286,7 +286,11 @@ def test_members_that_had_left_keep_their_results(rows: Prepared, monkeypatch: p
 
     monkeypatch.setattr(_driver, "build_members", begun)
     too_large(monkeypatch, 2, ERRORS["device"], from_step=8)
-    groups = list(train_in_halves(asked, lambda some: train_fleet(some, rows, stacked=True)))
+    groups = list(
+        train_in_halves(
+            asked, lambda some, stacked, _: train_fleet(some, rows, stacked=stacked), stacked=True, on_epoch=lambda _: None
+        )
+    )
     found: dict[int, Finished] = {one.variant.seed: one for group in groups for one in group}
     assert starts == [[0, 1, 2, 3, 4], [0, 1], [3, 4]]
     assert sorted(found) == [0, 1, 2, 3, 4]

@@ -57,6 +57,9 @@ def outcome_row(outcome: Outcome, created: str) -> dict[str, Any]:
         "seconds": outcome.seconds,
         "weights": outcome.weights,
         "fleet": outcome.fleet,
+        "cause": outcome.cause,
+        "device": outcome.device,
+        "versions": to_json(outcome.versions),
         "created": created,
     }
 
@@ -75,6 +78,9 @@ def outcome_from_row(row: sa.RowMapping, curves: dict[str, list[float]]) -> Outc
         seconds=row["seconds"],
         weights=row["weights"],
         fleet=row["fleet"],
+        cause=row["cause"],
+        device=row["device"] or "",
+        versions=from_json(row["versions"] or "{}"),
     )
 
 

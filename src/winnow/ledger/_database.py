@@ -102,13 +102,34 @@ class Database:
             )
         if self._is_sqlite:
             self._use_wal()
-        if found is None:
+        if found is None or found < SCHEMA_VERSION:
             with self.write() as connection:
                 if not self._is_sqlite:  # tables that two processes create at once collide there
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATION_LOCK)))
-                if self._version(connection) is None:  # another process may have been first
+                found = self._version(connection)  # another process may have been first
+                if found is None:
                     metadata.create_all(connection)
                     connection.execute(sa.insert(meta).values(key="schema", value=str(SCHEMA_VERSION)))
+                elif found < SCHEMA_VERSION:
+                    self._upgrade(connection)
+
+    def _upgrade(self, connection: sa.Connection) -> None:
+        """Give an older ledger the tables and columns that it lacks. What it holds stays; new columns are empty."""
+        inspector = sa.inspect(connection)
+        metadata.create_all(connection)
+        for table in metadata.sorted_tables:
+            there = {column["name"] for column in inspector.get_columns(table.name)}
+            lacking = [column for column in table.columns if column.name not in there]
+            needed = [column.name for column in lacking if not column.nullable]
+            if needed:
+                raise WorkspaceError(
+                    f"the ledger {self.label} cannot be used: its table `{table.name}` lacks {', '.join(needed)}, which every "
+                    "version of winnow wrote; it is damaged or was changed by hand - start in another directory"
+                )
+            for column in lacking:
+                kind = column.type.compile(connection.dialect)
+                connection.exec_driver_sql(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}')
+        connection.execute(sa.update(meta).where(meta.c.key == "schema").values(value=str(SCHEMA_VERSION)))
 
     def _use_wal(self) -> None:
         """Switch to write-ahead logging: a property of the file, so only one that is known to be a ledger gets it."""

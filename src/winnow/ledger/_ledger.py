@@ -88,17 +88,21 @@ class Ledger:
         *,
         study: str | None = None,
         notes: Sequence[Mapping[str, Any]] | None = None,
+        replace: bool = False,
     ) -> None:
         """Write one fleet's results, and that they belong to a study, in one transaction.
 
-        An id that is on record keeps its first outcome, with two exceptions: a finished outcome takes the place of a failed one,
-        and weights are noted for an outcome that had none. Recording the same results again changes nothing.
+        An id that is on record keeps its first outcome, with three exceptions: a finished outcome takes the place of a failed
+        one, a failure of the variant's own that of one of the environment, and weights are noted for an outcome that had none.
+        Recording the same results again changes nothing.
 
         Args:
             results: each variant with its outcome.
             study: a study that was ``put_study`` before; the results join it after those already in it.
             notes: one for each result, what the study wants to remember about it. The same variant may be in a study several
                 times, with different notes.
+            replace: finished outcomes take the place of those on record, whose weights are lost: score and weights are to be of
+                the same training.
 
         Raises:
             ValueError: when an outcome is not its variant's, or notes do not match the results.
@@ -108,7 +112,7 @@ class Ledger:
         with self._database.write() as connection:
             if study is not None:
                 self._require_study(connection, study)
-            _record.outcomes(connection, self._database.upsert, results)
+            _record.outcomes(connection, self._database.upsert, results, replace=replace)
             if study is not None:
                 _record.membership(connection, study, results, notes)
 

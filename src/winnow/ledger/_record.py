@@ -32,19 +32,26 @@ def check(results: Results, study: str | None, notes: Notes) -> None:
         raise ValueError(f"expected one note for each of {len(results)} results, got {len(notes)}")
 
 
-def outcomes(connection: sa.Connection, upsert: Callable[[sa.Table], Any], results: Results) -> None:
-    """Write the outcomes that the ledger lacks, or has only as failed."""
+def outcomes(connection: sa.Connection, upsert: Callable[[sa.Table], Any], results: Results, *, replace: bool = False) -> None:
+    """Write the outcomes that the ledger lacks, or has only as failed; with ``replace``, all that finished."""
     table = _tables.outcomes
     offered = _one_each(results)
-    query = sa.select(table.c.variant_id, table.c.status, table.c.weights)
+    query = sa.select(table.c.variant_id, table.c.status, table.c.cause, table.c.weights)
     known = {r.variant_id: r for ids in chunks(offered) for r in connection.execute(query.where(table.c.variant_id.in_(ids)))}
-    replaced = {i for i, row in known.items() if row.status == "failed" and offered[i][1].finished}
+    replaced = {i for i, row in known.items() if _gives_way(row, offered[i][1], replace)}
     for ids in chunks(replaced):
         connection.execute(sa.delete(table).where(table.c.variant_id.in_(ids)))  # takes its curves along
     for i, row in known.items():
         if i not in replaced and row.weights is None and (weights := offered[i][1].weights) is not None:
             connection.execute(sa.update(table).where(table.c.variant_id == i).values(weights=weights))
     _insert(connection, upsert, [pair for i, pair in offered.items() if i not in known or i in replaced])
+
+
+def _gives_way(row: Any, offered: Outcome, replace: bool) -> bool:
+    """Whether what is on record is replaced. A failure of the environment says nothing about the variant: anything is better."""
+    if row.status == "finished":
+        return replace and offered.finished
+    return offered.finished or (row.cause == "environment" and not offered.may_pass)
 
 
 def membership(connection: sa.Connection, study: str, results: Results, notes: Notes) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 __all__ = ["SCHEMA_VERSION", "curves", "documents", "meta", "metadata", "outcomes", "studies", "study_variants", "variants"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # raised with every column that is added below
 
 
 class Real(sa.types.TypeDecorator[float]):
@@ -66,6 +66,10 @@ outcomes = sa.Table(
     sa.Column("weights", sa.Text),
     sa.Column("fleet", sa.Text, nullable=False),
     sa.Column("created", sa.Text, nullable=False),
+    # Added since the first schema. Older ledgers are given such columns when they are opened, so they must take NULL.
+    sa.Column("cause", sa.Text),
+    sa.Column("device", sa.Text),
+    sa.Column("versions", sa.Text),  # JSON
 )
 
 # Without row ids these two are stored in the order of their keys: what is read together lies together.

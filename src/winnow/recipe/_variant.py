@@ -19,11 +19,24 @@ from winnow.recipe._ready import READY
 from winnow.recipe._settings import Data, Model, Train
 from winnow.recipe._types import Index, Seed
 
-__all__ = ["HIGHER_IS_BETTER", "METRICS", "METRIC_BOUNDS", "Outcome", "Status", "Task", "Variant", "better", "resolve_metric"]
+__all__ = [
+    "HIGHER_IS_BETTER",
+    "METRICS",
+    "METRIC_BOUNDS",
+    "Cause",
+    "Outcome",
+    "Status",
+    "Task",
+    "Variant",
+    "better",
+    "resolve_metric",
+]
 
 Task = Literal["classification", "regression"]
 
 Status = Literal["finished", "failed"]
+
+Cause = Literal["variant", "environment"]
 
 HIGHER_IS_BETTER = {
     "accuracy": True,
@@ -117,6 +130,9 @@ class Outcome:
         variant_id: ``Variant.id``.
         status: ``finished``, or ``failed`` with a ``reason``.
         reason: why it failed, in a sentence; None when finished.
+        cause: whose failure it was: the ``variant``'s own, which would come again (its loss diverged, its model raises), or the
+            ``environment``'s, which need not (out of memory, a worker killed from outside, a full disk): a later run tries
+            those again. None when finished.
         score: the variant's metric on the validation rows with the best weights; NaN when failed.
         metrics: validation metrics with the best weights, by name: ``log_loss``, ``accuracy``, ... or ``rmse``, ``mae``, ``r2``.
         curves: per epoch, by name: ``train_loss``, ``validation_loss``, ``validation_<metric>``, ``lr``.
@@ -125,7 +141,9 @@ class Outcome:
         steps: optimiser steps taken.
         seconds: this member's share of its fleet's wall time.
         weights: path of the weights, relative to the run directory, when they were kept.
-        fleet: how it was trained: ``stacked x 16``, ``alone`` or ``process``.
+        fleet: how it was trained: ``stacked x 16``, ``stacked x 16, compiled``, ``alone`` or ``process``.
+        device: what it was trained on: ``cpu``, or the name of a GPU.
+        versions: of winnow, Python and the libraries that made the numbers, by name.
     """
 
     variant_id: str
@@ -141,6 +159,18 @@ class Outcome:
     weights: str | None = None
     fleet: str = ""
     predictions_digest: str | None = None
+    cause: Cause | None = None
+    device: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.status == "failed" and self.cause is None:
+            object.__setattr__(self, "cause", "variant")
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it failed through no fault of its own, so that trying again can help."""
+        return self.cause == "environment"
 
     @property
     def finished(self) -> bool:

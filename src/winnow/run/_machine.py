@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["cores", "free_bytes"]
+import numpy as np
+import torch
+
+from winnow.train import training_device
+
+__all__ = ["cores", "device", "free_bytes", "versions"]
 
 _UNKNOWN = 4 * 2**30
 
@@ -14,6 +22,23 @@ _UNKNOWN = 4 * 2**30
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Of winnow, Python and the libraries that make the numbers of a training."""
+    return {
+        "winnow": importlib.metadata.version("winnow-ml"),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+    }
+
+
+def device() -> str:
+    """What trains: ``cpu``, or the name of a GPU."""
+    found = training_device()
+    return torch.cuda.get_device_name(found) if found.type == "cuda" else found.type
 
 
 def free_bytes(root: Path = Path("/")) -> int:

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from winnow.data import Prepared
-from winnow.errors import ModelError
+from winnow.errors import ModelError, WinnowError
 from winnow.recipe import OBJECT_PREFIX, Data, Variant
 from winnow.run._machine import cores, free_bytes
 from winnow.train import (
@@ -152,7 +152,17 @@ class Planner:
             leaving = len({v.train.epochs for v in members}) > 1 or any(v.train.early_stopping is not None for v in members)
             share = ahead * len(positions) / len(variants)
             prepared = self._prepared(members[0].data)
-            fleets += self._fleets(variants, _Group(key, positions, members[0], prepared, leaving, share, len(groups)))
+            group = _Group(key, positions, members[0], prepared, leaving, share, len(groups))
+            try:
+                fleets += self._fleets(variants, group)
+            except ModelError as error:
+                fleets.append(PlannedFleet(tuple(positions), "refused", str(error)))
+            except WinnowError:
+                raise
+            except Exception as error:
+                # Whether it is the model's fault or that of the trying out, training will tell, of each by itself.
+                reason = f"cannot be tried out in a stack: {_in_a_word(error)}"
+                fleets += [PlannedFleet((p,), "alone", reason) for p in positions]
         return fleets
 
     def key(self, variant: Variant) -> Hashable:
@@ -334,6 +344,11 @@ def _fitting(found: Footprint, *, leaving: bool) -> tuple[int, int]:
         if most >= 2:
             return most, at_once
     return most, 1
+
+
+def _in_a_word(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def _in_words(seconds: float) -> str:

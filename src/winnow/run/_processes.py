@@ -12,10 +12,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from winnow.data import Prepared
-from winnow.recipe import Outcome, Variant
+from winnow.errors import WinnowError
+from winnow.recipe import Variant
+from winnow.run._halves import cause_of, failure
 from winnow.run._plan import cores
 from winnow.run._worker import read_message, write_message
 from winnow.train import EpochReport, Finished
@@ -36,11 +37,10 @@ def train_in_processes(
     on_epoch: Callable[[EpochReport], None],
     workers: int | None = None,
 ) -> Iterator[Finished]:
-    """Train each variant in a worker process; yield results in the order of the variants, each as soon as those before it are
-    there.
+    """Train each variant in a worker process; yield each result as soon as it is there, so that it can be recorded.
 
     A worker that is killed from outside (for its memory, say) trains its variant once more, from its checkpoint. One that dies
-    otherwise, or again, makes its variant a failed outcome; the others go on.
+    otherwise, or again, or cannot be started, makes its variant a failed outcome; the others go on.
 
     Args:
         variants: of one data section.
@@ -51,22 +51,20 @@ def train_in_processes(
         workers: processes; None: one for each core.
 
     Raises:
-        WinnowError: what training the variant raised.
+        WinnowError: the workspace or the data cannot be used, which concerns all variants.
     """
     pool = _Pool(variants, prepared, checkpoints, checkpoint_seconds, workers or cores())
-    waiting: dict[int, Any] = {}
+    left = len(variants)
     try:
-        for position in range(len(variants)):
-            while position not in waiting:
-                at, answer = pool.answers.get()
-                if isinstance(answer, EpochReport):
-                    on_epoch(answer)
-                else:
-                    waiting[at] = answer
-            result = waiting.pop(position)
-            if isinstance(result, Exception):
-                raise result
-            yield result
+        while left:
+            answer = pool.answers.get()
+            if isinstance(answer, EpochReport):
+                on_epoch(answer)
+                continue
+            if isinstance(answer, Exception):
+                raise answer
+            left -= 1
+            yield answer
     finally:
         pool.stop()
 
@@ -79,7 +77,7 @@ class _Pool:
     """Worker processes, each tended by a thread.
 
     Attributes:
-        answers: position of a variant, and an ``EpochReport``, or what came out: ``Finished`` or an exception.
+        answers: an ``EpochReport``, or what came out of a variant: ``Finished``, or an exception that ends all.
     """
 
     def __init__(
@@ -90,7 +88,7 @@ class _Pool:
         checkpoint_seconds: float,
         workers: int,
     ) -> None:
-        self.answers: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+        self.answers: queue.SimpleQueue[EpochReport | Finished | Exception] = queue.SimpleQueue()
         self._variants, self._prepared = variants, prepared
         self._checkpoints, self._checkpoint_seconds = checkpoints, checkpoint_seconds
         self._todo: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -125,9 +123,12 @@ class _Pool:
                     process, result = self._train(position, used)
                 except _Stopped:
                     raise
-                except Exception as error:  # a variant that cannot be pickled, a process that cannot be started
+                except WinnowError as error:
                     result = error
-                self.answers.put((position, result))
+                except Exception as error:  # a variant that cannot be pickled, a process that cannot be started
+                    reason = f"no worker process could train it: {type(error).__name__}: {error}"
+                    result = failure(self._variants[position], reason, cause_of(error), fleet="process")
+                self.answers.put(result)
         if process is not None:
             self._end(process)
 
@@ -146,10 +147,12 @@ class _Pool:
             except (EOFError, OSError):
                 code = self._end(process)
             if -code not in _FROM_OUTSIDE or died is not None:
-                return None, Finished(variant, _failed(variant, code, again=died is not None), None)
+                return None, _killed(variant, code, again=died is not None)
             died, fresh, process = _died(code), True, self._start()
         if isinstance(result, Finished):
             result = replace(result, outcome=replace(result.outcome, fleet="process"))
+        elif not isinstance(result, WinnowError):
+            result = failure(variant, f"its worker process could not take it: {result}", "environment", fleet="process")
         return process, result
 
     def _ask(self, position: int, process: subprocess.Popen[bytes], *, with_rows: bool, told: str | None) -> Finished | Exception:
@@ -163,7 +166,7 @@ class _Pool:
             if told is not None:
                 answer = replace(answer, message="; ".join(m for m in (told, answer.message) if m))
                 told = None
-            self.answers.put((position, answer))
+            self.answers.put(answer)
         return answer
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -196,9 +199,10 @@ def _died(code: int) -> str:
     return f"the worker process of a variant {_how(code)}; another goes on from the variant's last checkpoint"
 
 
-def _failed(variant: Variant, code: int, *, again: bool) -> Outcome:
+def _killed(variant: Variant, code: int, *, again: bool) -> Finished:
+    """A crash is the variant's own doing; a kill from outside is not."""
     reason = f"its worker process {_how(code)}{', and so was the one before it' if again else ''}"
-    return Outcome(variant_id=variant.id, status="failed", reason=reason, fleet="process")
+    return failure(variant, reason, "environment" if -code in _FROM_OUTSIDE else "variant", fleet="process")
 
 
 def _how(code: int) -> str:

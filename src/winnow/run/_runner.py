@@ -14,6 +14,8 @@ from winnow.data import Prepared, prepare
 from winnow.errors import ModelError
 from winnow.models import model_digest
 from winnow.recipe import HIGHER_IS_BETTER, Data, Outcome, Recipe, Variant, better, resolve_metric
+from winnow.run._halves import failure
+from winnow.run._machine import device, versions
 from winnow.run._plan import How, PlannedFleet, Planner, cores, on_gpu, trains_elsewhere
 from winnow.run._processes import train_in_processes
 from winnow.run._threads import Fleet, one_thread, train_in_threads
@@ -70,6 +72,7 @@ class Runner:
         self._prepared: dict[str, Prepared] = {}
         self._planner = Planner(self.prepared)
         self._told: set[str] = set()
+        self._tried: set[str] = set()  # ids that the environment failed in this run: to try them over and over would not end
 
     def prepared(self, data: Data) -> Prepared:
         """The prepared rows of ``data``; loaded once.
@@ -99,7 +102,8 @@ class Runner:
     ) -> list[Outcome]:
         """One outcome for each variant, in their order; what is in the ledger already is not trained again.
 
-        Each fleet's outcomes are recorded as soon as it ends, in one transaction.
+        Each fleet's outcomes are recorded as soon as it ends, in one transaction. A variant that fails is a failed outcome, and
+        the others go on. Failures of the environment (``Outcome.may_pass``) that an earlier run left are tried again.
 
         Args:
             variants: any, in any mixture; the same one twice is trained once.
@@ -112,6 +116,7 @@ class Runner:
             WorkspaceError: an outcome cannot be recorded; what was recorded before stays.
         """
         known = self.workspace.ledger.outcomes([v.id for v in variants], curves=True)
+        known = {i: o for i, o in known.items() if not o.may_pass or i in self._tried}
         if keep_weights:
             known = {i: o for i, o in known.items() if not o.finished or self.workspace.weights(i).exists()}
         todo = list({v.id: v for v in variants if v.id not in known}.values())
@@ -128,7 +133,7 @@ class Runner:
         return [known[v.id] for v in variants]
 
     def _train(self, fleets: list[PlannedFleet], todo: list[Variant], watch: _Watch) -> Iterator[list[Finished]]:
-        """Results of each fleet as it ends, in an order that does not depend on the machine."""
+        """Results of each fleet as it ends."""
 
         def of(how: How) -> Iterator[Fleet]:
             for fleet in fleets:
@@ -147,7 +152,7 @@ class Runner:
 
         for fleet in fleets:
             if fleet.how == "refused":
-                yield [Finished(todo[p], _refused(todo[p], fleet.reason), None) for p in fleet.positions]
+                yield [failure(todo[p], fleet.reason, "variant") for p in fleet.positions]
         stacked = list(of("stacked"))
         if stacked:
             yield from train_in_threads(stacked, workers=1 if on_gpu() else min(cores(), len(stacked)), on_epoch=on_epoch)
@@ -202,10 +207,15 @@ class Runner:
         outcomes = []
         for one in finished:
             outcome = one.outcome
+            outcome = replace(outcome, device=device(), versions=versions())
             if keep_weights and one.weights is not None:
                 outcome = replace(outcome, weights=self.workspace.save_weights(outcome.variant_id, one.weights))
             outcomes.append(outcome)
-        self.workspace.ledger.record([(one.variant, o) for one, o in zip(finished, outcomes, strict=True)])
+        self._tried |= {o.variant_id for o in outcomes if o.may_pass}
+        self.workspace.ledger.record(
+            [(one.variant, o) for one, o in zip(finished, outcomes, strict=True)],
+            replace=keep_weights,  # an outcome on record whose weights are gone: the new ones have the new score
+        )
         self.workspace.remove_checkpoint([o.variant_id for o in outcomes])
         return outcomes
 
@@ -227,10 +237,6 @@ class Runner:
 
     def _steps(self, variant: Variant) -> int:
         return variant.train.epochs * num_steps(variant, len(self.prepared(variant.data).train))
-
-
-def _refused(variant: Variant, reason: str) -> Outcome:
-    return Outcome(variant_id=variant.id, status="failed", reason=reason)
 
 
 class _Watch:

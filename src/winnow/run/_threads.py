@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,11 @@ from pathlib import Path
 import torch
 
 from winnow.data import Prepared
+from winnow.errors import WorkspaceError
 from winnow.recipe import Variant
 from winnow.run._halves import train_in_halves
 from winnow.run._plan import LARGEST_FLEET, cores, cut, memory_bytes, on_gpu
-from winnow.train import EpochReport, Finished, OutOfMemory, train_fleet
+from winnow.train import EpochReport, Finished, train_fleet
 
 __all__ = ["Fleet", "one_thread", "train_in_threads", "train_side_by_side"]
 
@@ -39,26 +40,26 @@ class Fleet:
     peak_bytes: int = 0
 
     def train(self, *, stacked: bool, on_epoch: Callable[[EpochReport], None]) -> Iterator[list[Finished]]:
-        """Results, all at once, or of its parts where it did not fit the memory as a whole."""
+        """Results, all at once, or of its parts where it failed as a whole."""
 
-        def train(variants: Sequence[Variant]) -> list[Finished]:
+        def train(variants: Sequence[Variant], stacked: bool, tell: Callable[[EpochReport], None]) -> list[Finished]:
             place = None if self.checkpoint is None else self.checkpoint(variants)
             try:
                 return train_fleet(
                     variants,
                     self.prepared,
                     stacked=stacked,
-                    compiled=self.compiled,
-                    on_epoch=on_epoch,
+                    compiled=self.compiled and stacked,
+                    on_epoch=tell,
                     checkpoint=place,
                     checkpoint_seconds=self.checkpoint_seconds,
                 )
-            except OutOfMemory:
-                if place is not None:
-                    place.unlink(missing_ok=True)  # nobody goes on with so large a fleet
+            except Exception as error:
+                if place is not None and not isinstance(error, WorkspaceError):
+                    place.unlink(missing_ok=True)  # nobody goes on with this fleet
                 raise
 
-        return train_in_halves(self.variants, train)
+        return train_in_halves(self.variants, train, stacked=stacked, on_epoch=on_epoch)
 
 
 def train_side_by_side(variants: Sequence[Variant], prepared: Prepared, *, compiled: bool = False) -> list[Finished]:
@@ -78,7 +79,8 @@ def train_side_by_side(variants: Sequence[Variant], prepared: Prepared, *, compi
     parts = cut(list(range(len(variants))), LARGEST_FLEET)
     fleets = [Fleet([variants[p] for p in part], prepared, compiled) for part in parts]
     results = train_in_threads(fleets, workers=1 if on_gpu() else cores(), on_epoch=lambda _: None)
-    return [one for fleet in results for one in fleet]
+    found = {one.variant.id: one for fleet in results for one in fleet}
+    return [found[v.id] for v in variants]
 
 
 class _Stopped(Exception):
@@ -91,8 +93,8 @@ def train_in_threads(
     workers: int,
     on_epoch: Callable[[EpochReport], None],
 ) -> Iterator[list[Finished]]:
-    """Train stacked fleets, ``workers`` at a time; yield their results in order, each as soon as those before it are there. A
-    fleet that runs out of memory is halved.
+    """Train stacked fleets, ``workers`` at a time; yield the results of each as soon as it ends, so that they can be recorded. A
+    fleet that fails is halved, and each part has ended when it has.
 
     Args:
         fleets: what trains together.
@@ -100,9 +102,9 @@ def train_in_threads(
         on_epoch: called in this thread after each epoch of any fleet.
 
     Raises:
-        ModelError: a model cannot be built.
+        WinnowError: the workspace or the data cannot be used.
     """
-    reports: queue.SimpleQueue[EpochReport] = queue.SimpleQueue()
+    reports: queue.SimpleQueue[EpochReport | list[Finished]] = queue.SimpleQueue()
     stop = threading.Event()
 
     def report(epoch: EpochReport) -> None:
@@ -112,18 +114,27 @@ def train_in_threads(
 
     room = _Room(memory_bytes())
 
-    def start(fleet: Fleet) -> list[list[Finished]]:
+    def start(fleet: Fleet) -> None:
         with room.taken(fleet.peak_bytes):
             if stop.is_set():
                 raise _Stopped
-            return list(fleet.train(stacked=True, on_epoch=report))
+            for part in fleet.train(stacked=True, on_epoch=report):
+                reports.put(part)
 
     with one_thread(), ThreadPoolExecutor(workers, thread_name_prefix="fleet") as pool:
         try:
             futures = [pool.submit(start, fleet) for fleet in fleets]
             for future in futures:
-                _wait(future, reports, on_epoch)
-                yield from future.result()
+                while not future.done() or not reports.empty():
+                    try:
+                        told = reports.get(timeout=0.05)
+                    except queue.Empty:
+                        continue
+                    if isinstance(told, EpochReport):
+                        on_epoch(told)
+                    else:
+                        yield told
+                future.result()  # raises what ended it
         finally:
             stop.set()  # left early: the fleets that still train end with their epoch
 
@@ -147,16 +158,6 @@ class _Room:
             with self._changed:
                 self._left, self._guests = self._left + nbytes, self._guests - 1
                 self._changed.notify_all()
-
-
-def _wait(
-    future: Future[list[list[Finished]]], reports: queue.SimpleQueue[EpochReport], on_epoch: Callable[[EpochReport], None]
-) -> None:
-    while not future.done() or not reports.empty():
-        try:
-            on_epoch(reports.get(timeout=0.05))
-        except queue.Empty:
-            continue
 
 
 @contextmanager

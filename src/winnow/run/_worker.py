@@ -7,7 +7,6 @@ them.
 
 from __future__ import annotations
 
-import functools
 import os
 import pickle
 import queue
@@ -15,6 +14,7 @@ import signal
 import struct
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 __all__ = ["main", "read_message", "write_message"]
@@ -56,8 +56,10 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a user's model prints must not land among the answers
     import torch
 
+    from winnow.errors import WinnowError
+    from winnow.recipe import Variant
     from winnow.run._halves import train_in_halves
-    from winnow.train import EpochReport, train_fleet
+    from winnow.train import EpochReport, Finished, train_fleet
 
     torch.set_num_threads(1)
     asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -67,22 +69,37 @@ def main() -> None:
         write_message(answers, epoch)
 
     prepared: dict[str, Any] = {}
-    while True:
-        variant, key, rows, checkpoint, seconds = pickle.loads(asked.get())
+
+    def answer(question: bytes) -> Finished:
+        variant, key, rows, checkpoint, seconds = pickle.loads(question)
         if rows is not None:
-            prepared = {key: rows}
+            prepared.clear()
+            prepared[key] = rows
+
+        def train(variants: Sequence[Variant], stacked: bool, tell: Callable[[EpochReport], None]) -> list[Finished]:
+            return train_fleet(
+                variants,
+                prepared[key],
+                stacked=stacked,
+                on_epoch=tell,
+                checkpoint=checkpoint,
+                checkpoint_seconds=seconds,
+            )
+
+        ((result,),) = train_in_halves([variant], train, stacked=False, on_epoch=report)
+        return result
+
+    while True:
+        result: Finished | Exception
         try:
-            how = {"stacked": False, "on_epoch": report, "checkpoint": checkpoint, "checkpoint_seconds": seconds}
-            train = functools.partial(train_fleet, prepared=prepared[key], **how)
-            ((result,),) = train_in_halves([variant], train)
-            write_message(answers, result)
+            result = answer(asked.get())
         except BrokenPipeError:
             os._exit(0)
-        except Exception as error:
-            write_message(
-                answers,
-                error if type(error).__module__.startswith("winnow") else RuntimeError(f"{type(error).__name__}: {error}"),
-            )
+        except WinnowError as error:
+            result = error
+        except Exception as error:  # what was asked could not be understood here
+            result = RuntimeError(f"{type(error).__name__}: {error}")
+        write_message(answers, result)
 
 
 def _receive(asked: queue.SimpleQueue[bytes]) -> None:
