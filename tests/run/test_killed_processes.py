@@ -35,7 +35,10 @@ def prepared() -> Prepared:
 
 def same(found: Finished, expected: Finished) -> None:
     outcomes = (
-        json.dumps({**f.outcome.to_dict(), "seconds": 0, "fleet": "", "weights": None}, sort_keys=True) for f in (found, expected)
+        json.dumps(
+            {**f.outcome.to_dict(), "seconds": 0, "fleet": "", "weights": None, "device": "", "versions": {}}, sort_keys=True
+        )
+        for f in (found, expected)
     )
     assert next(outcomes) == next(outcomes)
     assert found.weights is not None
