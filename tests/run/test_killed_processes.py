@@ -33,6 +33,9 @@ def prepared() -> Prepared:
     return prepare(DATA)
 
 
+ELSEWHERE = {"seconds": 0, "fleet": "", "weights": None, "device": "", "versions": {}}  # what a runner knows and a fleet does not
+
+
 def same(found: Finished, expected: Finished) -> None:
     outcomes = (
         json.dumps(
