@@ -212,3 +212,19 @@ def test_everything_is_on_the_disk_before_the_name_appears(
 def test_json_with_numbers_that_are_none_is_refused() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         _files.to_json({"a": float("nan")})
+
+
+def test_what_a_kill_left_of_a_bundle_is_put_right(iris: Example, tmp_path: Path) -> None:
+    kept, moved = iris.save(tmp_path / "kept.winnow"), iris.save(tmp_path / "moved.winnow")
+    before = content(moved)
+    moved.rename(tmp_path / ".moved.winnow.0123abcd.old")  # killed between the two renamings
+    for name in (".moved.winnow.0123abcd.new", ".kept.winnow.4567cdef.old", ".kept.winnow.4567cdef.new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.onnx").write_bytes(b"half")
+    (tmp_path / ".mine.old").mkdir()
+
+    bundle.clean_up(tmp_path)
+
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".mine.old", "kept.winnow", "moved.winnow"]
+    assert content(moved) == before
+    bundle.load(kept)

@@ -12,8 +12,9 @@ from sklearn.datasets import load_iris
 
 import winnow
 from winnow.errors import RecipeError, WorkspaceError
-from winnow.flow import Flow, Run, read_documents, rewrite_report, run
-from winnow.recipe import Ablate, Choice, Data, Model, Recipe, Search, Train
+from winnow.flow import Flow, Run, _facts, read_documents, rewrite_report, run
+from winnow.flow._door import open_source
+from winnow.recipe import Ablate, Choice, Data, Final, Model, Recipe, Search, Train
 from winnow.run import Event
 
 from .conftest import Told, small
@@ -89,6 +90,55 @@ def test_a_second_run_trains_and_measures_nothing(finished: tuple[Run, Told], to
     assert again.documents["compression"] == done.documents["compression"]  # latencies and all
     assert without_times(again.documents["search"]) == without_times(done.documents["search"])
     assert again.documents["plan"] == done.documents["plan"]
+
+
+def test_opening_a_finished_run_leaves_its_versions(
+    finished: tuple[Run, Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are those of when it was done; a sitting that trains with others is told beside them."""
+    out = tmp_path / "run"
+    shutil.copytree(finished[0].path, out)
+    before = read_documents(out)["run"]
+    other = {**before["versions"], "torch": "99.0"}
+    assert [s["versions"] for s in before["sittings"]] == [before["versions"]]
+    monkeypatch.setattr(_facts, "versions", lambda: other)
+
+    run(finished[0].recipe, out=out)
+    after = read_documents(out)["run"]
+    assert (after["versions"], after["machine"], after["sittings"]) == (
+        before["versions"],
+        before["machine"],
+        before["sittings"],
+    )
+
+    for _ in range(2):  # the second trains nothing
+        with Flow(small(final=Final(seeds=3)), out) as flow:
+            _ = flow.trained
+    after = read_documents(out)["run"]
+    assert after["versions"] == before["versions"]
+    assert [s["versions"] for s in after["sittings"]] == [before["versions"], other]
+
+
+@pytest.mark.parametrize("left", ["", "nothing", "half", "zeros"])
+def test_a_torn_copy_of_the_recipe_is_written_again(left: str, finished: tuple[Run, Told], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    shutil.copy(finished[0].path / "ledger.db", out)
+    text = (finished[0].path / "recipe.yaml").read_bytes()
+    if left:
+        (out / "recipe.yaml").write_bytes({"nothing": b"", "half": text[: len(text) // 2], "zeros": text[:99] + bytes(50)}[left])
+    assert open_source(out).recipe == finished[0].recipe
+    assert (out / "recipe.yaml").read_bytes() == text
+
+
+def test_a_recipe_that_the_user_has_changed_is_the_users(finished: tuple[Run, Told], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    shutil.copy(finished[0].path / "ledger.db", out)
+    (out / "recipe.yaml").write_text("name: small\nmodle:\n")
+    with pytest.raises(RecipeError, match="modle"):
+        open_source(out)
+    assert (out / "recipe.yaml").read_text() == "name: small\nmodle:\n"
 
 
 def test_a_damaged_bundle_is_made_again(finished: tuple[Run, Told], tmp_path: Path) -> None:

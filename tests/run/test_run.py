@@ -217,6 +217,41 @@ def test_weights_are_whole_or_not_there(workspace: Workspace) -> None:
         workspace.load_weights("a")
 
 
+def test_weights_of_another_variant_are_no_ones(workspace: Workspace) -> None:
+    workspace.save_weights("a", {"w": torch.ones(3)})
+    workspace.weights("a").rename(workspace.weights("b"))
+    with pytest.raises(WorkspaceError, match="not those that were written there: they are those of variant a"):
+        workspace.load_weights("b")
+
+
+@pytest.mark.parametrize("harm", ["flipped", "torn", "removed"])
+def test_weights_that_are_lost_are_trained_again(harm: str, workspace: Workspace) -> None:
+    members = [variant(i) for i in range(3)]
+    outcomes = Runner(workspace).train(members, keep_weights=True)
+    before = [{n: t.clone() for n, t in workspace.load_weights(v.id).items()} for v in members]  # not views of the files
+    place = workspace.weights(members[1].id)
+    content = bytearray(place.read_bytes())
+    content[-1] ^= 0x40  # a number that is another one, in a file that reads well
+    place.write_bytes(content[:-9] if harm == "torn" else content)
+    if harm == "removed":
+        place.unlink()
+
+    events: list[Event] = []
+    runner = Runner(workspace, progress=events.append)
+    again = runner.train(members, keep_weights=True)
+
+    assert [f["members"] for f in runner.fleets] == [1]
+    (message,) = {e.message for e in events if e.message is not None and "trained again" in e.message}
+    assert str(place) in message
+    for one, old, new, weights in zip(members, outcomes, again, before, strict=True):
+        found = workspace.load_weights(one.id)
+        assert all(torch.allclose(found[name], tensor, rtol=1e-4, atol=1e-6) for name, tensor in weights.items())
+        assert new.score == pytest.approx(old.score)
+    # the score on record is that of the training that the weights are of
+    assert workspace.ledger.outcome(members[1].id) == again[1]
+    assert again[1].fleet != outcomes[1].fleet
+
+
 def test_a_temporary_workspace_goes_away() -> None:
     workspace = Workspace.open(None)
     path = workspace.path

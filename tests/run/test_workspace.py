@@ -132,7 +132,8 @@ def test_a_checkpoint_of_a_newer_winnow_is_an_error_before_anything_trains(tmp_p
 def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
     Workspace.open(tmp_path / "run").close()
     left = [
-        tmp_path / "run" / name for name in ("checkpoints/a.part", "weights/b.part", "checkpoints/.tmpXyz", "weights/.tmpXyz")
+        tmp_path / "run" / name
+        for name in (".report.html.part", "checkpoints/.a.part", "weights/.b.part", "checkpoints/.tmpXyz", "weights/.tmpXyz")
     ]
     for file in left:
         file.write_bytes(b"half")
@@ -145,7 +146,7 @@ def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
 
 def test_nothing_is_removed_while_another_process_works_there(tmp_path: Path) -> None:
     with Workspace.open(tmp_path / "run"):
-        writing = tmp_path / "run" / "checkpoints" / "a.part"
+        writing = tmp_path / "run" / "checkpoints" / ".a.part"
         writing.write_bytes(b"half")
         with pytest.raises(WorkspaceError, match="another winnow is working"):
             Workspace.open(tmp_path / "run")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import uuid
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.errors import BundleError
+from winnow.files import sync_folder
 
 __all__ = [
     "FORMAT",
@@ -128,7 +130,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
             if old.exists():
                 old.rename(path)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         shutil.rmtree(new, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)  # only now: until here it may be the only copy
@@ -141,7 +143,7 @@ def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
 def _check_replaceable(path: Path) -> None:
@@ -159,15 +161,21 @@ def _check_replaceable(path: Path) -> None:
         raise BundleError(f"{path} is a bundle but also holds {', '.join(foreign[:5])}: move that away first, it would be lost")
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make names durable; a no-op where folders cannot be opened (Windows)."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def clean_up(folder: Path) -> None:
+    """Put right what a process that was killed while it wrote a bundle into ``folder`` has left there. Nobody may be writing.
+
+    A bundle that was moved out of the way and has no successor yet is moved back: it is the only copy.
+    """
+    for left in sorted(folder.glob(".*.old")):
+        match = _LEFT.fullmatch(left.name)
+        if match is not None and left.is_dir() and not (folder / match["name"]).exists():
+            left.rename(folder / match["name"])
+    for left in folder.glob(".*"):
+        if _LEFT.fullmatch(left.name) and left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+
+
+_LEFT = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(new|old)")
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

@@ -11,12 +11,15 @@ from typing import Any
 from winnow.bundle import is_bundle
 from winnow.data import sketch_recipe
 from winnow.errors import RecipeError, WorkspaceError
+from winnow.files import write_aside
 from winnow.flow._check import load_recipe
+from winnow.ledger import Ledger
 from winnow.recipe import Recipe, is_file
 
 __all__ = ["RECIPE_FILE", "Asked", "check_same", "file_name", "open_source"]
 
 RECIPE_FILE = "recipe.yaml"
+LEDGER_FILE = "ledger.db"
 YAML = (".yaml", ".yml")
 MADE_OF = ("data", "model", "train", "metric", "seed")  # what outcomes depend on; the questions may change from run to run
 
@@ -132,6 +135,7 @@ def check_same(recipe: Recipe, before: str | None, out: Path) -> None:
 
 
 def _of_directory(path: Path) -> Recipe:
+    _mend_recipe(path)
     if not (path / RECIPE_FILE).is_file():
         raise RecipeError(f"{path} is a directory without {RECIPE_FILE}: expected a recipe, a run directory, or data")
     if is_bundle(path):  # it holds the recipe that made it, and a run would leave its files among those that are signed
@@ -139,9 +143,29 @@ def _of_directory(path: Path) -> Recipe:
     return load_recipe(path / RECIPE_FILE)
 
 
+def _mend_recipe(path: Path) -> None:
+    """Write the copy of the recipe in a run directory again from the ledger, where it is missing or its end is: one that a user
+    has changed, a mistake included, is the user's to mend.
+    """
+    place, ledger = path / RECIPE_FILE, path / LEDGER_FILE
+    if not ledger.is_file():
+        return
+    try:
+        text = place.read_bytes().rstrip(b"\0") if place.is_file() else b""
+    except OSError:
+        return
+    if text.endswith(b"\n"):  # whole lines: an edit
+        return
+    with Ledger.open(ledger) as opened:
+        known = str((opened.get_document("run") or {}).get("recipe_yaml") or "").encode()
+    if known and known != text and known.startswith(text):
+        write_aside(place, known)
+
+
 def _sketched(source: str, target: str | None, out: str | Path | None, keep: bool, change: Callable[[Recipe], Recipe]) -> Asked:
     place = Path(out) if out is not None else default_out(_stem(source))
     written = place / RECIPE_FILE
+    _mend_recipe(place)
     if written.is_file():
         recipe = load_recipe(written)
         if not _same_source(recipe.data.source, source) or (target is not None and recipe.data.target != target):

@@ -2,32 +2,56 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib.metadata
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from winnow.bundle import Bundle
 from winnow.recipe import HIGHER_IS_BETTER, Recipe
 
-__all__ = ["bundle_facts", "machine", "run_facts", "versions"]
+__all__ = ["bundle_facts", "machine", "run_facts", "sittings_of", "versions"]
 
 LIBRARIES = ("torch", "numpy", "scikit-learn", "optuna", "onnxruntime")
 
 
 def run_facts(
-    recipe: Recipe, *, metric: str, task: str, command: str, started: str, seconds: float, notes: tuple[str, ...] = ()
+    recipe: Recipe,
+    *,
+    metric: str,
+    task: str,
+    command: str,
+    started: str,
+    seconds: float,
+    notes: tuple[str, ...] = (),
+    before: Sequence[Mapping[str, Any]] = (),
+    trained: bool = True,
 ) -> dict[str, Any]:
-    """The ``run`` document. ``seconds`` are of work, over all sittings; ``started`` is when the first began (ISO 8601)."""
+    """The ``run`` document. ``seconds`` are of work, over all sittings; ``started`` is when the first began (ISO 8601).
+
+    ``versions`` and ``machine`` are those with which the first sitting trained, and stay so when the run is opened again.
+    ``sittings`` has them for every sitting that trained something with others than the one before it.
+
+    Args:
+        before: the sittings on record (``sittings_of``).
+        trained: whether this one has trained something.
+    """
+    now = {"versions": versions(), "machine": machine()}
+    sittings = [dict(one) for one in before]
+    if trained and (not sittings or any(sittings[-1].get(name) != value for name, value in now.items())):
+        sittings.append({"began": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), **now})
+    first = sittings[0] if sittings else now
     return {
         "name": recipe.name,
         "command": command,
         "started": started,
         "seconds": seconds,
-        "versions": versions(),
-        "machine": machine(),
+        "versions": first["versions"],
+        "machine": first["machine"],
+        "sittings": sittings,
         "seed": recipe.seed,
         "recipe_yaml": recipe.to_yaml(),
         "metric": metric,
@@ -35,6 +59,15 @@ def run_facts(
         "task": task,
         "notes": list(notes),
     }
+
+
+def sittings_of(run: Mapping[str, Any], *, trained: bool) -> list[dict[str, Any]]:
+    """The sittings that a ``run`` document tells of; one that was written before there were any stands for one if it trained."""
+    if "sittings" in run:
+        return list(run["sittings"])
+    if trained and "versions" in run and "machine" in run:
+        return [{"began": run.get("started"), "versions": run["versions"], "machine": run["machine"]}]
+    return []
 
 
 def versions() -> dict[str, str]:

@@ -21,7 +21,7 @@ from winnow.errors import BundleError, RecipeError, WorkspaceError
 from winnow.evaluate import Evaluation, evaluate
 from winnow.flow._check import Checked, check_export, check_recipe
 from winnow.flow._door import RECIPE_FILE, check_same, file_name
-from winnow.flow._facts import bundle_facts, run_facts
+from winnow.flow._facts import bundle_facts, run_facts, sittings_of
 from winnow.flow._plan import expected_trainings
 from winnow.flow._progress import StageProgress
 from winnow.models import module_names
@@ -75,9 +75,11 @@ class Flow:
         self._clock = time.perf_counter()
         is_new = not self.path.exists()
         self.workspace = Workspace.open(self.path)
+        bundle.clean_up(self.path)
         try:
             self._runner = Runner(self.workspace, progress=self._trained)
             self._before = {name: self.workspace.ledger.get_document(name) or {} for name in ("run", "plan")}
+            self._sittings = sittings_of(self._before["run"], trained=bool(self._before["plan"].get("fleets")))
             check_same(recipe, self._before["run"].get("recipe_yaml"), self.path)
             self._checked = self._look(file)
         except BaseException:
@@ -192,7 +194,11 @@ class Flow:
     def _keep_recipe(self) -> None:
         """The recipe beside what came of it, so that the directory can be given in its place."""
         place = self.path / RECIPE_FILE
-        if not place.is_file() or Recipe.load(place) != self.recipe:
+        try:
+            there = place.is_file() and Recipe.load(place) == self.recipe
+        except RecipeError:  # torn, or changed by hand into none
+            there = False
+        if not there:
             self.recipe.save(place)
 
     def _modules_left(self) -> list[str]:
@@ -250,6 +256,8 @@ class Flow:
             started=before.get("started") or dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             seconds=before.get("seconds", 0.0) + time.perf_counter() - self._clock,
             notes=tuple(self._notes),
+            before=self._sittings,
+            trained=bool(self._runner.fleets),
         )
         self._before["run"] |= {"started": facts["started"]}
         fleets = [*self._before["plan"].get("fleets", ()), *self._runner.fleets]

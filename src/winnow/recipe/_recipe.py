@@ -9,6 +9,7 @@ from typing import Any, Self
 from pydantic import model_validator
 
 from winnow.errors import Problem, RecipeError
+from winnow.files import write_aside
 from winnow.recipe import _parts, _schema, _space, _yaml
 from winnow.recipe._sections import Sections
 from winnow.recipe._variant import METRICS, Task, Variant, resolve_metric
@@ -60,8 +61,8 @@ class Recipe(Sections):
         return _yaml.dumps(self, defaults=defaults)
 
     def save(self, path: str | Path, *, defaults: bool = False) -> None:
-        """Write the recipe to a YAML file."""
-        Path(path).write_text(self.to_yaml(defaults=defaults), encoding="utf-8")
+        """Write the recipe to a YAML file, whole or not at all."""
+        write_aside(path, self.to_yaml(defaults=defaults))
 
     @classmethod
     def schema_json(cls) -> dict[str, Any]:  # type: ignore[override]  # pydantic keeps an old method of this name

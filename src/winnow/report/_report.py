@@ -16,6 +16,7 @@ from jinja2 import ChainableUndefined, Environment, PackageLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from winnow.files import write_aside
 from winnow.report import _caveats, _tables, _words
 from winnow.report import _format as fmt
 from winnow.report._errors import NothingToDraw, ReportError
@@ -42,7 +43,7 @@ def write_report(documents: Mapping[str, Mapping[str, Any]], path: str | Path) -
     path = Path(path)
     text = render_report(documents)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_aside(path, text)
     return path
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from winnow.data import Prepared, prepare
-from winnow.errors import ModelError
+from winnow.errors import ModelError, WorkspaceError
 from winnow.models import model_digest
 from winnow.recipe import HIGHER_IS_BETTER, Data, Outcome, Recipe, Variant, better, resolve_metric
 from winnow.run._halves import failure
@@ -117,10 +117,12 @@ class Runner:
         """
         known = self.workspace.ledger.outcomes([v.id for v in variants], curves=True)
         known = {i: o for i, o in known.items() if not o.may_pass or i in self._tried}
-        if keep_weights:
-            known = {i: o for i, o in known.items() if not o.finished or self.workspace.weights(i).exists()}
+        damaged = self._without_weights(known) if keep_weights else {}
+        known = {i: o for i, o in known.items() if i not in damaged}
         todo = list({v.id: v for v in variants if v.id not in known}.values())
         watch = _Watch(study, self._progress, variants, known, {v.id: self._steps(v) for v in todo})
+        for message in filter(None, damaged.values()):
+            self._tell(f"{message}; the variant is trained again", watch)
         fleets = self._plan(todo, watch, ahead) if todo else []
         if fleets and all(fleet.how == "refused" for fleet in fleets):
             raise ModelError(fleets[0].reason)
@@ -131,6 +133,19 @@ class Runner:
             known.update({o.variant_id: o for o in outcomes})
             watch.finished(outcomes)
         return [known[v.id] for v in variants]
+
+    def _without_weights(self, known: Mapping[str, Outcome]) -> dict[str, str]:
+        """Those that finished and whose weights cannot be used, with the reason; an empty one where they were never kept."""
+        found = {}
+        for variant_id, outcome in known.items():
+            if outcome.finished and outcome.weights is None:
+                found[variant_id] = ""
+            elif outcome.finished:
+                try:
+                    self.workspace.load_weights(variant_id)
+                except WorkspaceError as error:
+                    found[variant_id] = str(error)
+        return found
 
     def _train(self, fleets: list[PlannedFleet], todo: list[Variant], watch: _Watch) -> Iterator[list[Finished]]:
         """Results of each fleet as it ends."""

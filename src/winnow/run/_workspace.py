@@ -15,13 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from winnow.errors import WorkspaceError
+from winnow.files import remove_leftovers, written_aside
 from winnow.ledger import Ledger
-from winnow.train import UnusableCheckpoint, peek
+from winnow.train import UnusableCheckpoint, checksum, peek
 
 __all__ = ["Workspace"]
 
@@ -53,9 +54,11 @@ class Workspace:
         except BlockingIOError:
             os.close(self._lock)
             raise WorkspaceError(f"another winnow is working in {path}: wait for it, or choose another directory") from None
+        for directory in (path, path / "weights", path / "checkpoints"):
+            remove_leftovers(directory)
         for directory in (path / "weights", path / "checkpoints"):
-            for left in (*directory.glob("*.part"), *directory.glob(".tmp*")):  # ours, and those of safetensors
-                _remove(left)  # a process was killed while it wrote
+            for left in directory.glob(".tmp*"):  # those of safetensors
+                _remove(left)
         self.ledger = Ledger.open(path / "ledger.db")
 
     @classmethod
@@ -78,34 +81,43 @@ class Workspace:
         return self.path / "weights" / f"{variant_id}.safetensors"
 
     def save_weights(self, variant_id: str, tensors: dict[str, Tensor]) -> str:
-        """Write one variant's weights, aside and then into place; their path relative to the workspace.
+        """Write one variant's weights with a check sum, aside and then into place; their path relative to the workspace.
 
         Raises:
             WorkspaceError: they cannot be written (a full disk, say); weights written earlier stay.
         """
         place = self.weights(variant_id)
-        aside = place.with_suffix(".part")
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        facts = {"variant": variant_id, "sum": str(checksum(tensors))}
         try:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, aside)
-            os.replace(aside, place)
+            with written_aside(place) as aside:
+                save_file(tensors, aside, metadata=facts)
         except (OSError, SafetensorError) as error:
-            aside.unlink(missing_ok=True)
             raise WorkspaceError(f"cannot write weights to {place}: {error}; what was finished before is safe") from error
         return str(place.relative_to(self.path))
 
     def load_weights(self, variant_id: str) -> dict[str, Tensor]:
-        """The weights of a variant by the names of the user's module.
+        """The weights of a variant by the names of the user's module, if they are those that were written.
 
         Raises:
-            WorkspaceError: they were not kept, or the file is damaged.
+            WorkspaceError: they were not kept, or the file is damaged or another variant's.
         """
         place = self.weights(variant_id)
         try:
-            return load_file(place)
+            with safe_open(place, framework="pt") as file:
+                facts = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         except FileNotFoundError:
             raise WorkspaceError(f"the weights of variant {variant_id} were not kept ({place} is missing)") from None
-        except SafetensorError as error:
+        except (OSError, SafetensorError) as error:
             raise WorkspaceError(f"the weights in {place} are damaged: {error}") from error
+        if facts.get("variant") != variant_id:
+            whose = facts.get("variant")
+            found = f"they are those of variant {whose}" if whose else "they do not say whose they are"
+            raise WorkspaceError(f"the weights in {place} are not those that were written there: {found}")
+        if facts.get("sum") != str(checksum(tensors)):
+            raise WorkspaceError(f"the weights in {place} are damaged: their numbers are not those that were written")
+        return tensors
 
     def checkpoint(self, variant_ids: Sequence[str]) -> Path:
         """Where a fleet of these variants leaves its state while it trains."""

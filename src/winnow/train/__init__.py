@@ -1,7 +1,7 @@
 """The one training driver: step, loop, fleet."""
 
 from winnow.train._build import build_members
-from winnow.train._checkpoint import UnusableCheckpoint, peek
+from winnow.train._checkpoint import UnusableCheckpoint, checksum, peek
 from winnow.train._device import training_device
 from winnow.train._driver import EpochReport, train_fleet
 from winnow.train._measure import Timing, measure, measure_compiled
@@ -23,6 +23,7 @@ __all__ = [
     "Timing",
     "UnusableCheckpoint",
     "build_members",
+    "checksum",
     "dtype_of",
     "fleet_kind",
     "footprint",

@@ -7,9 +7,7 @@ the program's tensors is carried. What follows from seed and step (order, noise,
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +20,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from winnow.errors import WorkspaceError
+from winnow.files import written_aside
 
-__all__ = ["Checkpoint", "UnusableCheckpoint", "peek", "read", "write"]
+__all__ = ["Checkpoint", "UnusableCheckpoint", "checksum", "peek", "read", "write"]
 
 FORMAT = 1
 
@@ -65,17 +64,12 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     # contiguous and apart: safetensors refuses tensors that share memory
     tensors = {n: t.detach().to("cpu", copy=True).contiguous() for n, t in checkpoint.tensors.items()}
     facts = {name: value for name, value in vars(checkpoint).items() if name != "tensors"}
-    header = {"format": str(FORMAT), "facts": json.dumps(facts), "sum": str(_sum(tensors))}
-    aside = path.with_suffix(".part")
+    header = {"format": str(FORMAT), "facts": json.dumps(facts), "sum": str(checksum(tensors))}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, aside, metadata=header)
-        with open(aside, "rb") as file:
-            os.fsync(file.fileno())  # before the name says that it is there
-        os.replace(aside, path)
+        with written_aside(path) as aside:
+            save_file(tensors, aside, metadata=header)
     except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise WorkspaceError(f"cannot write checkpoints to {path.parent}: {reason}") from error
 
@@ -107,7 +101,7 @@ def read(path: Path, variant_ids: Sequence[str]) -> Checkpoint | None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (OSError, SafetensorError) as error:
         raise _damaged(path, error) from error
-    if _sum(tensors) != expected_sum:
+    if checksum(tensors) != expected_sum:
         raise _damaged(path, "its numbers are not those that were written")
     return Checkpoint(**{**facts, "variant_ids": tuple(facts["variant_ids"])}, tensors=tensors)
 
@@ -137,8 +131,8 @@ def _damaged(path: Path, why: object) -> UnusableCheckpoint:
     return UnusableCheckpoint(f"{path} cannot be read as a checkpoint ({why})")
 
 
-def _sum(tensors: Mapping[str, Tensor]) -> int:
-    """A check sum of all numbers: a length that is right says nothing about a block that the disk lost."""
+def checksum(tensors: Mapping[str, Tensor]) -> int:
+    """A check sum of all names and numbers: a length that is right says nothing about a block that the disk lost."""
     total = 0
     for name in sorted(tensors):
         total = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, zlib.crc32(name.encode(), total))
