@@ -18,7 +18,7 @@ import multiprocessing
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -138,11 +138,13 @@ class Processes:
 
     def __init__(self, count: int = 2) -> None:
         context = multiprocessing.get_context("spawn")
-        self.pipes = []
+        self.pipes, self.workers = [], []
         for _ in range(count):
             mine, theirs = context.Pipe()
-            context.Process(target=_worker, args=(theirs,), daemon=True).start()
+            worker = context.Process(target=_worker, args=(theirs,), daemon=True)
+            worker.start()
             self.pipes.append(mine)
+            self.workers.append(worker)
 
     def train(self, network: str, members: int, epochs: int) -> float:
         """Seconds."""
@@ -152,6 +154,13 @@ class Processes:
         for pipe in self.pipes:
             pipe.recv()
         return time.perf_counter() - began
+
+    def close(self) -> None:
+        """Let the workers end."""
+        for pipe, worker in zip(self.pipes, self.workers, strict=True):
+            pipe.send(None)
+            worker.join()
+            pipe.close()
 
 
 def winnow_fleet(network: str, members: int, epochs: int, ahead: int, section: Data, told: list[str]) -> Callable[[], float]:
@@ -174,14 +183,14 @@ def winnow_fleet(network: str, members: int, epochs: int, ahead: int, section: D
     return run
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--members", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--ahead", type=int, default=1000)
     parser.add_argument("--only", nargs="+", choices=sorted(NETWORKS), default=sorted(NETWORKS))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     section = data()
     processes = Processes()
     for _ in range(2):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import threading
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from torch.fx import GraphModule
 from winnow.train._cache import set_up_compiler
 from winnow.train._signature import signature
 
-__all__ = ["Compiled", "compiled"]
+__all__ = ["Compiled", "WrongInputs", "compiled"]
 
 # Bytes of everything that one call touches: about a core's second-level cache and its share of the third. Larger blocks are
 # slower per member because their tensors go out to memory between operations, smaller ones because of the call itself.
@@ -32,6 +32,23 @@ _SMALLEST_BLOCK, _LARGEST_BLOCK = 8, 64  # members, in fleets that have so many
 _TRIED_ON = 2  # members of the capture that tells how much memory a member touches
 
 Function = Callable[..., Tensor]
+
+
+class WrongInputs(ValueError):
+    """A compiled program was called with other tensors than it was made for. Nothing has run."""
+
+
+@dataclass(frozen=True)
+class _Input:
+    """What a compiled program takes for granted of one of its inputs, which is contiguous."""
+
+    name: str
+    shape: torch.Size
+    dtype: torch.dtype
+    device: torch.device
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {tuple(self.shape)} on {self.device}"
 
 
 @dataclass(frozen=True)
@@ -43,12 +60,33 @@ class Compiled:
     """
 
     members: int
+    _inputs: tuple[_Input, ...]
     _run: Callable[..., Sequence[Tensor]]
 
     def __call__(self, tensors: Sequence[Tensor]) -> Tensor:
-        """What the function returns; each tensor has the shape and the strides of the example."""
+        """What the function returns.
+
+        Raises:
+            WrongInputs: the tensors are not as many, or not of the shapes, types and devices, as those that it was made for, or
+                are not contiguous. The machine code reads memory by these, so it must never see others.
+        """
+        if len(tensors) != len(self._inputs):
+            raise WrongInputs(f"expected {len(self._inputs)} tensors, got {len(tensors)}")
+        for tensor, known in zip(tensors, self._inputs, strict=True):  # about half a microsecond each
+            if (
+                tensor.shape != known.shape
+                or tensor.dtype is not known.dtype
+                or not tensor.is_contiguous()
+                or tensor.device != known.device
+            ):
+                raise WrongInputs(f"expected {known.name} as contiguous {known}, got {_described(tensor)}")
         (result,) = self._run(*tensors)
         return result
+
+
+def _described(tensor: Tensor) -> str:
+    how = "" if tensor.is_contiguous() else f" with strides {tensor.stride()}"
+    return f"{tensor.dtype} {tuple(tensor.shape)} on {tensor.device}{how}"
 
 
 _LOCK = threading.Lock()
@@ -57,23 +95,38 @@ _COMPILED: dict[Hashable, Compiled | None] = {}
 
 
 def compiled(
-    kind: Hashable, function: Function, module: nn.Module, tensors: Sequence[Tensor], *, fleet: int, block: int | None = None
+    structure: Hashable,
+    function: Function,
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    *,
+    fleet: int,
+    block: int | None = None,
+    trial: Callable[..., object] | None = None,
 ) -> Compiled | None:
     """A function of stacked tensors as a compiled program for blocks of members, made once a process; what the compiler did in an
     earlier process it finds on disk.
 
+    A program is found again for the same structure and inputs of the same names, shapes (but for the leading V), types and
+    devices. It takes its inputs contiguous.
+
     Args:
-        kind: equal for functions that do the same to tensors of the same shapes, but for the leading V.
+        structure: all that decides what the function does, but for its inputs.
         function: works on any number of members; its arguments are tensors with a leading V but for the last, and it may change
             them in place.
         module: whose forward pass the function runs; a skeleton that no other thread works on.
-        tensors: the arguments of a whole fleet.
+        inputs: the arguments of a whole fleet, in order.
         fleet: members that the fleet began with.
         block: members of a block; None: as many as suit the processor's caches.
+        trial: called with the same arguments before the capture; where it raises, the function is not compiled.
 
     Returns:
         None when the compiler fails on it, which a warning tells once.
     """
+    *stacked, last = inputs.items()
+    facts = [(name, tuple(t.shape[1:]), t.dtype, t.device) for name, t in stacked]
+    kind = (structure, tuple(facts), (last[0], tuple(last[1].shape), last[1].dtype, last[1].device), torch.get_default_dtype())
+    tensors = list(inputs.values())
     with _LOCK:  # one thread compiles, the others wait for its program
         if _COMPILED.get(kind, ...) is None:
             return None  # failed before
@@ -88,8 +141,11 @@ def compiled(
                     size *= 2
             if (kind, size) not in _COMPILED:
                 examples = _rows(tensors, size)
+                if trial is not None:
+                    trial(*examples)
                 run = _compile(_capture(function, module, examples), examples)
-                _COMPILED[kind, size] = Compiled(size, run)
+                known = [_Input(n, t.shape, t.dtype, t.device) for n, t in zip(inputs, examples, strict=True)]
+                _COMPILED[kind, size] = Compiled(size, tuple(known), run)
             return _COMPILED[kind, size]
         except Exception as error:  # whatever the compiler may raise; it has only touched copies
             _COMPILED[kind] = None
@@ -163,10 +219,10 @@ def _without_outer_fusion() -> Iterator[None]:
 
 
 def _rows(tensors: Sequence[Tensor], members: int) -> list[Tensor]:
-    """The tensors of a fleet of so many members: the first rows, or all and then the first again."""
-    *stacked, number = tensors
+    """The tensors of a fleet of so many members, contiguous: the first rows, or all and then the first again."""
+    *stacked, last = tensors
     index = torch.arange(members) % stacked[0].shape[0]
-    return [*(t.index_select(0, index.to(t.device)) for t in stacked), number]
+    return [*(t.index_select(0, index.to(t.device)).contiguous() for t in stacked), last.contiguous()]
 
 
 def _fitting(graph: GraphModule) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from winnow.train._compiled import Compiled
+from winnow.train._compiled import Compiled, WrongInputs
 
 __all__ = ["Captured", "can_capture", "training_device"]
 
@@ -41,6 +41,9 @@ class Captured:
             self._losses = program([*own, *self._batch])
 
     def __call__(self, batch: Sequence[Tensor]) -> Tensor:
+        for mine, theirs in zip(self._batch, batch, strict=True):
+            if mine.shape != theirs.shape or mine.dtype is not theirs.dtype:  # copying would broadcast and convert
+                raise WrongInputs(f"expected {mine.dtype} {tuple(mine.shape)}, got {theirs.dtype} {tuple(theirs.shape)}")
         for mine, theirs in zip(self._batch, batch, strict=True):
             mine.copy_(theirs)
         self._graph.replay()

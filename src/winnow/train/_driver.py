@@ -96,7 +96,7 @@ def train_fleet(
     Returns:
         One result for each variant, in their order. What a member gets does not depend on the others.
 
-    Fleets may train in several threads at once; a model that draws from PyTorch's global generator may not be among them.
+    Fleets may train in several threads at once; a model that draws from a global generator may not be among them.
 
     Raises:
         ModelError: the model cannot be built.

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +25,7 @@ __all__ = [
     "noisy_forward",
     "rehearse",
     "replace_dropout",
+    "undrawn",
 ]
 
 # How many trailing axes of the activations share the noise of their channel; None: no axes do.
@@ -141,10 +146,10 @@ def noisy_forward(module: nn.Module, x: Tensor) -> Any:
 
 def rehearse(module: nn.Module, x: Tensor) -> bool:
     """Run one small batch in training mode, to learn what a pass does: every noise gets as many keys as it is called times.
-    Buffers and PyTorch's generator stay as they were.
+    Buffers and generators stay as they were.
 
     Returns:
-        Whether the pass draws from PyTorch's global generator, as ``torch.randn`` does.
+        Whether the pass draws from a global generator: PyTorch's, as ``torch.randn`` does, Python's or NumPy's.
 
     Raises:
         ModelError: the forward pass fails.
@@ -157,11 +162,11 @@ def rehearse(module: nn.Module, x: Tensor) -> bool:
         noise.active, noise.num_calls, noise.call = True, _MANY, 0
         noise.key = torch.zeros(1, 2, dtype=torch.int32).expand(_MANY, 2)
     try:
-        with torch.random.fork_rng(devices=[]):
-            generator = torch.get_rng_state()
+        with undrawn():
+            before_draws = _generators()
             with torch.no_grad():
                 noisy_forward(module.train(), x)
-            draws = not torch.equal(generator, torch.get_rng_state())
+            draws = before_draws != _generators()
             calls = {name: noise.call for name, noise in noises.items()}
             if calls.get(CALLS) and _recomputes(module, x):
                 calls[CALLS], draws = 0, True
@@ -177,6 +182,29 @@ def rehearse(module: nn.Module, x: Tensor) -> bool:
         for name, buffer in module.named_buffers():
             buffer.copy_(before[name])
     return draws
+
+
+@contextmanager
+def undrawn(seed: int | None = None) -> Iterator[None]:
+    """Put the global generators of PyTorch, Python and NumPy back as they were; ``seed`` sets all three before that."""
+    cuda = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=cuda):
+            if seed is not None:
+                torch.manual_seed(seed)
+                random.seed(seed)
+                np.random.seed(seed % 2**32)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def _generators() -> tuple[object, ...]:
+    """The states of the global generators."""
+    numpy: Any = np.random.get_state()
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), numpy[1].tobytes(), numpy[2:]
 
 
 def _recomputes(module: nn.Module, x: Tensor) -> bool:

@@ -18,7 +18,7 @@ from winnow.train._build import build_members
 from winnow.train._lanes import rehearse
 from winnow.train._program import Alone, BaseProgram
 from winnow.train._settings import dtype_of, make_lanes
-from winnow.train._signature import signature
+from winnow.train._signature import difference, signature
 from winnow.train._stacked import Stacked, stacking
 
 __all__ = ["Probe", "probe", "shape_key"]
@@ -86,9 +86,10 @@ def probe(variant: Variant, prepared: Prepared) -> Probe:
     (piece,) = alone[0].pieces
     parameters = piece.params.numel()
     if any(draws):
-        return Probe("its forward pass draws random numbers from PyTorch's global generator", parameters)
-    if signature(modules[0]) != signature(modules[1]):
-        return Probe("its structure depends on the seed", parameters)
+        return Probe("its forward pass draws random numbers from a global generator, of PyTorch, Python or NumPy", parameters)
+    differs = difference(modules[0], modules[1])
+    if differs is not None:
+        return Probe(f"two members that differ only in the seed are not built alike: {differs}", parameters)
     try:
         with stacking():
             for tried in [lanes, replace(lanes, mixed=False)][not lanes.mixed :]:  # the last is compared

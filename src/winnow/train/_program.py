@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from winnow.methods import OPTIMIZERS, add_penalty_, clip_by_norm_, cross_entropy, mean_squared_error
 from winnow.recipe import derive_seed
-from winnow.train._lanes import key_places, keyed_noises, noisy_forward
+from winnow.train._lanes import key_places, keyed_noises, noisy_forward, undrawn
 from winnow.train._mixed import mixed_precision
 
 __all__ = ["Alone", "BaseProgram", "Lanes", "Piece", "penalised_names", "run_module", "training_loss", "update_"]
@@ -53,6 +53,10 @@ class Lanes:
     def tensors(self) -> list[Tensor]:
         """All of them in a row; ``like`` is the way back."""
         return [*self.settings.values(), *(t for t in self._single().values() if t is not None)]
+
+    def names(self) -> list[str]:
+        """What the ``tensors`` are."""
+        return [*self.settings, *(n for n, t in self._single().items() if t is not None)]
 
     def like(self, tensors: Iterator[Tensor]) -> Lanes:
         """Settings of this structure, made of the next tensors."""
@@ -167,7 +171,7 @@ class Alone(BaseProgram):
     Args:
         module: the member's.
         lanes: its settings.
-        noise_seed: seeds PyTorch's global generator anew for every step, for modules that draw from it; None: they do not.
+        noise_seed: seeds the global generators anew for every step, for modules that draw from one; None: they do not.
     """
 
     def __init__(self, module: nn.Module, lanes: Lanes, *, noise_seed: int | None = None) -> None:
@@ -211,7 +215,7 @@ class Alone(BaseProgram):
     def _noise(self) -> AbstractContextManager[None]:
         if self._noise_seed is None:
             return nullcontext()
-        return _seeded(derive_seed(self._noise_seed, "noise", self.steps))
+        return undrawn(derive_seed(self._noise_seed, "noise", self.steps))
 
     def predict(self, x_NF: Tensor) -> Tensor:
         self.module.eval()
@@ -224,13 +228,6 @@ class Alone(BaseProgram):
     def buffers(self) -> dict[str, Tensor]:
         frozen = ((n, p) for n, p in self.module.named_parameters() if not p.requires_grad)
         return {n: t.detach().unsqueeze(0) for n, t in [*frozen, *self.module.named_buffers()]}
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_available() else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def run_module(module: nn.Module, x: Tensor, *, mixed: bool, stacked: bool = False) -> Tensor:

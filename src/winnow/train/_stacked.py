@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from winnow.methods import OPTIMIZERS
-from winnow.train._compiled import Compiled, compiled
+from winnow.train._compiled import Compiled, WrongInputs, compiled
 from winnow.train._device import Captured, can_capture
 from winnow.train._lanes import key_places, keyed_noises
 from winnow.train._layers import make_stackable
@@ -91,6 +91,12 @@ class _Block:
         state = (t for piece in self.pieces for t in piece.state.values())
         return [*(piece.params for piece in self.pieces), *state, *self.buffers.values(), *self.lanes.tensors()]
 
+    def names(self, parameters: Iterable[str]) -> list[str]:
+        """What the ``tensors`` are; ``parameters`` are those of the pieces."""
+        named = list(zip(parameters, self.pieces, strict=True))
+        state = [f"{key} of {n}" for n, piece in named for key in piece.state]
+        return [*(n for n, _ in named), *state, *self.buffers, *self.lanes.names()]
+
     def like(self, tensors: Sequence[Tensor]) -> _Block:
         """A block built as this one is, of other tensors."""
         rest = iter(tensors)
@@ -127,6 +133,7 @@ class Stacked(BaseProgram):
         self._wants_compiling = compiled
         self._begun_with = len(modules)  # a fleet that goes on with fewer cuts the same blocks, for the same bits
         self._compiled: Compiled | None = None
+        self._refused = False  # the compiled programs did not take what they were given
         self._predicts: Compiled | None = None  # with the compiled step, once it was asked for
         self._wants_predicting = True
         self._chunk = 0  # rows that it takes
@@ -136,20 +143,25 @@ class Stacked(BaseProgram):
 
     def step(self, x_VBF: Tensor, y_VB: Tensor, keys_VK2: Tensor | None, lr_V: Tensor) -> Tensor:
         self.steps += 1
-        batch = [x_VBF, y_VB, lr_V.unsqueeze(1), *([] if keys_VK2 is None else [keys_VK2])]
+        batch = {"x": x_VBF, "y": y_VB, "rates": lr_V.unsqueeze(1)}
+        if keys_VK2 is not None:
+            batch["noise keys"] = keys_VK2
         number = torch.full((), float(self.steps), dtype=lr_V.dtype, device=lr_V.device)
         if self._wants_compiling:
             self._compile(batch, number)
-        losses = []
-        for block in self._blocks:
-            members = block.rows.stop - block.rows.start
-            mine = [t[block.rows] for t in batch]
-            if self._compiled is not None and x_VBF.shape[1] == self._batch and self._is_whole(block):
-                filled = [_filled(t, self._compiled.members).contiguous() for t in mine]  # idle rows do as the last member
-                losses.append(self._run_compiled(block, [*filled, number])[:members])
-            else:
-                losses.append(self._kernel.run(block.map(lambda t, n=members: t[:n]), number, *mine))  # type: ignore[misc]
-        return torch.cat(losses)
+        return torch.cat([self._step_of(block, [t[block.rows] for t in batch.values()], number) for block in self._blocks])
+
+    def _step_of(self, block: _Block, batch: Sequence[Tensor], number: Tensor) -> Tensor:
+        """The step of one block on its part of the batch; the losses of its members."""
+        members = block.rows.stop - block.rows.start
+        if self._runs_compiled(block) and batch[0].shape[1] == self._batch:
+            assert self._compiled is not None
+            filled = [_filled(t, self._compiled.members).contiguous() for t in batch]  # idle rows do as the last member
+            try:
+                return self._run_compiled(block, [*filled, number])[:members]
+            except WrongInputs as error:
+                self._refuse(error)
+        return self._kernel.run(block.map(lambda t: t[:members]), number, *batch)
 
     def _run_compiled(self, block: _Block, batch: Sequence[Tensor]) -> Tensor:
         assert self._compiled is not None
@@ -160,21 +172,27 @@ class Stacked(BaseProgram):
             self._captured[start] = Captured(self._compiled, block.tensors(), batch)
         return self._captured[start](batch)
 
-    def _compile(self, batch: Sequence[Tensor], number: Tensor) -> None:
+    def _refuse(self, error: WrongInputs) -> None:
+        """From now on the fleet runs uncompiled; nothing has run of what the program refused."""
+        self._refused = True
+        warnings.warn(f"a fleet goes on uncompiled, because its compiled program refuses: {error}", RuntimeWarning, stacklevel=4)
+
+    def _compile(self, batch: Mapping[str, Tensor], number: Tensor) -> None:
         """Make the compiled step for batches like this one, or find it, and cut the stack into its blocks."""
         self._wants_compiling = False
-        self._batch = batch[0].shape[1]
+        self._batch = batch["x"].shape[1]
         (whole,) = self._blocks
         skeleton = copy.deepcopy(self.module)  # one that no other thread works on
         kernel = _Kernel(skeleton, mixed=self.lanes.mixed)
-        num_own = len(whole.tensors())
+        own = dict(zip(whole.names(self._shapes), whole.tensors(), strict=True))
 
         def step(*tensors: Tensor) -> Tensor:
-            return kernel.run(whole.like(tensors[:num_own]), tensors[-1], *tensors[num_own:-1])
+            return kernel.run(whole.like(tensors[: len(own)]), tensors[-1], *tensors[len(own) : -1])
 
-        tensors = [*whole.tensors(), *batch, number]
-        kind = (signature(skeleton), tuple(self._kernel.key_places), whole.lanes.structure(), self._batch, batch[0].dtype)
-        self._compiled = compiled(kind, step, skeleton, tensors, fleet=self._begun_with)
+        places = tuple((n, place.start, place.stop) for n, place in self._kernel.key_places.items())
+        penalised = tuple(bool(piece.penalised) for piece in whole.pieces)
+        structure = ("step", signature(self.module), places, penalised, self.lanes.structure())
+        self._compiled = compiled(structure, step, skeleton, {**own, **batch, "number": number}, fleet=self._begun_with)
         if self._compiled is not None:
             self._reseat(slice(None))
 
@@ -212,26 +230,30 @@ class Stacked(BaseProgram):
         """Whether steps run as compiled programs: from the first on, if that was asked for and the compiler can."""
         return self._compiled is not None
 
-    def _is_whole(self, block: _Block) -> bool:
-        """Whether the block's tensors have as many rows as the compiled programs take."""
-        return self._compiled is not None and len(block.pieces[0].params) == self._compiled.members
+    def _runs_compiled(self, block: _Block) -> bool:
+        """Whether there are compiled programs, and the block's tensors have as many rows as they take."""
+        if self._compiled is None or self._refused:
+            return False
+        return len(block.pieces[0].params) == self._compiled.members
 
     def predict(self, x_NF: Tensor) -> Tensor:
         self.module.eval()
         if self._compiled is not None and self._wants_predicting:
             self._compile_predict(x_NF)
-        outputs = []
-        for block in self._blocks:
-            members = block.rows.stop - block.rows.start
-            if self._predicts is not None and self._is_whole(block):
-                chunks = [_filled(x, self._chunk).contiguous() for x in x_NF.split(self._chunk)]
-                own = self._forward_tensors(block)
-                parts = [self._predicts([*own.values(), chunk])[:members] for chunk in chunks]
-                outputs.append(torch.cat(parts, dim=1)[:, : len(x_NF)])
-            else:
-                own = self._forward_tensors(block.map(lambda t, n=members: t[:n]))  # type: ignore[misc]
-                outputs.append(self._kernel.predict(own, x_NF))
-        return torch.cat(outputs)
+        return torch.cat([self._predict_of(block, x_NF) for block in self._blocks])
+
+    def _predict_of(self, block: _Block, x_NF: Tensor) -> Tensor:
+        """Outputs of the members of one block."""
+        members = block.rows.stop - block.rows.start
+        if self._predicts is not None and self._runs_compiled(block):
+            own = self._forward_tensors(block).values()
+            chunks = [_filled(x, self._chunk).contiguous() for x in x_NF.split(self._chunk)]
+            try:
+                parts = [self._predicts([*own, chunk])[:members] for chunk in chunks]
+                return torch.cat(parts, dim=1)[:, : len(x_NF)]
+            except WrongInputs as error:
+                self._refuse(error)
+        return self._kernel.predict(self._forward_tensors(block.map(lambda t: t[:members])), x_NF)
 
     def _compile_predict(self, x_NF: Tensor) -> None:
         """The same for predicting, on equal chunks of rows."""
@@ -241,14 +263,20 @@ class Stacked(BaseProgram):
         skeleton = copy.deepcopy(self.module)
         kernel = _Kernel(skeleton, mixed=self.lanes.mixed)
         own = self._forward_tensors(self._blocks[0])
-        tensors = [*own.values(), x_NF[: self._chunk].clone()]
-        kind = ("predict", signature(skeleton), self.lanes.mixed, tuple(tensors[-1].shape), x_NF.dtype)
-        block = self._compiled.members
+        inputs = {**own, "x": x_NF[: self._chunk].clone()}
 
         def predict(*tensors: Tensor) -> Tensor:
             return kernel.predict(dict(zip(own, tensors[:-1], strict=True)), tensors[-1])
 
-        self._predicts = compiled(kind, predict, skeleton, tensors, fleet=block, block=block)
+        def trial(*tensors: Tensor) -> None:
+            # The rows are the same for all members, so vmap lets a pass look at their values, which a capture would make
+            # constants. Given to each member for itself they are hidden, and such a pass fails.
+            *stacked, x = tensors
+            kernel.predict(dict(zip(own, stacked, strict=True)), x.expand(len(stacked[0]), *x.shape), own_rows=True)
+
+        structure = ("predict", signature(self.module), self.lanes.mixed)
+        block = self._compiled.members
+        self._predicts = compiled(structure, predict, skeleton, inputs, fleet=block, block=block, trial=trial)
 
     def _forward_tensors(self, block: _Block) -> dict[str, Tensor]:
         """What a forward pass in evaluation mode needs of a block."""
@@ -328,8 +356,13 @@ class _Kernel:
             update_(lanes, pieces, flat, lr_V1, number)
         return loss_V.detach()
 
-    def predict(self, own: Mapping[str, Tensor], x_NF: Tensor) -> Tensor:
-        """Outputs in evaluation mode of members with these parameters and buffers, (variants, rows, outputs)."""
+    def predict(self, own: Mapping[str, Tensor], x: Tensor, *, own_rows: bool = False) -> Tensor:
+        """Outputs in evaluation mode of members with these parameters and buffers, (variants, rows, outputs).
+
+        Args:
+            own: their tensors.
+            x: (rows, *in_shape), or with ``own_rows``, of each member, (variants, rows, *in_shape).
+        """
         if self.module.training:
             self.module.eval()
         shaped = [t.view(-1, *self.shapes[n]) if n in self.shapes else t for n, t in own.items()]
@@ -338,7 +371,7 @@ class _Kernel:
             return self.call(dict(zip(own, tensors, strict=True)), x)
 
         with torch.no_grad():
-            return vmap(forward, in_dims=(None, *[0] * len(own)))(x_NF, *shaped)
+            return vmap(forward, in_dims=(0 if own_rows else None, *[0] * len(own)))(x, *shaped)
 
     def _forward(self, leaves: dict[str, Tensor], buffers: dict[str, Tensor], x_VBF: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Outputs of every member, and the buffers after the pass: a module may also have put a new tensor in one's place."""
