@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from winnow.recipe import Data, Model, ObjectNotFound, content_digest, is_import_path, resolve_object, source_digest
+from winnow.recipe._sources import module_sources
 
 
 class Net:
@@ -202,3 +204,91 @@ def test_an_edited_module_is_another_model(tmp_path: Path, monkeypatch: pytest.M
         digests.append(source_digest(resolve_object(f"{name}:build")))
 
     assert digests[0] != digests[1]
+
+
+MODEL = """
+from nets_p import layers  # one of them
+from .sizes import (
+    WIDTH,
+)
+
+def build():
+    import nets_p.late
+    return WIDTH
+"""
+PACKAGE = {
+    "nets_p/__init__.py": "",
+    "nets_p/model.py": MODEL,
+    "nets_p/layers.py": "from . import deep as d, sizes\n",
+    "nets_p/deep.py": "import os, json as j\nDEPTH = 1\n",
+    "nets_p/sizes.py": "WIDTH = 1\n",
+    "nets_p/late.py": "LATE = 1\n",
+    "nets_p/other.py": "import nets_p.model, beside\n",
+    "beside.py": "X = 1\n",
+    "alone.py": "import sys as s, beside\n\ndef build():\n    return beside.X\n",
+}
+ASK = "import sys; from winnow.recipe import resolve_object, source_digest; print(source_digest(resolve_object(sys.argv[1])))"
+
+
+def test_the_sources_of_a_module_are_those_of_what_it_imports_from_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nets_p").mkdir()
+    for name, text in PACKAGE.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    package = module_sources(importlib.import_module("nets_p.model"))
+    assert set(package) == {f"nets_p{name}" for name in ("", ".model", ".layers", ".deep", ".sizes", ".late")}
+    assert package["nets_p.model"] == MODEL.encode()
+    assert set(module_sources(importlib.import_module("alone"))) == {"alone", "beside"}
+
+
+def test_a_changed_helper_is_another_model(tmp_path: Path) -> None:
+    def ask() -> str:
+        environment = {"PYTHONPATH": ":".join([str(tmp_path), *sys.path])}
+        command = [sys.executable, "-c", ASK, "nets_p.model:build"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+
+    (tmp_path / "nets_p").mkdir()
+    for name, text in PACKAGE.items():
+        (tmp_path / name).write_text(text)
+    first = ask()
+    (tmp_path / "nets_p" / "other.py").write_text("OTHER = 2\n")
+    assert ask() == first
+    (tmp_path / "nets_p" / "deep.py").write_text("DEPTH = 2\n")
+    assert ask() != first
+
+
+def test_the_digest_is_that_of_the_code_that_was_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    model, helper = tmp_path / "nets_loaded.py", tmp_path / "nets_helper.py"
+    model.write_text("import nets_helper\n\ndef build():\n    return nets_helper.WIDTH\n")
+    helper.write_text("WIDTH = 1\n")
+    first = source_digest(resolve_object("nets_loaded:build"))
+
+    helper.write_text("WIDTH = 2000\n")
+    assert resolve_object("nets_loaded:build")() == 1
+    assert source_digest(resolve_object("nets_loaded:build")) == first  # what runs is still the old code
+
+    importlib.reload(sys.modules["nets_helper"])
+    assert resolve_object("nets_loaded:build")() == 2000
+    assert source_digest(resolve_object("nets_loaded:build")) != first
+
+
+def test_the_helpers_of_a_script_count(tmp_path: Path) -> None:
+    (tmp_path / "aside.py").write_text("WIDTH = 1\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import aside\nfrom winnow.recipe import source_digest\n\n"
+        "def build():\n    return aside.WIDTH\n\nprint(source_digest(build))\n"
+    )
+
+    def ask() -> str:
+        environment = {"PYTHONPATH": ":".join(sys.path)}
+        return subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, env=environment).stdout
+
+    first = ask()
+    assert ask() == first
+    (tmp_path / "aside.py").write_text("WIDTH = 2\n")
+    assert ask() != first

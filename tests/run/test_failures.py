@@ -206,6 +206,39 @@ def test_failures_of_the_environment_are_tried_again_in_the_next_run(count: int,
     assert [o.finished for o in on_record.values()] == [True] * count
 
 
+EDITED = """
+import torch
+from edited_helper import WIDTH
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = torch.nn.Linear(4, WIDTH), torch.nn.Linear(WIDTH, 3)
+
+    def forward(self, x):
+        y = self.b(self.a(x))
+        return y if y.sum() > 0 else y * 1.0
+"""
+
+
+def test_a_worker_that_loads_other_code_refuses(runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "edited_model.py").write_text(EDITED)
+    (tmp_path / "edited_helper.py").write_text("WIDTH = 5\n")
+    members = [variant(i, Model("edited_model:Net"), **SOUND) for i in range(2)]
+    assert [o.fleet for o in runner.train(members)] == ["process"] * 2
+
+    (tmp_path / "edited_helper.py").write_text("WIDTH = 6 + 1\n")
+    outcomes = runner.train([variant(i, Model("edited_model:Net"), **SOUND) for i in (2, 3)])
+    assert {(o.status, o.cause) for o in outcomes} == {("failed", "environment")}
+    assert "loaded other code of 'edited_model:Net' than this run began with" in (outcomes[0].reason or "")
+
+    (tmp_path / "edited_model.py").unlink()
+    (outcome, _) = runner.train([variant(i, Model("edited_model:Net"), **SOUND) for i in (4, 5)])
+    assert (outcome.status, outcome.cause) == ("failed", "environment")
+    assert "its worker process cannot load the model: model.use: cannot import 'edited_model'" in (outcome.reason or "")
+
+
 def test_whose_failure_an_exception_is() -> None:
     environment = [MemoryError(), OSError(28, "full"), ImportError("no module"), torch.OutOfMemoryError("CUDA out of memory")]
     assert [cause_of(e) for e in environment] == ["environment"] * 4

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 
 from winnow.data import Prepared, prepare
 from winnow.errors import WorkspaceError
+from winnow.models import model_digest
 from winnow.recipe import Variant
 from winnow.run import Event, Runner, Workspace
 from winnow.run._processes import train_in_processes
@@ -146,10 +147,10 @@ def test_a_worker_ends_at_once_when_its_parent_is_gone(prepared: Prepared, tmp_p
     ) as worker:
         assert worker.stdin is not None
         assert worker.stdout is not None
-        write_message(worker.stdin, (variant(0, epochs=1), "rows", prepared, tmp_path / "a", 0.0))
+        write_message(worker.stdin, (variant(0, epochs=1), model_digest(variant(0).model), "rows", prepared, tmp_path / "a", 0.0))
         assert isinstance(read_message(worker.stdout), EpochReport)
         assert isinstance(read_message(worker.stdout), Finished)
-        write_message(worker.stdin, (variant(0, Slow), "rows", None, tmp_path / "b", 0.0))
+        write_message(worker.stdin, (variant(0, Slow), model_digest(variant(0, Slow).model), "rows", None, tmp_path / "b", 0.0))
         time.sleep(0.5)  # it sleeps in its first step
         worker.send_signal(signal.SIGINT)  # Ctrl-C in a terminal is for the parent to judge
         time.sleep(0.2)

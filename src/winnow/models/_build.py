@@ -151,7 +151,9 @@ def _check_one(output: Any, *, out_features: int, task: str) -> None:
 
 
 def model_digest(model: Model) -> str:
-    """SHA-256 of what the recipe only names: the source of the user's class or builder; of the name, for a ready model."""
+    """SHA-256 of what the recipe only names: the source of the user's class or builder as it was loaded, with its helpers; of the
+    name, for a ready model.
+    """
     if model.use in READY:
         return hashlib.sha256(f"ready:{model.use}:1".encode()).hexdigest()
     return source_digest(_builder(model.use))

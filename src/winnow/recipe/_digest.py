@@ -9,9 +9,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import sys
 import types
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from winnow.recipe._sources import helper_sources, module_sources
 
 __all__ = ["SAMPLED_ITEMS", "content_digest", "dataset_digest", "sampled_items", "source_digest"]
 
@@ -21,19 +25,46 @@ _PLAIN = (str, bytes, int, float, complex, type(None), type(...))
 def source_digest(value: Any) -> str:
     """SHA-256 of the code behind a class or function, so that an edited model is a different model.
 
-    What an imported module defines goes by the module's whole source, since it leans on what stands beside it. What was typed
-    into a script or notebook goes by its compiled code and that of the neighbours it uses: other edits there change nothing.
+    What an imported module defines goes by the module's whole source, and that of the helpers that it imports from its own
+    package, or from its directory where it is in none. The files are read once in a process, when the module is first asked
+    about: what is edited later was not loaded, and does not count until the module is imported anew.
+
+    What was typed into a script or notebook goes by its compiled code and that of the neighbours it uses: other edits there
+    change nothing. The helpers beside a script count as above.
     """
     digest = hashlib.sha256()
     module = inspect.getmodule(value)
     if module is not None and module.__name__ != "__main__":
-        try:
-            digest.update(inspect.getsource(module).encode())
-            return digest.hexdigest()
-        except (OSError, TypeError):
-            pass  # a module without source text
+        known = _module_digest(module)
+        if known is not None:
+            return known
     _Feed(digest).code(value)
+    if module is not None and module.__name__ == "__main__" and (helpers := _module_digest(module)) is not None:
+        digest.update(helpers.encode())
     return digest.hexdigest()
+
+
+_LOADED: weakref.WeakKeyDictionary[types.ModuleType, tuple[dict[str, Any], str | None]] = weakref.WeakKeyDictionary()
+
+
+def _module_digest(module: types.ModuleType) -> str | None:
+    """SHA-256 of a module's sources as they were loaded; None without any. Kept until one of the modules is imported anew."""
+    known = _LOADED.get(module)
+    if known is not None and all(spec is known[0][name] or known[0][name] is None for name, spec in _specs(known[0]).items()):
+        return known[1]
+    sources = helper_sources(module) if module.__name__ == "__main__" else module_sources(module)
+    digest = hashlib.sha256()
+    for name in sorted(sources):
+        digest.update(f"{name}:{len(sources[name])}:".encode())
+        digest.update(sources[name])
+    found = digest.hexdigest() if sources else None
+    _LOADED[module] = _specs(sorted({module.__name__, *sources})), found
+    return found
+
+
+def _specs(names: Iterable[str]) -> dict[str, Any]:
+    """What shows that a module was imported anew, by name: a reload makes a new spec. None for one that is not loaded."""
+    return {name: getattr(sys.modules.get(name), "__spec__", None) for name in names}
 
 
 def content_digest(value: Any) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from winnow.data import Prepared
 from winnow.errors import WinnowError
+from winnow.models import model_digest
 from winnow.recipe import Variant
 from winnow.run._halves import cause_of, failure
 from winnow.run._plan import cores
@@ -161,7 +162,8 @@ class _Pool:
         assert process.stdout is not None
         rows = self._prepared if with_rows else None
         place, seconds = self._checkpoints[position], self._checkpoint_seconds
-        write_message(process.stdin, (self._variants[position], self._prepared.digest, rows, place, seconds))
+        variant = self._variants[position]
+        write_message(process.stdin, (variant, model_digest(variant.model), self._prepared.digest, rows, place, seconds))
         while isinstance(answer := read_message(process.stdout), EpochReport):
             if told is not None:
                 answer = replace(answer, message="; ".join(m for m in (told, answer.message) if m))

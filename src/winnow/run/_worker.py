@@ -1,5 +1,5 @@
-"""A worker process: reads (variant, key of its rows, rows or None, checkpoint, seconds between checkpoints) from its input,
-trains, answers an ``EpochReport`` after each epoch and then the result, until its input ends.
+"""A worker process: reads (variant, digest of its model's code, key of its rows, rows or None, checkpoint, seconds between
+checkpoints) from its input, trains, answers an ``EpochReport`` after each epoch and then the result, until its input ends.
 
 Started by ``_processes``. Both ends are this program, on one machine, over a pipe: pickle is safe between
 them.
@@ -56,9 +56,10 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a user's model prints must not land among the answers
     import torch
 
-    from winnow.errors import WinnowError
+    from winnow.errors import ModelError, WinnowError
+    from winnow.models import model_digest
     from winnow.recipe import Variant
-    from winnow.run._halves import train_in_halves
+    from winnow.run._halves import failure, train_in_halves
     from winnow.train import EpochReport, Finished, train_fleet
 
     torch.set_num_threads(1)
@@ -71,10 +72,21 @@ def main() -> None:
     prepared: dict[str, Any] = {}
 
     def answer(question: bytes) -> Finished:
-        variant, key, rows, checkpoint, seconds = pickle.loads(question)
+        variant, code, key, rows, checkpoint, seconds = pickle.loads(question)
         if rows is not None:
             prepared.clear()
             prepared[key] = rows
+
+        try:
+            loaded = model_digest(variant.model)
+        except ModelError as error:  # the parent could import it
+            return failure(variant, f"its worker process cannot load the model: {error}", "environment")
+        if loaded != code:
+            reason = (
+                f"its worker process loaded other code of {variant.model.use!r} than this run began with: the model or a helper "
+                "of it was edited meanwhile - start the run again to train the new code"
+            )
+            return failure(variant, reason, "environment")
 
         def train(variants: Sequence[Variant], stacked: bool, tell: Callable[[EpochReport], None]) -> list[Finished]:
             return train_fleet(
