@@ -19,7 +19,7 @@ from winnow.run import Event
 
 from .conftest import Told, small
 
-DOCUMENTS = {"run", "data", "plan", "search", "ablation", "final", "looks", "evaluation", "compression", "bundle"}
+DOCUMENTS = {"run", "data", "plan", "search", "ablation", "final", "looks", "evaluation", "compression", "shipped", "bundle"}
 
 
 def without_times(document: Any) -> Any:
@@ -278,3 +278,23 @@ def test_a_report_can_be_written_again(run_dir: Path, tmp_path: Path) -> None:
 def test_a_report_of_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match=r"is no run directory: it has no ledger.db"):
         rewrite_report(tmp_path)
+
+
+def test_the_figures_of_the_file_that_ships_are_its_own(finished: tuple[Run, Told]) -> None:
+    """Not the mean of the trainings: that stands beside, under its own name."""
+    done, _ = finished
+    bundle, shipped = winnow.load(done.bundle), done.documents["shipped"]
+    data = load_iris()
+    rows = done.trained.prepared.test.index
+    right = bundle.predict(data.data[rows]) == data.target_names[data.target[rows]]  # raw rows, through the bundle
+
+    assert shipped["rows"] == bundle.manifest["test_rows"] == 30
+    assert bundle.manifest["metrics"]["accuracy"]["mean"] == shipped["metrics"]["accuracy"]["mean"] == right.mean()
+    assert bundle.manifest["metrics"]["accuracy"]["n"] == 30
+    assert bundle.manifest["recipe_metrics"]["accuracy"]["mean"] == done.evaluation.metrics["accuracy"].mean
+    assert bundle.manifest["parity"] == shipped["parity"]
+    assert shipped["sha256"] == bundle.manifest["files"]["model.onnx"]["sha256"]
+    assert "only 30 test rows" in done.summary()
+    report = done.report.read_text()
+    assert "The file that ships" in report
+    assert "mean over seeds" in report

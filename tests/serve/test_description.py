@@ -87,7 +87,7 @@ def test_openapi_is_openapi(client: Client) -> None:
     document = client.get("/openapi.json").json()
 
     OpenAPI.model_validate(document)  # FastAPI's own model of the standard
-    assert set(document["paths"]) == {"/predict", "/health", "/schema"}
+    assert set(document["paths"]) == {"/predict", "/health", "/model", "/schema"}
     references = set(re.findall(r'"\$ref":"([^"]+)"', client.get("/openapi.json").text))
     assert references
     for reference in references:

@@ -191,3 +191,26 @@ def test_examples_come_from_the_manifest() -> None:
 
     assert page.facts["examples"] == [{"a": 1, "b": 2}, {"a": 4, "b": 5}]
     assert page_of([number("a", example=3.0)]).facts["examples"] == [{"a": 3}]
+
+
+def test_the_files_own_scores_and_the_recipes_stand_under_their_names() -> None:
+    bundle = LinearBundle(
+        MIXED,
+        classes=["a", "b", "c"],
+        deployed="int8",
+        test_rows=40,
+        metrics={"accuracy": {"mean": 0.9, "low": 0.77, "high": 0.96}, "log_loss": {"mean": 0.31, "low": None, "high": None}},
+        recipe_metrics={"accuracy": {"mean": 0.925, "low": 0.918, "high": 0.932}},
+    )
+    client = Client(create_app(bundle))
+
+    page = " ".join(client.get("/").text.split())
+    model = client.get("/model").json()
+
+    assert "<dt>accuracy</dt><dd>0.90 [0.77, 0.96]</dd>" in page  # no third digit: 40 rows do not give one
+    assert "<dt>log loss</dt><dd>0.31</dd>" in page
+    assert "this int8 model file, on 40 test rows it had not seen: so few that these figures are rough" in page
+    assert page.index("What the recipe gives on average") < page.index("0.925 [0.918, 0.932]")
+    assert model["metrics"]["values"] == bundle.manifest["metrics"]
+    assert model["recipe_metrics"]["values"] == bundle.manifest["recipe_metrics"]
+    assert (model["deployed"], model["test_rows"]) == ("int8", 40)

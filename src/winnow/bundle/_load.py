@@ -107,7 +107,7 @@ class Bundle:
             outputs = self.logits(rows)
         else:
             X, warnings = self.preparation.examine(rows)
-            outputs = self._run(X)
+            outputs = self.outputs(X)
         probabilities = None if self.classes is None else self.preparation.probabilities(outputs)
         return Answer(self.preparation.decode(outputs), probabilities, warnings)
 
@@ -119,10 +119,13 @@ class Bundle:
         """
         if isinstance(rows, list | tuple) and not rows:
             return np.empty((0, self.preparation.out_features), dtype=np.float32)
-        return self._run(self.preparation.transform(rows))
+        return self.outputs(self.preparation.transform(rows))
 
-    def _run(self, X: np.ndarray) -> np.ndarray:
-        """The model over prepared rows (n, *shape), in pieces that bound the memory."""
+    def outputs(self, X: np.ndarray) -> np.ndarray:
+        """(n, C) or (n, 1) The model's raw outputs, float32, of rows (n, *shape) that ``preparation`` has prepared already.
+
+        They go through the model in pieces, which bounds the memory.
+        """
         step = max(1, _CHUNK_VALUES // max(1, math.prod(self.preparation.shape)))
         out = np.empty((len(X), self.preparation.out_features), dtype=np.float32)
         for start in range(0, len(X), step):

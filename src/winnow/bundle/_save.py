@@ -43,6 +43,8 @@ def save(
     weights: Mapping[str, Any] | None = None,
     metric: str | None = None,
     metrics: Mapping[str, Any] | None = None,
+    recipe_metrics: Mapping[str, Any] | None = None,
+    test_rows: int | None = None,
     model: Mapping[str, Any] | None = None,
     recipe_yaml: str | None = None,
     parity: Mapping[str, Any] | None = None,
@@ -60,10 +62,12 @@ def save(
         name: what the model is called; None: the folder's name.
         weights: the trained float32 state dict (tensors or arrays), to go on training from; not needed to predict.
         metric: the score that was optimised.
-        metrics: test metrics by name: intervals or numbers.
+        metrics: of this very model file on the test rows, by name: intervals over the rows, or numbers.
+        recipe_metrics: what the recipe gives on average: means over trainings with several seeds, before compression.
+        test_rows: how many rows ``metrics`` are of.
         model: how the model was made: ``use``, ``args``, ``parameters`` and whatever else is JSON.
         recipe_yaml: the recipe with nothing open.
-        parity: how far ONNX Runtime is from PyTorch (``Parity.to_dict()``).
+        parity: how far this very model file is from the PyTorch model that it came from.
         compression: what compression measured of the deployed model.
         examples: a few rows to try the model on, JSON values by column.
         created: time of writing; None: now.
@@ -91,6 +95,8 @@ def save(
         "classes": list(preparation.classes) if preparation.classes else None,
         "metric": metric,
         "metrics": _plain(metrics or {}),
+        "recipe_metrics": _plain(recipe_metrics or {}),
+        "test_rows": test_rows,
         "schema": _plain(preparation.schema),
         "model": _plain(model or {}),
         "deployed": kind,

@@ -2,19 +2,24 @@
 
 from winnow.compress._compress import Trained, compress, compress_module
 from winnow.compress._compressed import Candidate, Compressed
+from winnow.compress._difference import Difference
 from winnow.compress._latency import Latency, Timing, measure_latency, speedup
 from winnow.compress._quantise import Quantised, quantise
+from winnow.compress._shipped import Shipped, measure_shipped
 
 __all__ = [
     "Candidate",
     "Compressed",
+    "Difference",
     "Latency",
     "Quantised",
+    "Shipped",
     "Timing",
     "Trained",
     "compress",
     "compress_module",
     "measure_latency",
+    "measure_shipped",
     "quantise",
     "speedup",
 ]

@@ -135,7 +135,9 @@ def compress_module(
     is_extra = prepared.task == "classification" and metric != "log_loss"
     others = [(replace(judge, metric="log_loss"), log_loss_budget)] if is_extra else []
     with _threads(timing.threads), torch.inference_mode():
-        trial = Trial(judge, budget, rows, timing, eager_call(eager), onnx_call(onnx, timing.threads), others)
+        trial = Trial(
+            judge, budget, rows, timing, eager_call(eager), onnx_call(onnx, timing.threads), prepared.preparation, others
+        )
         tried = try_int8(trial, onnx, prepared.train.X) if int8 else NOT_TRIED
         weights = {name: t.numpy() for name, t in eager.state_dict().items()}
         candidates = measure(trial, onnx, sum(w.nbytes for w in weights.values()), tried.models, prefer=prefer)

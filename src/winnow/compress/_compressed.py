@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from winnow import bundle
+from winnow.compress._difference import Difference
 from winnow.compress._latency import Latency
 from winnow.data import Preparation
 from winnow.stats import Interval
@@ -70,6 +71,7 @@ class Candidate:
         versus_eager, versus_onnx: by batch size, how many times faster; above 1 is faster.
         accepted: whether it may ship: the upper ends of its losses keep the budgets, and it has what was preferred.
         reason: why, or why not.
+        parity: how far its outputs are from ``eager``'s on the validation rows; None for ``eager``.
         onnx: the model; None for ``eager``, which a bundle does not hold.
     """
 
@@ -84,6 +86,7 @@ class Candidate:
     reason: str
     onnx: builtins.bytes | None = field(default=None, repr=False)
     losses: tuple[Loss, ...] = ()
+    parity: Difference | None = None
 
     @property
     def kind(self) -> Literal["fp32", "int8"]:
@@ -98,6 +101,7 @@ class Candidate:
             "score": _number(self.score),
             "score_drop": _interval(self.score_drop),
             "losses": [loss.to_dict() for loss in self.losses],
+            "parity": None if self.parity is None else self.parity.to_dict(),
             "latency": {str(size): latency.to_dict() for size, latency in self.latency.items()},
             "versus_eager": _number(self.versus_eager[first].mean) if first is not None else None,
             "versus_onnx": _number(self.versus_onnx[first].mean) if first is not None else None,
@@ -167,7 +171,7 @@ class Compressed:
             "notes": list(self.notes),
             "rows": self.rows,
             "threads": self.threads,
-            "parity": self.ingredients.parity.to_dict(),
+            "export_parity": self.ingredients.parity.to_dict(),
         }
 
     def table(self) -> polars.DataFrame:
@@ -182,6 +186,9 @@ class Compressed:
         *,
         name: str | None = None,
         metrics: Mapping[str, Any] | None = None,
+        recipe_metrics: Mapping[str, Any] | None = None,
+        parity: Mapping[str, Any] | None = None,
+        test_rows: int | None = None,
         recipe_yaml: str | None = None,
         examples: Sequence[Mapping[str, Any]] = (),
         candidate: str | None = None,
@@ -191,7 +198,10 @@ class Compressed:
         Args:
             path: the folder; a bundle that is there is replaced.
             name: what the model is called; None: the folder's name.
-            metrics: of the trained model on the test rows, by name.
+            metrics: of the very file that is saved, on the test rows, by name; see ``measure_shipped``.
+            recipe_metrics: means on the test rows over trainings of the recipe with several seeds, as PyTorch models.
+            parity: how far the file is from PyTorch; None: on the validation rows, as was found.
+            test_rows: how many rows ``metrics`` are of.
             recipe_yaml: the recipe; None: the one the model was trained by, where that is known.
             examples: a few rows to try the model on.
             candidate: ship this one instead of the chosen.
@@ -217,7 +227,9 @@ class Compressed:
             metrics=metrics,
             model=more.model,
             recipe_yaml=recipe_yaml or more.recipe_yaml,
-            parity=more.parity.to_dict(),
+            recipe_metrics=recipe_metrics,
+            test_rows=test_rows,
+            parity=parity or (shipped.parity.to_dict() if shipped.parity else None),
             examples=examples,
             compression={"rows": self.rows, "threads": self.threads, "budget": self.budget, **shipped.to_dict()},
         )

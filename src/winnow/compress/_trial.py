@@ -14,9 +14,11 @@ from torch import nn
 from winnow.bundle import open_session
 from winnow.compress._choice import Prefer, judged
 from winnow.compress._compressed import Candidate, Loss
+from winnow.compress._difference import Difference, difference
 from winnow.compress._judge import Judge
 from winnow.compress._latency import Call, Latency, Timing, measure_latency, speedup
 from winnow.compress._quantise import Features, Quantised, quantise
+from winnow.data import Preparation
 from winnow.errors import ModelError
 from winnow.stats import Interval
 
@@ -48,6 +50,7 @@ class Trial:
         rows: the validation rows.
         timing: how much is measured.
         eager, onnx: the model as trained, and exported.
+        preparation: what outputs mean.
     """
 
     def __init__(
@@ -58,22 +61,30 @@ class Trial:
         timing: Timing,
         eager: Call,
         onnx: Call,
+        preparation: Preparation,
         others: Sequence[tuple[Judge, float]] = (),
     ) -> None:
         self.judge, self.rows, self.timing = judge, rows, timing
         self.calls: dict[str, Call] = {"eager": eager, "onnx": onnx}
-        self.reference = self.predictions(eager)
+        self.preparation = preparation
+        self.reference_outputs = self.outputs(eager)
+        self.reference = judge.predictions(self.reference_outputs)
         if not np.isfinite(self.reference).all():
             raise ModelError("the trained model gives outputs that are not finite on the validation rows")
         self.score = judge.score(self.reference)
         self.allowed = judge.allowed(budget, self.score)
         self.criteria = ((judge, self.allowed), *others)
 
-    def predictions(self, call: Call) -> np.ndarray:
-        """Probabilities (rows, classes) or numbers (rows,) for the validation rows."""
+    def outputs(self, call: Call) -> np.ndarray:
+        """(rows, classes) or (rows, 1) raw outputs for the validation rows."""
         size = max(1, min(_CHUNK_ROWS, _CHUNK_VALUES // math.prod(self.rows.shape[1:])))
         pieces = (self.rows[i : i + size] for i in range(0, len(self.rows), size))
-        return self.judge.predictions(np.concatenate([call(np.array(piece, dtype=np.float32)) for piece in pieces]))
+        found = np.concatenate([call(np.array(piece, dtype=np.float32)) for piece in pieces])
+        return found.reshape(len(found), -1)
+
+    def parity(self, outputs: np.ndarray) -> Difference:
+        """How far raw outputs are from those of the model as trained."""
+        return difference(self.reference_outputs, outputs, self.preparation, on="validation")
 
     def losses(self, predictions: np.ndarray) -> tuple[Loss, ...]:
         """What a candidate loses by each criterion, that of the score first."""
@@ -95,6 +106,7 @@ class _Int8:
     call: Call
     score: float
     losses: tuple[Loss, ...]
+    parity: Difference
 
     @property
     def keeps_budget(self) -> bool:
@@ -135,12 +147,13 @@ def try_int8(trial: Trial, onnx: bytes, rows: Features) -> Tried:
 def _quantised(trial: Trial, model: Quantised) -> _Int8:
     try:
         call = onnx_call(model.onnx, trial.timing.threads)
-        predictions = trial.predictions(call)
+        outputs = trial.outputs(call)
     except Exception as error:  # ONNX Runtime's own exception types are many
         raise ModelError(f"ONNX Runtime cannot run what its {model.how} quantiser wrote: {error}") from error
-    if not np.isfinite(predictions).all():
+    if not np.isfinite(outputs).all():
         raise ModelError("its outputs are not finite")
-    return _Int8(model, call, trial.judge.score(predictions), trial.losses(predictions))
+    predictions = trial.judge.predictions(outputs)
+    return _Int8(model, call, trial.judge.score(predictions), trial.losses(predictions), trial.parity(outputs))
 
 
 def measure(trial: Trial, onnx: bytes, weight_bytes: int, int8: Mapping[str, _Int8], *, prefer: Prefer) -> list[Candidate]:
@@ -161,7 +174,7 @@ def measure(trial: Trial, onnx: bytes, weight_bytes: int, int8: Mapping[str, _In
             name=name, latency=latency[name], versus_eager=speed(name, "eager"), versus_onnx=speed(name, "onnx"), **facts
         )
 
-    exported = trial.judge.score(trial.predictions(trial.calls["onnx"]))
+    exported = trial.outputs(trial.calls["onnx"])
     first = [
         candidate(
             "eager",
@@ -174,11 +187,12 @@ def measure(trial: Trial, onnx: bytes, weight_bytes: int, int8: Mapping[str, _In
         candidate(
             "onnx",
             bytes=len(onnx),
-            score=exported,
+            score=trial.judge.score(trial.judge.predictions(exported)),
             score_drop=None,
             accepted=True,
             reason="computes what PyTorch computes, but for rounding",
             onnx=onnx,
+            parity=trial.parity(exported),
         ),
     ]
     return first + [
@@ -189,6 +203,7 @@ def measure(trial: Trial, onnx: bytes, weight_bytes: int, int8: Mapping[str, _In
                 score=found.score,
                 score_drop=found.losses[0].drop,
                 losses=found.losses,
+                parity=found.parity,
                 accepted=False,
                 reason="",
                 onnx=found.model.onnx,

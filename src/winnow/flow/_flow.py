@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from winnow import bundle, data
-from winnow.compress import compress
+from winnow.compress import Compressed, Shipped, compress, measure_shipped
 from winnow.errors import BundleError, RecipeError, WorkspaceError
 from winnow.evaluate import Evaluation, evaluate
 from winnow.flow._check import Checked, check_export, check_recipe
@@ -164,7 +165,16 @@ class Flow:
         if not self._is_there(path, key):
             with self._at("compress", message=True):
                 compressed = compress(trained, budget=self.recipe.compress.budget)
-                compressed.save(path, metrics=evaluation.metrics, recipe_yaml=trained.recipe.to_yaml())
+                shipped = _measured(compressed, trained)
+                compressed.save(
+                    path,
+                    metrics=shipped.metrics,
+                    recipe_metrics=evaluation.metrics,
+                    parity=shipped.difference.to_dict(),
+                    test_rows=shipped.rows,
+                    recipe_yaml=trained.recipe.to_yaml(),
+                )
+                self.workspace.ledger.put_document("shipped", shipped.to_dict())
                 self.workspace.ledger.put_document("bundle", bundle_facts(bundle.load(path), made_from=key))
         return path
 
@@ -215,7 +225,10 @@ class Flow:
     def _is_there(self, path: Path, key: str) -> bool:
         """Whether the bundle at ``path`` is whole and the one that belongs to ``key``."""
         facts = self.workspace.ledger.get_document("bundle") or {}
+        shipped = self.workspace.ledger.get_document("shipped") or {}
         if facts.get("made_from") != key or self.workspace.ledger.get_document("compression") is None:
+            return False
+        if shipped.get("sha256") != facts["files"]["model.onnx"]["sha256"]:
             return False
         try:
             return dict(bundle.load(path).manifest["files"]) == facts["files"]
@@ -279,6 +292,13 @@ def _can_lose(recipe: Recipe, name: str) -> bool:
     except RecipeError:
         return False
     return True
+
+
+def _measured(compressed: Compressed, trained: Trained) -> Shipped:
+    """The file that ships, written, read back and run over the test rows. What ships was chosen before."""
+    with tempfile.TemporaryDirectory(prefix="winnow-") as folder:
+        path = compressed.save(Path(folder) / "shipped.winnow")
+        return measure_shipped(bundle.load(path), trained.prepared, trained.module())
 
 
 def _key(trained: Trained, recipe: Recipe) -> str:

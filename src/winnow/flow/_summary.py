@@ -20,7 +20,14 @@ def summary(documents: Mapping[str, Document]) -> list[tuple[str, str]]:
     Args:
         documents: by name; any may be absent.
     """
-    stages = {"search": _search, "ablation": _ablation, "final": _final, "evaluation": _evaluation, "compression": _compression}
+    stages = {
+        "search": _search,
+        "ablation": _ablation,
+        "final": _final,
+        "evaluation": _evaluation,
+        "compression": _compression,
+        "shipped": _shipped,
+    }
     lines = [line for name, say in stages.items() if name in documents for line in say(documents[name])]
     if "bundle" in documents:
         lines.append(("bundle", f"{documents['bundle']['path']} ({_size(documents['bundle']['bytes'])})"))
@@ -68,11 +75,30 @@ def _compression(document: Document) -> Iterator[tuple[str, str]]:
     text = f"{chosen['name']}, {_size(chosen['bytes'])}"
     if eager is not None and eager is not chosen:
         text += f" where PyTorch takes {_size(eager['bytes'])}"
+    if chosen["name"] != "onnx" and chosen.get("versus_onnx"):
+        text += f"; {chosen['versus_onnx']:.1f} times as fast as float32 in ONNX Runtime"
     if chosen.get("versus_eager"):
         text += f"; {chosen['versus_eager']:.1f} times as fast as eager PyTorch"
     if chosen.get("score_drop"):
         text += f"; loses {_interval(chosen['score_drop'])} {document['metric']}"
     yield "ships", text
+    for note in document["notes"]:
+        yield "", note
+
+
+def _shipped(document: Document) -> Iterator[tuple[str, str]]:
+    metrics = [f"{name} {_interval(interval)}" for name, interval in document["metrics"].items()]
+    yield "the file", f"{', '.join(metrics)} (the shipped file's own, on {document['rows']} test rows)"
+    parity = document["parity"]
+    changed = parity.get("share_of_changed_classes")
+    if document["kind"] == "int8" and changed is not None:
+        yield (
+            "",
+            f"against PyTorch, {changed:.2%} of the test rows get another class, and a probability differs by at most "
+            f"{parity['max_probability_difference']:.2g}",
+        )
+    elif document["kind"] == "int8":
+        yield "", f"against PyTorch, a prediction differs by at most {parity['max_prediction_difference']:.3g} on the test rows"
     for note in document["notes"]:
         yield "", note
 

@@ -22,6 +22,7 @@ __all__ = [
     "listed",
     "metric_of",
     "not_there",
+    "parity",
     "remark",
     "say",
     "score_shown",
@@ -127,7 +128,9 @@ def asked(documents: Documents) -> list[Markup]:
 
 def answer(documents: Documents) -> list[Markup]:
     """The answer, as sentences: score, parts, simplification, what is shipped. Says what is missing."""
-    return [s for s in (_score(documents), *_parts(documents), _simplified(documents), _shipped(documents)) if s]
+    return [
+        s for s in (_score(documents), *_parts(documents), _simplified(documents), _shipped(documents), _file(documents)) if s
+    ]
 
 
 def _score(documents: Documents) -> Markup:
@@ -264,6 +267,41 @@ def _shipped(documents: Documents) -> Markup | None:
     metric = fmt.words(metric_of(documents))
     cost = say(" It loses {} of {} on the validation rows.", fmt.interval(lost), metric) if lost else say("")
     return say("What ships is {}: {}, {}, both against {}.{}", code(chosen["name"]), size, speed, code(before["name"]), cost)
+
+
+def _file(documents: Documents) -> Markup | None:
+    """The quality of the very file that ships, which is not that of an average training."""
+    shipped, metric = documents.get("shipped") or {}, metric_of(documents)
+    measured = (shipped.get("metrics") or {}).get(metric)
+    if not measured:
+        return None
+    return say(
+        "The file that ships has {} <strong>{}</strong> on the {} test rows (interval over the rows).",
+        fmt.words(metric),
+        fmt.interval(measured),
+        fmt.count(shipped.get("rows")),
+    )
+
+
+def parity(shipped: Document) -> Markup:
+    """How far the file that ships is from the PyTorch model that it came from, on the test rows."""
+    found = shipped.get("parity") or {}
+    furthest = say("its raw outputs differ by at most {}", fmt.number(found.get("max_output_difference"), None, 2))
+    if found.get("share_of_changed_classes") is not None:
+        return say(
+            "Against the PyTorch model that it came from, {}, a class's probability by at most {}, and {} of the {} test rows "
+            "get another class.",
+            furthest,
+            fmt.number(found.get("max_probability_difference"), None, 2),
+            fmt.percent(found["share_of_changed_classes"]),
+            fmt.count(found.get("rows")),
+        )
+    return say(
+        "Against the PyTorch model that it came from, {}, and its predictions by at most {}, on the {} test rows.",
+        furthest,
+        fmt.number(found.get("max_prediction_difference"), None, 2),
+        fmt.count(found.get("rows")),
+    )
 
 
 def not_there(missing: Mapping[str, str]) -> str:

@@ -119,6 +119,24 @@ def _add_facts(app: FastAPI, predictor: Predictor, fields: tuple[InputField, ...
         "limits": {"body_bytes": limits.max_body_bytes, "rows": limits.max_rows, "text_length": limits.max_text_length},
     }
 
+    manifest = predictor.manifest
+    measured = {
+        "model": info.model_dump(),
+        "deployed": manifest.get("deployed"),
+        "metric": manifest.get("metric"),
+        "metrics": {"of": "this model file, over test rows; intervals over the rows", "values": manifest.get("metrics") or {}},
+        "recipe_metrics": {
+            "of": "the recipe: means over trainings with several seeds, in PyTorch, before compression",
+            "values": manifest.get("recipe_metrics") or {},
+        },
+        "test_rows": manifest.get("test_rows"),
+        "parity": manifest.get("parity"),
+    }
+
+    @app.get("/model", summary="What was measured of the model file, and of its recipe")
+    async def model() -> Response:
+        return json_response(measured)
+
     @app.get("/health", summary="Whether the server is ready")
     async def health() -> Response:
         uptime = round(time.monotonic() - started, 3)
@@ -166,7 +184,7 @@ def _add_refusals(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         where = f"{request.method[:20]} {request.scope['path'][:200]}"
         words = {
-            404: f"nothing here: {where}; try POST /predict, GET /health, /schema, /docs, /openapi.json or /",
+            404: f"nothing here: {where}; try POST /predict, GET /health, /model, /schema, /docs, /openapi.json or /",
             405: f"{where}: this address takes {(error.headers or {}).get('Allow', 'another method')}",
         }
         return refusal_response(

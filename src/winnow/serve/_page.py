@@ -118,7 +118,10 @@ def _facts(predictor: Predictor, fields: Sequence[InputField], limits: Limits, i
         "unit": str(manifest.get("unit") or ""),
         "layout": "image" if image else "grid" if numbers > GRID_FROM else "form",
         "image": image,
-        "scores": _scores(manifest),
+        "scores": _scores(manifest.get("metrics")),
+        "recipe_scores": _scores(manifest.get("recipe_metrics")),
+        "deployed": {"int8": "int8", "fp32": "float32"}.get(str(manifest.get("deployed")), ""),
+        "test_rows": manifest.get("test_rows"),
         "example_json": _json({"rows": [example]}, 2000),
         "example_texts": [_json(f.example, 80) for f in fields],
     }
@@ -145,14 +148,30 @@ def _examples(manifest: Mapping[str, Any], fields: Sequence[InputField], example
     return [{n: tidy(r[n]) for n in names} for r in rows[:10]] or [dict(example)]
 
 
-def _scores(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The measured scores in the manifest, as words: ``("accuracy", "0.973")``, with the interval where there is one."""
+def _scores(measured: Any) -> list[tuple[str, str]]:
+    """Scores as words: ``("accuracy", "0.97 [0.94, 0.99]")``, with no more digits than the interval gives."""
     found = []
-    for name, value in dict(manifest.get("metrics") or {}).items():
-        if isinstance(value, Mapping) and isinstance(value.get("mean"), int | float):
-            low, high = value.get("low"), value.get("high")
-            interval = f" [{low:.3g}, {high:.3g}]" if isinstance(low, int | float) and isinstance(high, int | float) else ""
-            found.append((name.replace("_", " "), f"{value['mean']:.3g}{interval}"))
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            found.append((name.replace("_", " "), f"{value:.3g}"))
+    for name, value in dict(measured or {}).items():
+        if isinstance(value, Mapping) and _is_number(value.get("mean")):
+            mean, low, high = value["mean"], value.get("low"), value.get("high")
+            if low is not None and high is not None:
+                places = _places((high - low) / 2)
+                found.append((name.replace("_", " "), f"{mean:.{places}f} [{low:.{places}f}, {high:.{places}f}]"))
+            else:
+                found.append((name.replace("_", " "), f"{mean:.2g}"))
+        elif _is_number(value):
+            found.append((name.replace("_", " "), f"{value:.2g}"))
     return found[:6]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _places(half: float) -> int:
+    """Decimals that show one digit of half an interval's width, two where it begins with 1 or 2."""
+    if not half > 0:
+        return 2
+    exponent = math.floor(math.log10(half))
+    digits = 2 if half < 3 * 10.0**exponent else 1
+    return min(max(digits - 1 - exponent, 0), 9)

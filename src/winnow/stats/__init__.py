@@ -12,7 +12,7 @@ from winnow.stats._compare import (
 from winnow.stats._failures import fails_more
 from winnow.stats._interval import Interval, at_confidence, in_range, one_row, t_interval
 from winnow.stats._paired import holm, minimum_detectable_effect, sign_flip_test, smallest_seeds
-from winnow.stats._row_means import RowGroup, mean_over_rows, paired_shares
+from winnow.stats._row_means import RowGroup, mean_over_rows, paired_shares, shares
 from winnow.stats._rows import area_parts
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "minimum_detectable_effect",
     "one_row",
     "paired_shares",
+    "shares",
     "shown_margin",
     "sign_flip_test",
     "smallest_seeds",
