@@ -23,7 +23,22 @@ HEAVY = [
     "numpy",
 ]
 
-COMMANDS = ["run", "check", "search", "train", "ablate", "evaluate", "compress", "predict", "serve", "report", "schema"]
+COMMANDS = [
+    "run",
+    "check",
+    "search",
+    "train",
+    "ablate",
+    "evaluate",
+    "compress",
+    "predict",
+    "serve",
+    "report",
+    "schema",
+    "list",
+    "compare",
+    "export",
+]
 
 
 def loaded_by(code: str) -> set[str]:

@@ -250,7 +250,23 @@ def test_an_unknown_command_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "search", "train", "ablate", "evaluate", "compress", "check", "report", "schema", "predict", "serve"]
+    "command",
+    [
+        "run",
+        "search",
+        "train",
+        "ablate",
+        "evaluate",
+        "compress",
+        "check",
+        "report",
+        "schema",
+        "predict",
+        "serve",
+        "list",
+        "compare",
+        "export",
+    ],
 )
 def test_every_help_shows_an_example(command: str) -> None:
     assert f"winnow {command}" in winnow_(command, "--help").output.partition("Examples:")[2]

@@ -1,6 +1,6 @@
 """The deployable artefact: a folder of safetensors, ONNX and JSON. Writing it needs PyTorch, reading it does not."""
 
-from winnow.bundle._files import clean_up, is_bundle
+from winnow.bundle._files import clean_up, find_bundle, is_bundle
 from winnow.bundle._load import Answer, Bundle, load
 from winnow.bundle._onnx import BATCH_SIZES, Parity, export_onnx, inference_copy, measure_parity
 from winnow.bundle._predict_file import predict_file
@@ -15,6 +15,7 @@ __all__ = [
     "Parity",
     "clean_up",
     "export_onnx",
+    "find_bundle",
     "inference_copy",
     "is_bundle",
     "load",

@@ -260,6 +260,65 @@ def report(
     print(printable(f"report: {rewrite_report(directory, out)}"))
 
 
+@app.command(name="list", epilog=_examples("winnow list", "winnow list experiments", "winnow list runs/digits"))
+@guarded
+def list_(
+    folder: Annotated[Path, typer.Argument(help="A folder of run directories, or one of them.")] = Path("runs"),
+) -> None:
+    """List runs, the latest first: name, when it began, metric, test score with its interval, size of the model, state."""
+    from winnow.cli._print import print_runs
+    from winnow.flow import list_runs
+
+    print_runs(list_runs(folder), folder)
+
+
+RunSource = Annotated[str, typer.Argument(help="A run directory, or a recipe, which stands for its run.", show_default=False)]
+
+
+@app.command(epilog=_examples("winnow compare runs/digits runs/try1", "winnow compare a.yaml b.yaml"))
+@guarded
+def compare(a: RunSource, b: RunSource) -> None:
+    """Show how two runs differ in their settings and scores, and whether the test rows tell which model is better.
+
+    Where both have the same test rows, the two models that ship are compared row by row.
+    """
+    from winnow.cli._print import print_comparison
+    from winnow.flow import compare_runs
+
+    with modules_here():  # the data may come from a function of the user's
+        print_comparison(compare_runs(a, b))
+
+
+@app.command(
+    epilog=_examples(
+        "winnow export runs/digits --format onnx", "winnow export runs/digits --format csv --out digits_outcomes.csv"
+    )
+)
+@guarded
+def export(
+    run: RunSource,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            help="onnx: the model. csv, parquet: a row for each training with its settings and scores. json: all facts.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The file to write. By default <run>.<format> in this folder.", show_default=False),
+    ] = None,
+) -> None:
+    """Write the model of a run, or the table of everything it trained, to a file."""
+    from winnow.flow import export_run
+    from winnow.flow._runs import run_directory
+
+    target = out if out is not None else Path(f"{run_directory(run).resolve().name}.{kind}")
+    print(printable(f"written: {export_run(run, kind, target)}"))
+
+
 @app.command(epilog=_examples("winnow schema > recipe.schema.json"))
 @guarded
 def schema() -> None:

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from winnow.errors import printable
-from winnow.flow import Checked
+from winnow.flow import Checked, Comparison, RunFacts
 from winnow.recipe import Choice
+from winnow.stats import Interval
 
-__all__ = ["print_check", "print_notes", "print_result"]
+__all__ = ["print_check", "print_comparison", "print_notes", "print_result", "print_runs"]
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -63,6 +64,67 @@ def print_check(checked: Checked, plan: Sequence[str]) -> None:
     console.print("\n[bold]the plan[/bold]")
     for line in plan:
         console.print(Text(printable(f"  {line}")), soft_wrap=True)
+
+
+def print_runs(runs: Sequence[RunFacts], folder: Path) -> None:
+    """A line for each run."""
+    if not runs:
+        print(printable(f"no runs in {folder}"))
+        return
+    rows = [
+        (
+            str(run.path),
+            run.name,
+            run.started[:16].replace("T", " "),
+            run.metric,
+            "" if run.test is None else str(run.test),
+            "" if run.bytes is None else f"{run.bytes / 1e3:,.1f} kB",
+            run.state,
+        )
+        for run in runs
+    ]
+    _columns(("run", "name", "began (UTC)", "metric", "test score", "size", "state"), rows)
+
+
+def print_comparison(found: Comparison) -> None:
+    """Settings that differ, scores, and whether it can be told which is better."""
+    a, b = found.a, found.b
+    _columns(
+        ("", f"A: {a.path}", f"B: {b.path}"),
+        [
+            ("metric", a.metric, b.metric),
+            *((path, _setting(left), _setting(right)) for path, (left, right) in found.settings.items()),
+            ("validation", _score(a.validation), _score(b.validation)),
+            ("test", _score(a.test), _score(b.test)),
+        ],
+    )
+    if not found.settings:
+        print("no setting differs")
+    if found.advantage is None:
+        print(printable(f"cannot tell which is better: {found.reason}"))
+        return
+    said = {"a": "A is better", "b": "B is better", "cannot tell": "cannot tell which is better"}[found.better]
+    confidence = f"{100 * found.advantage.confidence:g} %"
+    print(printable(f"{said}: A is ahead by {found.advantage} {a.metric} ({confidence} interval; {found.reason})"))
+
+
+def _score(score: Interval | None) -> str:
+    return "not yet" if score is None else str(score)
+
+
+def _setting(value: Any) -> str:
+    return "nothing" if value is None else str(value)
+
+
+def _columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table as wide as it needs to be where nobody looks at it on a terminal."""
+    console = Console()
+    table = Table(*(Column(Text(printable(name))) for name in head), box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    if not console.is_terminal:
+        console = Console(width=sum(max(map(len, column)) + 2 for column in zip(head, *rows, strict=True)))
+    console.print(table)
 
 
 def _table(console: Console, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -3,6 +3,7 @@
 from winnow.compress._compress import Trained, compress, compress_module
 from winnow.compress._compressed import Candidate, Compressed
 from winnow.compress._difference import Difference
+from winnow.compress._judge import Judge
 from winnow.compress._latency import Latency, Timing, measure_latency, speedup
 from winnow.compress._quantise import Quantised, quantise
 from winnow.compress._shipped import Shipped, measure_shipped
@@ -11,6 +12,7 @@ __all__ = [
     "Candidate",
     "Compressed",
     "Difference",
+    "Judge",
     "Latency",
     "Quantised",
     "Shipped",

@@ -6,16 +6,22 @@ from winnow.flow._flow import Flow
 from winnow.flow._plan import describe_plan
 from winnow.flow._report import read_documents, rewrite_report
 from winnow.flow._run import Run, run
+from winnow.flow._runs import Comparison, RunFacts, compare_runs, export_run, list_runs
 from winnow.flow._summary import summary
 
 __all__ = [
     "Asked",
     "Checked",
+    "Comparison",
     "Flow",
     "Run",
+    "RunFacts",
     "check",
     "check_recipe",
+    "compare_runs",
     "describe_plan",
+    "export_run",
+    "list_runs",
     "open_source",
     "read_documents",
     "rewrite_report",

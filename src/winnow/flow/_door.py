@@ -16,7 +16,7 @@ from winnow.flow._check import load_recipe
 from winnow.ledger import Ledger
 from winnow.recipe import Recipe, is_file
 
-__all__ = ["RECIPE_FILE", "Asked", "check_same", "file_name", "open_source"]
+__all__ = ["RECIPE_FILE", "Asked", "check_same", "default_out", "file_name", "is_run", "open_source", "settings_of"]
 
 RECIPE_FILE = "recipe.yaml"
 LEDGER_FILE = "ledger.db"
@@ -95,6 +95,16 @@ def _file_of(file: Path | None, read: Recipe, changed: Recipe) -> Path | None:
 def default_out(name: str) -> Path:
     """``runs/<name>`` under the current directory."""
     return Path("runs") / file_name(name)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run directory."""
+    return (path / "ledger.db").is_file()
+
+
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """Every setting of a recipe by its dotted path, ranges as one setting each."""
+    return dict(_leaves("", recipe.model_dump(mode="json")))
 
 
 def file_name(name: str) -> str:
