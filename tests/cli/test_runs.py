@@ -64,7 +64,7 @@ def test_runs_are_listed_with_what_is_known(here: Path) -> None:
     facts = {run.name: run for run in list_runs("runs")}
     assert str(facts["first"].test) in by_name["first"]
     assert "kB" in by_name["first"]
-    assert by_name["second"].endswith("finished")
+    assert by_name["second"].rstrip().endswith("finished")
     assert by_name["third"].rstrip().endswith("stopped after final")
     assert "third" in winnow_("list", "runs/third").stdout
     with Workspace.open("runs/third"):
