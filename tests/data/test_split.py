@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow.data import prepare
-from winnow.data._split import split_rows
+from winnow.data._split import halves, split_rows
 from winnow.errors import DataError
 from winnow.recipe import Data, Split
 
@@ -128,3 +128,44 @@ def test_an_order_needs_a_value_in_every_row(tmp_path: Path) -> None:
         prepare(Data(source=str(path), target="y", split=Split(order_by="day")))
     with pytest.raises(DataError, match=r"data.split.order_by: no column 'dya' - did you mean 'day'"):
         prepare(Data(source=str(path), target="y", split=Split(order_by="dya")))
+
+
+# -- halves of the validation rows -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [10, 11, 57, 1000])
+def test_halves_have_each_class_as_evenly_as_possible(rows: int) -> None:
+    y = np.random.default_rng(rows).choice(5, size=rows, p=[0.5, 0.3, 0.1, 0.06, 0.04])
+
+    half = halves(rows, seed=3, y=y)
+
+    assert half is not None
+    assert set(half) == {0, 1}
+    assert abs(int((half == 0).sum()) - int((half == 1).sum())) <= 1
+    for c in np.unique(y):
+        assert abs(int((half[y == c] == 0).sum()) - int((half[y == c] == 1).sum())) <= 1
+
+
+def test_the_splits_seed_decides_the_halves() -> None:
+    y = np.arange(100) % 3
+
+    first, again, other = (halves(100, seed, y) for seed in (1, 1, 2))
+
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(halves(100, 1), halves(100, 2))
+
+
+def test_every_row_is_in_either_half_as_often() -> None:
+    """And two rows of a class in the same one nearly as often as not: the cut does not go by the order of the rows."""
+    y = np.array([0] * 12 + [1] * 3)
+    drawn = np.stack([halves(15, seed, y) for seed in range(3000)])
+
+    np.testing.assert_allclose(drawn.mean(axis=0), 0.5, atol=0.04)
+    together = (drawn[:, :1] == drawn[:, 1:12]).mean(axis=0)
+    np.testing.assert_allclose(together, 5 / 11, atol=0.04)
+
+
+def test_few_rows_are_not_halved() -> None:
+    assert halves(9, 0) is None
+    assert halves(10, 0) is not None

@@ -39,6 +39,7 @@ def outcome() -> Callable[..., Outcome]:
             "steps": 51,
             "seconds": 0.25,
             "fleet": "stacked x 4",
+            "predictions_digest": "0123456789abcdef",
             **changes,
         }
         return Outcome(variant.id, **facts)

@@ -25,7 +25,7 @@ from winnow.train._batches import InMemory, Streamed, open_batches
 from winnow.train._build import build_members
 from winnow.train._measure import measure
 from winnow.train._memory import _HighWater
-from winnow.train._metrics import Classification, Regression, ranks_bytes
+from winnow.train._metrics import BaseTally, Classification, Metrics, Regression, membership, ranks_bytes
 
 TRAIN, VALIDATION = 70, 30
 
@@ -276,14 +276,27 @@ def test_the_models_try_out_takes_the_first_rows() -> None:
 def test_classification_metrics_in_pieces_are_those_of_scikit_learn(size: int) -> None:
     rng = np.random.default_rng(0)
     logits, labels = 3 * rng.normal(size=(2, 100, 4)), rng.integers(0, 3, 100)  # the last class does not occur
-    tally = Classification()
-    for x, y in zip(torch.tensor(logits).split(size, dim=1), torch.tensor(labels).split(size), strict=True):
-        tally.add(x, y)
-    found = tally.values()
+    part = torch.tensor(rng.integers(0, 2, 100))
+    tally = Classification(parts=2)
+    for x, y, p in zip(torch.tensor(logits).split(size, dim=1), torch.tensor(labels).split(size), part.split(size), strict=True):
+        tally.add(x, y, membership(p, 2))
+    for found, rows in views(tally, part):
+        compare(found, logits[:, rows], labels[rows])
+
+
+def views(tally: BaseTally, part: torch.Tensor) -> list[tuple[dict[str, np.ndarray], np.ndarray]]:
+    """The metrics of each half and of all rows, each (variants,), with a mask of their rows."""
+    found = tally.metrics(tally.sums().numpy(), tally.groups)
+    masks = [part.numpy() == 0, part.numpy() == 1, np.full(len(part), True)]
+    return [({n: v[:, g] for n, v in found.items()}, mask) for g, mask in enumerate(masks)]
+
+
+def compare(found: Metrics, logits: np.ndarray, labels: np.ndarray) -> None:
+    """With scikit-learn's, of two members."""
     for member in range(2):
         exponents = np.exp(logits[member])
         p, predicted = exponents / exponents.sum(axis=1, keepdims=True), logits[member].argmax(axis=1)
-        recall = metrics.recall_score(labels, predicted, labels=[0, 1, 2], average="macro")
+        recall = metrics.recall_score(labels, predicted, labels=np.unique(labels), average="macro")
         assert float(found["log_loss"][member]) == pytest.approx(metrics.log_loss(labels, p, labels=range(4)), rel=1e-12)
         assert float(found["accuracy"][member]) == metrics.accuracy_score(labels, predicted)
         assert float(found["balanced_accuracy"][member]) == pytest.approx(recall, rel=1e-12)
@@ -296,24 +309,29 @@ def test_areas_under_the_curve_in_pieces_are_those_of_scikit_learn(size: int, cl
     rng = np.random.default_rng(1)
     logits = rng.integers(-2, 3, (3, 100, classes)).astype(float)  # many rows have the same
     labels = rng.integers(0, classes - absent * (classes > 2), 100)
-    tally = Classification(ranks=True)
-    for x, y in zip(torch.tensor(logits).split(size, dim=1), torch.tensor(labels).split(size), strict=True):
-        tally.add(x, y)
-    found = tally.values()["roc_auc"]
-    for member in range(3):
-        p = torch.log_softmax(torch.tensor(logits[member]), dim=-1).exp().numpy()
-        occur = [1] if classes == 2 else np.unique(labels)
-        expected = np.mean([metrics.roc_auc_score(labels == c, p[:, c]) for c in occur])
-        assert float(found[member]) == pytest.approx(expected, rel=1e-12)
-        if len(set(labels)) == classes:
-            whole = metrics.roc_auc_score(labels, p[:, 1] if classes == 2 else p, multi_class="ovr")
-            assert float(found[member]) == pytest.approx(whole, rel=1e-12)
+    part = torch.tensor(rng.integers(0, 2, 100))
+    tally = Classification(2, ranks=True)
+    for x, y, h in zip(torch.tensor(logits).split(size, dim=1), torch.tensor(labels).split(size), part.split(size), strict=True):
+        tally.add(x, y, membership(h, 2))
+    for found, rows in views(tally, part):
+        y = labels[rows]
+        for member in range(3):
+            p = torch.log_softmax(torch.tensor(logits[member][rows]), dim=-1).exp().numpy()
+            occur = [1] if classes == 2 else np.unique(y)
+            expected = np.mean([metrics.roc_auc_score(y == c, p[:, c]) for c in occur])
+            assert float(found["roc_auc"][member]) == pytest.approx(expected, rel=1e-12)
+            if len(set(y)) == classes:
+                whole = metrics.roc_auc_score(y, p[:, 1] if classes == 2 else p, multi_class="ovr")
+                assert float(found["roc_auc"][member]) == pytest.approx(whole, rel=1e-12)
+    first, second, _ = (found["roc_auc"] for found, _ in views(tally, part))
+    pooled = tally.metrics(tally.sums()[:, :2].sum(dim=1, keepdim=True).numpy(), [[0, 1]])["roc_auc"][:, 0]
+    np.testing.assert_allclose(pooled, (first + second) / 2, rtol=1e-12)  # of different epochs: no pairs across the halves
 
 
 def test_without_a_second_class_the_area_is_that_of_a_constant() -> None:
     tally = Classification(ranks=True)
     tally.add(torch.randn(2, 5, 2), torch.ones(5, dtype=torch.int64))
-    assert tally.values()["roc_auc"].tolist() == [0.5, 0.5]
+    assert tally.metrics(tally.sums().numpy(), tally.groups)["roc_auc"].tolist() == [[0.5], [0.5]]
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -322,10 +340,10 @@ def test_what_the_area_keeps_is_foreseen(classes: int) -> None:
     peaks = []
     for ranks in (False, True):
         with _HighWater() as held:
-            tally = Classification(ranks=ranks)
+            tally = Classification(2, ranks=ranks)
             for x, y in zip(logits.split(256, dim=1), labels.split(256), strict=True):
-                tally.add(x, y)
-            tally.values()
+                tally.add(x, y, membership(torch.arange(256) % 2, 2))
+            tally.sums()
         peaks.append(held.peak)
     foreseen = 3 * ranks_bytes(4096, classes)
     assert 0.6 * foreseen < peaks[1] < foreseen + peaks[0]
@@ -338,12 +356,12 @@ def test_members_are_chosen_by_the_area_where_it_is_the_metric() -> None:
     prepared = prepare(of)
     for done in train_fleet(variants, prepared):
         curve = done.outcome.curves["validation_roc_auc"]
-        assert done.outcome.metrics["roc_auc"] == done.outcome.score == max(curve) > 0.9
+        assert done.outcome.metrics["roc_auc"] == done.outcome.score > 0.9
         module = build_members([done.variant], prepared)[0]
         module.load_state_dict(done.weights)
         x, y = prepared.tensors("validation")
         p = torch.softmax(module.eval()(x).detach().double(), dim=1).numpy()
-        assert metrics.roc_auc_score(y.numpy(), p[:, 1]) == pytest.approx(done.outcome.score, abs=1e-6)
+        assert metrics.roc_auc_score(y.numpy(), p[:, 1]) == pytest.approx(max(curve), abs=1e-6)
 
 
 @pytest.mark.parametrize("size", [1, 7, 40, 100])
@@ -352,14 +370,18 @@ def test_regression_metrics_in_pieces_are_those_of_scikit_learn(size: int, offse
     rng = np.random.default_rng(0)
     y = rng.normal(size=100) + offset
     predictions = y + 0.3 * rng.normal(size=(2, 100))
-    tally = Regression(2.5)
-    for p, t in zip(torch.tensor(predictions).unsqueeze(-1).split(size, dim=1), torch.tensor(y).split(size), strict=True):
-        tally.add(p, t)
-    found = tally.values()
-    for member, p in enumerate(predictions):
-        assert float(found["rmse"][member]) == pytest.approx(2.5 * math.sqrt(metrics.mean_squared_error(y, p)), rel=1e-12)
-        assert float(found["mae"][member]) == pytest.approx(2.5 * metrics.mean_absolute_error(y, p), rel=1e-12)
-        assert float(found["r2"][member]) == pytest.approx(metrics.r2_score(y, p), rel=1e-9)
+    part = torch.tensor(rng.integers(0, 2, 100))
+    tally = Regression(2.5, parts=2)
+    outputs = torch.tensor(predictions).unsqueeze(-1)
+    for p, t, h in zip(outputs.split(size, dim=1), torch.tensor(y).split(size), part.split(size), strict=True):
+        tally.add(p, t, membership(h, 2))
+    for found, rows in views(tally, part):
+        for member, p in enumerate(predictions):
+            mse = metrics.mean_squared_error(y[rows], p[rows])
+            assert found["loss"][member] == pytest.approx(mse, rel=1e-12)
+            assert found["rmse"][member] == pytest.approx(2.5 * math.sqrt(mse), rel=1e-12)
+            assert found["mae"][member] == pytest.approx(2.5 * metrics.mean_absolute_error(y[rows], p[rows]), rel=1e-12)
+            assert found["r2"][member] == pytest.approx(metrics.r2_score(y[rows], p[rows]), rel=1e-9)
 
 
 def test_a_streamed_regression_trains() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from winnow.data._columns import Block, Column, rows_at_once
 from winnow.data._fit import fit
 from winnow.data._preparation import Preparation
 from winnow.data._source import DatasetSource, read_source
-from winnow.data._split import split_rows
+from winnow.data._split import FEWEST_TO_HALVE, halves, split_rows
 from winnow.data._table import Table, load_table
 from winnow.data._text import Style
 from winnow.errors import DataError
@@ -96,6 +96,22 @@ class Prepared:
     def rows_at_once(self) -> int:
         """Rows that are held at once where a part is gone through piece by piece."""
         return rows_at_once(self.in_shape)
+
+    def halves(self, seed: int) -> np.ndarray | None:
+        """0 or 1 for each validation row, (N,) int64: the half that it is in, where the epoch at which a half scores is chosen by
+        the other half. Each class is halved as evenly as possible; streamed rows are halved by position, without reading them.
+
+        None, and the rows choose the epoch at which they score, where they are fewer than ten, or where a half would hold but one
+        class, or one value of the target.
+
+        Args:
+            seed: of the data's split.
+        """
+        if not isinstance(self.validation, Rows):
+            return halves(len(self.validation), seed)
+        y = self.validation.y
+        half = halves(len(y), seed, y if self.task == "classification" else None)
+        return half if half is not None and all(len(np.unique(y[half == h])) > 1 for h in (0, 1)) else None
 
     def batches(
         self, part: Part, size: int | None = None, *, dtype: torch.dtype | Literal["float32", "float64"] = "float32"
@@ -189,16 +205,31 @@ def prepare(data: Data, *, table: Table | None = None, fold: int | None = None) 
             from winnow.data._datasets import open_datasets  # here: it needs PyTorch
 
             found = open_datasets(source, data)
-            return Prepared(
+            streamed = Prepared(
                 found.train, found.validation, found.test, found.preparation, source.label, found.digest, notes=found.notes
             )
+            return _told_of_halves(streamed, data)
         table = load_table(data, source)
     parts = split_rows(table.y, data.split, table.task, table.order)
     preparation, notes = fit(table, data, parts.train)
     train, validation, test = (
         Rows(preparation.transform(table.X[rows]), preparation.target.encode(table.y[rows]), table.rows[rows]) for rows in parts
     )
-    return Prepared(train, validation, test, preparation, table.source_label, table.digest, (*table.notes, *notes))
+    prepared = Prepared(train, validation, test, preparation, table.source_label, table.digest, (*table.notes, *notes))
+    return _told_of_halves(prepared, data)
+
+
+def _told_of_halves(prepared: Prepared, data: Data) -> Prepared:
+    """The same, with a note where the validation rows are not halved."""
+    if prepared.halves(data.split.seed) is not None:
+        return prepared
+    rows = len(prepared.validation)
+    why = f"expected at least {FEWEST_TO_HALVE}" if rows < FEWEST_TO_HALVE else "a half of them has one value of the target only"
+    note = (
+        f"the {rows} validation rows are not halved to choose each other's epoch ({why}): the validation score is that of the "
+        "best epoch on the rows that chose it, which is optimistic; raise data.split.validation"
+    )
+    return replace(prepared, notes=(*prepared.notes, note))
 
 
 def describe(data: Prepared | Table) -> dict[str, Any]:

@@ -8,9 +8,11 @@ import numpy as np
 
 from winnow.data._columns import Target
 from winnow.errors import DataError
-from winnow.recipe import Split, Task
+from winnow.recipe import Split, Task, derive_seed
 
-__all__ = ["Parts", "split_rows"]
+__all__ = ["FEWEST_TO_HALVE", "Parts", "halves", "split_rows"]
+
+FEWEST_TO_HALVE = 10  # rows: of fewer than five an epoch is chosen by luck
 
 
 class Parts(NamedTuple):
@@ -57,6 +59,31 @@ def split_rows(y: np.ndarray, split: Split, task: Task, order: np.ndarray | None
     if labels is not None:
         _all_classes_everywhere(y, parts, split)
     return parts
+
+
+def halves(rows: int, seed: int, y: np.ndarray | None = None) -> np.ndarray | None:
+    """0 or 1 for each of ``rows`` validation rows, (N,) int64: two halves that choose each other's epoch.
+
+    Their sizes differ by one at most. A function of the arguments alone.
+
+    Args:
+        rows: how many.
+        seed: of the data's split.
+        y: (N,) class indices, of which each is halved as evenly as possible; None: by position alone, as of a quantity, or where
+            the rows are not read for it.
+
+    Returns:
+        None where there are fewer than ``FEWEST_TO_HALVE`` rows.
+    """
+    if rows < FEWEST_TO_HALVE:
+        return None
+    rng = np.random.default_rng(derive_seed(seed, "halves"))
+    order = rng.permutation(rows)
+    if y is not None:
+        order = order[np.argsort(y[order], kind="stable")]  # at random within a class, then every other row
+    half = np.empty(rows, dtype=np.int64)
+    half[order] = (np.arange(rows) + rng.integers(2)) % 2
+    return half
 
 
 def _divide(rows: int, sizes: dict[str, int], labels: np.ndarray | None, seed: int) -> Parts:

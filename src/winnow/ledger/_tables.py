@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 __all__ = ["SCHEMA_VERSION", "curves", "documents", "meta", "metadata", "outcomes", "studies", "study_variants", "variants"]
 
-SCHEMA_VERSION = 2  # raised with every column that is added below
+SCHEMA_VERSION = 3  # raised with every column that is added below
 
 
 class Real(sa.types.TypeDecorator[float]):
@@ -70,6 +70,7 @@ outcomes = sa.Table(
     sa.Column("cause", sa.Text),
     sa.Column("device", sa.Text),
     sa.Column("versions", sa.Text),  # JSON
+    sa.Column("predictions_digest", sa.Text),
 )
 
 # Without row ids these two are stored in the order of their keys: what is read together lies together.

@@ -78,8 +78,8 @@ def better(metric: str, a: float, b: float) -> bool:
 class Variant(Settings):
     """A recipe with nothing open, plus the seed: exactly one training run, anywhere, any time.
 
-    ``metric`` is the score that early stopping and best weights go by. ``context`` is a digest of what the settings only
-    name: the rows of the data and the source of the model. Two variants with the same ``id`` give the same outcome.
+    ``metric`` is the score that early stopping and the choice of the epoch go by. ``context`` is a digest of what the settings
+    only name: the rows of the data and the source of the model. Two variants with the same ``id`` give the same outcome.
     """
 
     data: Data
@@ -133,17 +133,21 @@ class Outcome:
         cause: whose failure it was: the ``variant``'s own, which would come again (its loss diverged, its model raises), or the
             ``environment``'s, which need not (out of memory, a worker killed from outside, a full disk): a later run tries
             those again. None when finished.
-        score: the variant's metric on the validation rows with the best weights; NaN when failed.
-        metrics: validation metrics with the best weights, by name: ``log_loss``, ``accuracy``, ... or ``rmse``, ``mae``, ``r2``.
+        score: the variant's metric on the validation rows, which are cut in two halves: each half is scored at the epoch that the
+            other one chose. All rows score, and none at an epoch that it had a part in choosing. NaN when failed.
+        metrics: validation metrics of the same rows at the same epochs, by name: ``log_loss``, ``accuracy``, ... or ``rmse``, ...
         curves: per epoch, by name: ``train_loss``, ``validation_loss``, ``validation_<metric>``, ``lr``.
-        best_epoch: epoch (from 0) of the best weights; -1 when failed.
-        epochs: epochs trained.
+        best_epoch: epoch (from 0) that all validation rows together choose, whose weights are kept; -1 when failed. The curves
+            say what it scored; as the best of many epochs on the rows that chose it, that is optimistic.
+        epochs: epochs trained: with early stopping, until the two halves and all rows had each waited their patience.
         steps: optimiser steps taken.
         seconds: this member's share of its fleet's wall time.
         weights: path of the weights, relative to the run directory, when they were kept.
         fleet: how it was trained: ``stacked x 16``, ``stacked x 16, compiled``, ``alone`` or ``process``.
         device: what it was trained on: ``cpu``, or the name of a GPU.
         versions: of winnow, Python and the libraries that made the numbers, by name.
+        predictions_digest: of the outputs on all validation rows with the kept weights, 16 hex digits: the same for outputs that
+            are the same to the bit, and else different but for one chance in billions. None when failed, and in older ledgers.
     """
 
     variant_id: str

@@ -24,7 +24,7 @@ from winnow.train import EpochReport, Finished, num_steps
 
 __all__ = ["Event", "Runner"]
 
-FORMAT = 2  # of training: raised when the same variant would give other numbers than it gave before
+FORMAT = 3  # of training: raised when the same variant would give other numbers than it gave before
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Trial:
 
     @property
     def score(self) -> float:
-        """The validation score; NaN when the training failed."""
+        """The validation score, each half of the rows at the epoch that the other chose; NaN when the training failed."""
         return self.outcome.score if self.outcome.finished else math.nan
 
 
@@ -61,8 +61,9 @@ class Found:
         trials: in the order they were asked for.
         leaders: the best trials with their fresh scores, the winner first.
         best: the recipe with the winner's settings; nothing in it is open.
-        score: the winner's, on fresh seeds. The trial scores play no part in it; that it is the best of a few means lifts it a
-            little still, and the final training, on seeds that chose nothing at all, does without that.
+        score: the winner's validation score on fresh seeds. No row scores an epoch that it chose, and the trial scores play no
+            part in it. But the settings were chosen on the same validation rows, by trials and then among a few means, which
+            lifts it a little still; the final training is on seeds that chose nothing, and only the test rows chose nothing.
         notes: what the reader should know.
     """
 

@@ -49,7 +49,9 @@ class Trained:
 
     @property
     def score(self) -> Interval:
-        """Of the validation score over the seeds: what training the recipe once more is likely to give on average."""
+        """Of the validation score over the seeds: what training the recipe once more is likely to give on average, on the
+        validation rows, which chose the recipe.
+        """
         return _common.score_interval(self.outcomes, self.metric, len(self.prepared.validation))
 
     @property

@@ -1,6 +1,11 @@
 """The one training driver: variants in, outcomes out, for a fleet of one or many.
 
-Axes: V members still training, B batch, N rows, S steps of an epoch, P parameters of one member.
+After each epoch, one pass over the validation rows gives what the metrics of each half of them are made of. A half is scored at
+the epoch that the other half chooses, so that no row scores an epoch that it had a part in choosing. All rows together choose
+the weights that are kept.
+
+Axes: V members still training, B batch, N rows, S steps of an epoch, P parameters of one member, H parts (halves) of the
+validation rows, K sums that metrics are made of.
 """
 
 from __future__ import annotations
@@ -30,10 +35,11 @@ from winnow.train._batches import open_batches
 from winnow.train._build import build_members
 from winnow.train._checkpoint import Checkpoint, UnusableCheckpoint
 from winnow.train._device import training_device
+from winnow.train._digest import OutputDigest
 from winnow.train._lanes import rehearse
-from winnow.train._member import Finished, Member
+from winnow.train._member import Choice, Finished, Member
 from winnow.train._memory import OutOfMemory, evaluation_rows, is_out_of_memory, row_bytes
-from winnow.train._metrics import BaseTally, Classification, Regression
+from winnow.train._metrics import BaseTally, membership, open_tally
 from winnow.train._program import Alone, BaseProgram
 from winnow.train._settings import batch_size, dtype_of, make_lanes, num_steps
 from winnow.train._stacked import Stacked, stacking
@@ -57,7 +63,7 @@ class EpochReport:
         member_steps: optimiser steps of all members in the epoch.
         taken: optimiser steps of all members since training began, also before a kill.
         seconds: of the epoch.
-        best: score so far; NaN before the first.
+        best: the best score of a member so far; NaN before the first.
         message: something that the user should know.
     """
 
@@ -168,12 +174,21 @@ class _Run:
             # now, while all members are there, so that a resumed fleet finds the same
             self.row_bytes = row_bytes(self.program, x.to(self.device))
         self.label = f"stacked x {len(variants)}{', compiled' if compiled else ''}" if stacked else "alone"
-        self.members = [Member(v, i, v.train, _rates(v.train, self.steps)) for i, v in enumerate(variants)]
+        half_N = prepared.halves(first.data.split.seed)
+        self.parts = 1 if half_N is None else 2
+        part_N = torch.zeros(len(prepared.validation), dtype=torch.int64) if half_N is None else torch.from_numpy(half_N)
+        self.of_part_NH = membership(part_N, self.parts).to(self.device)
+        self.digest = OutputDigest(len(prepared.validation), self.device)
+        choices = self.parts if self.parts == 1 else self.parts + 1
+        self.members = [
+            Member(v, i, v.train, _rates(v.train, self.steps), [Choice() for _ in range(choices)]) for i, v in enumerate(variants)
+        ]
         self.alive = list(self.members)
-        self.ranks = first.metric == "roc_auc"  # which keeps all rows' outputs: only where it is asked for
+        self.metric = first.metric
         self.epoch = 0  # the next one
         self.stacked, self.compiled = stacked, compiled
         self.best = {n: t.clone() for n, t in self._module_tensors().items()}  # weights and buffers at each member's best epoch
+        self.held: Tensor | None = None  # (V, H, K) on the CPU: of each half, the sums at the epoch that the other one chose
 
     def train(
         self,
@@ -188,11 +203,11 @@ class _Run:
             began = time.perf_counter()
             taught = len(self.alive)
             loss_SV = self._teach(epoch)
-            scores = self._validate()
+            tally, digests = self._validate()
             seconds = time.perf_counter() - began
             for member in self.alive:
                 member.seconds += seconds / taught
-            self._book(epoch, loss_SV, scores)
+            self._book(epoch, loss_SV, tally, digests)
             self.epoch += 1
             if on_epoch is not None:
                 on_epoch(self._report(taught, seconds, message))
@@ -228,46 +243,77 @@ class _Run:
             losses.append(self.program.step(x_VBF, y_VB, None if keys_SVK2 is None else keys_SVK2[s], lr_SV[s]))
         return torch.stack(losses).cpu()
 
-    def _validate(self) -> dict[str, NDArray[np.float64]]:
-        """Validation metrics by name, each (variants,), and under ``loss`` the training loss's kind without smoothing."""
+    def _validate(self) -> tuple[BaseTally, list[int]]:
+        """What one pass over the validation rows gives: sums that metrics are made of, and a digest of each member's outputs."""
         scale = self.prepared.preparation.target_scale
-        tally: BaseTally = Classification(ranks=self.ranks) if self.prepared.task == "classification" else Regression(scale)
+        tally = open_tally(self.prepared.task, self.metric, scale=scale, parts=self.parts)
+        self.digest.begin()
+        start = 0
         for x_BF, y_B in self.batches.validation(evaluation_rows(len(self.alive), self.row_bytes)):
-            tally.add(self.program.predict(x_BF), y_B)
-        metrics = tally.values()
-        metrics["loss"] = metrics["log_loss"] if "log_loss" in metrics else (metrics["rmse"] / scale).square()
-        return {name: value.cpu().numpy() for name, value in metrics.items()}
+            outputs_VBC = self.program.predict(x_BF)
+            tally.add(outputs_VBC, y_B, self.of_part_NH[start : start + len(y_B)])
+            self.digest.add(outputs_VBC)
+            start += len(y_B)
+        return tally, self.digest.values().tolist()
 
-    def _book(self, epoch: int, loss_SV: Tensor, metrics: dict[str, NDArray[np.float64]]) -> None:
+    def _book(self, epoch: int, loss_SV: Tensor, tally: BaseTally, digests: list[int]) -> None:
         """Write the epoch into every member's record, keep its weights where they are the best, let those leave that are done."""
+        sums_VGK = tally.sums().cpu().numpy()
+        views = {n: values_VG.tolist() for n, values_VG in tally.metrics(sums_VGK, tally.groups).items()}
         train_loss = loss_SV.double().mean(dim=0).tolist()
         finite_SV = torch.isfinite(loss_SV)
-        improved, leaving = [], []
+        finite = finite_SV.all(dim=0).tolist()
+        improved: list[list[int]] = [[] for _ in tally.groups]  # in the order of a member's choices
+        leaving = []
         for i, member in enumerate(self.alive):
-            mine = {name: float(values[i]) for name, values in metrics.items()}
+            metric = member.variant.metric
+            scores, losses = views[metric][i], views["loss"][i]
             for name, value in {
                 "train_loss": train_loss[i],
-                "validation_loss": mine["loss"],
-                f"validation_{member.variant.metric}": mine[member.variant.metric],
+                "validation_loss": losses[-1],
+                f"validation_{metric}": scores[-1],
                 "lr": float(member.rates[(epoch + 1) * self.steps - 1]),
             }.items():
                 member.curves.setdefault(name, []).append(value)
-            if not bool(finite_SV[:, i].all()) or not math.isfinite(mine["loss"]):
-                bad = int((~finite_SV[:, i]).int().argmax()) if not bool(finite_SV[:, i].all()) else self.steps - 1
+            if not finite[i] or not math.isfinite(losses[-1]):
+                bad = self.steps - 1 if finite[i] else int((~finite_SV[:, i]).int().argmax())
                 member.result = member.failed(epoch, bad, self.steps, self.label)
                 leaving.append(i)
                 continue
-            if member.improves(mine):
-                member.best_epoch, member.score, member.tie_break = epoch, mine[member.variant.metric], mine["loss"]
-                member.metrics = {n: v for n, v in mine.items() if n != "loss"}
-                improved.append(i)
-            if member.should_leave(epoch, mine[member.variant.metric]):
+            stopping = member.train.early_stopping
+            for choice, score, loss, better_now in zip(member.choices, scores, losses, improved, strict=True):
+                if choice.see(epoch, score, loss, metric=metric, stopping=stopping):
+                    better_now.append(i)
+            if member.is_done(epoch):
                 leaving.append(i)
-        if improved:
-            rows = torch.tensor(improved)
+        if improved[-1]:
+            rows = torch.tensor(improved[-1])
             for name, tensor in self._module_tensors().items():
                 self.best[name][rows] = tensor[rows]
+            for i in improved[-1]:
+                self.alive[i].digest = OutputDigest.text(digests[i])
+        if self._hold(sums_VGK, improved) or leaving:
+            self._score(tally, leaving)
         self._leave(epoch, leaving)
+
+    def _hold(self, sums_VGK: NDArray[np.float64], improved: list[list[int]]) -> bool:
+        """Keep a part's sums where the other part chooses this epoch; whether any does."""
+        if self.held is None:
+            self.held = torch.from_numpy(sums_VGK[:, : self.parts].copy())
+        held_VHK = self.held.numpy()
+        for h in range(self.parts):
+            scored = self.parts - 1 - h  # the other half; where there is but one part, itself
+            held_VHK[improved[h], scored] = sums_VGK[improved[h], scored]
+        return any(improved[: self.parts])
+
+    def _score(self, tally: BaseTally, leaving: list[int]) -> None:
+        """Score every member by what is held of all parts."""
+        assert self.held is not None
+        metrics = tally.metrics(self.held.sum(dim=1, keepdim=True).numpy(), [range(self.parts)])
+        for i, member in enumerate(self.alive):
+            member.score = float(metrics[member.variant.metric][i, 0])
+        for i in leaving:
+            self.alive[i].metrics = {n: float(values[i, 0]) for n, values in metrics.items() if n != "loss"}
 
     def _leave(self, epoch: int, leaving: list[int]) -> None:
         for i in leaving:
@@ -282,18 +328,19 @@ class _Run:
                 assert isinstance(self.program, Stacked)  # a fleet of one that lets its member go is empty
                 self.program.keep(rows)
                 self.best = {n: t[rows] for n, t in self.best.items()}
+                self.held = None if self.held is None else self.held[rows]
 
     def copy(self, source: Sequence[int], target: Sequence[int]) -> None:
         """Let each member of ``target`` (positions among those that still train) go on as the one of ``source`` would, but with
         its own order of rows and its own noise.
 
-        It takes over what training has made of the other, its settings, its best weights so far, its patience and its curves.
-        Its id, its seed and the seconds it has taken stay its own.
+        It takes over what training has made of the other, its settings, its best weights so far, what each half of the
+        validation rows chose, its patience and its curves. Its id, its seed and the seconds it has taken stay its own.
         """
         assert isinstance(self.program, Stacked)
         rows, onto = torch.tensor(source), torch.tensor(target)
         self.program.copy(rows, onto)
-        for tensor in self.best.values():
+        for tensor in (*self.best.values(), *([] if self.held is None else [self.held])):
             tensor[onto] = tensor[rows]
         facts = [copy.deepcopy(self.alive[i].facts()) for i in source]  # all, before the first changes
         for i, theirs in zip(target, facts, strict=True):
@@ -308,6 +355,7 @@ class _Run:
         """The fleet between two epochs."""
         tensors = {f"live.{n}": t for n, t in self.program.tensors().items()}
         tensors |= {f"best.{n}": t for n, t in self.best.items()}
+        tensors |= {} if self.held is None else {"held": self.held}
         for i, member in enumerate(self.members):
             weights = member.result.weights if member.result is not None else None
             tensors |= {f"left.{i}.{n}": t for n, t in (weights or {}).items()}
@@ -325,8 +373,9 @@ class _Run:
         """Take up where a fleet of the same variants was; False, and nothing is changed, if its tensors are not the program's."""
         alive = sum(facts["outcome"] is None for facts in begun.members)
         mine = {f"live.{n}": t for n, t in self.program.tensors().items()} | {f"best.{n}": t for n, t in self.best.items()}
-        theirs = {n: t.shape for n, t in begun.tensors.items() if not n.startswith("left.")}
-        if theirs != {n: (alive, *t.shape[1:]) for n, t in mine.items()}:
+        theirs = {n: t.shape for n, t in begun.tensors.items() if n != "held" and not n.startswith("left.")}
+        held = begun.tensors.get("held")
+        if theirs != {n: (alive, *t.shape[1:]) for n, t in mine.items()} or held is None or held.shape[:2] != (alive, self.parts):
             return False
         for i, (member, facts) in enumerate(zip(self.members, begun.members, strict=True)):
             prefix = f"left.{i}."
@@ -345,6 +394,7 @@ class _Run:
         for name, tensor in self.program.tensors().items():
             tensor.copy_(begun.tensors[f"live.{name}"])
         self.best = {n: begun.tensors[f"best.{n}"].to(self.device) for n in self.best}
+        self.held = held
         return True
 
     def _module_tensors(self) -> dict[str, Tensor]:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from winnow.recipe import HIGHER_IS_BETTER, Outcome, Train, Variant
+from winnow.recipe import HIGHER_IS_BETTER, EarlyStopping, Outcome, Train, Variant, better
 
-__all__ = ["Finished", "Member"]
+__all__ = ["Choice", "Finished", "Member"]
 
 
 @dataclass(frozen=True)
@@ -28,60 +28,85 @@ class Finished:
 
 
 @dataclass
+class Choice:
+    """The epoch that some rows choose, and their patience: what training with these rows alone for validation would come to.
+
+    Attributes:
+        epoch: the best so far; -1 before the first.
+        score, loss: that these rows had at it.
+        reference: the score that patience counts from.
+        waited: epochs since.
+        done: whether training would have ended; nothing is chosen any more.
+    """
+
+    epoch: int = -1
+    score: float = math.nan
+    loss: float = math.inf
+    reference: float = math.nan
+    waited: int = 0
+    done: bool = False
+
+    def see(self, epoch: int, score: float, loss: float, *, metric: str, stopping: EarlyStopping | None) -> bool:
+        """Count an epoch in; whether it is the best so far: a better score, or the same with a lower loss (accuracy has many
+        ties).
+        """
+        if self.done:
+            return False
+        tie = score == self.score or (math.isnan(score) and math.isnan(self.score))
+        improved = self.epoch < 0 or (loss < self.loss if tie else better(metric, score, self.score))
+        if improved:
+            self.epoch, self.score, self.loss = epoch, score, loss
+        if stopping is not None:
+            gain = score - self.reference if HIGHER_IS_BETTER[metric] else self.reference - score
+            if math.isnan(self.reference) or gain > float(stopping.min_delta):
+                self.reference, self.waited = score, 0
+            else:
+                self.waited += 1
+            self.done = self.waited >= int(stopping.patience)
+        return improved
+
+
+@dataclass
 class Member:
-    """What the driver remembers of one variant between epochs."""
+    """What the driver remembers of one variant between epochs.
+
+    Of ``choices`` there is one for each part of the validation rows, then, if there are several parts, one for all rows: the
+    last chooses the epoch whose weights are kept.
+    """
 
     variant: Variant
     settings_of: int  # position in the fleet of the variant with whose training settings it trains: its own, until one is copied
     train: Train  # those settings
     rates: NDArray[np.float64]  # the learning rate at every step of the training, (steps,)
-    score: float = math.nan  # of the best weights
-    tie_break: float = math.inf  # validation loss of the best weights
-    reference: float = math.nan  # the score that patience counts from
-    waited: int = 0
-    best_epoch: int = -1
-    metrics: dict[str, float] = field(default_factory=dict)
+    choices: list[Choice]
+    score: float = math.nan  # of all parts, each at the epoch that another one chose
+    metrics: dict[str, float] = field(default_factory=dict)  # of the same
+    digest: str | None = None  # of the outputs with the best weights
     curves: dict[str, list[float]] = field(default_factory=dict)
     seconds: float = 0.0
     result: Finished | None = None
 
     def facts(self) -> dict[str, Any]:
         """All of it as plain data, but the weights."""
-        plain = {n: v for n, v in vars(self).items() if n not in ("variant", "train", "rates", "result")}
-        return {**plain, "outcome": None if self.result is None else self.result.outcome.to_dict()}
+        plain = {n: v for n, v in vars(self).items() if n not in ("variant", "train", "rates", "choices", "result")}
+        return {
+            **plain,
+            "choices": [dict(vars(c)) for c in self.choices],
+            "outcome": None if self.result is None else self.result.outcome.to_dict(),
+        }
 
     def take(self, facts: Mapping[str, Any], weights: dict[str, Tensor]) -> None:
         """Become what ``facts`` say, but for the settings; ``weights`` are its best ones if it has left."""
         for name, value in facts.items():
-            if name != "outcome":
+            if name not in ("choices", "outcome"):
                 setattr(self, name, value)
+        self.choices = [Choice(**choice) for choice in facts["choices"]]
         if facts["outcome"] is not None:
             self.result = Finished(self.variant, Outcome(**facts["outcome"]), weights or None)
 
-    def improves(self, metrics: dict[str, float]) -> bool:
-        """Whether these weights are the member's best: a better score, or the same score with a lower loss (accuracy has many
-        ties).
-        """
-        score = metrics[self.variant.metric]
-        if math.isnan(self.score):
-            return True
-        if score == self.score:
-            return metrics["loss"] < self.tie_break
-        return (score > self.score) == HIGHER_IS_BETTER[self.variant.metric]
-
-    def should_leave(self, epoch: int, score: float) -> bool:
-        """Whether this epoch, which gave ``score``, is the last; counts patience."""
-        if epoch + 1 == self.train.epochs:
-            return True
-        stopping = self.train.early_stopping
-        if stopping is None:
-            return False
-        gain = score - self.reference if HIGHER_IS_BETTER[self.variant.metric] else self.reference - score
-        if math.isnan(self.reference) or gain > float(stopping.min_delta):
-            self.reference, self.waited = score, 0
-        else:
-            self.waited += 1
-        return self.waited >= int(stopping.patience)
+    def is_done(self, epoch: int) -> bool:
+        """Whether this epoch, which every choice has seen, is the last."""
+        return epoch + 1 == self.train.epochs or all(choice.done for choice in self.choices)
 
     def outcome(self, epoch: int, steps: int, fleet: str) -> Outcome:
         """Of a member that leaves after ``epoch``, of ``steps`` each; ``fleet`` says how it trained."""
@@ -91,11 +116,12 @@ class Member:
             score=self.score,
             metrics=self.metrics,
             curves=self.curves,
-            best_epoch=self.best_epoch,
+            best_epoch=self.choices[-1].epoch,
             epochs=epoch + 1,
             steps=(epoch + 1) * steps,
             seconds=self.seconds,
             fleet=fleet,
+            predictions_digest=self.digest,
         )
 
     def failed(self, epoch: int, step: int, steps: int, fleet: str) -> Finished:

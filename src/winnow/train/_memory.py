@@ -21,9 +21,10 @@ from winnow.data import Prepared
 from winnow.recipe import Variant
 from winnow.train._batches import open_batches
 from winnow.train._build import build_members
+from winnow.train._digest import OutputDigest
 from winnow.train._lanes import rehearse
 from winnow.train._member import Finished
-from winnow.train._metrics import Classification, Regression, ranks_bytes
+from winnow.train._metrics import membership, open_tally, ranks_bytes
 from winnow.train._practice import practice_step
 from winnow.train._program import Alone, BaseProgram
 from winnow.train._settings import batch_size, dtype_of, make_lanes, num_steps
@@ -145,8 +146,11 @@ def footprint(variant: Variant, prepared: Prepared, *, stacked: bool = True, fre
     x_NF, y_N = prepared.head("validation", several, dtype)
 
     def validate(rows: int) -> None:
-        tally = Classification() if prepared.task == "classification" else Regression(1.0)
-        tally.add(program.predict(x_NF[:rows]), y_N[:rows])
+        tally = open_tally(prepared.task, "", parts=2)
+        digest = OutputDigest(rows, x_NF.device)
+        outputs_VBC = program.predict(x_NF[:rows])
+        tally.add(outputs_VBC, y_N[:rows], membership(torch.arange(rows, device=x_NF.device) % 2, 2))
+        digest.add(outputs_VBC)
 
     half = -(-several // 2)
     whole_bytes, half_bytes = _peak(lambda: validate(several)), _peak(lambda: validate(half))
