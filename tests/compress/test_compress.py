@@ -421,3 +421,11 @@ def test_a_model_that_diverged_is_refused(lstm: Model) -> None:
 
     with pytest.raises(ModelError, match="outputs that are not finite on the validation rows"):
         compress_module(module, lstm.prepared, metric="accuracy", budget=0.1, timing=QUICK)
+
+
+def test_outputs_that_are_probabilities_already_are_told(lstm: Model) -> None:
+    module = nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=1))
+
+    found = compress_module(module, lstm.prepared, metric="accuracy", budget=0.1, int8=False, timing=QUICK)
+
+    assert found.notes[0].startswith("the model's outputs look like probabilities")

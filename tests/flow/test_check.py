@@ -217,3 +217,26 @@ def test_a_model_that_cannot_be_exported_is_refused_before_it_trains(tmp_path: P
 def test_data_that_cannot_be_used_are_told_under_data() -> None:
     with pytest.raises(RecipeError, match=r"data\.source: no file 'nothing.csv'"):
         check(small(data=Data(source="nothing.csv", target="y")))
+
+
+class EndsInSoftmax(nn.Module):
+    """Gives probabilities, where cross-entropy takes scores."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(in_features, out_features)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x).softmax(dim=1)
+
+
+def test_a_softmax_at_the_end_of_a_model_is_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    recipe = small(model=Model(EndsInSoftmax), ablate=Ablate(parts=()))
+
+    with Flow(recipe, tmp_path / "run", progress=lambda event: told.append(event.message or "")):
+        pass
+
+    assert [text for text in told if "look like probabilities" in text] == list(check(recipe).warnings)
+    assert len(check(recipe).warnings) == 1
+    assert check(small()).warnings == ()

@@ -10,7 +10,7 @@ from tests.train import architectures
 from torch import Tensor, nn
 
 from winnow.errors import ModelError
-from winnow.models import build, check_output, model_digest, module_names, switch_off
+from winnow.models import build, check_output, gives_probabilities, model_digest, module_names, switch_off
 from winnow.recipe import Model
 
 
@@ -106,7 +106,7 @@ def test_what_cannot_be_built_is_refused(model: Model, message: str) -> None:
         (nn.Linear(12, 4), "classification", r"does not fit the 3 classes: expected \(batch, 3\), got \(batch, 4\)"),
         (nn.Linear(12, 2), "regression", r"expected \(batch, 1\), got \(batch, 2\)"),
         (nn.Linear(11, 3), "classification", r"fails on a batch of shape \(2, 12\)"),
-        (nn.LSTM(12, 3), "classification", "must return one tensor, got tuple"),
+        (nn.LSTM(12, 3), "classification", "must return one tensor, got tuple: return the scores alone"),
     ],
 )
 def test_an_output_that_does_not_fit_is_refused(module: nn.Module, task: str, message: str) -> None:
@@ -203,3 +203,21 @@ def test_names_and_digests() -> None:
     assert module_names(make("mlp"))[:3] == ["block1", "block1.linear", "block1.norm"]
     assert model_digest(Model("mlp")) != model_digest(Model("convnet")) != model_digest(Model(Sized))
     assert model_digest(Model(Sized)) == model_digest(Model("tests.models.test_models:Sized"))
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        (nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=1)), True),
+        (nn.Linear(4, 3), False),
+        (nn.Sequential(nn.Linear(4, 3), nn.LogSoftmax(dim=1)), False),  # cross-entropy of these is what is meant
+        (nn.Sequential(nn.Linear(4, 3), nn.Sigmoid()), False),
+    ],
+)
+def test_outputs_that_look_like_probabilities(module: nn.Module, expected: bool) -> None:
+    module.train()
+    before = torch.get_rng_state()
+
+    assert gives_probabilities(module, in_shape=(4,), out_features=3) is expected
+    assert module.training
+    assert torch.equal(torch.get_rng_state(), before)

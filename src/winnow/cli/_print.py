@@ -61,6 +61,8 @@ def print_check(checked: Checked, plan: Sequence[str]) -> None:
         ("part", "what", "setting"),
         [(part.name, part.what, part.path) for part in parts.values()],
     )
+    for warning in checked.warnings:
+        console.print(Text(printable(f"note: {warning}")), soft_wrap=True)
     console.print("\n[bold]the plan[/bold]")
     for line in plan:
         console.print(Text(printable(f"  {line}")), soft_wrap=True)

@@ -24,6 +24,8 @@ from winnow.recipe import HIGHER_IS_BETTER, Recipe
 
 __all__ = ["Trained", "compress", "compress_module"]
 
+_SUM_TOLERANCE = 1e-3  # of outputs that look like probabilities, from 1
+
 
 class _Ledger(Protocol):
     def put_document(self, name: str, document: Any, /) -> Any: ...
@@ -151,7 +153,7 @@ def compress_module(
         higher_is_better=judge.higher_is_better,
         candidates=tuple(candidates),
         chosen=chosen.name,
-        notes=(*tried.notes, *notes(candidates, chosen)),
+        notes=(*_warnings(trial, prepared), *tried.notes, *notes(candidates, chosen)),
         rows=len(rows),
         threads=timing.threads,
         ingredients=Ingredients(
@@ -162,6 +164,13 @@ def compress_module(
             recipe_yaml=recipe_yaml,
         ),
     )
+
+
+def _warnings(trial: Trial, prepared: Prepared) -> list[str]:
+    outputs = trial.reference_outputs
+    if prepared.task != "classification" or outputs.min() < 0 or np.abs(outputs.sum(axis=1) - 1).max() > _SUM_TOLERANCE:
+        return []
+    return ["the model's outputs look like probabilities, and prediction applies a softmax of its own: leave out the model's"]
 
 
 def _judge(prepared: Prepared, metric: str) -> Judge:

@@ -29,11 +29,13 @@ class Checked:
         recipe: the recipe.
         prepared: its rows.
         model: built with the first value of every range.
+        warnings: what can be run, and is hardly meant.
     """
 
     recipe: Recipe
     prepared: Prepared
     model: nn.Module
+    warnings: tuple[str, ...] = ()
 
 
 def check(recipe: Recipe, *, file: Path | None = None) -> Checked:
@@ -65,7 +67,17 @@ def check_recipe(
         problems = [_problem("data", error), *_named(recipe.model)]
     if problems:
         raise RecipeError(problems if file is None else locate(problems, file))
-    return Checked(recipe, rows, built[0])
+    return Checked(recipe, rows, built[0], tuple(_warnings(recipe, rows, built[0])))
+
+
+def _warnings(recipe: Recipe, prepared: Prepared, model: nn.Module) -> Iterator[str]:
+    if prepared.task != "classification" or recipe.model.use in READY:
+        return
+    if models.gives_probabilities(model, in_shape=prepared.in_shape, out_features=prepared.out_features):
+        yield (
+            "the outputs of the model look like probabilities (every row adds up to 1): cross-entropy takes raw scores and "
+            "applies a softmax of its own, and so does prediction; leave out the model's softmax"
+        )
 
 
 def check_export(checked: Checked, *, file: Path | None = None) -> None:

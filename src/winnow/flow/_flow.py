@@ -90,6 +90,8 @@ class Flow:
             raise
         self._metric, _ = self._runner.context(recipe)
         self._of_stage = StageProgress(self._tell, metric=self._metric, expected=expected_trainings(recipe))
+        for warning in self._checked.warnings:
+            self._note(warning)
         self._keep_recipe()
         self._put_facts()
 

@@ -1,7 +1,19 @@
 """Ready models, building a user's, and switching parts of a network off."""
 
-from winnow.models._build import build, check_args, check_output, model_digest
+from winnow.models._build import build, check_args, check_output, gives_probabilities, model_digest
 from winnow.models._ready import MLP, READY, ConvNet
 from winnow.models._surgery import Zero, module_names, switch_off
 
-__all__ = ["MLP", "READY", "ConvNet", "Zero", "build", "check_args", "check_output", "model_digest", "module_names", "switch_off"]
+__all__ = [
+    "MLP",
+    "READY",
+    "ConvNet",
+    "Zero",
+    "build",
+    "check_args",
+    "check_output",
+    "gives_probabilities",
+    "model_digest",
+    "module_names",
+    "switch_off",
+]

@@ -33,7 +33,10 @@ from winnow.recipe import (
 MOST_PARAMETERS = 2**29  # of a ready model: 2 GiB of float32, and training takes four times as much
 SURELY_SMALL = 4096  # width times depth of a model that need not be counted
 
-__all__ = ["build", "check_args", "check_output", "model_digest"]
+__all__ = ["build", "check_args", "check_output", "gives_probabilities", "model_digest"]
+
+SUM_TOLERANCE = 1e-3  # of outputs that look like probabilities, from 1; float16 inside a model is no better
+_TRIED_ROWS = 8
 
 
 def build(model: Model, *, in_shape: tuple[int, ...], out_features: int, seed: int) -> nn.Module:
@@ -135,9 +138,30 @@ def _tried(module: nn.Module, x: torch.Tensor) -> Any:
         ) from error
 
 
+def gives_probabilities(module: nn.Module, *, in_shape: tuple[int, ...], out_features: int) -> bool:
+    """Whether the outputs of a classifier look like probabilities: in [0, 1], the classes of every row adding up to 1.
+
+    Cross-entropy takes raw scores and applies a softmax of its own. Over probabilities it still trains, only slowly and to
+    answers that can never be sure, so it must be told. The module and PyTorch's global generator are left as they were.
+    """
+    tried = copy.deepcopy(module).eval()
+    dtype = next((p.dtype for p in tried.parameters()), torch.float32)
+    x = torch.randn(_TRIED_ROWS, *in_shape, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        try:
+            output = tried(x)
+        except Exception:  # a model of whole numbers, an embedding say, refuses these rows; zeros went through
+            output = tried(torch.zeros_like(x))
+    if output.shape != (_TRIED_ROWS, out_features):
+        return False
+    in_range = bool((output >= 0).all() and (output <= 1).all())
+    return in_range and bool((output.sum(dim=1) - 1).abs().max() < SUM_TOLERANCE)
+
+
 def _check_one(output: Any, *, out_features: int, task: str) -> None:
     if not isinstance(output, torch.Tensor):
-        raise ModelError(f"the model must return one tensor, got {type(output).__name__}")
+        which = ": return the scores alone, `output[0]` say" if isinstance(output, tuple | list) else ""
+        raise ModelError(f"the model must return one tensor, got {type(output).__name__}{which}")
     found = tuple(output.shape)
     if task == "classification" and found != (2, out_features):
         raise ModelError(
