@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import signal
+import time
 from contextlib import suppress
 
 import pytest
 from rich.console import Console
 
+from winnow.cli import _progress
 from winnow.cli._progress import Bars, Lines, describe, display, shown_on
 from winnow.run import Event
 
@@ -64,6 +66,48 @@ def test_a_log_gets_a_line_when_a_stage_begins_and_ends_and_now_and_then() -> No
         "evaluating ...",
         "  took 0.5 s",
     ]
+
+
+def test_a_silent_stage_is_heard_of_every_fifteen_seconds() -> None:
+    shown, clock = console(terminal=False), Clock()
+    lines = Lines(shown, clock=clock)
+    lines.tick()  # nothing runs
+    lines(Event("compress", 0, 1))
+    for now in range(1, 50):
+        clock.now = float(now)
+        lines.tick()
+
+    assert text(shown).splitlines() == [
+        "compressing ...",
+        "  still compressing, 15 s so far",
+        "  still compressing, 30 s so far",
+        "  still compressing, 45 s so far",
+    ]
+
+
+def test_compiling_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_progress, "compiling", lambda: True)
+    shown, clock = console(terminal=False), Clock()
+    lines = Lines(shown, clock=clock)
+    lines(Event("search", 3, 64))
+    clock.now = 16.0
+    lines.tick()
+    on_terminal = console(terminal=True)
+    with Bars(on_terminal) as bars:
+        bars(Event("search", 3, 64, best=0.5))
+
+    assert text(shown).splitlines()[-1] == "  compiling, 3 of 64 trained, 16 s so far"
+    assert "compiling" in text(on_terminal)
+
+
+def test_a_log_is_told_by_a_thread_while_the_work_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_progress, "SECONDS_BETWEEN_LINES", 0.1)
+    shown = console(terminal=False)
+    with shown_on(shown) as show:
+        show(Event("compress", 0, 1))
+        time.sleep(1.5)
+
+    assert "still compressing" in text(shown)
 
 
 def test_messages_are_shown_as_they_are() -> None:

@@ -66,3 +66,15 @@ def test_the_time_left_covers_later_batches(told: Told) -> None:
 
     assert told.events[0].seconds_left is None
     assert told.events[1].seconds_left == pytest.approx(6.0 + 18.0)
+
+
+def test_nothing_is_said_about_the_time_left_before_it_can_be_known() -> None:
+    told, clock = Told(), Clock()
+    progress = StageProgress(told, metric="accuracy", expected={"search": 10}, clock=clock)
+
+    for now, left in [(0.0, None), (1.0, 2.0), (4.0, 400.0), (50.0, 300.0), (200.0, 150.0)]:
+        clock.now = now
+        progress(Event("search", 0, 10, seconds_left=left))
+
+    # none after a second, none while 4 of 404 s have passed, then what is known
+    assert [e.seconds_left for e in told.events] == [None, None, None, 300.0, 150.0]

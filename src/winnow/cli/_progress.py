@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from winnow.cli._interrupt import insisting
 from winnow.errors import printable
 from winnow.run import Event
+from winnow.train import compiling
 
 __all__ = ["Bars", "Lines", "display"]
 
@@ -25,7 +28,7 @@ DOING = {
     "compress": "compressing",
     "report": "writing the report",
 }
-SECONDS_BETWEEN_LINES = 30.0
+SECONDS_BETWEEN_LINES = 15.0  # so that a log gets a line every 20 s, also when a thread comes late
 
 
 @contextmanager
@@ -49,11 +52,30 @@ def shown_on(console: Console) -> Iterator[Bars | Lines]:
     """What shows events on ``console``."""
     if not console.is_terminal:
         lines = Lines(console)
-        yield lines
+        with _ticking(lines.tick):
+            yield lines
         lines.close()
         return
     with Bars(console) as bars:
         yield bars
+
+
+@contextmanager
+def _ticking(tick: Callable[[], None], seconds: float = 1.0) -> Iterator[None]:
+    """Calls ``tick`` every second meanwhile, from a thread of its own."""
+    is_over = threading.Event()
+
+    def run() -> None:
+        while not is_over.wait(seconds):
+            tick()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def describe(event: Event) -> str:
@@ -68,6 +90,13 @@ def describe(event: Event) -> str:
     return ", ".join(known)
 
 
+class _Known(TextColumn):
+    """What is known of the stage that runs, or that it compiles."""
+
+    def render(self, task: Task) -> Text:
+        return Text("compiling", style="dim") if compiling() and not task.finished else super().render(task)
+
+
 class Bars:
     """One bar for each stage, on a terminal."""
 
@@ -78,7 +107,7 @@ class Bars:
             BarColumn(bar_width=24),
             TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[known]}[/dim]"),
+            _Known("[dim]{task.fields[known]}[/dim]"),
             console=console,
         )
         self._stage: str | None = None
@@ -114,15 +143,31 @@ class Bars:
 
 
 class Lines:
-    """Lines of text, for log files."""
+    """Lines of text, for log files. Calls may come from two threads: of events, and of the clock."""
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
         self._clock = clock
+        self._lock = threading.RLock()
         self._last: Event | None = None
         self._began = self._told = 0.0
 
     def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._take(event)
+
+    def tick(self) -> None:
+        """Say what is going on when nothing was said for a while: stages may be silent for long, and compiling is."""
+        with self._lock:
+            now = self._clock()
+            if self._last is not None and now - self._told >= SECONDS_BETWEEN_LINES:
+                self._told = now
+                doing = "compiling" if compiling() else f"still {DOING.get(self._last.stage, self._last.stage)}"
+                self._print(
+                    "  " + ", ".join(filter(None, [doing, _counted(self._last), f"{_seconds(now - self._began)} so far"]))
+                )
+
+    def _take(self, event: Event) -> None:
         if event.message is not None:
             self._print(f"note: {printable(event.message)}")
         if not event.total:
@@ -139,6 +184,10 @@ class Lines:
 
     def close(self) -> None:
         """Tell how the last stage ended."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         if self._last is not None:
             ended = _counted(self._last)
             self._print(f"  {ended}{', ' if ended else ''}took {_seconds(self._clock() - self._began)}")

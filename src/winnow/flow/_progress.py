@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,6 +11,8 @@ from winnow.recipe import better
 from winnow.run import Event
 
 __all__ = ["StageProgress"]
+
+LEAST_SECONDS, LEAST_SHARE = 3.0, 0.1  # of a stage that must have passed before anything is said about the rest of it
 
 
 class StageProgress:
@@ -40,8 +43,10 @@ class StageProgress:
         """Take in one of the runner's events. Exactly the last one of a batch has ``done == total``."""
         if event.stage != self._stage:
             self._stage, self._before, self._best = event.stage, 0, None
+            self._began = math.inf
             self._batch: tuple[float, int] | None = None
         if self._batch is None:
+            self._began = min(self._began, self._clock())
             self._batch = self._clock(), event.done  # when it began, and how much of it was in the ledger already
         if event.best is not None and (self._best is None or better(self._metric, event.best, self._best)):
             self._best = event.best
@@ -51,11 +56,16 @@ class StageProgress:
             done=self._before + event.done,
             total=self._before + event.total + later,
             best=self._best,
-            seconds_left=self._left(event, self._batch, later),
+            seconds_left=self._trusted(self._left(event, self._batch, later)),
         )
         if event.done == event.total:
             self._before, self._batch = self._before + event.total, None
         self._progress(whole)
+
+    def _trusted(self, left: float | None) -> float | None:
+        """The time left, unless too little was seen of the stage to tell: what the first epochs took may be that of starting."""
+        elapsed = self._clock() - self._began
+        return left if left is not None and elapsed >= LEAST_SECONDS and elapsed >= LEAST_SHARE * (elapsed + left) else None
 
     def _left(self, event: Event, batch: tuple[float, int], later: int) -> float | None:
         began, known = batch

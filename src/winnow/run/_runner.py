@@ -37,7 +37,7 @@ class Event:
         total: variants asked for.
         best: best score so far; None before the first.
         member_steps_per_second: optimiser steps of all members together, over this call; None before the first epoch.
-        seconds_left: estimate; early stopping makes it shorter.
+        seconds_left: estimate; early stopping makes it shorter until some variants have finished, which tell how early they stop.
         message: something the user should know, once.
     """
 
@@ -273,6 +273,7 @@ class _Watch:
         self._steps_left = sum(steps.values())
         self._under_way: dict[str, int] = {}  # steps that unfinished fleets have taken, also before a kill
         self._taken = 0  # steps since this watch began
+        self._ended = 0, 0  # steps that the variants which finished took, and might have taken without early stopping
         self._began = math.inf  # of the first epoch; what comes before it, such as starting processes, is no measure of speed
         self._metric = variants[0].metric if variants else None
         self._best = math.nan
@@ -291,6 +292,9 @@ class _Watch:
         self._done += len(outcomes)
         self._steps_left -= sum(self._steps[o.variant_id] for o in outcomes)
         self._under_way.pop(outcomes[0].variant_id, None)
+        ended = [o for o in outcomes if o.finished]
+        took, might = self._ended
+        self._ended = took + sum(o.steps for o in ended), might + sum(self._steps[o.variant_id] for o in ended)
         for outcome in outcomes:
             self._see(outcome.score)
         self.tell(None)
@@ -300,7 +304,9 @@ class _Watch:
             return
         seconds = time.perf_counter() - self._began
         rate = self._taken / seconds if seconds > 0 else None
-        left = max(self._steps_left - sum(self._under_way.values()), 0)
+        took, might = self._ended
+        share = took / might if took else 1.0  # the rest is taken to stop as early as those that finished
+        left = max(share * self._steps_left - sum(self._under_way.values()), 0)
         self._progress(
             Event(
                 stage=self.stage,

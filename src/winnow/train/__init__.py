@@ -2,6 +2,7 @@
 
 from winnow.train._build import build_members
 from winnow.train._checkpoint import UnusableCheckpoint, checksum, peek
+from winnow.train._compiled import compiling
 from winnow.train._device import training_device
 from winnow.train._driver import EpochReport, train_fleet
 from winnow.train._measure import Timing, measure, measure_compiled
@@ -24,6 +25,7 @@ __all__ = [
     "UnusableCheckpoint",
     "build_members",
     "checksum",
+    "compiling",
     "dtype_of",
     "fleet_kind",
     "footprint",

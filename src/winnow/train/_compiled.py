@@ -23,7 +23,15 @@ from torch.fx import GraphModule
 from winnow.train._cache import set_up_compiler
 from winnow.train._signature import signature
 
-__all__ = ["Compiled", "WrongInputs", "compiled"]
+__all__ = ["Compiled", "WrongInputs", "compiled", "compiling"]
+
+_AT_WORK = threading.Event()
+
+
+def compiling() -> bool:
+    """Whether a program is being compiled at this moment, in any thread: it takes seconds in which no epoch ends."""
+    return _AT_WORK.is_set()
+
 
 # Bytes of everything that one call touches: about a core's second-level cache and its share of the third. Larger blocks are
 # slower per member because their tensors go out to memory between operations, smaller ones because of the call itself.
@@ -143,6 +151,7 @@ def compiled(
                 examples = _rows(tensors, size)
                 if trial is not None:
                     trial(*examples)
+                _AT_WORK.set()
                 run = _compile(_capture(function, module, examples), examples)
                 known = [_Input(n, t.shape, t.dtype, t.device) for n, t in zip(inputs, examples, strict=True)]
                 _COMPILED[kind, size] = Compiled(size, tuple(known), run)
@@ -152,6 +161,8 @@ def compiled(
             what = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             warnings.warn(f"a fleet runs uncompiled, because its step cannot be compiled: {what}", RuntimeWarning, stacklevel=2)
             return None
+        finally:
+            _AT_WORK.clear()
 
 
 def _capture(function: Function, module: nn.Module, examples: Sequence[Tensor]) -> GraphModule:
