@@ -235,13 +235,14 @@ def check(
     """
     changes = Changes(tuple(set_ or ()), trials=trials, seeds=seeds, metric=metric, quick=quick)
     read_early(source, changes)
-    from winnow.cli._print import print_check
+    from winnow.cli._print import print_check, print_notes
     from winnow.flow import check as look
     from winnow.flow import describe_plan, open_source
 
     with modules_here():
         asked = open_source(source, target=target, keep=False, change=changes.apply)
         checked = look(asked.recipe, file=asked.file)
+        print_notes(checked.prepared.notes)
         print_check(checked, describe_plan(checked))
 
 

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from winnow.errors import printable
-from winnow.flow import Checked, Comparison, RunFacts
+from winnow.flow import Checked, Comparison, RunFacts, few_notes
 from winnow.recipe import Choice
 from winnow.stats import Interval
 
@@ -21,7 +21,7 @@ __all__ = ["print_check", "print_comparison", "print_notes", "print_result", "pr
 
 def print_notes(notes: Sequence[str]) -> None:
     """What was decided before anything ran, on standard error."""
-    for note in notes:
+    for note in few_notes(notes):
         Console(stderr=True).print(printable(f"note: {note}"), markup=False, highlight=False, soft_wrap=True)
 
 

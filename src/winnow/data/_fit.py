@@ -129,7 +129,7 @@ def _fit_frame(table: Table, train: pl.DataFrame, data: Data, notes: list[str]) 
             if name in table.doubts:
                 doubt = table.doubts[name]
                 notes.append(f"column {name!r}: {doubt.why}: taken as text; {doubt.fix}")
-    _warn_of_row_numbers(train.select(list(numbers)), notes)
+    _warn_of_row_numbers(train.select([name for name in numbers if table.formats.get(name) != "date"]), notes)
     return tuple(fitted[name] for name in kept)
 
 

@@ -15,6 +15,7 @@ from winnow.data._source import DatasetSource, read_source
 from winnow.data._split import FEWEST_TO_HALVE, halves, split_rows
 from winnow.data._table import Table, load_table
 from winnow.data._text import Style
+from winnow.data._warn import warnings
 from winnow.errors import DataError
 from winnow.recipe import Data, Task
 
@@ -215,7 +216,8 @@ def prepare(data: Data, *, table: Table | None = None, fold: int | None = None) 
     train, validation, test = (
         Rows(preparation.transform(table.X[rows]), preparation.target.encode(table.y[rows]), table.rows[rows]) for rows in parts
     )
-    prepared = Prepared(train, validation, test, preparation, table.source_label, table.digest, (*table.notes, *notes))
+    notes = (*table.notes, *notes, *warnings(table, parts, data))
+    prepared = Prepared(train, validation, test, preparation, table.source_label, table.digest, notes)
     return _told_of_halves(prepared, data)
 
 

@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -324,7 +325,7 @@ def _named(frame: pl.DataFrame, path: Path, separator: str, notes: list[str]) ->
     frame = frame[1:]
     if frame.height == 0:
         raise DataError(f"data.source: {path} has column names but no rows")
-    twice = sorted({name for name in names if name and names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if name and count > 1)
     if twice:
         raise DataError(f"data.source: expected one column for each name, {path} has {twice[0]!r} {names.count(twice[0])} times")
     if len(names) > 1 and all(re.fullmatch(r"[-+]?\d+([.,]\d+)?([eE][-+]?\d+)?", name) for name in names):

@@ -2,7 +2,7 @@
 
 from winnow.flow._check import Checked, check, check_recipe
 from winnow.flow._door import Asked, open_source
-from winnow.flow._flow import Flow
+from winnow.flow._flow import Flow, few_notes
 from winnow.flow._plan import describe_plan
 from winnow.flow._report import read_documents, rewrite_report
 from winnow.flow._run import Run, run
@@ -21,6 +21,7 @@ __all__ = [
     "compare_runs",
     "describe_plan",
     "export_run",
+    "few_notes",
     "list_runs",
     "open_source",
     "read_documents",

@@ -8,7 +8,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -31,7 +31,9 @@ from winnow.report import write_report
 from winnow.run import Event, Runner, Workspace
 from winnow.study import Ablation, Found, Trained, ablate, search, train
 
-__all__ = ["Flow"]
+__all__ = ["Flow", "few_notes"]
+
+MOST_NOTES = 40  # lines about the data that somebody reads in a terminal
 
 
 class Flow:
@@ -94,6 +96,8 @@ class Flow:
             self._note(warning)
         self._keep_recipe()
         self._put_facts()
+        for note in few_notes(self._checked.prepared.notes):
+            self._tell(Event(self._stage, 0, 0, message=note))
 
     def __enter__(self) -> Self:
         return self
@@ -279,6 +283,12 @@ class Flow:
         ledger.put_document("run", facts)
         ledger.put_document("plan", {"fleets": fleets, "notes": []})
         ledger.put_document("data", data.describe(self._checked.prepared))
+
+
+def few_notes(notes: Sequence[str]) -> list[str]:
+    """Notes for a terminal: all, or the first forty and how many more there are. The report has all."""
+    more = len(notes) - MOST_NOTES
+    return [*notes[:MOST_NOTES], *([f"{more} more notes about the data are in the report"] if more > 0 else [])]
 
 
 def _can_lose_a_part(recipe: Recipe) -> bool:
