@@ -193,12 +193,13 @@ def test_a_recipe_with_nothing_open_and_no_parts_is_trained_as_it_is(tmp_path: P
         assert flow.ablation is None
         assert flow.simplified == recipe
         notes = flow.documents()["run"]["notes"]
+        about_data = flow.documents()["data"]["notes"]
 
     assert notes == [
         "nothing in the recipe is open: there was nothing to search",
         "nothing in the recipe can be left out: there was nothing to ablate",
     ]
-    assert [e.message for e in told.events if e.message] == notes
+    assert [e.message for e in told.events if e.message] == [*about_data, *notes]
 
 
 def test_a_module_that_the_chosen_model_lacks_is_left_out_with_a_note(tmp_path: Path) -> None:

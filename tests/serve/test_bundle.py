@@ -166,3 +166,25 @@ def test_values_that_are_too_large_after_scaling_name_their_field(tmp_path: Path
 def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"nothing\.winnow"):
         create_app(tmp_path / "nothing.winnow")
+
+
+def test_what_was_written_in_training_is_taken_beside_plain_values(tmp_path: Path) -> None:
+    lines = [f'"${1000 + 75.5 * i:,.2f}",{1 + i % 28:02d}/02/2024,{"ab"[i % 2]}\n' for i in range(60)]
+    (tmp_path / "sales.csv").write_text("price,day,kind\n" + "".join(lines))
+    prepared = prepare(Data(source=str(tmp_path / "sales.csv"), target="kind"))
+    client = Client(create_app(saved(tmp_path / "sales.winnow", prepared)))
+
+    plain, written, odd = (
+        {"price": p, "day": d} for p, d in ((1200, "2024-02-15"), ("$1,200", "15/02/2024"), ("€1.200", "02/15/2024"))
+    )
+    answer = client.predict(plain, written).json()
+
+    assert answer["predictions"][0] == answer["predictions"][1]
+    assert answer["probabilities"][0] == answer["probabilities"][1]
+    refused = client.predict(odd)
+    assert refused.status_code == 422
+    told = {p["field"]: p["message"] for p in refused.json()["error"]["problems"]}
+    assert told["price"].startswith("expected a number such as $")
+    assert told["day"].startswith("expected a date such as ")
+    assert "02/2024" in told["day"]
+    assert client.predict({"price": True, "day": "2024-02-15"}).status_code == 422

@@ -25,6 +25,8 @@ class InputField:
         format: ``date``: a number column whose values are ISO dates; ``code``: categories that were whole numbers.
         minimum, maximum: observed in training; ISO text for dates.
         shape: of an array's nested lists.
+        written: a value as it stood in the training file, where numbers or dates were written as people do (``$1,200``): such
+            text is taken, too.
     """
 
     name: str
@@ -39,6 +41,7 @@ class InputField:
     example: Any = None
     missing_allowed: bool = False
     had_gaps: bool = False  # in training; without any, a form need not offer "unknown"
+    written: str | None = None
 
     @property
     def size(self) -> int:
@@ -49,9 +52,11 @@ class InputField:
     def expected(self) -> str:
         """What a value must be, in a few words."""
         if self.format == "date":
-            words = "a date such as 2024-05-01"
+            words = "a date such as 2024-05-01" + (f" or {self.written}" if self.written else "")
         elif self.kind == "array":
             words = f"numbers in nested lists of shape {' x '.join(map(str, self.shape))}"
+        elif self.kind == "number" and self.written is not None:
+            words = f"a number, or text such as {self.written}"
         else:
             words = {"number": "a number", "category": "text", "boolean": "true or false"}[self.kind]
         if self.missing_allowed:
@@ -120,6 +125,7 @@ def _read(column: Mapping[str, Any]) -> InputField:
         typical=typical,
         example=typical if example is None else example,
         missing_allowed=bool(column.get("missing_allowed", False)),
+        written=column.get("written"),
         had_gaps=bool(column.get("missing_allowed", False) and column.get("gaps", 1)),
     )
 
@@ -167,10 +173,12 @@ def _type_of(field: InputField, max_text_length: int) -> Any:
     text = Annotated[StrictStr, Field(max_length=max_text_length)]
     bounds = {"minimum": -LARGEST, "maximum": LARGEST}  # for the API's description; our message is clearer than pydantic's
     number = Annotated[float, Field(allow_inf_nan=False, json_schema_extra=bounds), AfterValidator(_fits_float32)]
+    if field.format == "date" and field.written is not None:
+        return text  # the bundle knows the form
     if field.format == "date":
         return Annotated[text, AfterValidator(_is_date), Field(json_schema_extra={"format": "date"})]
     if field.kind == "number":
-        return number
+        return number if field.written is None else number | text
     if field.kind == "boolean":
         return StrictBool
     if field.kind == "array":
