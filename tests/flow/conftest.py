@@ -41,7 +41,7 @@ class Told:
         self.events.append(event)
 
     def stages(self) -> list[str]:
-        return list(dict.fromkeys(e.stage for e in self.events))
+        return list(dict.fromkeys(e.stage for e in self.events if e.message is None))
 
 
 @pytest.fixture
