@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 from sklearn import datasets, metrics
 
 from winnow.errors import ModelError
@@ -70,12 +69,19 @@ def test_what_ships_is_the_best_on_validation_rows(iris: Trained) -> None:
     assert evaluation.classes == ("setosa", "versicolor", "virginica")
 
 
-def test_intervals_are_over_the_seeds(iris: Trained) -> None:
+def test_intervals_cover_seeds_and_rows(iris: Trained) -> None:
     evaluation = evaluate(iris)
-    values = evaluation.per_seed["log_loss"]
-    low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
-    assert (evaluation.metrics["log_loss"].low, evaluation.metrics["log_loss"].high) == pytest.approx((low, high))
-    assert "the intervals are over 3 trainings, on the same 30 test rows" in evaluation.notes
+    for name, values in evaluation.per_seed.items():
+        found = evaluation.metrics[name]
+        assert found.mean == pytest.approx(np.mean(values))
+        assert (found.n, found.confidence) == (3, 0.95)
+        assert found.low < found.mean < found.high or found.mean in (0, 1)
+    # at least what the 30 rows leave open, were there only one training
+    share = evaluation.metrics["accuracy"]
+    assert share.high - share.low >= 0.9 * 2 * 1.96 * np.sqrt(share.mean * (1 - share.mean) / 30)
+    assert 0 <= share.low < share.high <= 1
+    assert any("30 test rows are few" in note for note in evaluation.notes)
+    assert any("3 trainings and the choice of the 30 test rows" in note for note in evaluation.notes)
 
 
 def test_regression_is_measured_in_the_units_of_the_target(diabetes: Trained) -> None:

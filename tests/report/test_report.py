@@ -31,6 +31,7 @@ SECTIONS = [
     "simplification",
     "training",
     "test",
+    "baselines",
     "compression",
     "recipe",
     "repeat",
@@ -82,7 +83,26 @@ def test_every_metric_stands_in_the_test_table(classified: Documents, classified
     shown = Page(classified_page).sections["test"]
     for name, interval in classified["evaluation"]["metrics"].items():
         assert f"{fmt.words(name)} {fmt.interval(interval)}" in shown
-    assert "they do not cover the choice of these rows" in shown
+    assert "cover both what another seed would change and what other rows like these would" in shown
+
+
+def test_the_model_stands_beside_simple_ones(classified: Documents, classified_page: str) -> None:
+    page = Page(classified_page)
+    shown = page.sections["baselines"]
+    for row in classified["baselines"]["baselines"]:
+        said = fmt.interval(row["gain"], sign=True) if row["gain"] else row["note"]
+        assert said in shown
+    assert "Better than a constant by accuracy. Gradient boosting is better than the model that ships" in page.sections["answer"]
+
+
+@pytest.mark.parametrize("text", ["no better than a constant: the model answers 'no' for every test row", "<b>not</b> shown"])
+def test_a_model_that_is_no_better_than_a_constant_is_called_that(text: str, classified: Documents) -> None:
+    classified["baselines"] |= {"verdict": text, "beats_constant": False, "notes": []}
+    html = render_report(classified)
+    page = Page(html)
+    for section in ("answer", "baselines"):
+        assert text[1:] in page.sections[section]
+    assert "<b>not</b>" not in html
 
 
 def test_trials_leaders_and_ranges_are_told(classified: Documents, classified_page: str) -> None:

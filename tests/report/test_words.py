@@ -155,14 +155,17 @@ def test_curves_that_still_rise_and_seeds_that_failed_are_told(classified: Docum
 
 def test_the_interval_says_what_it_covers(classified: Documents) -> None:
     said = plain(_caveats.covers(classified))
+    assert "95 % interval over 5 trainings that differ only in their seed, and over 360 test rows as a sample" in said
+    del classified["evaluation"]
+    said = plain(_caveats.covers(classified))
     assert "95 % t interval of the mean over 5 trainings that differ only in their seed, on one fixed split" in said
     assert "does not cover the choice of rows" in said
 
 
-def test_an_interval_beyond_the_possible_is_called_rough(classified: Documents) -> None:
-    assert "only rough" not in plain(_caveats.covers(classified))
-    classified["evaluation"]["metrics"]["accuracy"].update(mean=0.994, low=0.979, high=1.01)
-    assert "It reaches beyond what the score can be" in plain(_caveats.covers(classified))
+def test_few_test_rows_are_warned_of(classified: Documents) -> None:
+    assert _caveats.few_rows(classified) is None
+    classified["evaluation"]["rows"] = 49
+    assert "49 test rows are few" in plain(_caveats.few_rows(classified))
 
 
 def test_speeds_carry_intervals_where_there_are_any(classified: Documents) -> None:

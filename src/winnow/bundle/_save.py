@@ -45,6 +45,7 @@ def save(
     metrics: Mapping[str, Any] | None = None,
     recipe_metrics: Mapping[str, Any] | None = None,
     test_rows: int | None = None,
+    verdict: Mapping[str, Any] | None = None,
     model: Mapping[str, Any] | None = None,
     recipe_yaml: str | None = None,
     parity: Mapping[str, Any] | None = None,
@@ -65,6 +66,7 @@ def save(
         metrics: of this very model file on the test rows, by name: intervals over the rows, or numbers.
         recipe_metrics: what the recipe gives on average: means over trainings with several seeds, before compression.
         test_rows: how many rows ``metrics`` are of.
+        verdict: whether the model is shown to be better than a constant, as ``text`` and the baselines it was held against.
         model: how the model was made: ``use``, ``args``, ``parameters`` and whatever else is JSON.
         recipe_yaml: the recipe with nothing open.
         parity: how far this very model file is from the PyTorch model that it came from.
@@ -97,6 +99,7 @@ def save(
         "metrics": _plain(metrics or {}),
         "recipe_metrics": _plain(recipe_metrics or {}),
         "test_rows": test_rows,
+        "verdict": _plain(verdict),
         "schema": _plain(preparation.schema),
         "model": _plain(model or {}),
         "deployed": kind,

@@ -189,6 +189,7 @@ class Compressed:
         recipe_metrics: Mapping[str, Any] | None = None,
         parity: Mapping[str, Any] | None = None,
         test_rows: int | None = None,
+        verdict: Mapping[str, Any] | None = None,
         recipe_yaml: str | None = None,
         examples: Sequence[Mapping[str, Any]] = (),
         candidate: str | None = None,
@@ -202,6 +203,7 @@ class Compressed:
             recipe_metrics: means on the test rows over trainings of the recipe with several seeds, as PyTorch models.
             parity: how far the file is from PyTorch; None: on the validation rows, as was found.
             test_rows: how many rows ``metrics`` are of.
+            verdict: whether it is shown to be better than a constant (``Baselines.for_manifest()``).
             recipe_yaml: the recipe; None: the one the model was trained by, where that is known.
             examples: a few rows to try the model on.
             candidate: ship this one instead of the chosen.
@@ -225,6 +227,7 @@ class Compressed:
             weights=more.weights,
             metric=self.metric,
             metrics=metrics,
+            verdict=verdict,
             model=more.model,
             recipe_yaml=recipe_yaml or more.recipe_yaml,
             recipe_metrics=recipe_metrics,

@@ -1,14 +1,19 @@
-"""Metrics of trained models on the test rows."""
+"""Metrics of trained models on the test rows, and of baselines beside them."""
 
+from winnow.evaluate._baselines import Baseline, Baselines, measure_baselines, put_baselines
 from winnow.evaluate._evaluate import Evaluation, evaluate
 from winnow.evaluate._metrics import classification_metrics, confusion_matrix, regression_metrics, softmax
 from winnow.evaluate._row_intervals import row_intervals
 
 __all__ = [
+    "Baseline",
+    "Baselines",
     "Evaluation",
     "classification_metrics",
     "confusion_matrix",
     "evaluate",
+    "measure_baselines",
+    "put_baselines",
     "regression_metrics",
     "row_intervals",
     "softmax",

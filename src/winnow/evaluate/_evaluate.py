@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from winnow.errors import ModelError
 from winnow.evaluate._metrics import classification_metrics, confusion_matrix, regression_metrics, softmax
-from winnow.stats import Interval, t_interval
+from winnow.stats import FEW_ROWS, Interval, rows_interval
 from winnow.study import Trained, plain
 from winnow.train import predict
 
@@ -25,7 +25,8 @@ class Evaluation:
 
     Attributes:
         task: ``classification`` or ``regression``.
-        metrics: by name, the t interval over the final seeds. It is about training the recipe again, on these same test rows.
+        metrics: by name, the mean over the final seeds with its interval over other trainings of the recipe and other rows like
+            the test rows (``stats.rows_interval``); ``n`` counts the trainings.
         per_seed: by name, one value for each member whose training finished, in the order of ``trained.finished``.
         shipped: by name, of the member that ships.
         confusion: of the member that ships, shape (classes, classes), row = true class; None for regression.
@@ -93,7 +94,7 @@ def evaluate(trained: Trained) -> Evaluation:
     best = outputs[trained.best]
     evaluation = Evaluation(
         task=trained.prepared.task,
-        metrics={name: t_interval(values) for name, values in per_seed.items()},
+        metrics={name: rows_interval(name, truth, list(outputs.values()), values) for name, values in per_seed.items()},
         per_seed=per_seed,
         shipped=measured[trained.best],
         confusion=confusion_matrix(truth, best.argmax(axis=1), best.shape[1]) if classification else None,
@@ -131,7 +132,14 @@ def _outputs(trained: Trained) -> tuple[NDArray[Any], dict[int, NDArray[np.float
 
 
 def _notes(trained: Trained, names: list[str], truth: NDArray[Any]) -> list[str]:
-    notes = [f"the intervals are over {len(trained.finished)} trainings, on the same {len(truth)} test rows"]
+    notes = [
+        f"the intervals cover {len(trained.finished)} trainings and the choice of the {len(truth)} test rows among rows like them"
+    ]
+    if len(truth) < FEW_ROWS:
+        notes.append(
+            f"{len(truth)} test rows are few: read the intervals, not the means; more rows, or a larger data.split.test, would "
+            "tell more"
+        )
     lost = len(trained.outcomes) - len(trained.finished)
     if lost:
         notes.append(f"{lost} of {len(trained.outcomes)} final trainings failed and are not in these figures")

@@ -19,7 +19,7 @@ from typing import Any, Self
 from winnow import bundle, data
 from winnow.compress import Compressed, Shipped, compress, measure_shipped
 from winnow.errors import BundleError, RecipeError, WorkspaceError
-from winnow.evaluate import Evaluation, evaluate
+from winnow.evaluate import Baselines, Evaluation, evaluate, put_baselines
 from winnow.flow._check import Checked, check_export, check_recipe
 from winnow.flow._door import RECIPE_FILE, check_same, file_name
 from winnow.flow._facts import bundle_facts, run_facts, sittings_of
@@ -75,6 +75,7 @@ class Flow:
         self._command = command or f"winnow.run(recipe, out={str(out)!r})"
         self._stage = "check"
         self._notes: list[str] = []
+        self.baselines: Baselines | None = None  # beside the evaluation, once there is one
         self._clock = time.perf_counter()
         is_new = not self.path.exists()
         self.workspace = Workspace.open(self.path)
@@ -155,7 +156,9 @@ class Flow:
         """The test rows."""
         trained = self.trained
         with self._at("evaluate", message=True):
-            return evaluate(trained)
+            evaluation = evaluate(trained)
+            self.baselines = put_baselines(trained, evaluation)
+        return evaluation
 
     @cached_property
     def bundle(self) -> Path:
@@ -178,6 +181,7 @@ class Flow:
                     recipe_metrics=evaluation.metrics,
                     parity=shipped.difference.to_dict(),
                     test_rows=shipped.rows,
+                    verdict=None if self.baselines is None else self.baselines.for_manifest(),
                     recipe_yaml=trained.recipe.to_yaml(),
                 )
                 self.workspace.ledger.put_document("shipped", shipped.to_dict())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from winnow.stats import Interval
+from winnow.stats import FEW_ROWS, Interval, decimals
 from winnow.study import remark
 
 __all__ = ["summary"]
@@ -25,6 +26,7 @@ def summary(documents: Mapping[str, Document]) -> list[tuple[str, str]]:
         "ablation": _ablation,
         "final": _final,
         "evaluation": _evaluation,
+        "baselines": _baselines,
         "compression": _compression,
         "shipped": _shipped,
     }
@@ -67,6 +69,22 @@ def _final(document: Document) -> Iterator[tuple[str, str]]:
 def _evaluation(document: Document) -> Iterator[tuple[str, str]]:
     metrics = [f"{name} {_interval(interval)}" for name, interval in document["metrics"].items()]
     yield "test", f"{', '.join(metrics)} ({document['rows']} rows)"
+    if document["rows"] < FEW_ROWS:
+        yield "", f"{document['rows']} test rows are few: read the intervals, not the means"
+
+
+def _baselines(document: Document) -> Iterator[tuple[str, str]]:
+    """The verdict, then the metric of each baseline on the same rows and what the model gains over it."""
+    yield "verdict", document["verdict"]
+    for baseline in document["baselines"]:
+        if baseline["metrics"]:
+            score = f"{document['metric']} {_rounded(baseline['metrics'][document['metric']], baseline['gain'])}"
+            yield f"  {baseline['name']}", f"{score}; the model that ships gains {_interval(baseline['gain'])}"
+        else:
+            yield f"  {baseline['name']}", baseline["note"]
+    for note in document["notes"]:
+        if "is better than the model" in note:
+            yield "", note
 
 
 def _compression(document: Document) -> Iterator[tuple[str, str]]:
@@ -104,8 +122,19 @@ def _shipped(document: Document) -> Iterator[tuple[str, str]]:
 
 
 def _interval(document: Document) -> str:
-    mean, low, high = (float("nan") if document[end] is None else document[end] for end in ("mean", "low", "high"))
+    """The mean and its interval, with the digits that it gives; the mean alone where there is no interval."""
+    mean, low, high = (document[end] for end in ("mean", "low", "high"))
+    if mean is None:
+        return "none"
+    if low is None or high is None:
+        return f"{mean:.{decimals(math.inf, mean)}f} (no interval)"
     return str(Interval(mean, low, high, confidence=document["confidence"], n=document["n"]))
+
+
+def _rounded(value: float, beside: Document) -> str:
+    """A number with the digits of the interval it stands beside."""
+    low, high = beside["low"], beside["high"]
+    return f"{value:.{decimals(math.inf if low is None or high is None else (high - low) / 2, value)}f}"
 
 
 def _value(value: Any) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
 
-from winnow.recipe import METRIC_BOUNDS
 from winnow.report import _format as fmt
 from winnow.report._figures_training import curve_focus, focus
-from winnow.report._words import metric_of, say, score_shown
-from winnow.stats import smallest_seeds
+from winnow.report._words import say, score_shown
+from winnow.stats import FEW_ROWS, smallest_seeds
 
-__all__ = ["covers", "curve_focus", "curve_notes", "leader_notes", "outside", "power_note"]
+__all__ = ["covers", "curve_focus", "curve_notes", "few_rows", "leader_notes", "outside", "power_note"]
 
 Document = Mapping[str, Any]
 Documents = Mapping[str, Document]
@@ -88,18 +86,29 @@ def covers(documents: Documents) -> Markup:
     shown, _, _ = score_shown(documents)
     assert shown is not None
     runs = fmt.plural(shown.get("n") or 0, "training")
-    text = say(
+    evaluation = documents.get("evaluation") or {}
+    if shown in (evaluation.get("metrics") or {}).values():
+        return say(
+            "Brackets: the {} interval over {} that differ only in their seed, and over {} as a sample of rows like them. It "
+            "says nothing about data from elsewhere.",
+            fmt.level(shown.get("confidence")),
+            runs,
+            fmt.plural(evaluation.get("rows") or 0, "test row"),
+        )
+    return say(
         "Brackets: the {} t interval of the mean over {} that differ only in their seed, on one fixed split. It covers the "
         "randomness of training; it does not cover the choice of rows, and says nothing about data from elsewhere.",
         fmt.level(shown.get("confidence")),
         runs,
     )
-    low, high = METRIC_BOUNDS.get(metric_of(documents), (-math.inf, math.inf))
-    if (fmt.finite(shown.get("low")) and shown["low"] < low) or (fmt.finite(shown.get("high")) and shown["high"] > high):
-        return say(
-            "{} It reaches beyond what the score can be: so near to its limit, and with so few seeds, it is only rough.", text
-        )
-    return text
+
+
+def few_rows(documents: Documents) -> Markup | None:
+    """Said when the test rows are so few that the mean alone would mislead."""
+    rows = (documents.get("evaluation") or {}).get("rows")
+    if not rows or rows >= FEW_ROWS:
+        return None
+    return say("{} are few: read the interval, not the mean.", fmt.plural(rows, "test row"))
 
 
 def outside(search: Document) -> str:

@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from winnow.stats import decimals as decimals_of
+
 __all__ = [
     "ABSENT",
     "common_places",
@@ -80,8 +82,7 @@ def places(shown: Mapping[str, Any]) -> int | None:
     half = half_width(shown)
     if half is None or half <= 0:
         return None
-    exponent = math.floor(math.log10(half))
-    return max(0, -exponent + (half / 10**exponent < 2))
+    return decimals_of(half, 0.0)
 
 
 def _own_places(shown: Mapping[str, Any]) -> int | None:

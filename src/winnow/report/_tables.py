@@ -43,6 +43,7 @@ STAGES = {  # document: (what it is, the commands that make one)
     "ablation": ("ablation", "`winnow ablate` or `winnow run`"),
     "final": ("final training", "`winnow train` or `winnow run`"),
     "evaluation": ("measurement on the test rows", "`winnow evaluate` or `winnow run`"),
+    "baselines": ("comparison with baselines", "`winnow evaluate` or `winnow run`"),
     "compression": ("compression", "`winnow compress` or `winnow run`"),
     "bundle": ("bundle", "`winnow compress` or `winnow run`"),
 }

@@ -18,6 +18,7 @@ __all__ = [
     "by_verdict",
     "checks",
     "code",
+    "compared",
     "dotted",
     "listed",
     "metric_of",
@@ -129,7 +130,16 @@ def asked(documents: Documents) -> list[Markup]:
 def answer(documents: Documents) -> list[Markup]:
     """The answer, as sentences: score, parts, simplification, what is shipped. Says what is missing."""
     return [
-        s for s in (_score(documents), *_parts(documents), _simplified(documents), _shipped(documents), _file(documents)) if s
+        s
+        for s in (
+            _score(documents),
+            *compared(documents),
+            *_parts(documents),
+            _simplified(documents),
+            _shipped(documents),
+            _file(documents),
+        )
+        if s
     ]
 
 
@@ -148,6 +158,19 @@ def _score(documents: Documents) -> Markup:
     if "final" not in documents and best.get("trial") is not None:
         return say("{} It belongs to trial {}; no final training was run.", sentence, best["trial"])
     return sentence
+
+
+def compared(documents: Documents) -> list[Markup]:
+    """What the baselines say about the model, the constant first; loud where it is not shown to beat the constant."""
+    found = documents.get("baselines") or {}
+    if not found.get("verdict"):
+        return []
+    text = str(found["verdict"])
+    sentence = say("{}.", text[:1].upper() + text[1:])
+    if not found.get("beats_constant"):
+        sentence = say("<strong class='warning'>{}</strong>", sentence)
+    better = [str(note) for note in found.get("notes") or () if "is better than the model" in str(note)]
+    return [sentence, *(say("{}.", note[:1].upper() + note[1:]) for note in better)]
 
 
 def by_verdict(ablation: Document) -> dict[str, list[str]]:

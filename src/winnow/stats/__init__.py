@@ -10,13 +10,14 @@ from winnow.stats._compare import (
     shown_margin,
 )
 from winnow.stats._failures import fails_more
-from winnow.stats._interval import Interval, at_confidence, in_range, one_row, t_interval
+from winnow.stats._interval import Interval, at_confidence, decimals, in_range, one_row, t_interval
 from winnow.stats._paired import holm, minimum_detectable_effect, sign_flip_test, smallest_seeds
 from winnow.stats._row_means import RowGroup, mean_over_rows, paired_shares, shares
-from winnow.stats._rows import area_parts
+from winnow.stats._rows import FEW_ROWS, area_parts, paired_rows, row_parts, rows_interval
 
 __all__ = [
     "FEWEST_PAIRS",
+    "FEW_ROWS",
     "Interval",
     "PairedComparison",
     "RowGroup",
@@ -24,6 +25,7 @@ __all__ = [
     "area_parts",
     "at_confidence",
     "compare_arms",
+    "decimals",
     "difference_interval",
     "fails_more",
     "holm",
@@ -32,7 +34,10 @@ __all__ = [
     "mean_over_rows",
     "minimum_detectable_effect",
     "one_row",
+    "paired_rows",
     "paired_shares",
+    "row_parts",
+    "rows_interval",
     "shares",
     "shown_margin",
     "sign_flip_test",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-__all__ = ["Interval", "at_confidence", "finite", "in_range", "one_row", "t_interval"]
+__all__ = ["Interval", "at_confidence", "decimals", "finite", "in_range", "one_row", "t_interval"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Interval:
     lost: int = 0
 
     def __str__(self) -> str:
-        digits = _decimals((self.high - self.low) / 2, self.mean)
+        digits = decimals((self.high - self.low) / 2, self.mean)
         lost = f" ({self.lost} lost)" if self.lost else ""
         return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]{lost}"
 
@@ -149,12 +149,14 @@ def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values[np.isfinite(values)]
 
 
-def _decimals(half: float, mean: float) -> int:
-    """Decimals that show one digit of the half width, two if it begins with 1 or 2; three digits of the mean without a width."""
+def decimals(half: float, mean: float) -> int:
+    """Decimals that show one digit of an interval's half width, two if it begins with 1, and no more: what comes after them the
+    rows and seeds do not tell. Three digits of the mean where there is no width. For every place that shows an interval.
+    """
     width = 1e-9 * abs(mean) < half < math.inf  # equal values may differ in their last bit
     scale = half if width else abs(mean)
     if not 0 < scale < math.inf:
         return 3
     exponent = math.floor(math.log10(scale))
-    digits = 3 if not width else 2 if scale < 3 * 10.0**exponent else 1
+    digits = 3 if not width else 2 if scale < 2 * 10.0**exponent else 1
     return min(max(digits - 1 - exponent, 0), 12)
