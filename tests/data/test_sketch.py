@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from winnow.data import prepare, sketch_recipe
+from winnow.data import metric_note, prepare, sketch_recipe
 from winnow.errors import DataError, RecipeError
 from winnow.recipe import Recipe
 
@@ -79,3 +79,33 @@ def test_what_cannot_be_used_is_refused(csv: Path) -> None:
         sketch_recipe(str(csv))
     with pytest.raises(RecipeError, match="did you mean 'sklearn:iris'"):
         sketch_recipe("sklearn:iri")
+
+
+@pytest.mark.parametrize(
+    ("counts", "metric"),
+    [
+        ({"no": 196, "yes": 4}, "roc_auc"),
+        ({"no": 161, "yes": 39}, "roc_auc"),
+        ({"no": 155, "yes": 45}, "auto"),
+        ({"a": 170, "b": 20, "c": 10}, "balanced_accuracy"),
+        ({"a": 100, "b": 60, "c": 40}, "auto"),
+    ],
+)
+def test_skewed_classes_get_a_metric_that_a_constant_does_not_win(tmp_path: Path, counts: dict[str, int], metric: str) -> None:
+    path = tmp_path / "skewed.csv"
+    rng = np.random.default_rng(0)
+    y = [label for label, n in counts.items() for _ in range(n)]
+    pl.DataFrame({"a": rng.normal(size=200), "b": rng.normal(size=200), "y": y}).write_csv(path)
+
+    recipe = sketch_recipe(str(path), "y")
+
+    assert recipe.metric == metric
+    assert Recipe.from_yaml(recipe.to_yaml()).metric == metric
+    note = metric_note(recipe)
+    if metric == "auto":
+        assert note is None
+    else:
+        first = next(iter(counts))
+        assert note is not None
+        assert note.startswith(f"always answering {first!r} would be right for ")
+        assert f"(metric: {metric}) and not accuracy" in note

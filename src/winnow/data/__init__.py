@@ -4,7 +4,7 @@ from winnow.data._columns import Block, Column, Target
 from winnow.data._preparation import Preparation
 from winnow.data._prepared import Part, Prepared, Rows, describe, prepare
 from winnow.data._read_rows import read_rows
-from winnow.data._sketch import sketch_recipe
+from winnow.data._sketch import metric_note, sketch_recipe
 from winnow.data._table import Table, load_table
 from winnow.data._unusual import Unusual
 
@@ -20,6 +20,7 @@ __all__ = [
     "Unusual",
     "describe",
     "load_table",
+    "metric_note",
     "prepare",
     "read_rows",
     "sketch_recipe",

@@ -31,8 +31,9 @@ from winnow.recipe import (
     Uniform,
 )
 
-__all__ = ["sketch_recipe"]
+__all__ = ["metric_note", "sketch_recipe"]
 
+SKEWED = 0.8  # share of the most frequent class from which on accuracy is not the metric
 STEPS = 1000  # of the optimiser in one training, about
 MOST_EPOCHS = 120
 _COUNTER = re.compile(
@@ -45,6 +46,9 @@ def sketch_recipe(
     source: str, target: str | None = None, *, task: Literal["auto", "classification", "regression"] = "auto"
 ) -> Recipe:
     """A recipe with ranges for an MLP on ``source``; the data are read, so that what cannot be used is refused here.
+
+    Where always answering the most frequent class would be right for four training rows in five or more, accuracy says little:
+    the metric is then ROC AUC for two classes, and balanced accuracy for more.
 
     Args:
         source: what ``Data.source`` takes: ``sklearn:<name>``, a .csv or .parquet file, ``package.module:function``.
@@ -68,6 +72,7 @@ def sketch_recipe(
     epochs = min(MOST_EPOCHS, max(3, round(STEPS / max(1, rows // batch))))
     return Recipe(
         name=_name(source),
+        metric=_metric(prepared),
         data=data,
         model=Model("mlp", width=Choice(*((64, 128, 256) if rows >= WIDE else (32, 64, 128))), depth=Integer(1, 3)),
         train=Train(
@@ -109,6 +114,31 @@ def _batch_size(rows: int) -> int:
 def _least(prepared: Prepared, share: float) -> float:
     """What does not matter: ``share`` of the accuracy, or of the target's deviation in two digits."""
     return share if prepared.task == "classification" else float(f"{share * prepared.preparation.target_scale:.2g}")
+
+
+def _metric(prepared: Prepared) -> Literal["auto", "roc_auc", "balanced_accuracy"]:
+    if prepared.task != "classification" or _most_frequent(prepared)[1] < SKEWED:
+        return "auto"
+    return "roc_auc" if prepared.out_features == 2 else "balanced_accuracy"
+
+
+def _most_frequent(prepared: Prepared) -> tuple[str, float]:
+    """The most frequent class and its share of the training rows."""
+    counts = np.bincount(prepared.train.y, minlength=prepared.out_features)
+    assert prepared.classes is not None
+    return prepared.classes[int(counts.argmax())], float(counts.max() / counts.sum())
+
+
+def metric_note(recipe: Recipe) -> str | None:
+    """Why a sketched recipe has another metric than accuracy; None where it has not."""
+    if recipe.metric == "auto":
+        return None
+    label, share = _most_frequent(prepare(recipe.data))
+    words = {"roc_auc": "ROC AUC", "balanced_accuracy": "balanced accuracy"}[recipe.metric]
+    return (
+        f"always answering {label!r} would be right for {100 * share:.3g} % of the training rows: the score is {words} "
+        f"(metric: {recipe.metric}) and not accuracy"
+    )
 
 
 def _name(source: str) -> str:

@@ -122,7 +122,7 @@ def measure_baselines(trained: Trained, evaluation: Evaluation) -> Baselines:
     if metric not in evaluation.shipped:  # not defined on these rows: the first that is
         metric = next(iter(evaluation.metrics))
     measure = classification_metrics if evaluation.task == "classification" else regression_metrics
-    found = [_constant(prepared, metric, len(y))]
+    found: list[tuple[Baseline, NDArray[Any] | None]] = [_constant(prepared, metric, len(y))]
     reason = _left_out(prepared)
     for name, what, fit in _MODELS[evaluation.task]:
         if reason is not None:
@@ -263,7 +263,9 @@ def _training_rows(prepared: Prepared) -> tuple[NDArray[Any], NDArray[Any], str 
     """Features and labels, or targets in their own units, of no more rows than a second or two allow; a note where some are left
     out.
     """
-    X, y = prepared.train.X, prepared.train.y
+    train = prepared.train
+    assert isinstance(train, Rows)  # others are left out before
+    X, y = train.X, train.y
     most = min(MOST_ROWS, MOST_VALUES // X.shape[1])
     note = None
     if len(y) > most:

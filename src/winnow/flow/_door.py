@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.bundle import is_bundle
-from winnow.data import sketch_recipe
+from winnow.data import metric_note, sketch_recipe
 from winnow.errors import RecipeError, WorkspaceError
 from winnow.files import write_aside
 from winnow.flow._check import load_recipe
@@ -185,9 +185,12 @@ def _sketched(source: str, target: str | None, out: str | Path | None, keep: boo
             )
         changed = change(recipe)
         return Asked(changed, place, (f"going on with the recipe in {written}",), _file_of(written, recipe, changed))
-    recipe = change(sketch_recipe(source, target))
+    sketch = sketch_recipe(source, target)
+    recipe = change(sketch)
+    why = metric_note(sketch) if recipe.metric == sketch.metric else None
+    notes = () if why is None else (why,)
     if not keep:
-        return Asked(recipe, place)
+        return Asked(recipe, place, notes)
     try:
         place.mkdir(parents=True, exist_ok=True)
         recipe.save(written)
@@ -196,7 +199,7 @@ def _sketched(source: str, target: str | None, out: str | Path | None, keep: boo
     return Asked(
         recipe,
         place,
-        (f"a recipe with ranges was written to {written}: change it there and run again to ask for something else",),
+        (*notes, f"a recipe with ranges was written to {written}: change it there and run again to ask for something else"),
     )
 
 
