@@ -163,7 +163,7 @@ def random_fleet(rng: random.Random, kinds: Sequence[dict[str, Any]]) -> list[Va
     """Of one of the kinds, so that programs are found again; dropout may be on, off or mixed, and members may leave early."""
     return fleet_of(
         **rng.choice(kinds),
-        members=rng.choice((4, 8, 11)),
+        members=rng.choice((5, 8)),  # one size of blocks, so that there are fewer programs to compile
         epochs=rng.choice(((1,), (2,), (1, 2), (1, 3, 2))),
         rates=rng.choice(((None,), (0.0,), (0.3,), (0.0, 0.3))),
     )
@@ -179,13 +179,13 @@ def check_random_pairs(count: int, *, num_kinds: int, seed: int) -> None:
             assert_same(mine, expected)
 
 
-def test_random_pairs_in_two_threads() -> None:
-    check_random_pairs(4, num_kinds=1, seed=1)
+def test_a_random_pair_in_two_threads() -> None:
+    check_random_pairs(1, num_kinds=1, seed=1)
 
 
 @pytest.mark.slow
 def test_three_hundred_random_pairs_in_two_threads() -> None:
-    check_random_pairs(300, num_kinds=16, seed=0)
+    check_random_pairs(300, num_kinds=8, seed=0)
 
 
 def known(*shape: int, dtype: torch.dtype = torch.float32) -> _Input:

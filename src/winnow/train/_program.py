@@ -196,7 +196,7 @@ class Alone(BaseProgram):
             self.module.train()
         if keys_VK2 is not None:
             self._lay_keys(keys_VK2[0])
-        with self._noise():
+        with self._noise("noise"):
             outputs_BC = run_module(self.module, x_VBF[0], mixed=self.lanes.mixed)
             loss_V = training_loss(self.lanes, outputs_BC.unsqueeze(0), y_VB)
             self._grad.zero_()
@@ -212,14 +212,14 @@ class Alone(BaseProgram):
         for name, place in self.key_places.items():
             noises[name].key = keys_K2[place]
 
-    def _noise(self) -> AbstractContextManager[None]:
+    def _noise(self, purpose: str) -> AbstractContextManager[None]:
         if self._noise_seed is None:
             return nullcontext()
-        return undrawn(derive_seed(self._noise_seed, "noise", self.steps))
+        return undrawn(derive_seed(self._noise_seed, purpose, self.steps))
 
     def predict(self, x_NF: Tensor) -> Tensor:
         self.module.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self._noise("noise in evaluation"):
             return run_module(self.module, x_NF, mixed=self.lanes.mixed).unsqueeze(0)
 
     def weights(self) -> dict[str, Tensor]:
