@@ -179,6 +179,7 @@ def check_random_pairs(count: int, *, num_kinds: int, seed: int) -> None:
             assert_same(mine, expected)
 
 
+@pytest.mark.slow
 def test_a_random_pair_in_two_threads() -> None:
     check_random_pairs(1, num_kinds=1, seed=1)
 
