@@ -121,10 +121,11 @@ def _repeated(table: Table, parts: Parts) -> list[str]:
     }
     if not any(counts.values()):
         return []
+    verb = "is" if sum(counts.values()) == 1 else "are"
     words = " and ".join(f"{n} of {len(getattr(parts, part))} {part} rows" for part, n in counts.items() if n)
     return [
-        f"{words} are also among the training rows, every column and the target equal: if these are the same cases, scores are "
-        "too good, and the file should hold each once"
+        f"{words} {verb} also among the training rows, every column and the target equal: if these are the same cases, scores "
+        "come out too good, and the file should hold each once"
     ]
 
 
@@ -148,5 +149,5 @@ def _dates(table: Table, data: Data) -> list[str]:
         return []
     return [
         f"column {dates[0]!r} holds dates, and the rows are divided at random: when later rows are to be predicted from earlier "
-        f"ones, scores are too good; `data.split.order_by: {dates[0]}` trains on the oldest rows and tests on the newest"
+        f"ones, scores may come out too good; `data.split.order_by: {dates[0]}` trains on the oldest rows and tests on the newest"
     ]
