@@ -19,7 +19,20 @@ from winnow.run import Event
 
 from .conftest import Told, small
 
-DOCUMENTS = {"run", "data", "plan", "search", "ablation", "final", "looks", "evaluation", "compression", "shipped", "bundle"}
+DOCUMENTS = {
+    "run",
+    "data",
+    "plan",
+    "search",
+    "ablation",
+    "final",
+    "looks",
+    "evaluation",
+    "baselines",
+    "compression",
+    "shipped",
+    "bundle",
+}
 
 
 def without_times(document: Any) -> Any:

@@ -137,12 +137,12 @@ def measure_baselines(trained: Trained, evaluation: Evaluation) -> Baselines:
             continue
         found.append((Baseline(name, what, seconds=time.perf_counter() - began, note=note), predicted))
     baselines = []
-    for baseline, predicted in found:
-        if predicted is None or not np.isfinite(predicted).all():
-            baselines.append(baseline if predicted is None else _with(baseline, note="left out: its predictions are not finite"))
+    for baseline, made in found:
+        if made is None or not np.isfinite(made).all():
+            baselines.append(baseline if made is None else _with(baseline, note="left out: its predictions are not finite"))
         else:
-            gain = gain_over(metric, y, answers, predicted)
-            baselines.append(_with(baseline, metrics=_measured(measure, y, predicted, prepared), gain=gain))
+            gain = gain_over(metric, y, answers, made)
+            baselines.append(_with(baseline, metrics=_measured(measure, y, made, prepared), gain=gain))
     return _judged(metric, evaluation, tuple(baselines))
 
 
