@@ -110,6 +110,15 @@ def test_a_log_is_told_by_a_thread_while_the_work_is_silent(monkeypatch: pytest.
     assert "still compressing" in text(shown)
 
 
+def test_a_stage_that_needed_less_than_expected_has_no_time_left() -> None:
+    shown = console(terminal=False)
+    lines = Lines(shown, clock=Clock())
+    lines(Event("search", 8, 14, best=0.5, seconds_left=2.1))
+    lines.close()
+
+    assert text(shown).splitlines()[-1] == "  8 of 8 trained, best 0.5, took 0.0 s"
+
+
 def test_messages_are_shown_as_they_are() -> None:
     shown = console(terminal=False)
 

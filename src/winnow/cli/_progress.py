@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from rich.console import Console
 from rich.markup import escape
@@ -189,7 +190,8 @@ class Lines:
 
     def _close(self) -> None:
         if self._last is not None:
-            ended = _counted(self._last)
+            last = replace(self._last, total=self._last.done, seconds_left=None)  # it may have needed fewer than was expected
+            ended = _counted(last)
             self._print(f"  {ended}{', ' if ended else ''}took {_seconds(self._clock() - self._began)}")
             self._last = None
 
