@@ -23,6 +23,7 @@ DOCUMENTS = {
     "run",
     "data",
     "plan",
+    "ways",
     "search",
     "ablation",
     "final",

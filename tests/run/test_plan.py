@@ -240,14 +240,14 @@ def test_one_that_does_not_fit_by_itself_fails_and_the_others_go_on(tmp_path: Pa
     runner = Runner(Workspace.open(tmp_path / "run"))
     plan = runner._planner.plan(asked)
     monkeypatch.setattr(runner._planner, "plan", lambda *_, **__: plan)
-    step = Alone.step
+    for kind in (Alone, Stacked):
 
-    def limited(self: Alone, *args: Any) -> Tensor:
-        if self.pieces[0].params.numel() > 100:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return step(self, *args)
+        def limited(self: Any, *args: Any, step: Any = kind.step) -> Tensor:
+            if sum(piece.params.numel() for piece in self.pieces) > 100 * self.num_members:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return step(self, *args)
 
-    monkeypatch.setattr(Alone, "step", limited)
+        monkeypatch.setattr(kind, "step", limited)
     outcomes = runner.train(asked)
     assert [o.status for o in outcomes] == ["finished"] * 4 + ["failed"]
     assert outcomes[4].reason == "does not fit by itself: out of memory (CUDA out of memory)"
@@ -417,14 +417,63 @@ def test_what_is_measured_here_is_kept_for_later_runs(planner: Planner, monkeypa
     assert recall(fleet_kind(planner.key(variants(1)[0]))).plain_seconds == 0.25e-3
 
 
+def wide(count: int, **train: Any) -> list[Variant]:
+    return [v.model_copy(update={"model": Model("mlp", width=12, depth=1)}) for v in variants(count, **train)]
+
+
+@pytest.mark.parametrize(
+    ("alone", "compiled", "way"), [(2.0, 1.5, "stacked"), (0.3, 1.5, "apart"), (2.0, 0.4, "compiled")], ids=str
+)
+def test_all_of_a_study_train_in_the_way_of_its_largest_group(
+    alone: float, compiled: float, way: str, planner: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = timed(monkeypatch, 1.0, alone)
+    compiles(monkeypatch, compiled)
+    plan = planner.plan([*wide(1, epochs=300), *variants(16, epochs=300)])
+    assert planner.way == way
+    assert {(f.how in ("alone", "process"), f.compiled) for f in plan} == {(way == "apart", way == "compiled")}
+    assert len(asked) == 1  # nothing else is measured
+    # and what it asks for later, in another process perhaps, where a measurement would say otherwise
+    later = Planner(planner._prepared)
+    asked = timed(monkeypatch, 1.0, 3.0 - alone)
+    plan = later.plan([*wide(2, epochs=300), *variants(16, epochs=300)], way=planner.way)
+    assert {(f.how in ("alone", "process"), f.compiled) for f in plan} == {(way == "apart", way == "compiled")}
+    assert (later.way, asked) == (way, [])
+
+
+def test_compiling_pays_for_the_programs_of_all_groups(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved_in_a_step = (1 - _plan.COMPILED_FACTOR) / 2
+    stacked = 1.5 * _plan.COMPILE_SECONDS / (32 * STEPS * saved_in_a_step)  # one program pays for all, two do not
+    timed(monkeypatch, stacked, 1.0)
+    tried = compiles(monkeypatch, 0.25 * stacked)
+    planner.plan([*variants(16, epochs=300), *wide(16, epochs=300)])
+    assert (planner.way, tried) == ("stacked", [])
+    planner.plan(variants(32, epochs=300))
+    assert planner.way == "compiled"
+
+
+def test_a_run_that_goes_on_trains_a_study_as_it_was_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Workspace.open(tmp_path / "run") as workspace:
+        Runner(workspace).train(variants(2, epochs=1), study="ablate")
+        facts = workspace.ledger.get_document("ways")
+        assert facts is not None
+        assert (facts["ablate"]["way"], facts["ablate"]["device"]) == ("stacked", "cpu")
+        workspace.ledger.put_document("ways", {"ablate": {"way": "apart"}})
+        runner = Runner(workspace)
+        outcomes = runner.train(variants(4, epochs=1)[2:], study="ablate")
+        assert {o.fleet for o in outcomes} == {"process"}
+        # another study decides for itself
+        assert {o.fleet for o in runner.train(variants(6, epochs=1)[4:], study="search")} == {"stacked x 2"}
+
+
 def test_the_planner_hears_how_much_a_study_will_still_ask_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = Runner(Workspace.open(tmp_path / "run"))
     told: list[int] = []
     plan = runner._planner.plan
 
-    def listen(asked: list[Variant], *, ahead: int) -> Any:
+    def listen(asked: list[Variant], *, ahead: int, way: Any) -> Any:
         told.append(ahead)
-        return plan(asked, ahead=ahead)
+        return plan(asked, ahead=ahead, way=way)
 
     monkeypatch.setattr(runner._planner, "plan", listen)
 

@@ -80,7 +80,8 @@ def test_lane_settings_share_a_fleet_and_shape_settings_do_not(workspace: Worksp
     assert plan[0].positions == (0, 1, 2)
     assert plan[0].how == "stacked"
     assert [fleet.positions for fleet in plan[1:]] == [(i,) for i in range(3, 9)]
-    assert {fleet.how for fleet in plan[1:]} == {"alone"}
+    assert {fleet.how for fleet in plan[1:]} == {"stacked"}  # as the others of the study train
+    assert {fleet.how for fleet in Planner(Runner(workspace).prepared).plan(shapes)} == {"alone"}
 
 
 def test_dropout_of_the_users_own_is_a_lane_setting(workspace: Workspace) -> None:

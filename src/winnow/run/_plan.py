@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -33,9 +33,11 @@ from winnow.train import (
     training_device,
 )
 
-__all__ = ["LARGEST_FLEET", "How", "PlannedFleet", "Planner", "cores", "cut", "memory_bytes", "on_gpu", "trains_elsewhere"]
+__all__ = ["LARGEST_FLEET", "How", "PlannedFleet", "Planner", "Way", "cores", "cut", "memory_bytes", "on_gpu", "trains_elsewhere"]
 
 How = Literal["stacked", "alone", "process", "refused"]
+Way = Literal["stacked", "compiled", "apart"]
+"""The program that trains: they agree to rounding. ``alone`` and ``process`` are both ``apart``."""
 
 SMALLEST_FLEET = 8  # members; a group is not cut smaller to give every core a fleet
 LARGEST_ON_GPU = 512  # members
@@ -44,6 +46,7 @@ LARGEST_FLEET = 64  # members; beyond it the time of a member-step no longer fal
 # Of the memory that is free now. Predictions are of what tensors hold; the C library's heap keeps up to as much again of what
 # they gave back.
 MEMORY_SHARE = 0.5
+_LIKE_THE_OTHERS = "in the way in which the others of its study train"
 MEASURE_FROM = 3000  # member-steps: below that any way of training is done before a measurement has paid
 AS_GOOD = 0.95  # worker processes must take less than this share of a stack's time: a stack also takes less memory
 PROCESS_START_SECONDS = 5.0  # until a worker process has loaded PyTorch and takes its first variant
@@ -132,16 +135,21 @@ class Planner:
         self._footprints: dict[tuple[Hashable, bool], Footprint] = {}
         self._timings: dict[Hashable, Timing] = {}
         self._compiled: dict[Hashable, float | None] = {}  # seconds of a member-step, where it was tried; None: it cannot be
+        self.way: Way | None = None
 
-    def plan(self, variants: Sequence[Variant], *, ahead: int = 0) -> list[PlannedFleet]:
-        """Fleets that hold every variant once.
+    def plan(self, variants: Sequence[Variant], *, ahead: int = 0, way: Way | None = None) -> list[PlannedFleet]:
+        """Fleets that hold every variant once. All that can be stacked train in one way, so that what is compared differs in its
+        settings and not in its program: the way that suits the group with the most to train, weighed up for all of them.
+        Afterwards the attribute ``way`` has it; None where nothing was there to decide by.
 
         Args:
-            variants: to be trained now.
+            variants: of one study, to be trained now.
             ahead: about how many more the same study will ask for: what they save counts when compiling is weighed up.
+            way: in which the study has trained so far; None: to be decided.
         """
         groups: dict[Hashable, list[int]] = {}
-        fleets = []
+        fleets: list[PlannedFleet] = []
+        kinds: list[_Group] = []
         for position, variant in enumerate(variants):
             try:
                 groups.setdefault(self.key(variant), []).append(position)
@@ -152,18 +160,25 @@ class Planner:
             leaving = len({v.train.epochs for v in members}) > 1 or any(v.train.early_stopping is not None for v in members)
             share = ahead * len(positions) / len(variants)
             prepared = self._prepared(members[0].data)
-            group = _Group(key, positions, members[0], prepared, leaving, share, len(groups))
+            kinds.append(_Group(key, positions, members[0], prepared, leaving, share, len(groups)))
+        in_all = sum(group.member_steps_in_all for group in kinds)
+        self.way = way
+        planned: dict[Hashable, list[PlannedFleet]] = {}
+        for group in sorted(kinds, key=lambda g: (len(g.positions) < 2, -g.member_steps_in_all)):
+            positions = group.positions
+            if self.way is None:  # it decides for the others, too
+                group = replace(group, ahead=in_all / group.steps - len(positions))
             try:
-                fleets += self._fleets(variants, group)
+                planned[group.key] = self._fleets(variants, group)
             except ModelError as error:
-                fleets.append(PlannedFleet(tuple(positions), "refused", str(error)))
+                planned[group.key] = [PlannedFleet(tuple(positions), "refused", str(error))]
             except WinnowError:
                 raise
             except Exception as error:
                 # Whether it is the model's fault or that of the trying out, training will tell, of each by itself.
                 reason = f"cannot be tried out in a stack: {_in_a_word(error)}"
-                fleets += [PlannedFleet((p,), "alone", reason) for p in positions]
-        return fleets
+                planned[group.key] = [PlannedFleet((p,), "alone", reason) for p in positions]
+        return fleets + [fleet for group in kinds for fleet in planned[group.key]]
 
     def key(self, variant: Variant) -> Hashable:
         """Equal for variants that may share a fleet."""
@@ -180,16 +195,20 @@ class Planner:
         return self._probe(self.key(variant), variant).parameters
 
     def _fleets(self, variants: Sequence[Variant], group: _Group) -> list[PlannedFleet]:
-        if len(group.positions) == 1:
+        way = self.way
+        single = len(group.positions) == 1
+        if single and (way in (None, "apart") or self._probe(group.key, group.first).reason is not None):
             alone = self._footprint(group, stacked=False)
             peak = 0 if alone is None else alone.peak_bytes(1, checkpoints=True)
             return [PlannedFleet((group.positions[0],), "alone", "no other variant has its shapes", peak_bytes=peak)]
         reason = self._probe(group.key, group.first).reason
         if reason is not None:
             return self._one_by_one(group, f"cannot be stacked: {reason}")
+        if way == "apart":
+            return self._one_by_one(group, _LIKE_THE_OTHERS)
         found = self._footprint(group, stacked=True)
         most, at_once = (0, 1) if found is None else _fitting(found, leaving=group.leaving)
-        if found is None or most < 2:
+        if found is None or most < (1 if single else 2):
             return self._one_by_one(group, "two do not fit the free memory")
         parts = cut(group.positions, most, spread=not (group.prepared.is_streamed or on_gpu()))
         at_once = min(at_once, len(parts))
@@ -197,8 +216,10 @@ class Planner:
         if most < min(LARGEST_ON_GPU if on_gpu() else LARGEST_FLEET, len(group.positions)):
             reasons.append(f"no more than {most} fit the free memory, {at_once} fleets at once")
         busy = min(cores(), len(parts) * group.beside)  # cores that stacked fleets keep busy
-        compiled = False
-        if on_gpu():
+        compiled = way == "compiled"
+        if way is not None:
+            reasons.append(_LIKE_THE_OTHERS)
+        elif on_gpu():
             compiled = group.member_steps_in_all >= MEASURE_FROM  # timing steps on the processor would tell nothing
             reasons.append(f"on the GPU, {'captured as a CUDA graph' if compiled else 'too few steps to compile'}")
         elif group.member_steps_in_all >= MEASURE_FROM:
@@ -214,9 +235,11 @@ class Planner:
                 compiled, stacked = stacked < plain, min(stacked, plain)
                 reasons.append(why)
             if one_by_one < AS_GOOD * stacked:
+                self.way = "apart"
                 return self._one_by_one(group, "; ".join(reasons))
         else:
             reasons.append(f"{group.member_steps:,} steps in all, too few to measure what is fastest")
+        self.way = "compiled" if compiled else "stacked"
         return [
             PlannedFleet(
                 tuple(part),
@@ -270,6 +293,8 @@ class Planner:
         if known.compile_seconds is not None and known.compiled_seconds is not None and known.plain_seconds:
             cost, basis = known.compile_seconds, "as measured before"
             each = known.compiled_seconds / known.plain_seconds * timing.stacked_seconds
+        more = (group.beside - 1) * cost  # each of the other groups has its own program
+        cost += more
         told = f"compiling takes about {_in_words(cost)}"
         if group.key not in self._compiled:
             expected = cost + group.member_steps_in_all * each / busy
@@ -280,7 +305,7 @@ class Planner:
         seconds = self._compiled[group.key]
         if seconds is None:
             return math.inf, "not compiled: the compiler fails on it"
-        return group.member_steps_in_all * seconds / busy, f"{seconds * 1e6:.0f} us compiled"
+        return more + group.member_steps_in_all * seconds / busy, f"{seconds * 1e6:.0f} us compiled"
 
     def _try_compiling(self, group: _Group, fleet: Sequence[Variant]) -> float | None:
         """Seconds of a compiled member-step on one core, written down for later runs; None where it cannot be compiled."""

@@ -212,7 +212,13 @@ class Runner:
             members = sum(len(fleet.positions) for fleet in fleets)
             watch.tell(f"{members} variant{'s go on from their' if members > 1 else ' goes on from its'} last checkpoint")
         left = sorted(position.values())
-        for fleet in self._planner.plan([todo[p] for p in left], ahead=ahead):
+        ways = self.workspace.ledger.get_document("ways") or {}
+        known = ways.get(watch.stage, {}).get("way")
+        planned = self._planner.plan([todo[p] for p in left], ahead=ahead, way=known)
+        if self._planner.way is not None and known is None:
+            facts = {"way": self._planner.way, "device": device(), "versions": versions()}
+            self.workspace.ledger.put_document("ways", {**ways, watch.stage: facts})
+        for fleet in planned:
             positions = tuple(left[p] for p in fleet.positions if left[p] not in single)
             if positions:
                 fleets.append(replace(fleet, positions=positions))
