@@ -168,7 +168,7 @@ def test_equal_differences_have_the_width_that_rows_give_them() -> None:
     score = np.full(10, 0.9)
     got = compare_arms(score, {"part": score}, rows=100, smallest_effect=0.01, **SHARE)[0]
     assert got.difference.high == -got.difference.low == pytest.approx(stats.t.ppf(0.975, 9) * 0.005 / math.sqrt(10))
-    assert got.p_same == pytest.approx(stats.t.sf(0.01 / (0.005 / math.sqrt(10)), 9))
+    assert got.p_same == pytest.approx(stats.t.sf((0.01 - 0.01 / 20) / (0.005 / math.sqrt(10)), 9))
     loss = compare_arms(score, {"part": score}, higher_is_better=False, rows=100, bounds=(0.0, math.inf), smallest_effect=0.01)[0]
     assert loss.difference.high == pytest.approx(stats.t.ppf(0.975, 9) * 0.9 / 100 / 2 / math.sqrt(10))
 

@@ -7,6 +7,7 @@ from winnow.stats._compare import (
     compare_arms,
     difference_interval,
     least_deviation,
+    row_step,
     shown_margin,
 )
 from winnow.stats._failures import fails_more
@@ -37,6 +38,7 @@ __all__ = [
     "paired_rows",
     "paired_shares",
     "row_parts",
+    "row_step",
     "rows_interval",
     "shares",
     "shown_margin",

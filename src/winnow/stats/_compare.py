@@ -22,6 +22,7 @@ __all__ = [
     "compare_arms",
     "difference_interval",
     "least_deviation",
+    "row_step",
     "shown_margin",
 ]
 
@@ -93,7 +94,7 @@ def compare_arms(
     - ``no difference``: no prediction changed on any seed (``identical``), or the mean difference was shown to lie within
       ±``smallest_effect``: two one-sided t tests, each at alpha, the larger p value corrected by Holm. That takes at least
       ``FEWEST_PAIRS`` pairs, no more failures without the part than with it, and, for a score with two bounds such as accuracy,
-      a ``smallest_effect`` of at least one row.
+      a ``smallest_effect`` of at least one row; the tests have a continuity correction of half a row in the sum over pairs.
     - ``helps`` / ``hurts``: the sign-flip p value, corrected by Holm, is at most alpha, and the interval lies on that side of
       zero. Where the same test against ``smallest_effect`` is passed as well, ``at_least_smallest`` says so. A part without
       which more trainings fail does not hurt.
@@ -131,8 +132,9 @@ def compare_arms(
 
     p = [sign_flip_test(d) for d in differences]
     p_least = holm([sign_flip_test(_beyond(d, smallest_effect)) for d in differences])
+    step = row_step(bounds, rows)
     p_same = [
-        0.0 if same else 1.0 if m or margin == 0 or len(d) < FEWEST_PAIRS else _equivalence(d, sd, margin)
+        0.0 if same else 1.0 if m or margin == 0 or len(d) < FEWEST_PAIRS else _equivalence(d, sd, margin, step)
         for d, sd, same, m in zip(differences, floors, alike, more, strict=True)
     ]
     p_failures = _failures(lost, failed)
@@ -170,13 +172,16 @@ def difference_interval(d: ArrayLike, confidence: float, bounds: tuple[float, fl
     return in_range(t_interval(d, confidence, least_sd=least_sd), (-width, width))
 
 
+def row_step(bounds: tuple[float, float], rows: int | None) -> float:
+    """By how much the score moves at least: the worth of a row for a score with two bounds, else 0."""
+    return one_row(0.0, bounds, rows) if rows is not None and math.isfinite(bounds[1] - bounds[0]) else 0.0
+
+
 def shown_margin(smallest_effect: float, bounds: tuple[float, float], rows: int | None) -> float:
     """The margin within which differences can be shown to lie: ``smallest_effect``, or 0 for a score with two bounds when that is
     less than the worth of one row, because the score has no values between.
     """
-    if rows is None or not math.isfinite(bounds[1] - bounds[0]):
-        return smallest_effect
-    return smallest_effect if smallest_effect >= one_row(0.0, bounds, rows) - ROUNDING else 0.0
+    return smallest_effect if smallest_effect >= row_step(bounds, rows) - ROUNDING else 0.0
 
 
 def least_deviation(d: NDArray[np.float64], scores: NDArray[np.float64], bounds: tuple[float, float], rows: int | None) -> float:
@@ -236,14 +241,14 @@ def _beyond(d: NDArray[np.float64], smallest_effect: float) -> NDArray[np.float6
     return d - math.copysign(smallest_effect, d.mean())
 
 
-def _equivalence(d: NDArray[np.float64], least_sd: float, margin: float) -> float:
-    """The larger p value of two one-sided t tests against a mean of -margin and of +margin. Equal differences without a floor
-    under their deviation show nothing.
+def _equivalence(d: NDArray[np.float64], least_sd: float, margin: float, step: float) -> float:
+    """The larger p value of two one-sided t tests against a mean of -margin and of +margin, with a continuity correction for
+    differences that move in steps. Equal differences without a floor under their deviation show nothing.
     """
     if least_sd == 0 and _all_equal(d):
         return 1.0
     error = max(float(d.std(ddof=1)), least_sd) / math.sqrt(len(d))
-    distance = margin - abs(float(d.mean()))
+    distance = margin - abs(float(d.mean())) - step / (2 * len(d))
     return float(special.stdtr(len(d) - 1, -distance / error))
 
 

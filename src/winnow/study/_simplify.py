@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from winnow.recipe import HIGHER_IS_BETTER, METRIC_BOUNDS, Ablate, Outcome
-from winnow.stats import FEWEST_PAIRS, Interval, at_confidence, difference_interval, least_deviation, shown_margin
+from winnow.stats import FEWEST_PAIRS, Interval, at_confidence, difference_interval, least_deviation, row_step, shown_margin
 from winnow.study import _common
 from winnow.study._arms import Arm, same_predictions, train_arms
 from winnow.study._protocol import Plan
@@ -185,7 +185,8 @@ def judge(
     """Accept the simplified recipe only where the check shows that it is not worse.
 
     With [low, high] the t interval of simplified minus full (positive is better) whose lower end is that of a one-sided test at
-    ``alpha``, and s the smallest effect (0 where the score cannot show less than a row, see ``shown_margin``):
+    ``alpha``, both ends half a row over the pairs farther out as a continuity correction, and s the smallest effect (0 where the
+    score cannot show less than a row, see ``shown_margin``):
 
     1. accepted when no prediction differs on any seed;
     2. rejected when more trainings of the simplified recipe fail than of the full one, or fewer than ``FEWEST_PAIRS`` pairs
@@ -198,6 +199,8 @@ def judge(
     """
     d, floor = _differences(full.outcomes, simplified.outcomes, metric, rows)
     difference = difference_interval(d, 1 - 2 * alpha, METRIC_BOUNDS[metric], floor)
+    between = row_step(METRIC_BOUNDS[metric], rows) / (2 * max(difference.n, 1))  # continuity correction: means move in steps
+    difference = replace(difference, low=difference.low - between, high=difference.high + between)
     identical = same_predictions(full, simplified)
     failed = [sum(not o.finished for o in arm.outcomes) for arm in (full, simplified)]
     margin = shown_margin(ask.smallest_effect, METRIC_BOUNDS[metric], rows)
