@@ -49,3 +49,19 @@ def test_without_a_workspace_everything_is_kept_for_as_long_as_needed() -> None:
     closed = RECIPE.resolve({"model.args.width": 4, "train.optimizer.lr": 0.1})
     trained = train(closed, seeds=2)
     assert trained.module(0)(torch.zeros(1, 4)).shape == (1, 3)
+
+
+def test_clipping_that_never_bites_changes_no_prediction_and_goes() -> None:
+    train = Train(epochs=3, batch_size=16, clip_norm=1e6, label_smoothing=0.1)
+    recipe = Recipe(
+        data=Data(source="sklearn:iris"),
+        model=Model("mlp", args={"width": 4, "depth": 1}),
+        train=train,
+        ablate=Ablate(parts=("clip_norm", "label_smoothing"), seeds=3),
+    )
+    ablation = ablate(recipe)
+    comparisons = {c.name: c for c in ablation.comparisons}
+    assert (comparisons["clip_norm"].verdict, comparisons["clip_norm"].identical) == ("no difference", True)
+    assert not comparisons["label_smoothing"].identical
+    assert ablation.dropped == ("clip_norm",)
+    assert ablation.simplification.checks == ()
