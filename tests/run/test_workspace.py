@@ -172,7 +172,7 @@ def test_outcomes_that_cannot_be_recorded_leave_the_checkpoint(tmp_path: Path, m
     path = tmp_path / "run"
     with Workspace.open(path) as workspace, monkeypatch.context() as patch:
 
-        def full(_: object) -> None:
+        def full(_: object, *, replace: bool) -> None:
             raise WorkspaceError("cannot write the ledger: the disk is full")
 
         patch.setattr(workspace.ledger, "record", full)

@@ -26,7 +26,7 @@ def test_search_ablate_and_train_go_on_where_they_were(tmp_path: Path) -> None:
         found = search(RECIPE, workspace=workspace, progress=events.append)
         ablation = ablate(found.best, workspace=workspace)
         trained = train(ablation.simplified, workspace=workspace)
-        assert workspace.ledger.documents() == ["ablation", "final", "looks", "search"]
+        assert workspace.ledger.documents() == ["ablation", "final", "looks", "search", "ways"]
         assert workspace.ledger.get_document("search") == found.to_dict()
     assert {e.stage for e in events} == {"search"}
     assert set(ablation.verdicts()) == {"momentum", "model.block1"}
