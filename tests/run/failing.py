@@ -12,7 +12,7 @@ import sys
 from winnow.recipe import Data, Model, Train, Variant
 from winnow.run import Event, Runner, Workspace, _plan, _processes, _runner
 
-SLOW = 200_000  # epochs: never reached
+SLOW = 100_000  # epochs: never reached
 
 
 def asked(how: str) -> list[Variant]:
