@@ -172,3 +172,19 @@ def test_paired_gains_are_the_difference_of_the_scores_and_have_a_width(metric: 
     same = paired_rows(metric, y, a, a)
     assert same.mean == 0
     assert same.low < 0 < same.high
+
+
+@pytest.mark.parametrize("metric", SHARES)
+def test_gains_never_leave_what_two_scores_allow(metric: str) -> None:
+    """Six rows: intervals of gains are wider than the scores' range there."""
+    y = np.array([0, 0, 0, 0, 1, 1])
+    p = np.array([0.1, 0.2, 0.7, 0.3, 0.8, 0.6])
+    model, wrong = np.column_stack([1 - p, p]), np.eye(2)[1 - y]
+    constant = np.tile([0.7, 0.3], (6, 1))
+    for reference, candidate in ((wrong, model), (model, wrong), (wrong, np.eye(2)[y])):
+        found = paired_rows(metric, y, reference, candidate)
+        assert -1 <= found.low <= found.mean <= found.high <= 1
+    over, under = paired_rows(metric, y, constant, model), paired_rows(metric, y, model, constant)
+    assert (over.low, over.high) == pytest.approx((-under.high, -under.low))
+    if metric in ("balanced_accuracy", "roc_auc"):  # the constant has 0.5 on whatever rows
+        assert -0.5 <= over.low <= over.mean <= over.high <= 0.5

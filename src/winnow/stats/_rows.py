@@ -138,12 +138,34 @@ def paired_rows(
     """How much more of a score ``candidate`` has than ``reference`` on the same rows (less, of a loss), over other rows like
     these: ``paired_shares`` for accuracy and balanced accuracy, else ``mean_over_rows`` of the differences of the rows' parts.
 
+    The interval never leaves what two scores allow: shares lie in [0, 1], so a gain of one lies in [-1, 1]; nearer where one of
+    the two predicts the same for every row, so that its balanced accuracy or ROC AUC is the same on all rows.
+
     Args:
         metric: as evaluation names them.
         y: shape (n,): class indices, or values.
         reference, candidate: probabilities (n, C), or values (n,).
         confidence: in (0, 1).
     """
+    found = _paired_rows(metric, y, reference, candidate, confidence)
+    return in_range(found, _gain_bounds(metric, y, reference, candidate))
+
+
+def _gain_bounds(metric: str, y: NDArray[Any], reference: NDArray[Any], candidate: NDArray[Any]) -> tuple[float, float]:
+    """The least and the most that the score of ``candidate`` can lie above that of ``reference``, on whatever rows."""
+    if metric not in SHARES:
+        return -math.inf, math.inf
+    least, most = [0.0, 0.0], [1.0, 1.0]
+    fixed = {"roc_auc": 0.5, "balanced_accuracy": 1 / len(np.unique(y))}
+    for i, prediction in enumerate((reference, candidate)):
+        if metric in fixed and np.ptp(prediction, axis=0).max() == 0:
+            least[i] = most[i] = fixed[metric]
+    if least == most:  # both are the same on all rows, as far as these tell
+        return -1.0, 1.0
+    return least[1] - most[0], most[1] - least[0]
+
+
+def _paired_rows(metric: str, y: NDArray[Any], reference: NDArray[Any], candidate: NDArray[Any], confidence: float) -> Interval:
     n = len(y)
     strata = np.zeros(n, dtype=np.int64) if metric in ("accuracy", *UNBOUNDED) else np.unique(y, return_inverse=True)[1]
     counts = np.bincount(strata)
