@@ -15,6 +15,7 @@ from tests.compress.conftest import Model
 from winnow import bundle
 from winnow.compress import Compressed, measure_shipped
 from winnow.compress._difference import difference
+from winnow.stats import rows_interval
 
 
 def outputs(content: bytes | None, x: np.ndarray) -> np.ndarray:
@@ -42,6 +43,8 @@ def test_metrics_and_parity_are_those_of_the_file(compressed: Compressed, convne
     assert (found.rows, found.kind) == (len(test), "fp32" if candidate == "onnx" else "int8")
     assert (found.difference.max_output > 1e-2) is (candidate == "int8")
     assert found.notes == ()
+    for name, interval in found.metrics.items():  # one definition for the file and for the recipe's seeds
+        assert interval == rows_interval(name, test.y, [special.softmax(ours, axis=1)], [interval.mean])
     assert found.to_dict()["sha256"] == bundle.load(path).manifest["files"]["model.onnx"]["sha256"]
 
 

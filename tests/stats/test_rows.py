@@ -92,6 +92,19 @@ def test_never_outside_the_range_and_never_without_width(metric: str, perfect: b
     assert found.high > found.low
 
 
+@pytest.mark.parametrize("metric", [*OF_CLASSES, *OF_NUMBERS])
+def test_of_one_model_it_is_as_wide_as_the_bootstraps(metric: str) -> None:
+    rng = np.random.default_rng(11)
+    if metric in OF_NUMBERS:
+        y, (p,) = numbers(rng, 300, seeds=1)
+    else:
+        y, (p,) = classes(rng, 300, [0.6, 0.3, 0.1], apart=1.5, seeds=1)
+    drawn = [measure(metric, y[rows], p[rows]) for rows in (rng.integers(0, 300, 300) for _ in range(250))]
+    found = interval(metric, y, [p])
+    assert found.high - found.low == pytest.approx(3.92 * np.std(drawn), rel=0.2)
+    assert found.low < found.mean < found.high
+
+
 def test_seeds_that_differ_widen_it() -> None:
     rng = np.random.default_rng(3)
     y, predictions = numbers(rng, 300, luck=0.0)

@@ -14,8 +14,8 @@ from winnow.bundle import Bundle, inference_copy
 from winnow.compress._difference import Difference, difference
 from winnow.data import Prepared
 from winnow.errors import ModelError
-from winnow.evaluate import row_intervals, softmax
-from winnow.stats import Interval
+from winnow.evaluate import classification_metrics, regression_metrics, softmax
+from winnow.stats import Interval, rows_interval
 
 __all__ = ["Shipped", "measure_shipped"]
 
@@ -30,7 +30,8 @@ class Shipped:
         kind: ``fp32`` or ``int8``.
         sha256: of the model file that was run.
         rows: test rows.
-        metrics: its own, by name, with the intervals over the rows.
+        metrics: its own, by name, with the intervals over the rows (``stats.rows_interval`` of one training, as it is for the
+            final seeds of several).
         difference: how far it is from the PyTorch model.
         notes: what the reader should know.
     """
@@ -79,15 +80,17 @@ def measure_shipped(bundle: Bundle, prepared: Prepared, module: nn.Module) -> Sh
         raise ModelError(f"the model file gives outputs that are not finite for {lost} of {len(outputs)} test rows")
     if prepared.task == "classification":
         predictions = softmax(outputs)
+        measured = classification_metrics(truth, predictions)
     else:
         decode = prepared.preparation.decode
         truth, predictions = (np.asarray(decode(a.astype(np.float64))).reshape(-1) for a in (truth, outputs))
+        measured = regression_metrics(truth, predictions)
     few = f"only {len(truth)} test rows: these figures are rough, and would be others on other rows"
     return Shipped(
         kind=str(bundle.manifest["deployed"]),
         sha256=str(bundle.manifest["files"]["model.onnx"]["sha256"]),
         rows=len(truth),
-        metrics=row_intervals(truth, predictions, task=prepared.task),
+        metrics={name: rows_interval(name, truth, [predictions], [value]) for name, value in measured.items()},
         difference=difference(reference, outputs, prepared.preparation, on="test"),
         notes=(few,) if len(truth) < FEW_ROWS else (),
     )

@@ -3,7 +3,6 @@
 from winnow.evaluate._baselines import Baseline, Baselines, measure_baselines, put_baselines
 from winnow.evaluate._evaluate import Evaluation, evaluate
 from winnow.evaluate._metrics import classification_metrics, confusion_matrix, regression_metrics, softmax
-from winnow.evaluate._row_intervals import row_intervals
 
 __all__ = [
     "Baseline",
@@ -15,6 +14,5 @@ __all__ = [
     "measure_baselines",
     "put_baselines",
     "regression_metrics",
-    "row_intervals",
     "softmax",
 ]
