@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from sklearn import ensemble, linear_model, metrics, preprocessing
 
 from winnow.data import Prepared, prepare
-from winnow.evaluate import Baselines, Evaluation, classification_metrics, measure_baselines, regression_metrics
+from winnow.evaluate import Baselines, compare_baselines, fit_baselines
 from winnow.evaluate._baselines import gain_over
 from winnow.recipe import Data
 
@@ -28,9 +27,7 @@ def beside(data: Data, answer: Any, metric: str) -> tuple[Baselines, Prepared]:
     classification = prepared.task == "classification"
     truth = prepared.test.y if classification else prepared.preparation.decode(prepared.test.y)
     predictions = answer(prepared.test.X, truth)
-    shipped = (classification_metrics if classification else regression_metrics)(truth, predictions)
-    evaluation = Evaluation(prepared.task, dict.fromkeys(shipped), {}, shipped, None, prepared.classes, truth, predictions)  # type: ignore[arg-type]
-    return measure_baselines(SimpleNamespace(prepared=prepared, metric=metric), evaluation), prepared  # type: ignore[arg-type]
+    return compare_baselines(fit_baselines(prepared, metric), prepared, metric, truth, predictions, file="0b1d"), prepared
 
 
 def always_no(x: np.ndarray, _: np.ndarray) -> np.ndarray:

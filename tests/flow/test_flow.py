@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 import winnow
+from winnow.compress import Shipped, measure_shipped
 from winnow.errors import RecipeError, WorkspaceError
 from winnow.flow import Flow, Run, _facts, read_documents, rewrite_report, run
 from winnow.flow._door import open_source
@@ -165,6 +168,47 @@ def test_a_damaged_bundle_is_made_again(finished: tuple[Run, Told], tmp_path: Pa
     again = run(done.recipe, out=place)
 
     assert winnow.load(again.bundle).classes == ("setosa", "versicolor", "virginica")
+
+
+def test_the_verdict_is_about_the_file_that_ships(
+    finished: tuple[Run, Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, _ = finished
+    compared, shipped = done.documents["baselines"], done.documents["shipped"]
+    assert compared["file"] == shipped["sha256"]
+    assert compared["shipped"] == {name: interval["mean"] for name, interval in shipped["metrics"].items()}
+    assert winnow.load(done.bundle).manifest["verdict"]["text"] == compared["verdict"]
+    place = tmp_path / "copy"
+    shutil.copytree(done.path, place)
+    with Flow(done.recipe, place) as flow:
+        _ = flow.evaluation  # of the PyTorch models: what is known of the file stays
+        assert flow.documents()["baselines"] == compared
+    shutil.rmtree(place / "small.winnow")
+
+    def spoilt(*args: Any) -> Shipped:
+        """As if the file had come out worse than the model: it always gives the same answer."""
+        found = measure_shipped(*args)
+        return replace(found, predictions=np.tile([0.5, 0.3, 0.2], (found.rows, 1)))
+
+    monkeypatch.setattr("winnow.flow._flow.measure_shipped", spoilt)
+    again = run(done.recipe, out=place)
+
+    said = again.documents["baselines"]["verdict"]
+    assert said.startswith("no better than a constant: the model answers 'setosa' for every test row")
+    assert winnow.load(again.bundle).manifest["verdict"]["text"] == said
+    assert said in again.summary()
+    assert said[1:] in html.unescape(again.report.read_text())
+
+
+def test_before_there_is_a_file_the_pytorch_model_is_compared(finished: tuple[Run, Told], tmp_path: Path) -> None:
+    done, _ = finished
+    place = tmp_path / "copy"
+    shutil.copytree(done.path, place)
+    shutil.rmtree(place / "small.winnow")
+    with Flow(done.recipe, place) as flow:
+        shown = flow.evaluation.shipped
+        compared = flow.documents()["baselines"]
+    assert (compared["file"], compared["shipped"]) == (None, shown)
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_result(finished: tuple[Run, Told], tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from winnow.bundle import Bundle, inference_copy
@@ -33,6 +34,8 @@ class Shipped:
         metrics: its own, by name, with the intervals over the rows (``stats.rows_interval`` of one training, as it is for the
             final seeds of several).
         difference: how far it is from the PyTorch model.
+        truth: class indices, or values in the units of the target, (rows,).
+        predictions: its own: probabilities (rows, classes), or values (rows,).
         notes: what the reader should know.
     """
 
@@ -41,6 +44,8 @@ class Shipped:
     rows: int
     metrics: Mapping[str, Interval]
     difference: Difference
+    truth: NDArray[Any] = field(repr=False)
+    predictions: NDArray[Any] = field(repr=False)
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,7 +95,14 @@ def measure_shipped(bundle: Bundle, prepared: Prepared, module: nn.Module) -> Sh
         kind=str(bundle.manifest["deployed"]),
         sha256=str(bundle.manifest["files"]["model.onnx"]["sha256"]),
         rows=len(truth),
-        metrics={name: rows_interval(name, truth, [predictions], [value]) for name, value in measured.items()},
+        metrics={name: _over_rows(name, truth, predictions, value) for name, value in measured.items()},
         difference=difference(reference, outputs, prepared.preparation, on="test"),
+        truth=truth,
+        predictions=predictions,
         notes=(few,) if len(truth) < FEW_ROWS else (),
     )
+
+
+def _over_rows(metric: str, truth: NDArray[Any], predictions: NDArray[Any], value: float) -> Interval:
+    """The interval of one model's score, which counts rows and not trainings."""
+    return replace(rows_interval(metric, truth, [predictions], [value]), n=len(truth), kind="rows")

@@ -1,6 +1,6 @@
 """Metrics of trained models on the test rows, and of baselines beside them."""
 
-from winnow.evaluate._baselines import Baseline, Baselines, measure_baselines, put_baselines
+from winnow.evaluate._baselines import Baseline, Baselines, Fitted, compare_baselines, fit_baselines
 from winnow.evaluate._evaluate import Evaluation, evaluate
 from winnow.evaluate._metrics import classification_metrics, confusion_matrix, regression_metrics, softmax
 
@@ -8,11 +8,12 @@ __all__ = [
     "Baseline",
     "Baselines",
     "Evaluation",
+    "Fitted",
     "classification_metrics",
+    "compare_baselines",
     "confusion_matrix",
     "evaluate",
-    "measure_baselines",
-    "put_baselines",
+    "fit_baselines",
     "regression_metrics",
     "softmax",
 ]

@@ -1,24 +1,27 @@
-"""Baselines: what a constant, a linear model and gradient boosting reach on the same rows, and whether the model beats them."""
+"""Baselines: what a constant, a linear model and gradient boosting reach on the same rows, and whether the model beats them.
+
+They are fitted once (``fit_baselines``); any predictions for the test rows are held against them (``compare_baselines``):
+those of the PyTorch model while there is no file, then those of the file that ships.
+"""
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from winnow.data import Prepared, Rows
-from winnow.evaluate._evaluate import Evaluation
 from winnow.evaluate._metrics import classification_metrics, regression_metrics
 from winnow.recipe import HIGHER_IS_BETTER, derive_seed
 from winnow.stats import Interval, paired_rows
-from winnow.study import Trained, plain
+from winnow.study import plain
 
-__all__ = ["Baseline", "Baselines", "measure_baselines", "put_baselines"]
+__all__ = ["Baseline", "Baselines", "Fitted", "compare_baselines", "fit_baselines"]
 
 MOST_ROWS = 10_000  # training rows that the linear model and boosting are fitted on
 MOST_STREAMED = 2_000  # streamed training rows that are read for the constant
@@ -36,8 +39,8 @@ class Baseline:
         name: ``constant``, ``linear`` or ``boosting``.
         what: what it is, in words.
         metrics: of its predictions for the test rows, by name; empty where it was left out.
-        gain: how much better than it the model that ships is by the recipe's metric (above 0 is better, of losses too), with
-            the interval over other rows like the test rows; None where it was left out.
+        gain: how much better than it the model is by the recipe's metric (above 0 is better, of losses too), with
+            the interval over other rows like the test rows; None where it was left out, and before there is a model.
         seconds: of fitting and predicting.
         note: why it was left out, or what it was not given.
     """
@@ -52,12 +55,13 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Baselines:
-    """The baselines, and what they say about the model that ships.
+    """The baselines, and what they say about a model.
 
     Attributes:
         metric: the recipe's.
         rows: test rows.
-        shipped: of the model that ships, by name of the metric, on the same rows.
+        file: the digest of the model file that is compared; None: the PyTorch model, of which there is no file yet.
+        shipped: of that model, by name of the metric, on the same rows.
         baselines: the constant first.
         beats_constant: whether the model is shown to be better than the constant by the recipe's metric: the lower end of the
             gain's interval lies above 0.
@@ -69,6 +73,7 @@ class Baselines:
 
     metric: str
     rows: int
+    file: str | None
     shipped: dict[str, float]
     baselines: tuple[Baseline, ...]
     beats_constant: bool
@@ -84,6 +89,7 @@ class Baselines:
                 "metric": self.metric,
                 "higher_is_better": HIGHER_IS_BETTER[self.metric],
                 "rows": self.rows,
+                "file": self.file,
                 "shipped": self.shipped,
                 "baselines": [vars(b) | {"gain": None if b.gain is None else b.gain.to_dict()} for b in self.baselines],
                 "beats_constant": self.beats_constant,
@@ -106,51 +112,76 @@ class Baselines:
         )
 
 
-def measure_baselines(trained: Trained, evaluation: Evaluation) -> Baselines:
-    """Fit the baselines on the training rows, prepared as the model's were, and measure them on the test rows.
+@dataclass(frozen=True)
+class Fitted:
+    """A baseline and its predictions for the test rows, probabilities (rows, classes) or values (rows,); None: left out."""
+
+    baseline: Baseline
+    predictions: NDArray[Any] | None
+
+
+def fit_baselines(prepared: Prepared, metric: str) -> tuple[Fitted, ...]:
+    """Fit the baselines on the training rows, prepared as the model's were, and predict the test rows.
 
     The validation rows play no part: nothing is chosen for a baseline (ridge chooses its penalty by leaving out training rows).
     It takes a second or two: more than 10,000 training rows are sampled, wide rows fewer still, and streamed rows and rows that
     are arrays are left to the constant. A baseline that cannot be fitted is left out with the reason.
 
     Args:
-        trained: the models.
-        evaluation: what ``evaluate(trained)`` gave.
+        prepared: the rows.
+        metric: the recipe's; by ``mae`` the constant is the median.
     """
-    prepared, metric = trained.prepared, trained.metric
-    y, answers = evaluation.truth, evaluation.predictions
-    if metric not in evaluation.shipped:  # not defined on these rows: the first that is
-        metric = next(iter(evaluation.metrics))
-    measure = classification_metrics if evaluation.task == "classification" else regression_metrics
-    found: list[tuple[Baseline, NDArray[Any] | None]] = [_constant(prepared, metric, len(y))]
+    found = [_constant(prepared, metric)]
     reason = _left_out(prepared)
-    for name, what, fit in _MODELS[evaluation.task]:
+    for name, what, fit in _MODELS[prepared.task]:
         if reason is not None:
-            found.append((Baseline(name, what, note=reason), None))
+            found.append(Fitted(Baseline(name, what, note=reason), None))
             continue
         began = time.perf_counter()
         try:
             predicted, note = fit(prepared)
         except Exception as error:  # a comparison must not end a run that has its model
             line = (str(error).strip().splitlines() or [""])[0][:200]
-            found.append((Baseline(name, what, note=f"left out: {line or type(error).__name__}"), None))
+            found.append(Fitted(Baseline(name, what, note=f"left out: {line or type(error).__name__}"), None))
             continue
-        found.append((Baseline(name, what, seconds=time.perf_counter() - began, note=note), predicted))
-    baselines = []
-    for baseline, made in found:
-        if made is None or not np.isfinite(made).all():
-            baselines.append(baseline if made is None else _with(baseline, note="left out: its predictions are not finite"))
+        baseline = Baseline(name, what, seconds=time.perf_counter() - began, note=note)
+        if np.isfinite(predicted).all():
+            found.append(Fitted(baseline, predicted))
         else:
-            gain = gain_over(metric, y, answers, made)
-            baselines.append(_with(baseline, metrics=_measured(measure, y, made, prepared), gain=gain))
-    return _judged(metric, evaluation, tuple(baselines))
+            found.append(Fitted(replace(baseline, note="left out: its predictions are not finite"), None))
+    return tuple(found)
 
 
-def put_baselines(trained: Trained, evaluation: Evaluation) -> Baselines:
-    """``measure_baselines``, written to the ledger as the document ``baselines``."""
-    found = measure_baselines(trained, evaluation)
-    trained.workspace.ledger.put_document("baselines", found.to_dict())
-    return found
+def compare_baselines(
+    fitted: Sequence[Fitted],
+    prepared: Prepared,
+    metric: str,
+    truth: NDArray[Any],
+    predictions: NDArray[Any],
+    *,
+    file: str | None = None,
+) -> Baselines:
+    """Hold a model's predictions for the test rows against those of the baselines.
+
+    Args:
+        fitted: by ``fit_baselines``, of the same rows.
+        prepared: the rows.
+        metric: the recipe's.
+        truth: class indices, or values in the units of the target, (rows,).
+        predictions: of the model: probabilities (rows, classes), or values (rows,).
+        file: the digest of the model file that gave them; None for a PyTorch model.
+    """
+    measure = classification_metrics if prepared.task == "classification" else regression_metrics
+    scores = measure(truth, predictions)
+    if metric not in scores:  # not defined on these rows: the first that is
+        metric = next(iter(scores))
+    baselines = []
+    for baseline, made in ((f.baseline, f.predictions) for f in fitted):
+        if made is not None:
+            gain = gain_over(metric, truth, predictions, made)
+            baseline = replace(baseline, metrics=_measured(measure, truth, made, prepared), gain=gain)
+        baselines.append(baseline)
+    return _judged(metric, truth, predictions, scores, tuple(baselines), prepared.classes, file)
 
 
 def gain_over(metric: str, y: NDArray[Any], model: NDArray[Any], other: NDArray[Any]) -> Interval:
@@ -161,8 +192,15 @@ def gain_over(metric: str, y: NDArray[Any], model: NDArray[Any], other: NDArray[
     return Interval(-gain.mean, -gain.high, -gain.low, gain.confidence, gain.n, kind=gain.kind)
 
 
-def _judged(metric: str, evaluation: Evaluation, baselines: tuple[Baseline, ...]) -> Baselines:
-    y, answers, classes = evaluation.truth, evaluation.predictions, evaluation.classes
+def _judged(
+    metric: str,
+    truth: NDArray[Any],
+    answers: NDArray[Any],
+    scores: dict[str, float],
+    baselines: tuple[Baseline, ...],
+    classes: Sequence[Any] | None,
+    file: str | None,
+) -> Baselines:
     constant = baselines[0].gain
     assert constant is not None
     beats = constant.low > 0
@@ -170,8 +208,8 @@ def _judged(metric: str, evaluation: Evaluation, baselines: tuple[Baseline, ...]
     if classes is not None:
         given = np.unique(answers.argmax(axis=1))
         one = classes[given[0]] if len(given) == 1 else None
-        if "roc_auc" in evaluation.shipped:
-            ranks = gain_over("roc_auc", y, answers, np.full_like(answers, 1 / answers.shape[1]))
+        if "roc_auc" in scores:
+            ranks = gain_over("roc_auc", truth, answers, np.full_like(answers, 1 / answers.shape[1]))
     tells_apart = ranks is not None and ranks.low > 0
     words = metric.replace("roc_auc", "ROC AUC").replace("_", " ")
     if one is not None and tells_apart:
@@ -188,25 +226,20 @@ def _judged(metric: str, evaluation: Evaluation, baselines: tuple[Baseline, ...]
         verdict = f"not shown to be better than a constant by {words}; its probabilities do tell rows apart"
     else:
         verdict = f"not shown to be better than a constant by {words}"
+    model = "the model" if file is None else "the model that ships"
     notes = [
-        f"{_NAMES[b.name]} is better than the model that ships, by {_shown(b.gain)} of {words} on the same test rows"
+        f"{_NAMES[b.name]} is better than {model}, by {_shown(b.gain)} of {words} on the same test rows"
         for b in baselines[1:]
         if b.gain is not None and b.gain.high < 0
     ]
     fitted = [b for b in baselines[1:] if b.metrics]
     if fitted:
         notes.append("the baselines were fitted on the training rows alone; the validation rows chose nothing for them")
-    return Baselines(
-        metric, evaluation.rows, evaluation.shipped, baselines, beats, one, ranks, verdict=verdict, notes=tuple(notes)
-    )
+    return Baselines(metric, len(truth), file, scores, baselines, beats, one, ranks, verdict=verdict, notes=tuple(notes))
 
 
 def _shown(gain: Interval) -> str:
     return str(Interval(-gain.mean, -gain.high, -gain.low, gain.confidence, gain.n))
-
-
-def _with(baseline: Baseline, **changed: Any) -> Baseline:
-    return Baseline(**(vars(baseline) | changed))
 
 
 def _measured(
@@ -221,15 +254,16 @@ def _measured(
 # -- the baselines -----------------------------------------------------------------------------------------------------
 
 
-def _constant(prepared: Prepared, metric: str, rows: int) -> tuple[Baseline, NDArray[Any]]:
+def _constant(prepared: Prepared, metric: str) -> Fitted:
+    rows = len(prepared.test)
     if prepared.task == "classification":
         labels = _training_labels(prepared)
         classes = prepared.classes or ()
         shares = np.bincount(labels, minlength=len(classes)) / len(labels)
         what = f"always {classes[int(shares.argmax())]!r}, with the classes' shares in the training rows as probabilities"
-        return Baseline("constant", what), np.tile(shares, (rows, 1))
+        return Fitted(Baseline("constant", what), np.tile(shares, (rows, 1)))
     what = f"always the {'median' if metric == 'mae' else 'mean'} of the training rows"
-    return Baseline("constant", what), np.full(rows, _centre(prepared, metric))
+    return Fitted(Baseline("constant", what), np.full(rows, _centre(prepared, metric)))
 
 
 def _centre(prepared: Prepared, metric: str) -> float:

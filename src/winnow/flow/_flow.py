@@ -16,10 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from numpy.typing import NDArray
+
 from winnow import bundle, data
 from winnow.compress import Compressed, Shipped, compress, measure_shipped
 from winnow.errors import BundleError, RecipeError, WorkspaceError
-from winnow.evaluate import Baselines, Evaluation, evaluate, put_baselines
+from winnow.evaluate import Baselines, Evaluation, Fitted, compare_baselines, evaluate, fit_baselines
 from winnow.flow._check import Checked, check_export, check_recipe
 from winnow.flow._door import RECIPE_FILE, check_same, file_name
 from winnow.flow._facts import bundle_facts, run_facts, sittings_of
@@ -75,7 +77,6 @@ class Flow:
         self._command = command or f"winnow.run(recipe, out={str(out)!r})"
         self._stage = "check"
         self._notes: list[str] = []
-        self.baselines: Baselines | None = None  # beside the evaluation, once there is one
         self._clock = time.perf_counter()
         is_new = not self.path.exists()
         self.workspace = Workspace.open(self.path)
@@ -153,11 +154,12 @@ class Flow:
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """The test rows."""
+        """The test rows, and the baselines beside the model: beside the PyTorch model until there is a file that ships."""
         trained = self.trained
         with self._at("evaluate", message=True):
             evaluation = evaluate(trained)
-            self.baselines = put_baselines(trained, evaluation)
+            if not self._is_there(self._bundle_path, _key(trained, self.recipe)):
+                self._compare(evaluation.truth, evaluation.predictions)
         return evaluation
 
     @cached_property
@@ -169,19 +171,19 @@ class Flow:
         if self.workspace.ledger.get_document("final") is None:
             check_export(self._checked, file=self._file)
         trained, evaluation = self.trained, self.evaluation
-        path = self.path / f"{file_name(self.recipe.name)}.winnow"
-        key = _key(trained, self.recipe)
+        path, key = self._bundle_path, _key(trained, self.recipe)
         if not self._is_there(path, key):
             with self._at("compress", message=True):
                 compressed = compress(trained, budget=self.recipe.compress.budget)
                 shipped = _measured(compressed, trained)
+                compared = self._compare(shipped.truth, shipped.predictions, file=shipped.sha256)
                 compressed.save(
                     path,
                     metrics=shipped.metrics,
                     recipe_metrics=evaluation.metrics,
                     parity=shipped.difference.to_dict(),
                     test_rows=shipped.rows,
-                    verdict=None if self.baselines is None else self.baselines.for_manifest(),
+                    verdict=compared.for_manifest(),
                     recipe_yaml=trained.recipe.to_yaml(),
                 )
                 self.workspace.ledger.put_document("shipped", shipped.to_dict())
@@ -232,13 +234,30 @@ class Flow:
                 self._note(f"module {name} is not in the ablation: the model that the search chose has none of that name")
         return [name for name in asked if name in names]
 
+    @property
+    def _bundle_path(self) -> Path:
+        return self.path / f"{file_name(self.recipe.name)}.winnow"
+
+    @cached_property
+    def _fitted(self) -> tuple[Fitted, ...]:
+        return fit_baselines(self.trained.prepared, self.trained.metric)
+
+    def _compare(self, truth: NDArray[Any], predictions: NDArray[Any], *, file: str | None = None) -> Baselines:
+        """Hold these predictions for the test rows against the baselines, and write it down."""
+        trained = self.trained
+        compared = compare_baselines(self._fitted, trained.prepared, trained.metric, truth, predictions, file=file)
+        self.workspace.ledger.put_document("baselines", compared.to_dict())
+        return compared
+
     def _is_there(self, path: Path, key: str) -> bool:
         """Whether the bundle at ``path`` is whole and the one that belongs to ``key``."""
         facts = self.workspace.ledger.get_document("bundle") or {}
         shipped = self.workspace.ledger.get_document("shipped") or {}
         if facts.get("made_from") != key or self.workspace.ledger.get_document("compression") is None:
             return False
-        if shipped.get("sha256") != facts["files"]["model.onnx"]["sha256"]:
+        compared = self.workspace.ledger.get_document("baselines") or {}
+        file = facts["files"]["model.onnx"]["sha256"]
+        if shipped.get("sha256") != file or compared.get("file") != file:
             return False
         try:
             return dict(bundle.load(path).manifest["files"]) == facts["files"]

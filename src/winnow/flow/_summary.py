@@ -26,9 +26,9 @@ def summary(documents: Mapping[str, Document]) -> list[tuple[str, str]]:
         "ablation": _ablation,
         "final": _final,
         "evaluation": _evaluation,
-        "baselines": _baselines,
         "compression": _compression,
         "shipped": _shipped,
+        "baselines": _baselines,  # of the file that ships, once there is one
     }
     lines = [line for name, say in stages.items() if name in documents for line in say(documents[name])]
     if "bundle" in documents:
@@ -76,10 +76,11 @@ def _evaluation(document: Document) -> Iterator[tuple[str, str]]:
 def _baselines(document: Document) -> Iterator[tuple[str, str]]:
     """The verdict, then the metric of each baseline on the same rows and what the model gains over it."""
     yield "verdict", document["verdict"]
+    model = "the model that ships" if document.get("file") else "the model"
     for baseline in document["baselines"]:
         if baseline["metrics"]:
             score = f"{document['metric']} {_rounded(baseline['metrics'][document['metric']], baseline['gain'])}"
-            yield f"  {baseline['name']}", f"{score}; the model that ships gains {_interval(baseline['gain'])}"
+            yield f"  {baseline['name']}", f"{score}; {model} gains {_interval(baseline['gain'])}"
         else:
             yield f"  {baseline['name']}", baseline["note"]
     for note in document["notes"]:

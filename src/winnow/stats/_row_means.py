@@ -12,7 +12,7 @@ from scipy import special
 
 from winnow.stats._interval import Interval
 
-__all__ = ["RowGroup", "mean_over_rows", "paired_shares", "shares"]
+__all__ = ["RowGroup", "mean_over_rows", "paired_shares"]
 
 _Floats = NDArray[np.float64]
 _STEPS = 50  # of bisection: the ends are exact to 2 ** -49
@@ -79,27 +79,6 @@ def _unskewed(quantile: float, skew: float) -> float:
     if abs(skew) < 1e-6:
         return quantile
     return 3 / skew * (math.cbrt(1 + skew * (quantile - skew / 6)) - 1)
-
-
-def shares(hits: ArrayLike, rows: ArrayLike, *, confidence: float = 0.95) -> Interval:
-    """Interval of a share of rows: the mean over strata.
-
-    Args:
-        hits: (strata,) counts, or sums of shares in [0, 1].
-        rows: (strata,) rows of each stratum, at least 1.
-        confidence: in (0, 1).
-
-    Source: score interval of Wilson 1927; strata put together by MOVER (Zou and Donner 2008).
-    """
-    hits, rows = np.asarray(hits, dtype=np.float64), np.asarray(rows, dtype=np.float64)
-    z2 = float(special.ndtri((1 + confidence) / 2)) ** 2
-    means = hits / rows
-    middle = (hits + z2 / 2) / (rows + z2)
-    half = np.sqrt(z2 * (hits * (1 - means) + z2 / 4)) / (rows + z2)
-    mean, strata = float(means.mean()), len(means)
-    low = mean - math.hypot(*(means - (middle - half))) / strata
-    high = mean + math.hypot(*(middle + half - means)) / strata
-    return Interval(mean, max(low, 0.0), min(high, 1.0), confidence, int(rows.sum()), kind="shares")
 
 
 def paired_shares(lost: ArrayLike, won: ArrayLike, rows: ArrayLike, *, confidence: float = 0.95, times: float = 1.0) -> Interval:
