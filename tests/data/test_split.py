@@ -47,8 +47,8 @@ def test_the_seed_decides() -> None:
 @pytest.mark.parametrize(
     ("counts", "split", "message"),
     [
-        ([50, 2], Split(), r"at least 3 rows of each class.*too few of '1' \(2\): merge"),
-        ([30] + [1] * 9, Split(), r"too few of '1' \(1\), '2' \(1\), .* and 4 more: merge .*`task: regression`"),
+        ([50, 2], Split(), r"at least 3 rows of each class.*too few of '1' \(2\): write `data\.rare_classes: merge`"),
+        ([30] + [1] * 9, Split(), r"too few of '1' \(1\), '2' \(1\), .* and 4 more: write .*`task: regression`"),
         (
             [10] * 10,
             Split(test=0.05),

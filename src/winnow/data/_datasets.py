@@ -73,6 +73,8 @@ def _check_settings(data: Data) -> None:
         raise DataError(f"data.target: the items of a dataset bring their target along: leave it out, got {data.target!r}")
     if data.drop:
         raise DataError(f"data.drop: the items of a dataset have no columns: leave it out, got {', '.join(data.drop)}")
+    if data.rare_classes != "error":
+        raise DataError("data.rare_classes: is for tables and arrays, whose rows are read before they are divided: leave it out")
     if data.split.order_by is not None:
         raise DataError(
             "data.split.order_by: the items of a dataset have no columns: leave it out, and give three datasets that "

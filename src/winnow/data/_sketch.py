@@ -65,7 +65,7 @@ def sketch_recipe(
     counters = _row_counters(table)
     if counters:
         data = Data(source=source, target=target, task=task, drop=counters)
-    prepared = prepare(data, table=load_table(data) if counters else table)
+    prepared = _prepared(data, table=load_table(data) if counters else table)
     rows = len(prepared.train)
     is_classification = prepared.task == "classification"
     batch = _batch_size(rows)
@@ -87,6 +87,20 @@ def sketch_recipe(
         search=Search(trials=48),
         ablate=Ablate(smallest_effect=_least(prepared, 0.005)),
     )
+
+
+def _prepared(data: Data, table: Table | None = None) -> Prepared:
+    """The rows as they are; or without rare classes where those cannot be divided, since the setting for them comes after the
+    recipe is written. A run without it is refused then.
+    """
+    try:
+        return prepare(data, table=table)
+    except DataError:
+        try:
+            return prepare(Data(**{**dict(data), "rare_classes": "drop"}))
+        except DataError:
+            pass
+        raise
 
 
 def _ask_for_target(source: str) -> None:
@@ -133,7 +147,7 @@ def metric_note(recipe: Recipe) -> str | None:
     """Why a sketched recipe has another metric than accuracy; None where it has not."""
     if recipe.metric == "auto":
         return None
-    label, share = _most_frequent(prepare(recipe.data))
+    label, share = _most_frequent(_prepared(recipe.data))
     words = {"roc_auc": "ROC AUC", "balanced_accuracy": "balanced accuracy"}[recipe.metric]
     return (
         f"always answering {label!r} would be right for {100 * share:.3g} % of the training rows: the score is {words} "

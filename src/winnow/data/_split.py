@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from winnow.data._columns import Target
+from winnow.data._rare import OFFER
 from winnow.errors import DataError
 from winnow.recipe import Split, Task, derive_seed
 
@@ -111,7 +112,7 @@ def _enough_of_each(y: np.ndarray, split: Split, sizes: dict[str, int]) -> None:
         more = f" and {len(few) - 5} more" if len(few) > 5 else ""
         raise DataError(
             f"data.split: expected at least 3 rows of each class, one for each of train, validation and test; "
-            f"too few of {', '.join(few[:5])}{more}: merge or leave out such classes"
+            f"too few of {', '.join(few[:5])}{more}: {OFFER}"
             + ("; if the target is a quantity, use `task: regression`" if y.dtype.kind in "if" else "")
         )
     for part, size in sizes.items():
@@ -129,14 +130,14 @@ def _all_classes_everywhere(y: np.ndarray, parts: Parts, split: Split) -> None:
         absent = values[~np.isin(values, y[rows])] if y.dtype != object else [v for v in values if v not in set(y[rows])]
         if len(absent) == 0:
             continue
-        label = absent[0]
+        label, rare = absent[0], f"{OFFER}, with `data.rare_below: {int((y == absent[0]).sum()) + 1}`"
         counts = ", ".join(f"{name} {int((y[r] == label).sum())}" for name, r in parts._asdict().items())
         if split.order_by is not None:
             fix = f"by the order of {split.order_by!r}: change the shares, or leave data.split.order_by out to divide at random"
         elif not split.stratify:
             fix = "set data.split.stratify: true"
         elif part == "train":
-            fix = "lower data.split.test or data.split.validation, or merge the class with another"
+            fix = f"lower data.split.test or data.split.validation, or {rare}"
         else:
-            fix = f"raise data.split.{part}, or merge the class with another"
+            fix = f"raise data.split.{part}, or {rare}"
         raise DataError(f"data.split: the {part} part has no rows of class {Target.label(label)!r} ({counts}): {fix}")

@@ -11,6 +11,7 @@ import polars as pl
 from winnow.data._arrays import plain_target
 from winnow.data._columns import MAX_SIZE
 from winnow.data._frames import Doubt, Format, Reading, Typed, plain
+from winnow.data._rare import settle_rare
 from winnow.data._source import ArraySource, DatasetSource, FrameSource, read_source
 from winnow.data._task import MOST_CLASSES, decide
 from winnow.data._text import PLAIN, Style
@@ -84,7 +85,27 @@ def load_table(data: Data, source: ArraySource | DatasetSource | FrameSource | N
     if len(table) < MIN_ROWS:
         raise DataError(f"data.source: expected at least {MIN_ROWS} rows with a target, {table.source_label} has {len(table)}")
     task, note = decide(table.y, data.task, table.target)
-    return replace(table, task=task, notes=(*table.notes, note) if note else table.notes, style=style)
+    table = replace(table, task=task, notes=(*table.notes, note) if note else table.notes, style=style)
+    return table if data.rare_classes == "error" else _without_rare(table, data)
+
+
+def _without_rare(table: Table, data: Data) -> Table:
+    if table.task != "classification":
+        raise DataError(f"data.rare_classes: is for classes, and {table.target!r} is a quantity: leave it out")
+    settled = settle_rare(table.y, table.target, data)
+    if settled is None:
+        return table
+    if len(settled.y) < MIN_ROWS:
+        raise DataError(f"data.rare_classes: expected at least {MIN_ROWS} rows to be left, got {len(settled.y)}: {settled.note}")
+    kept = settled.kept
+    return replace(
+        table,
+        X=table.X.filter(pl.Series(kept)) if isinstance(table.X, pl.DataFrame) else table.X[kept],
+        y=settled.y,
+        rows=table.rows[kept],
+        order=None if table.order is None else table.order[kept],
+        notes=(*table.notes, settled.note),
+    )
 
 
 def _from_arrays(source: ArraySource, data: Data) -> Table:

@@ -96,12 +96,24 @@ class Data(Settings):
     separator: Character | None = None  # files of text: between fields; None: found in the first line
     decimal: Literal[".", ","] | None = None  # files of text: the mark before decimals; None: found
     dates: Literal["day_first", "month_first"] | None = None  # files of text: what dates begin with; None: found
+    rare_classes: Literal["error", "merge", "drop"] = (
+        "error"  # classes of fewer rows than rare_below: into one class, or left out
+    )
+    rare_below: Several | None = None  # rows of a class; None: as many as the split needs, 5 by default
     shape: Shape | None = None  # one row's features as the model sees them, e.g. [1, 8, 8]; None: as they are
     split: Split = Split()
     prepare: Prepare = Prepare()
     classes: Classes | None = None  # datasets only: how many, or their names in the order of the labels; None: labels are read
     version: str | None = None  # datasets only: any text; another one says that the content is another
     workers: Index = 0  # datasets only: processes that read ahead; changes no number
+
+    @model_validator(mode="after")
+    def _rare_below_is_used(self) -> Self:
+        if self.rare_below is not None and self.rare_classes == "error":
+            raise ValueError(
+                "rare_below is for rare_classes: merge or drop; got it with error, which refuses rare classes anyway"
+            )
+        return self
 
     @classmethod
     def arrays(cls, X: Any, y: Any, **settings: Any) -> Self:

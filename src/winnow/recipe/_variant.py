@@ -60,7 +60,15 @@ METRICS: dict[str, tuple[str, ...]] = {  # by task; the first is what "auto" mea
     "classification": ("accuracy", "balanced_accuracy", "roc_auc", "log_loss"),
     "regression": ("rmse", "mae", "r2"),
 }
-OPTIONAL = ("classes", "version", "encoding", "separator", "decimal", "dates")  # settings of data that count where they are given
+OPTIONAL = (
+    "classes",
+    "version",
+    "encoding",
+    "separator",
+    "decimal",
+    "dates",
+    "rare_below",
+)  # settings of data that count where they are given
 
 
 def resolve_metric(metric: str, task: Task) -> str:
@@ -112,6 +120,8 @@ class Variant(Settings):
         in it.
         """
         absent: dict[str, Any] = {name: True for name in OPTIONAL if getattr(self.data, name) is None}
+        if self.data.rare_classes == "error":
+            absent["rare_classes"] = True
         if self.data.split.order_by is None:
             absent["split"] = {"order_by"}
         content = self.model_dump(mode="json", exclude={"data": {"workers": True, **absent}})
