@@ -101,8 +101,27 @@ def _compression(document: Document) -> Iterator[tuple[str, str]]:
     if chosen.get("score_drop"):
         text += f"; loses {_interval(chosen['score_drop'])} {document['metric']}"
     yield "ships", text
+    refused = [c for c in document["candidates"] if c["name"].startswith("int8") and not c["accepted"]]
+    for candidate in refused:
+        yield "", f"{candidate['name']} does not ship: {_why_not(candidate)}"
+    told = tuple(f"{c['name']} {what}" for c in refused for what in ("does not ship", "is not faster"))
     for note in document["notes"]:
-        yield "", note
+        if not note.startswith((*told, "so the float32 model")):  # in full in the report
+            yield "", note
+
+
+def _why_not(candidate: Document) -> str:
+    """In one line why an int8 model does not ship: what the report says with intervals."""
+    said = []
+    for loss in candidate.get("losses", ()):
+        if loss["verdict"] != "within":
+            may = "is" if loss["verdict"] == "over" else "may be"
+            enough = f" (about {loss['rows_needed']:,} validation rows would decide)" if loss.get("rows_needed") else ""
+            said.append(f"its loss of {loss['metric']} {may} over the budget{enough}")
+    gain = candidate["reason"].split("; ")[-1]
+    if gain.startswith(("slower", "not ", "too little")):
+        said.append(f"it is {gain.split(' (')[0]}")
+    return "; ".join(said) or candidate["reason"]
 
 
 def _shipped(document: Document) -> Iterator[tuple[str, str]]:
