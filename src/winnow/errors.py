@@ -9,6 +9,7 @@
     ├── BundleError(ValueError)        a bundle is damaged, changed, too new, or not a bundle
     ├── InputError(ValueError)         rows given to a bundle do not fit its schema
     ├── WorkspaceError(RuntimeError)   a run directory or its ledger cannot be used
+    ├── OutOfTime(RuntimeError)        the minutes of a run do not hold the least that it needs
     ├── report.ReportError(ValueError) the report cannot be made as asked
     └── MissingExtraError(ImportError) an optional dependency is needed; the message holds the install line
 """
@@ -26,6 +27,7 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "ModelError",
+    "OutOfTime",
     "Problem",
     "RecipeError",
     "WinnowError",
@@ -92,6 +94,10 @@ class InputError(WinnowError, ValueError):
 
 class WorkspaceError(WinnowError, RuntimeError):
     """A run directory or its ledger cannot be used."""
+
+
+class OutOfTime(WinnowError, RuntimeError):
+    """The minutes of a run do not hold the least that it needs."""
 
 
 class MissingExtraError(WinnowError, ImportError):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from winnow.cli._changes import Changes, read_early
+from winnow.cli._deadline import deadline, leave, process_began
 from winnow.cli._guard import guarded
 from winnow.cli._here import modules_here
 from winnow.errors import printable
@@ -65,6 +66,14 @@ Quick = Annotated[
         rich_help_panel=CHANGES,
     ),
 ]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        help="The run ends after so many minutes, or little later, and does what they hold (minutes).",
+        show_default=False,
+        rich_help_panel=CHANGES,
+    ),
+]
 Model = Annotated[
     Path,
     typer.Argument(help="A run directory, or the folder of a bundle: runs/digits, iris.winnow.", show_default=False),
@@ -117,8 +126,9 @@ def _stage(name: str, stage: str, what: str, *examples: str, may_ablate: bool) -
         seeds: Seeds = None,
         metric: Metric = None,
         quick: Quick = False,
+        minutes: Minutes = None,
     ) -> None:
-        changes = Changes(tuple(set_ or ()), trials=trials, seeds=seeds, metric=metric, quick=quick)
+        changes = Changes(tuple(set_ or ()), trials=trials, seeds=seeds, metric=metric, quick=quick, minutes=minutes)
         _pull(stage, source, target, out, not quick if ablate is None else ablate, changes)
 
     def without_choice(
@@ -130,8 +140,9 @@ def _stage(name: str, stage: str, what: str, *examples: str, may_ablate: bool) -
         seeds: Seeds = None,
         metric: Metric = None,
         quick: Quick = False,
+        minutes: Minutes = None,
     ) -> None:
-        changes = Changes(tuple(set_ or ()), trials=trials, seeds=seeds, metric=metric, quick=quick)
+        changes = Changes(tuple(set_ or ()), trials=trials, seeds=seeds, metric=metric, quick=quick, minutes=minutes)
         _pull(stage, source, target, out, True, changes)
 
     command = with_choice if may_ablate else without_choice
@@ -189,24 +200,40 @@ _stage(
 
 def _pull(stage: str, source: str, target: str | None, out: Path | None, ablate: bool, changes: Changes) -> None:
     """Run the stages up to ``stage`` and print what came out."""
-    read_early(source, changes)
-    from winnow.cli._print import print_notes, print_result
-    from winnow.cli._progress import display
-    from winnow.flow import Flow, open_source, summary
+    began = process_began()
+    read = read_early(source, changes)
+    with deadline(changes.minutes if read is None else read.minutes, began) as limit:
+        from winnow.cli._print import print_notes, print_result
+        from winnow.cli._progress import display
+        from winnow.flow import Flow, open_source, summary
 
-    with modules_here():
-        asked = open_source(source, target=target, out=out, change=changes.apply)
-        print_notes(asked.notes)
-        with (
-            display() as told,
-            Flow(asked.recipe, asked.out, ablate=ablate, file=asked.file, progress=told, command=_command()) as flow,
-        ):
-            getattr(flow, stage)
-            report = flow.write_report()
-            documents = flow.documents()
-    print_result(
-        summary(documents), report=report, bundle=documents.get("bundle", {}).get("path"), columns=documents["data"]["columns"]
-    )
+        with modules_here():
+            asked = open_source(source, target=target, out=out, change=changes.apply)
+            print_notes(asked.notes)
+            with (
+                display() as told,
+                Flow(
+                    asked.recipe,
+                    asked.out,
+                    ablate=ablate,
+                    file=asked.file,
+                    progress=told,
+                    command=_command(),
+                    goal=stage,
+                    began=began,
+                ) as flow,
+            ):
+                if flow.budget is not None:
+                    limit.set(flow.budget.minutes, flow.budget.left())
+                getattr(flow, stage)
+                report = flow.write_report()
+                documents = flow.documents()
+        print_result(
+            summary(documents),
+            report=report,
+            bundle=documents.get("bundle", {}).get("path"),
+            columns=documents["data"]["columns"],
+        )
 
 
 def _command() -> str:
@@ -371,4 +398,9 @@ def serve(
 
 def main() -> None:
     """Entry point of the ``winnow`` command."""
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            leave(end.code)
+        raise

@@ -24,6 +24,7 @@ class Changes:
         seeds: of search, ablation and final training.
         metric: what is optimised.
         quick: a small version, see ``winnow.recipe.QUICK``.
+        minutes: that the run may take.
     """
 
     assignments: tuple[str, ...] = ()
@@ -31,6 +32,7 @@ class Changes:
     seeds: int | None = None
     metric: str | None = None
     quick: bool = False
+    minutes: float | None = None
 
     def apply(self, recipe: Recipe) -> Recipe:
         """The changed recipe.
@@ -40,16 +42,16 @@ class Changes:
         """
         from winnow.recipe import change, parse, quick
 
-        given = {"search.trials": self.trials, "metric": self.metric}
+        given = {"search.trials": self.trials, "metric": self.metric, "minutes": self.minutes}
         given |= dict.fromkeys(("search.seeds", "ablate.seeds", "final.seeds"), self.seeds)
         settings: dict[str, Any] = quick(recipe) if self.quick else {}
         settings |= {path: value for path, value in given.items() if value is not None}
         return change(recipe, settings | parse(self.assignments))
 
 
-def read_early(source: str, changes: Changes) -> None:
+def read_early(source: str, changes: Changes) -> Recipe | None:
     """Read the recipe that ``source`` names, if it names one, without importing what training needs: that takes seconds, and
-    whoever mistyped a setting need not wait for it.
+    whoever mistyped a setting need not wait for it. None where it names data.
 
     Raises:
         RecipeError: with every mistake in the file or in the changes.
@@ -59,6 +61,6 @@ def read_early(source: str, changes: Changes) -> None:
     place = Path(source)
     file = place / "recipe.yaml" if place.is_dir() else place
     if file.suffix.lower() in YAML and (file == place or file.is_file()):
-        changes.apply(Recipe.load(file))
-    else:
-        parse(changes.assignments)
+        return changes.apply(Recipe.load(file))
+    parse(changes.assignments)
+    return None

@@ -19,22 +19,31 @@ from typing import Any, Self
 from numpy.typing import NDArray
 
 from winnow import bundle, data
-from winnow.compress import Compressed, Shipped, compress, measure_shipped
-from winnow.errors import BundleError, RecipeError, WorkspaceError
+from winnow.compress import Compressed, Shipped, Timing, compress, measure_shipped
+from winnow.errors import BundleError, ModelError, OutOfTime, RecipeError, WorkspaceError
 from winnow.evaluate import Baselines, Evaluation, Fitted, compare_baselines, evaluate, fit_baselines
+from winnow.flow._budget import Budget, StageOver, TimedRunner
 from winnow.flow._check import Checked, check_export, check_recipe
 from winnow.flow._door import RECIPE_FILE, check_same, file_name
 from winnow.flow._facts import bundle_facts, run_facts, sittings_of
-from winnow.flow._plan import expected_trainings
+from winnow.flow._plan import expected_trainings, training_seconds
 from winnow.flow._progress import StageProgress
 from winnow.models import module_names
 from winnow.recipe import Recipe
 from winnow.report import write_report
-from winnow.run import Event, Runner, Workspace
+from winnow.run import Event, Workspace
 from winnow.study import Ablation, Found, Trained, ablate, search, train
 
 __all__ = ["Flow", "few_notes"]
 
+# What can be asked for at last -> the document that it leaves, and the stages that train for it.
+GOALS = {
+    "found": ("search", ("search",)),
+    "ablation": ("ablation", ("search", "ablate")),
+    "trained": ("final", ("search", "ablate", "train")),
+    "evaluation": ("evaluation", ("search", "ablate", "train")),
+    "bundle": ("bundle", ("search", "ablate", "train")),
+}
 MOST_NOTES = 40  # lines about the data that somebody reads in a terminal
 
 
@@ -52,11 +61,17 @@ class Flow:
         file: the YAML file that the recipe was read from, for the lines of mistakes.
         progress: told what is going on.
         command: how to repeat the run, for the report; None: the call in Python.
+        goal: the property that is asked for at last; the recipe's ``minutes`` are divided among the stages up to it.
+        began: reading of ``time.perf_counter`` when the process began, from which the ``minutes`` count; None: now.
+
+    Attributes:
+        budget: what the recipe's ``minutes`` allow; None without them.
 
     Raises:
         RecipeError: with every mistake in the recipe, before anything trains.
         DataError: the data cannot be used.
         WorkspaceError: the directory belongs to another recipe, or cannot be used.
+        OutOfTime: the recipe's ``minutes`` do not hold the least that is asked for.
     """
 
     def __init__(
@@ -68,6 +83,8 @@ class Flow:
         file: Path | None = None,
         progress: Callable[[Event], None] | None = None,
         command: str | None = None,
+        goal: str = "bundle",
+        began: float | None = None,
     ) -> None:
         self.recipe = recipe
         self.path = Path(out)
@@ -78,15 +95,19 @@ class Flow:
         self._stage = "check"
         self._notes: list[str] = []
         self._clock = time.perf_counter()
+        if recipe.minutes is not None and began is not None:
+            self._clock = began
+        self.budget: Budget | None = None
         is_new = not self.path.exists()
         self.workspace = Workspace.open(self.path)
         bundle.clean_up(self.path)
         try:
-            self._runner = Runner(self.workspace, progress=self._trained)
+            self._runner = TimedRunner(self.workspace, progress=self._trained)
             self._before = {name: self.workspace.ledger.get_document(name) or {} for name in ("run", "plan")}
             self._sittings = sittings_of(self._before["run"], trained=bool(self._before["plan"].get("fleets")))
             check_same(recipe, self._before["run"].get("recipe_yaml"), self.path)
             self._checked = self._look(file)
+            self.budget = self._runner.budget = self._budget(goal)
         except BaseException:
             self.workspace.close()
             if is_new:
@@ -121,7 +142,7 @@ class Flow:
             self._note("nothing in the recipe is open: there was nothing to search")
             return None
         with self._at("search"):
-            return search(self.recipe, runner=self._runner)
+            return search(self.recipe, runner=self._runner, allowance=self.budget)
 
     @property
     def best(self) -> Recipe:
@@ -138,7 +159,7 @@ class Flow:
             self._note("nothing in the recipe can be left out: there was nothing to ablate")
             return None
         with self._at("ablate"):
-            return ablate(best, modules=modules, runner=self._runner)
+            return self._ablated(best, modules)
 
     @property
     def simplified(self) -> Recipe:
@@ -150,7 +171,7 @@ class Flow:
         """The final training, on seeds that chose nothing."""
         recipe = self.simplified
         with self._at("train"):
-            return train(recipe, runner=self._runner)
+            return train(recipe, runner=self._runner, allowance=self.budget)
 
     @cached_property
     def evaluation(self) -> Evaluation:
@@ -174,7 +195,8 @@ class Flow:
         path, key = self._bundle_path, _key(trained, self.recipe)
         if not self._is_there(path, key):
             with self._at("compress", message=True):
-                compressed = compress(trained, budget=self.recipe.compress.budget)
+                timing = None if self.budget is None else Timing(seconds=self.budget.latency_seconds())
+                compressed = compress(trained, budget=self.recipe.compress.budget, timing=timing)
                 shipped = _measured(compressed, trained)
                 compared = self._compare(shipped.truth, shipped.predictions, file=shipped.sha256)
                 compressed.save(
@@ -212,6 +234,45 @@ class Flow:
                 f"(--out DIR, or `out=`), or remove {self.path}"
             )
         return checked
+
+    def _budget(self, goal: str) -> Budget | None:
+        """What the minutes of the recipe allow. A run that has come to its end is only read, whatever it took."""
+        if self.recipe.minutes is None:
+            return None
+        ledger, (document, stages) = self.workspace.ledger, GOALS[goal]
+        wanted = [stage for stage in stages if (stage != "search" or self.recipe.is_open) and (stage != "ablate" or self._ablate)]
+        before = ledger.get_document("budget") or {}
+        budget = Budget(
+            self.recipe.minutes,
+            ledger=ledger,
+            known=ledger.outcomes,
+            stages=wanted,
+            goal=goal,
+            spent=self._before["run"].get("seconds", 0.0),
+            began=self._clock,
+        )
+        same = (before.get("minutes"), before.get("goal")) == (self.recipe.minutes, goal)
+        if same and ledger.get_document(document) is not None:
+            budget.unlimited()
+        elif budget.has_begun:
+            budget.require(0.0)
+        else:
+            least = {"search": min(2, self.recipe.search.trials) + 2, "train": 2}
+            known = training_seconds(self._checked)
+            trainings = sum(least.get(stage, 0) for stage in wanted)
+            budget.require(*((0.0,) if known is None else (trainings * known[0], known[1])))
+        return budget
+
+    def _ablated(self, recipe: Recipe, modules: list[str]) -> Ablation | None:
+        """The ablation; None where the minutes do not hold it. What does not end in time is done over without it."""
+        while True:
+            try:
+                return ablate(recipe, modules=modules, runner=self._runner, allowance=self.budget)
+            except OutOfTime:
+                return None
+            except StageOver:
+                assert self.budget is not None
+                self.budget.overrule()
 
     def _keep_recipe(self) -> None:
         """The recipe beside what came of it, so that the directory can be given in its place."""
@@ -269,9 +330,21 @@ class Flow:
         self._stage = stage
         if message:  # stages that train nothing
             self._tell(Event(stage, 0, 1))
+        elif self.budget is not None:
+            self.budget.begin(stage)
         try:
             yield
+        except ModelError as error:
+            if self.budget is None or not self.budget.has_stopped:
+                raise
+            raise OutOfTime(
+                f"{self.recipe.minutes:g} minutes were over in the stage {stage!r}: {error} - what was finished is kept: the "
+                "same command with more minutes goes on from there"
+            ) from error
         finally:
+            if self.budget is not None:
+                for sentence in self.budget.sentences():
+                    self._note(sentence)
             self._put_facts()
         if message:
             self._tell(Event(stage, 1, 1))

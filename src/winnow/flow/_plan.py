@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
-from winnow.errors import ModelError
+from winnow.errors import ModelError, WinnowError
 from winnow.flow._check import Checked
 from winnow.recipe import Recipe, Variant, resolve_metric
-from winnow.run import PlannedFleet, Planner
+from winnow.run import PlannedFleet, Planner, cores
 from winnow.study import Study, most_trainings, plan_search, plan_training
 from winnow.train import measure, num_steps, probe
 
-__all__ = ["describe_plan", "expected_trainings"]
+__all__ = ["describe_plan", "expected_trainings", "training_seconds"]
 
 
 def describe_plan(checked: Checked) -> list[str]:
@@ -31,6 +32,26 @@ def describe_plan(checked: Checked) -> list[str]:
         ", ".join(f"{len(getattr(checked.prepared, part))} {part}" for part in ("train", "validation", "test")) + " rows",
         *_groups(checked, variants),
     ]
+
+
+def training_seconds(checked: Checked) -> tuple[float, float] | None:
+    """What one training of the first variant takes at least and about, from a few steps that are timed; None: not known.
+
+    At least: in the fastest way, on all cores, stopped as early as its patience allows. About: in a stack on one core of a
+    machine with other work, stopped halfway between that and its last epoch, in proportion.
+    """
+    variant = _first_variants(checked)[0]
+    try:
+        timing = measure(variant, checked.prepared, seconds=0.3)
+    except WinnowError:
+        raise
+    except Exception:  # a model that does not stack; what is wrong with it, training will tell
+        return None
+    stopping, epochs = variant.train.early_stopping, variant.train.epochs
+    fewest = epochs if stopping is None else min(epochs, stopping.patience + 1)
+    steps = num_steps(variant, len(checked.prepared.train))
+    least = fewest * steps * min(timing.stacked_seconds, timing.alone_seconds) / cores()
+    return least, 1.5 * math.sqrt(fewest * epochs) * steps * timing.stacked_seconds
 
 
 def expected_trainings(recipe: Recipe) -> dict[str, int]:

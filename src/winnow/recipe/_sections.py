@@ -6,7 +6,7 @@ from pydantic import field_validator
 
 from winnow.recipe._base import Settings
 from winnow.recipe._settings import Ablate, Compress, Data, Final, Model, Search, Train
-from winnow.recipe._types import Metric, Seed
+from winnow.recipe._types import Metric, Minutes, Seed
 
 __all__ = ["LONGEST_NAME", "Sections"]
 
@@ -22,6 +22,7 @@ class Sections(Settings):
     train: Train = Train()
     metric: Metric = "auto"  # auto: accuracy for classification, rmse for regression
     seed: Seed = 0  # everything random in every study follows from it
+    minutes: Minutes | None = None  # that a run may take, all stages together; no outcome depends on it
     search: Search = Search()
     ablate: Ablate = Ablate()
     final: Final = Final()

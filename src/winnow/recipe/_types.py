@@ -20,6 +20,7 @@ __all__ = [
     "Index",
     "Inside",
     "Metric",
+    "Minutes",
     "Names",
     "NonNegative",
     "Parts",
@@ -33,6 +34,7 @@ __all__ = [
 
 Positive = Annotated[float, Field(gt=0, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, strict=True)]
+Minutes = Annotated[float, Field(gt=0, le=10**6, strict=True)]
 Fraction = Annotated[float, Field(ge=0, le=1, strict=True)]
 BelowOne = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Above0To1 = Annotated[float, Field(gt=0, le=1, strict=True)]

@@ -1,6 +1,7 @@
 """Questions about a recipe: search, ablate, train. A study asks for variants and is told outcomes."""
 
 from winnow.study._ablate import Ablation, ablate, plan_ablation
+from winnow.study._allowance import Allowance, Option
 from winnow.study._arms import Arm, differences
 from winnow.study._common import plain
 from winnow.study._looks import Look
@@ -12,11 +13,13 @@ from winnow.study._train import Trained, load_member, plan_training, train
 
 __all__ = [
     "Ablation",
+    "Allowance",
     "Arm",
     "Check",
     "Found",
     "Leader",
     "Look",
+    "Option",
     "Plan",
     "Simplification",
     "Study",

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from winnow.errors import ModelError
+from winnow.errors import ModelError, OutOfTime
 from winnow.recipe import HIGHER_IS_BETTER, METRIC_BOUNDS, Recipe
 from winnow.run import Event, Runner, Workspace
 from winnow.stats import Interval, PairedComparison, compare_arms, one_row, shown_margin, smallest_seeds, t_interval
 from winnow.study import _common, _looks
+from winnow.study._allowance import Allowance, Option, steps
 from winnow.study._arms import Arm, make_arms, part_names, same_predictions, train_arms
 from winnow.study._looks import Look
 from winnow.study._protocol import Plan, Study, conduct
@@ -118,6 +119,7 @@ def ablate(
     workspace: Workspace | str | Path | None = None,
     progress: Callable[[Event], None] | None = None,
     runner: Runner | None = None,
+    allowance: Allowance | None = None,
 ) -> Ablation:
     """Leave out each part of a recipe in turn and judge what it does, then check the recipe without the parts that do nothing.
 
@@ -130,10 +132,12 @@ def ablate(
         workspace: where outcomes are kept, so that the same ablation goes on where it was; None: a temporary place.
         progress: is called with what is going on.
         runner: trains, in place of a new one over ``workspace``.
+        allowance: decides how much of it is asked for, where time is short; None: all.
 
     Raises:
         RecipeError: for open settings, a part that does not exist, or a recipe without parts.
         ModelError: when the recipe itself cannot be trained.
+        OutOfTime: the allowance does not hold as many seeds as can tell anything.
     """
     recipe = _common.with_overrides(
         recipe,
@@ -150,6 +154,9 @@ def ablate(
     metric, context = runner.context(recipe)
     prepared = runner.prepared(recipe.data)
     reference, arms, notes = make_arms(recipe, names, prepared)
+    if allowance is not None:
+        recipe = _within(allowance, recipe, [reference, *arms], metric, context)
+        reference = replace(reference, recipe=recipe)
     ledger, asked = runner.workspace.ledger, [arm.name for arm in arms]
     looks, look = _looks.count(ledger.get_document("looks"), recipe, asked, metric=metric, context=context)
     plan = plan_ablation(
@@ -160,6 +167,7 @@ def ablate(
         notes=[*off, *notes],
         rows=len(prepared.validation),
         look=look,
+        allowance=allowance,
     )
     ablation = conduct(Study("ablate", plan), runner)
     ledger.put_document("looks", looks)
@@ -176,12 +184,14 @@ def plan_ablation(
     notes: Sequence[str] = (),
     rows: int | None = None,
     look: Look | None = None,
+    allowance: Allowance | None = None,
 ) -> Plan[Ablation]:
     """The ablation as a plan: all arms x seeds at once, then the full and the simplified recipe on fresh seeds.
 
     Args:
         rows: of the validation part, if known.
         look: the how manieth look at the same question; None: the first.
+        allowance: decides whether there is time for each check of what may go; None: there is.
     """
     recipe, ask = reference.recipe, reference.recipe.ablate
     look = look or Look(1, ask.confidence, ask.confidence, ())
@@ -203,7 +213,14 @@ def plan_ablation(
     done = Simplification((), (), (), "no part was shown to make no difference or to hurt: nothing to drop")
     if same or idle:
         done = yield from simplify(
-            reference, same=same, idle=idle, metric=metric, context=context, confidence=look.confidence, rows=rows
+            reference,
+            same=same,
+            idle=idle,
+            metric=metric,
+            context=context,
+            confidence=look.confidence,
+            rows=rows,
+            allowance=allowance,
         )
     return Ablation(
         recipe=recipe,
@@ -224,6 +241,29 @@ def plan_ablation(
             *_failures([reference, *arms]),
         ),
     )
+
+
+def _within(allowance: Allowance, recipe: Recipe, arms: Sequence[Arm], metric: str, context: str) -> Recipe:
+    """The recipe with as many seeds for its ablation as there is time for, and for a first check of what may go if possible.
+
+    Raises:
+        OutOfTime: where that are fewer than could show anything.
+    """
+    ask = recipe.ablate
+    least = min(ask.seeds, smallest_seeds(max(len(arms) - 1, 1), 1 - ask.confidence))
+    seeds = _common.fresh_seeds(recipe, "ablate", ask.seeds)
+
+    def option(n: int, more: int) -> Option:
+        asked = [arm.recipe.variant(seed, metric=metric, context=context) for arm in arms for seed in seeds[:n]]
+        return Option(f"an ablation on {n} seeds", asked, more)
+
+    numbers = steps(ask.seeds, least)
+    options = [*(option(n, 2 * n) for n in numbers), *(option(n, 0) for n in numbers)]
+    options.append(Option(f"no ablation, which takes {least} seeds or more"))
+    chosen = allowance.choose("ablate: seeds", options)
+    if chosen == len(options) - 1:
+        raise OutOfTime(f"the time does not hold an ablation on {least} seeds, and fewer could not show anything")
+    return _common.with_overrides(recipe, "ablate", seeds=numbers[chosen % len(numbers)])
 
 
 def _may_go(comparisons: Sequence[PairedComparison]) -> tuple[list[str], list[str]]:

@@ -11,10 +11,11 @@ from typing import Any, Literal
 import polars as pl
 
 from winnow.errors import ModelError, RecipeError
-from winnow.recipe import HIGHER_IS_BETTER, Outcome, Recipe, Variant, derive_seed
+from winnow.recipe import HIGHER_IS_BETTER, Outcome, Recipe, Search, Variant, derive_seed
 from winnow.run import Event, Runner, Workspace
 from winnow.stats import Interval
 from winnow.study import _common
+from winnow.study._allowance import Allowance, Option, steps
 from winnow.study._protocol import Plan, Study, conduct
 from winnow.study._sampling import Proposer
 
@@ -117,6 +118,7 @@ def search(
     workspace: Workspace | str | Path | None = None,
     progress: Callable[[Event], None] | None = None,
     runner: Runner | None = None,
+    allowance: Allowance | None = None,
 ) -> Found:
     """Find the best settings of a recipe's ranges, and say how good they are on fresh seeds.
 
@@ -126,6 +128,7 @@ def search(
         workspace: where outcomes are kept, so that the same search goes on where it was; None: a temporary place.
         progress: is called with what is going on.
         runner: trains, in place of a new one over ``workspace``.
+        allowance: decides how much of it is asked for, where time is short; None: all.
 
     Raises:
         RecipeError: when nothing is open, or a setting is not acceptable.
@@ -140,14 +143,21 @@ def search(
     metric, context = runner.context(recipe)
     ask = recipe.search
     rows = len(runner.prepared(recipe.data).validation)
-    plan = plan_search(recipe, metric=metric, context=context, rows=rows)
+    plan = plan_search(recipe, metric=metric, context=context, rows=rows, allowance=allowance)
     found = conduct(Study("search", plan, trainings=ask.trials + ask.leaders * ask.seeds), runner)
     runner.workspace.ledger.put_document("search", found.to_dict())
     return found
 
 
-def plan_search(recipe: Recipe, *, metric: str, context: str, rows: int | None = None) -> Plan[Found]:
-    """The search as a plan: batches of trials, then the leaders on fresh seeds. ``rows``: of the validation part, if known."""
+def plan_search(
+    recipe: Recipe, *, metric: str, context: str, rows: int | None = None, allowance: Allowance | None = None
+) -> Plan[Found]:
+    """The search as a plan: batches of trials, then the leaders on fresh seeds. It may end after any batch of trials.
+
+    Args:
+        rows: of the validation part, if known.
+        allowance: see ``search``.
+    """
     ask, ranges = recipe.search, recipe.ranges()
     proposer = Proposer(
         ranges,
@@ -161,7 +171,11 @@ def plan_search(recipe: Recipe, *, metric: str, context: str, rows: int | None =
     trials: list[Trial] = []
     notes: list[str] = []
     while len(trials) < ask.trials:
-        proposals = proposer.propose(min(ask.batch, ask.trials - len(trials)))
+        wanted = min(ask.batch, ask.trials - len(trials))
+        number = _allowed(allowance, ask, len(trials), wanted)
+        if number == 0:
+            break
+        proposals = proposer.propose(number)
         if not proposals:
             notes.append(f"the ranges allow {len(trials)} different settings; all were tried, instead of {ask.trials} trials")
             break
@@ -170,8 +184,10 @@ def plan_search(recipe: Recipe, *, metric: str, context: str, rows: int | None =
         batch = [Trial(p.number, p.values, v, o) for p, v, o in zip(proposals, variants, outcomes, strict=True)]
         proposer.learn({trial.number: trial.score for trial in batch})
         trials.extend(batch)
+        if number < wanted:
+            break
     notes.extend(_failures(trials))
-    leaders = yield from _measure_again(recipe, _best(trials, metric, ask.leaders), metric, context, rows)
+    leaders = yield from _measure_again(recipe, _best(trials, metric, ask.leaders), metric, context, rows, allowance)
     best = recipe.resolve(leaders[0].trial.values)
     return Found(recipe, metric, tuple(trials), tuple(leaders), best, leaders[0].score, tuple(notes))
 
@@ -184,11 +200,36 @@ def _best(trials: Sequence[Trial], metric: str, n: int) -> list[Trial]:
     return sorted(finished, key=lambda trial: _rank(trial.score, metric))[:n]
 
 
-def _measure_again(recipe: Recipe, trials: Sequence[Trial], metric: str, context: str, rows: int | None) -> Plan[list[Leader]]:
+def _allowed(allowance: Allowance | None, ask: Search, done: int, wanted: int) -> int:
+    """How many trials of the next batch may be made, with time left for the leaders."""
+    if allowance is None:
+        return wanted
+    numbers = steps(wanted, min(2, wanted)) if done == 0 else [*steps(wanted, 1), 0]
+    for_leaders = max(2, ask.leaders * ask.seeds // 2)
+    options = [Option(f"{done + n} trials", more=n + for_leaders if n else 0) for n in numbers]
+    return numbers[allowance.choose(f"search: trials after {done}", options, of=f"{ask.trials} trials")]
+
+
+def _measure_again(
+    recipe: Recipe, trials: Sequence[Trial], metric: str, context: str, rows: int | None, allowance: Allowance | None
+) -> Plan[list[Leader]]:
+    def versions(trials: Sequence[Trial], seeds: Sequence[int]) -> list[list[Variant]]:
+        return [
+            [recipe.resolve(trial.values).variant(seed, metric=metric, context=context) for seed in seeds] for trial in trials
+        ]
+
     seeds = _common.fresh_seeds(recipe, "confirm", recipe.search.seeds)
-    variants = [
-        [recipe.resolve(trial.values).variant(seed, metric=metric, context=context) for seed in seeds] for trial in trials
-    ]
+    if allowance is not None:
+        sizes = [(n, m) for n in steps(len(trials), 1) for m in steps(len(seeds), 2)]
+        sizes.sort(key=lambda size: (size[0] * size[1], size[0]), reverse=True)
+        everything = versions(trials, seeds)
+        options = [
+            Option(f"{n} leader{'s' * (n > 1)} on {m} fresh seeds", [v for group in everything[:n] for v in group[:m]])
+            for n, m in sizes
+        ]
+        n, m = sizes[allowance.choose("search: leaders", options)]
+        trials, seeds = trials[:n], seeds[:m]
+    variants = versions(trials, seeds)
     outcomes = yield [v for group in variants for v in group]
     groups = [tuple(outcomes[i : i + len(seeds)]) for i in range(0, len(outcomes), len(seeds))]
     leaders = [

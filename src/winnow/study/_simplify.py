@@ -11,6 +11,7 @@ import numpy as np
 from winnow.recipe import HIGHER_IS_BETTER, METRIC_BOUNDS, Ablate, Outcome
 from winnow.stats import FEWEST_PAIRS, Interval, at_confidence, difference_interval, least_deviation, row_step, shown_margin
 from winnow.study import _common
+from winnow.study._allowance import Allowance, Option
 from winnow.study._arms import Arm, same_predictions, train_arms
 from winnow.study._protocol import Plan
 
@@ -78,6 +79,7 @@ def simplify(
     context: str,
     confidence: float,
     rows: int | None = None,
+    allowance: Allowance | None = None,
 ) -> Plan[Simplification]:
     """Find out which of the parts that do nothing by themselves may go together.
 
@@ -103,6 +105,7 @@ def simplify(
         reference: the full recipe with its outcomes in the ablation.
         same: parts without which no prediction changed.
         idle: parts that make no difference or hurt, the most harmless first.
+        allowance: decides whether there is time for each check on fresh seeds; parts stay that were not checked.
     """
     ask, recipe = reference.recipe.ablate, reference.recipe
     share = levels(_possible(ask.seeds, len(same) + len(idle)), 1 - confidence)
@@ -110,9 +113,21 @@ def simplify(
     failed: list[set[str]] = []
     made = 0
 
+    def next_seeds() -> list[int]:
+        return _common.fresh_seeds(recipe, f"check {made}" if made else "check", ask.seeds)
+
+    def in_time(without: Sequence[str]) -> bool:
+        if allowance is None:
+            return True
+        both = (recipe, recipe.without(*without))
+        variants = [r.variant(seed, metric=metric, context=context) for r in both for seed in next_seeds()]
+        what = "another check" if made else "a check"
+        options = [Option(f"{what} of what may go", variants), Option(f"not {what} of what may go: what was not checked stays")]
+        return allowance.choose(f"ablate: check {made}", options) == 0
+
     def look(without: Sequence[str]) -> Plan[Check]:
         nonlocal made
-        seeds = _common.fresh_seeds(recipe, f"check {made}" if made else "check", ask.seeds)
+        seeds = next_seeds()
         versions = [Arm("full", recipe), Arm("simplified", recipe.without(*without))]
         full, simplified = yield from train_arms(versions, seeds, metric, context)
         check = judge(full, simplified, without, metric=metric, ask=ask, alpha=share[made], confidence=confidence, rows=rows)
@@ -122,7 +137,7 @@ def simplify(
             failed.append(set(without))
         return check
 
-    if idle and share:
+    if idle and share and in_time([*same, *idle]):
         check = yield from look([*same, *idle])
         if check.accepted:
             return Simplification(check.without, (), tuple(checks), check.reason)
@@ -142,6 +157,8 @@ def simplify(
             continue
         if {*gone, *group} not in failed:
             if made == len(share) or (checks and _hopeless(checks, share[made], ask, metric, rows)):
+                break
+            if not in_time([*gone, *group]):
                 break
             check = yield from look([*gone, *group])
             if check.accepted:
@@ -279,7 +296,7 @@ def _differences(
 
 def _summary(gone: Sequence[str], kept: Sequence[str], same: Sequence[str], checks: Sequence[Check]) -> str:
     if not checks:
-        return "not one prediction changed without it on any seed"
+        return "not one prediction changed without it on any seed" if gone else "no check on fresh seeds was made"
     if not gone:
         return checks[-1].reason
     passed = [check for check in checks if check.accepted]

@@ -18,6 +18,7 @@ from winnow.recipe import Outcome, Recipe, Variant, better
 from winnow.run import Event, Runner, Workspace
 from winnow.stats import Interval
 from winnow.study import _common
+from winnow.study._allowance import Allowance, Option, steps
 from winnow.study._protocol import Plan, Study, conduct
 
 __all__ = ["Trained", "plan_training", "train"]
@@ -94,6 +95,7 @@ def train(
     workspace: Workspace | str | Path | None = None,
     progress: Callable[[Event], None] | None = None,
     runner: Runner | None = None,
+    allowance: Allowance | None = None,
 ) -> Trained:
     """Train a recipe with nothing open on fresh seeds and keep the weights.
 
@@ -103,6 +105,7 @@ def train(
         workspace: where outcomes and weights are kept; None: a temporary place, gone when the process ends.
         progress: is called with what is going on.
         runner: trains, in place of a new one over ``workspace``.
+        allowance: decides how much of it is asked for, where time is short; None: all.
 
     Raises:
         RecipeError: for open settings.
@@ -112,6 +115,11 @@ def train(
     _common.require_closed(recipe, "the final training")
     runner = runner or Runner(Workspace.open(workspace), progress=progress)
     metric, context = runner.context(recipe)
+    if allowance is not None:
+        everything = _variants(recipe, metric, context)
+        numbers = steps(len(everything), 2)
+        options = [Option(f"{n} final seeds", everything[:n]) for n in numbers]
+        recipe = _common.with_overrides(recipe, "final", seeds=numbers[allowance.choose("train: seeds", options)])
     variants, outcomes = conduct(Study("train", plan_training(recipe, metric=metric, context=context)), runner, keep_weights=True)
     trained = Trained(recipe, variants, outcomes, shipped(outcomes, metric), runner.prepared(recipe.data), runner.workspace)
     runner.workspace.ledger.put_document("final", trained.to_dict())
@@ -120,10 +128,14 @@ def train(
 
 def plan_training(recipe: Recipe, *, metric: str, context: str) -> Plan[tuple[tuple[Variant, ...], tuple[Outcome, ...]]]:
     """The final training as a plan: one variant per fresh seed."""
-    seeds = _common.fresh_seeds(recipe, "final", recipe.final.seeds)
-    variants = tuple(recipe.variant(seed, metric=metric, context=context) for seed in seeds)
+    variants = _variants(recipe, metric, context)
     outcomes = yield variants
     return variants, tuple(outcomes)
+
+
+def _variants(recipe: Recipe, metric: str, context: str) -> tuple[Variant, ...]:
+    seeds = _common.fresh_seeds(recipe, "final", recipe.final.seeds)
+    return tuple(recipe.variant(seed, metric=metric, context=context) for seed in seeds)
 
 
 def shipped(outcomes: Sequence[Outcome], metric: str) -> int:

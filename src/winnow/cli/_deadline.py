@@ -1,0 +1,89 @@
+"""The end of a command that was given minutes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from winnow.cli._guard import tell
+
+__all__ = ["Deadline", "deadline", "leave", "process_began"]
+
+LATEST = 1.05  # times the minutes
+MARGIN = 0.3  # seconds before that, for the end itself
+TIMED_OUT = 124  # exit code, as of timeout(1)
+
+_quickly = False
+
+
+def process_began() -> float:
+    """Reading of ``time.perf_counter`` when this process began; where the system does not tell, now."""
+    now = time.perf_counter()
+    try:
+        with open("/proc/self/stat", encoding="utf-8") as file:
+            ticks = int(file.read().rpartition(")")[2].split()[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError, IndexError):
+        return now
+    return now - max(age, 0.0)
+
+
+class Deadline:
+    """Ends the process when its minutes are long over. Everything in a run directory outlives that, as it does a kill."""
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+
+    def set(self, minutes: float, left: float) -> None:
+        """End a twentieth of ``minutes`` after they are over, which is in ``left`` seconds; infinite: never."""
+        self.cancel()
+        seconds = left + (LATEST - 1) * 60 * minutes - MARGIN
+        if seconds < threading.TIMEOUT_MAX:
+            self._timer = threading.Timer(max(seconds, 0.0), _end, (minutes,))
+            self._timer.daemon = True
+            self._timer.start()
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+@contextmanager
+def deadline(minutes: float | None, began: float) -> Iterator[Deadline]:
+    """Inside, the process ends at the latest when its minutes, if it was given any, are over by a twentieth.
+
+    Args:
+        minutes: that were asked for, as far as is known before the recipe was read.
+        began: reading of ``time.perf_counter`` from which they count.
+    """
+    global _quickly
+    limit = Deadline()
+    if minutes is not None:
+        limit.set(minutes, began + 60 * minutes - time.perf_counter())
+        _quickly = True
+    try:
+        yield limit
+    finally:
+        limit.cancel()
+
+
+def leave(code: int) -> None:
+    """End the process; where it was given minutes without waiting for libraries to clean up, which takes seconds."""
+    if _quickly:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _end(minutes: float) -> None:
+    tell(
+        f"winnow: {minutes:g} minutes were over before everything was done. What was finished is kept: run the same command with "
+        "more minutes to go on."
+    )
+    sys.stdout.flush()
+    os._exit(TIMED_OUT)

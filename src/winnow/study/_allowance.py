@@ -1,0 +1,44 @@
+"""What a study may ask for when time is short: whoever knows the clock chooses among versions of a question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from winnow.recipe import Variant
+
+__all__ = ["Allowance", "Option", "steps"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One version of a question.
+
+    Attributes:
+        text: what it is, in words, as in ``5 final seeds``.
+        variants: that it asks for.
+        more: further trainings that it asks for, or that must still be possible after it, which have no name yet.
+    """
+
+    text: str
+    variants: Sequence[Variant] = ()
+    more: int = 0
+
+
+class Allowance(Protocol):
+    """Chooses. The same question with the same options is always given the same answer, also by a later process."""
+
+    def choose(self, question: str, options: Sequence[Option], *, of: str | None = None) -> int:
+        """Position of the first of ``options`` that fits the time; of the last one where none does.
+
+        Args:
+            question: names it.
+            options: from the most to the least.
+            of: all that was asked for, in words, where the first option is only a piece of it.
+        """
+
+
+def steps(most: int, least: int) -> list[int]:
+    """Some whole numbers from ``most`` down to ``least``, at most 17."""
+    return sorted({most, least, *(n for k in range(1, 17) if least <= (n := most * k // 16))}, reverse=True)
