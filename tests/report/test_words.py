@@ -222,3 +222,12 @@ def test_long_curves_are_thinned_and_keep_both_ends(classified: Documents) -> No
 def test_lines_that_differ_are_marked() -> None:
     assert _tables.recipe_lines("a: 1\nb: 2\n", "a: 1\nb: 3\nc: 4\n") == [(False, "a: 1"), (True, "b: 3"), (True, "c: 4")]
     assert _tables.recipe_lines(None, "a: 1") == [(False, "a: 1")]
+
+
+def test_what_the_minutes_left_out_is_said() -> None:
+    budget = {"minutes": 2.0, "notes": ["search: 8 trials, not 64 trials", "ablate: no ablation"]}
+    assert plain(_caveats.left_out({"budget": budget})) == (
+        "The run was given 2 minutes, so less was done than the recipe asks for. search: 8 trials, not 64 trials; ablate: no ablation."
+    )
+    assert _caveats.left_out({"budget": {"minutes": 2.0, "notes": []}}) is None
+    assert _caveats.left_out({}) is None

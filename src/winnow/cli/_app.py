@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from winnow.cli._changes import Changes, read_early
-from winnow.cli._deadline import deadline, leave, process_began
+from winnow.cli._deadline import deadline, process_began, run_process
 from winnow.cli._guard import guarded
 from winnow.cli._here import modules_here
 from winnow.errors import printable
@@ -398,9 +398,4 @@ def serve(
 
 def main() -> None:
     """Entry point of the ``winnow`` command."""
-    try:
-        app()
-    except SystemExit as end:
-        if isinstance(end.code, int):
-            leave(end.code)
-        raise
+    run_process(app)

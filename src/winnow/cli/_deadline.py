@@ -6,18 +6,19 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from winnow.cli._guard import tell
 
-__all__ = ["Deadline", "deadline", "leave", "process_began"]
+__all__ = ["Deadline", "deadline", "process_began", "run_process"]
 
 LATEST = 1.05  # times the minutes
 MARGIN = 0.3  # seconds before that, for the end itself
 TIMED_OUT = 124  # exit code, as of timeout(1)
 
-_quickly = False
+_is_ours = False  # whether the process is there for a command alone, and may be ended
+_has_limit = False
 
 
 def process_began() -> float:
@@ -40,7 +41,11 @@ class Deadline:
 
     def set(self, minutes: float, left: float) -> None:
         """End a twentieth of ``minutes`` after they are over, which is in ``left`` seconds; infinite: never."""
+        global _has_limit
         self.cancel()
+        _has_limit = True
+        if not _is_ours:
+            return
         seconds = left + (LATEST - 1) * 60 * minutes - MARGIN
         if seconds < threading.TIMEOUT_MAX:
             self._timer = threading.Timer(max(seconds, 0.0), _end, (minutes,))
@@ -60,24 +65,29 @@ def deadline(minutes: float | None, began: float) -> Iterator[Deadline]:
         minutes: that were asked for, as far as is known before the recipe was read.
         began: reading of ``time.perf_counter`` from which they count.
     """
-    global _quickly
     limit = Deadline()
     if minutes is not None:
         limit.set(minutes, began + 60 * minutes - time.perf_counter())
-        _quickly = True
     try:
         yield limit
     finally:
         limit.cancel()
 
 
-def leave(code: int) -> None:
-    """End the process; where it was given minutes without waiting for libraries to clean up, which takes seconds."""
-    if _quickly:
+def run_process(command: Callable[[], None]) -> None:
+    """Run a command that has the process for itself: one that was given minutes may end it when they are over, and does not wait
+    for libraries to clean up at the end, which takes seconds.
+    """
+    global _is_ours
+    _is_ours = True
+    try:
+        command()
+    except SystemExit as end:
+        if not _has_limit or not isinstance(end.code, int):
+            raise
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+        os._exit(end.code)
 
 
 def _end(minutes: float) -> None:

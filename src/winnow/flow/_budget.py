@@ -16,6 +16,7 @@ __all__ = ["WEIGHTS", "Budget", "Decision", "StageOver", "TimedRunner"]
 
 WEIGHTS = {"search": 50.0, "ablate": 25.0, "train": 15.0}  # of the time that is left for training, over the stages still to come
 SAFETY = 1.25  # what is planned must fit with so much to spare
+FIRST_TRIALS = 0.75  # of all that is left for training, which the first trials may take before they are stopped
 SMALLEST_SHARE = 0.3  # of the time of the last trainings that even a few like them are taken to need
 STOPS_AFTER = "not finished when the time for it was over"
 # After the last training come evaluation, compression, bundle and report, or the report alone. They load and write about as much
@@ -85,7 +86,8 @@ class Budget:
         ledger: keeps the document ``budget``.
         known: gives the outcomes on record for some ids.
         stages: that will train, in order.
-        goal: the last thing that is asked for: ``bundle``, ``found`` and so on; decisions for another one are not repeated.
+        goal: the last thing that is asked for: ``bundle``, ``found`` and so on.
+        question: names all that is asked; decisions for another question, another goal or other minutes are not repeated.
         spent: seconds that earlier processes took.
         began: reading of the clock when this process began.
         clock: gives seconds.
@@ -99,11 +101,13 @@ class Budget:
         known: Callable[[Sequence[str]], Mapping[str, Outcome]],
         stages: Sequence[str],
         goal: str = "bundle",
+        question: str = "",
         spent: float = 0.0,
         began: float | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.minutes, self.goal = minutes, goal
+        self._asked = {"minutes": minutes, "goal": goal, "question": question}
         self._clock, self._ledger, self._known = clock, ledger, known
         self._stages = [stage for stage in WEIGHTS if stage in stages]
         before = ledger.get_document("budget") or {}
@@ -117,7 +121,8 @@ class Budget:
             self.reserve = max(REPORT_SECONDS, REPORT_SHARE * whole, REPORT_STARTS * starting + REPORT_MORE)
         self._decisions: dict[str, Decision] = {}
         self._cut: set[str] = set()  # ids of trainings that were not finished in time
-        same = (before.get("minutes"), before.get("goal")) == (minutes, goal)
+        same = {name: before.get(name) for name in self._asked} == self._asked
+        self._finished = same and bool(before.get("finished"))
         for row in before.get("decisions", ()):
             one = Decision(**{**row, "options": tuple(row["options"])})
             # batches of trials that were made stay made, whatever the minutes are now
@@ -125,11 +130,13 @@ class Budget:
                 self._decisions[one.question] = one
         if same:
             self._cut = set(before.get("cut", ()))
-        self._stage, self._question = "", ""
+        self._stage, self._question, self._stage_began = "", "", self._began
         self._until = self._last = self.end - self.reserve
         self._measured: tuple[float, int, float] | None = None  # seconds, trainings, epochs of the last that were new
         self._prior: float | None = None  # seconds of one training, before any was measured
         self._stops = 1.0  # share of their epochs after which variants with early stopping have stopped
+        if self._finished:
+            self.end = self._until = self._last = float("inf")
         self._put()
 
     # -- time --------------------------------------------------------------------------------------------------------------
@@ -137,7 +144,7 @@ class Budget:
     @property
     def has_begun(self) -> bool:
         """Whether anything was decided already."""
-        return bool(self._decisions)
+        return bool(self._decisions) or self._finished
 
     @property
     def has_stopped(self) -> bool:
@@ -175,15 +182,16 @@ class Budget:
             f"what comes after it - give at least {max(needed, 0.01):.2g} minutes (--minutes, or `minutes` in the recipe)"
         )
 
-    def unlimited(self) -> None:
-        """Nothing is left to do but to read what was done."""
-        self.end = self._until = self._last = float("inf")
+    def finish(self) -> None:
+        """Note that everything asked for was done: who asks again only reads it, whatever it took."""
+        self._finished = True
+        self._put()
 
     def begin(self, stage: str) -> None:
         """A stage that trains begins; the question is not yet known."""
         self._stage, self._question = stage, ""
         later = self._stages[self._stages.index(stage) :] if stage in self._stages else [stage]
-        now = self._clock()
+        now = self._stage_began = self._clock()
         share = WEIGHTS[stage] / sum(WEIGHTS[one] for one in later)
         self._until = now + share * max(self._last - now, 0.0)
 
@@ -191,10 +199,14 @@ class Budget:
         """Called between two epochs.
 
         Raises:
-            StageOver: trainings are in flight, and the time of the stage is over. Leaders are needed for the final training,
-                so they may also take what was meant for the ablation and for it.
+            StageOver: trainings are in flight, and the time of the stage is over. Without first trials and leaders there is no
+                final training, so they may also take of what was meant for later stages.
         """
-        hard = self._last if self._question == "search: leaders" or self._stage == "train" else self._until
+        hard = self._until
+        if self._stage == "train" or self._question == "search: leaders":
+            hard = self._last
+        elif self._question == "search: trials after 0":
+            hard = max(hard, self._stage_began + FIRST_TRIALS * (self._last - self._stage_began))
         if event.done < event.total and self._clock() > hard:
             raise StageOver
 
@@ -220,7 +232,7 @@ class Budget:
             if seconds <= left or seconds == 0:
                 chosen = position
                 break
-        reason = f"all would take about {needs:.0f} s, and {max(left, 0):.0f} s are left for it" if chosen else ""
+        reason = f"that needs about {needs:.0f} s more, and {max(left, 0):.0f} s are left for it" if chosen else ""
         self._decide(Decision(self._stage, question, texts, of or texts[0], texts[chosen], reason))
         return chosen
 
@@ -280,7 +292,7 @@ class Budget:
         if not number:
             return 0.0
         if self._measured is None:
-            return SAFETY * number * (self._prior or 0.0)
+            return SAFETY * number * (self._prior or 1e-9)  # not known: anything fits while there is time at all
         seconds, trainings, epochs = self._measured
         share = (sum(self._epochs(v) for v in new) + option.more * epochs / trainings) / epochs
         return SAFETY * seconds * (share if share >= 1 else SMALLEST_SHARE + (1 - SMALLEST_SHARE) * share)
@@ -304,8 +316,8 @@ class Budget:
         self._ledger.put_document(
             "budget",
             {
-                "minutes": self.minutes,
-                "goal": self.goal,
+                **self._asked,
+                "finished": self._finished,
                 "seconds": self.seconds,
                 "reserve": self.reserve,
                 "decisions": [decision.to_dict() for decision in self._decisions.values()],

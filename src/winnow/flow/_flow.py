@@ -36,13 +36,13 @@ from winnow.study import Ablation, Found, Trained, ablate, search, train
 
 __all__ = ["Flow", "few_notes"]
 
-# What can be asked for at last -> the document that it leaves, and the stages that train for it.
+# What can be asked for at last, and the stages that train for it.
 GOALS = {
-    "found": ("search", ("search",)),
-    "ablation": ("ablation", ("search", "ablate")),
-    "trained": ("final", ("search", "ablate", "train")),
-    "evaluation": ("evaluation", ("search", "ablate", "train")),
-    "bundle": ("bundle", ("search", "ablate", "train")),
+    "found": ("search",),
+    "ablation": ("search", "ablate"),
+    "trained": ("search", "ablate", "train"),
+    "evaluation": ("search", "ablate", "train"),
+    "bundle": ("search", "ablate", "train"),
 }
 MOST_NOTES = 40  # lines about the data that somebody reads in a terminal
 
@@ -131,6 +131,8 @@ class Flow:
     def close(self) -> None:
         """Write what was done so far into the ledger and let the directory go."""
         self._put_facts()
+        if self.budget is not None and self.budget.goal in self.__dict__:
+            self.budget.finish()
         self.workspace.close()
 
     # -- stages ------------------------------------------------------------------------------------------------------------
@@ -239,22 +241,21 @@ class Flow:
         """What the minutes of the recipe allow. A run that has come to its end is only read, whatever it took."""
         if self.recipe.minutes is None:
             return None
-        ledger, (document, stages) = self.workspace.ledger, GOALS[goal]
-        wanted = [stage for stage in stages if (stage != "search" or self.recipe.is_open) and (stage != "ablate" or self._ablate)]
-        before = ledger.get_document("budget") or {}
+        ledger = self.workspace.ledger
+        wanted = [
+            stage for stage in GOALS[goal] if (stage != "search" or self.recipe.is_open) and (stage != "ablate" or self._ablate)
+        ]
         budget = Budget(
             self.recipe.minutes,
             ledger=ledger,
             known=ledger.outcomes,
             stages=wanted,
             goal=goal,
+            question=hashlib.sha256(f"{self.recipe.to_yaml()}{self._ablate}".encode()).hexdigest()[:20],
             spent=self._before["run"].get("seconds", 0.0),
             began=self._clock,
         )
-        same = (before.get("minutes"), before.get("goal")) == (self.recipe.minutes, goal)
-        if same and ledger.get_document(document) is not None:
-            budget.unlimited()
-        elif budget.has_begun:
+        if budget.has_begun:
             budget.require(0.0)
         else:
             least = {"search": min(2, self.recipe.search.trials) + 2, "train": 2}

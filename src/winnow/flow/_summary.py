@@ -22,6 +22,7 @@ def summary(documents: Mapping[str, Document]) -> list[tuple[str, str]]:
         documents: by name; any may be absent.
     """
     stages = {
+        "budget": _budget,
         "search": _search,
         "ablation": _ablation,
         "final": _final,
@@ -34,6 +35,11 @@ def summary(documents: Mapping[str, Document]) -> list[tuple[str, str]]:
     if "bundle" in documents:
         lines.append(("bundle", f"{documents['bundle']['path']} ({_size(documents['bundle']['bytes'])})"))
     return lines
+
+
+def _budget(document: Document) -> Iterator[tuple[str, str]]:
+    for i, note in enumerate(document["notes"]):
+        yield "left out" if i == 0 else "", note
 
 
 def _search(document: Document) -> Iterator[tuple[str, str]]:

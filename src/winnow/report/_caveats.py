@@ -12,7 +12,7 @@ from winnow.report._figures_training import curve_focus, focus
 from winnow.report._words import say, score_shown
 from winnow.stats import FEW_ROWS, smallest_seeds
 
-__all__ = ["covers", "curve_focus", "curve_notes", "few_rows", "leader_notes", "outside", "power_note"]
+__all__ = ["covers", "curve_focus", "curve_notes", "few_rows", "leader_notes", "left_out", "outside", "power_note"]
 
 Document = Mapping[str, Any]
 Documents = Mapping[str, Document]
@@ -109,6 +109,21 @@ def few_rows(documents: Documents) -> Markup | None:
     if not rows or rows >= FEW_ROWS:
         return None
     return say("{} are few: read the interval, not the mean.", fmt.plural(rows, "test row"))
+
+
+def left_out(documents: Documents) -> Markup | None:
+    """Said when less was done than the recipe asks for, because the run was given minutes."""
+    budget = documents.get("budget") or {}
+    if not budget.get("notes"):
+        return None
+    return say(
+        "The run was given {}, so less was done than the recipe asks for. {}.", _minutes(budget), "; ".join(budget["notes"])
+    )
+
+
+def _minutes(budget: Document) -> str:
+    minutes = budget.get("minutes")
+    return f"{minutes:g} minute{'s' * (minutes != 1)}" if isinstance(minutes, int | float) else "a limit"
 
 
 def outside(search: Document) -> str:

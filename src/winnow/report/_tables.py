@@ -47,7 +47,7 @@ STAGES = {  # document: (what it is, the commands that make one)
     "compression": ("compression", "`winnow compress` or `winnow run`"),
     "bundle": ("bundle", "`winnow compress` or `winnow run`"),
 }
-BESIDE = ("looks",)  # documents whose content others repeat
+BESIDE = ("looks", "budget")  # documents whose content others repeat
 MAX_CURVE_ROWS = 40
 
 
