@@ -227,7 +227,8 @@ def test_lines_that_differ_are_marked() -> None:
 def test_what_the_minutes_left_out_is_said() -> None:
     budget = {"minutes": 2.0, "notes": ["search: 8 trials, not 64 trials", "ablate: no ablation"]}
     assert plain(_caveats.left_out({"budget": budget})) == (
-        "The run was given 2 minutes, so less was done than the recipe asks for. search: 8 trials, not 64 trials; ablate: no ablation."
+        "The run was given 2 minutes, so less was done than the recipe asks for. "
+        "search: 8 trials, not 64 trials; ablate: no ablation."
     )
     assert _caveats.left_out({"budget": {"minutes": 2.0, "notes": []}}) is None
     assert _caveats.left_out({}) is None
