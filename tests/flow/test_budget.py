@@ -193,6 +193,13 @@ def test_trials_that_are_not_finished_in_time_are_left_out() -> None:
     assert not any(t.variant.id in trainer.known for t in lost)  # no outcome on record: with more minutes they are trained
     assert any("stopped, because the time was over" in text for text in budget.sentences())
 
+    trainer.batches.clear()  # a run that goes on does not train them, though its clock has time
+    budget = trainer.with_minutes(1, stages=("search", "train"))
+    budget.begin("search")
+    again = search(asked(), runner=trainer, allowance=budget)  # type: ignore[arg-type]
+    assert sum(trainer.sizes) == 0
+    assert again.to_dict()["trials"] == found.to_dict()["trials"]
+
 
 def test_where_no_trial_finishes_the_run_says_so() -> None:
     trainer = Timed(Clock(), 100.0)
