@@ -193,7 +193,7 @@ def test_the_tables_hold_every_setting_with_its_default() -> None:
     recipe = Recipe(data=Data(source="sklearn:iris"), model=Model("mlp"))
     questions = ("search", "ablate", "final", "compress")
 
-    assert table("The recipe") == {name: spelled(getattr(recipe, name)) for name in ("name", "metric", "seed")}
+    assert table("The recipe") == {name: spelled(getattr(recipe, name)) for name in ("name", "metric", "seed", "minutes")}
     assert table("data") == dict(settings_of(Data))
     assert table("model") == dict(settings_of(Model))
     assert table("train") == dict(settings_of(recipe.train))
