@@ -10,6 +10,7 @@ from scipy import special, stats
 from sklearn import metrics
 
 from winnow.compress._judge import Judge
+from winnow.compress._rare import Changes, upper_end, when_nothing_is_known
 from winnow.errors import ModelError
 from winnow.stats import Interval, area_parts
 
@@ -86,7 +87,8 @@ def test_the_drop_of_roc_auc_is_that_of_scikit_learn_and_its_interval_delongs(cl
         auc(before, rows) - auc(after, rows)
         for rows in (np.concatenate([rng.choice(i, len(i)) for i in inside]) for _ in range(400))
     ]
-    assert (drop.high - drop.low) / 2 == pytest.approx(1.97 * np.std(resampled), rel=0.12)
+    assert drop.mean - drop.low == pytest.approx(1.97 * np.std(resampled), rel=0.12)
+    assert drop.high - drop.mean > 1.8 * np.std(resampled)  # more: rare rows that lose much may not have been seen
 
 
 def test_the_log_loss_is_a_mean_over_rows() -> None:
@@ -97,13 +99,13 @@ def test_the_log_loss_is_a_mean_over_rows() -> None:
 
     drop = found.drop(before, after)
 
-    assert (drop.low, drop.high) == pytest.approx((expected.low, expected.high), abs=0.15 * (expected.high - expected.low))
-    assert drop.high > expected.high  # the losses of single rows are skewed to that side
+    assert drop.low == pytest.approx(expected.low, abs=0.15 * (expected.high - expected.low))
+    assert drop.high > expected.high  # losses of single rows are skewed to that side, and rare ones may not have been seen
     assert drop.n == 200
 
 
 @pytest.mark.parametrize("metric", ["rmse", "mae", "r2"])
-def test_regression_drops_have_the_width_of_the_bootstrap(metric: str) -> None:
+def test_regression_drops_have_the_lower_half_width_of_the_bootstrap(metric: str) -> None:
     found = regression(metric)
     rng = np.random.default_rng(0)
     resampled = []
@@ -114,7 +116,8 @@ def test_regression_drops_have_the_width_of_the_bootstrap(metric: str) -> None:
 
     drop = found.drop(GUESS, WORSE)
 
-    assert (drop.high - drop.low) / 2 == pytest.approx(1.97 * np.std(resampled), rel=0.12)
+    assert drop.mean - drop.low == pytest.approx(1.97 * np.std(resampled), rel=0.15)
+    assert drop.high - drop.mean > 1.8 * np.std(resampled)
     assert drop == found.drop(GUESS, WORSE)
 
 
@@ -157,7 +160,7 @@ def test_so_many_rows_would_decide(metric: str) -> None:
     before = found.predictions(LOGITS) if is_class else GUESS
     after = found.predictions(OTHER) if is_class else WORSE
     mean = found.drop(before, after).mean
-    allowed = 1.2 * mean
+    allowed = (1.2 if metric == "accuracy" else 2) * mean
 
     needed = found.rows_needed(before, after, allowed)
 
@@ -169,6 +172,56 @@ def test_so_many_rows_would_decide(metric: str) -> None:
         one, two = (a if is_class else a.ravel() for a in (one, two))
         assert (many.drop(one, two).high <= allowed) is is_enough
     assert found.rows_needed(before, after, mean / 2) is None
+
+
+# -- rare losses, none of which may have been seen --------------------------------------------------------------------------
+
+
+def test_where_nothing_is_known_rows_get_other_rows_answers() -> None:
+    """All pairs of different rows, against a slow loop."""
+    y, p = TARGET[:9], GUESS[:9]
+
+    found = when_nothing_is_known(lambda rows: np.abs(p[rows] - y), 9)
+
+    slow = [abs(p[j] - y[i]) - abs(p[i] - y[i]) for i in range(9) for j in range(9) if i != j]
+    np.testing.assert_allclose(np.sort(found), np.sort(slow))
+    assert len(when_nothing_is_known(lambda rows: p[rows % 9], 1000)) == 64 * 1000
+
+
+def test_unseen_rows_cost_what_the_exact_share_of_them_loses() -> None:
+    """No change on n rows: by hand, a share of 1 - alpha ** (1 / n), each as bad as the mean of what is large."""
+    ignorant = np.array([0.0, 0.0, 0.0, 4.0, 6.0])  # large above (2 / 8), so 5 - 0.25 beyond it
+    changes = Changes(np.zeros(300), ignorant)
+
+    high = upper_end(0.0, [changes], confidence=0.95, times=1)
+
+    assert high == pytest.approx(4.75 * (1 - (0.025 * 0.8) ** (1 / 300)))
+    more = upper_end(0.0, [Changes(np.zeros(3000), ignorant)], confidence=0.95, times=1)
+    assert more == pytest.approx(upper_end(0.0, [changes], confidence=0.95, times=10))
+
+
+def test_rows_that_lost_much_are_counted() -> None:
+    rows = np.append(np.zeros(198), [9.25, 11.25])  # 10 beyond the threshold, on average
+    changes = Changes(rows, np.array([0.0, 0.0, 0.0, 4.0, 6.0]))
+
+    highest = stats.binomtest(2, 200).proportion_ci(1 - 2 * 0.025 * 0.8).high
+    assert changes.unseen(0.025 * 0.8, times=1) == pytest.approx(10 * (highest - 0.01))
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "roc_auc", "rmse", "mae", "r2"])
+def test_a_candidate_that_changed_nothing_needs_some_hundred_rows(metric: str) -> None:
+    """Four rows in n that lose all that is known of them may be there."""
+    is_class = metric in ("log_loss", "roc_auc")
+    found = judge(metric) if is_class else regression(metric)
+    same = found.predictions(LOGITS) if is_class else GUESS
+    allowed = found.allowed(0.02, found.score(same))
+
+    assert found.drop(same, same).high > allowed
+    needed = found.rows_needed(same, same, allowed)
+
+    assert needed is not None
+    assert 300 < needed < 30_000
+    assert found.drop(same, same, times=1.02 * needed / len(found.y)).high <= allowed
 
 
 # -- areas under the ROC curve ---------------------------------------------------------------------------------------------
@@ -196,7 +249,8 @@ def test_the_area_interval_is_delongs_on_many_rows() -> None:
     found = area_drop(binary(before), binary(after), y)
 
     assert found.mean == pytest.approx(difference.mean())
-    assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.03)
+    assert found.mean - found.low == pytest.approx(1.96 * error, rel=0.03)
+    assert found.high - found.mean > 1.96 * error
 
 
 @pytest.mark.parametrize(("classes", "noise"), [(2, 0.6), (3, 0.6), (2, 0.1)])
@@ -217,7 +271,7 @@ def test_the_area_interval_covers_the_truth_as_often_as_it_says(classes: int, no
         found = area_drop(before, after, y)
         covered += found.low <= truth <= found.high
 
-    assert 0.93 <= covered / 600 <= (0.99 if noise > 0.1 else 1)
+    assert covered / 600 >= 0.93  # more often where rare losses are allowed for
 
 
 # -- budget ----------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from winnow.compress._rare import Changes, upper_end, when_nothing_is_known
 from winnow.errors import ModelError
 from winnow.evaluate import classification_metrics, regression_metrics, softmax
 from winnow.recipe import HIGHER_IS_BETTER
@@ -18,6 +19,7 @@ __all__ = ["Judge"]
 
 _MOST_TIMES = 2**20  # of the rows there are: beyond it, saying how many would be enough helps nobody
 _IN_UNITS_OF_THE_TARGET = ("rmse", "mae")
+_PLACES = (np.arange(64) + 0.5) / 64  # of a score among others, evenly spread
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,11 @@ class Judge:
     def drop(self, reference: np.ndarray, candidate: np.ndarray, *, times: float = 1.0) -> Interval:
         """How much worse ``candidate`` is than ``reference``, in the metric's unit; above 0 is worse, also for errors.
 
-        Accuracy and balanced accuracy: ``stats.paired_shares``. All others are functions of means over rows, so the interval is
-        ``stats.mean_over_rows`` of what each row adds to the difference (its influence): exactly for the log loss and ROC AUC,
-        by the delta method for r2, and for rmse and mae, whose budget is a share, on the logarithm of their ratio.
+        Accuracy and balanced accuracy: ``stats.paired_shares``, exact enough also where nothing changed. All others are functions
+        of means over rows, so the interval is ``stats.mean_over_rows`` of what each row adds to the difference (its influence):
+        exactly for the log loss and ROC AUC, by the delta method for r2, and for rmse and mae, whose budget is a share, on the
+        logarithm of their ratio. Such a mean may be moved by rare rows that lose much, of which few or none were seen: the upper
+        end is the higher of that one and of ``upper_end``, which counts them.
 
         Args:
             reference, candidate: predictions of the same rows.
@@ -79,13 +83,12 @@ class Judge:
         """
         if self.metric in ("accuracy", "balanced_accuracy"):
             return self._shares(reference, candidate, times)
-        if self.metric == "log_loss":
-            before, after = self._losses(reference), self._losses(candidate)
-            return self._over_rows([RowGroup(after - before, spread=before.std())], times)
         if self.metric == "roc_auc":
-            return self._over_rows(self._areas(reference, candidate), times)
+            return self._areas(reference, candidate, times)
+        if self.metric == "log_loss":
+            return self._log_loss(reference, candidate, times)
         if self.metric == "r2":
-            return self._over_rows([self._variance_left(reference, candidate)], times)
+            return self._variance_left(reference, candidate, times)
         return self._ratio(reference, candidate, times)
 
     def rows_needed(self, reference: np.ndarray, candidate: np.ndarray, allowed: float) -> int | None:
@@ -113,47 +116,77 @@ class Judge:
         some = rows > 0
         return paired_shares(lost[some], won[some], rows[some], confidence=self.confidence, times=times)
 
-    def _over_rows(self, groups: list[RowGroup], times: float) -> Interval:
-        return mean_over_rows(groups, confidence=self.confidence, times=times)
+    def _over_rows(self, groups: list[RowGroup], changes: list[Changes], times: float) -> Interval:
+        found = mean_over_rows(groups, confidence=self.confidence, times=times)
+        high = upper_end(found.mean, changes, confidence=self.confidence, times=times)
+        return replace(found, high=max(found.high, high))
 
-    def _losses(self, predictions: np.ndarray) -> np.ndarray:
-        """(n,) The log loss of each row."""
-        tiny = np.finfo(predictions.dtype).eps  # as scikit-learn clips
-        return -np.log(np.clip(predictions[np.arange(len(self.y)), self.y], tiny, 1.0))
+    def _log_loss(self, reference: np.ndarray, candidate: np.ndarray, times: float) -> Interval:
+        n = len(self.y)
 
-    def _areas(self, reference: np.ndarray, candidate: np.ndarray) -> list[RowGroup]:
+        def losses(predictions: np.ndarray) -> np.ndarray:
+            tiny = np.finfo(predictions.dtype).eps  # as scikit-learn clips
+            return -np.log(np.clip(predictions, tiny, 1.0)).astype(np.float64)
+
+        before, after = losses(reference), losses(candidate)[np.arange(n), self.y]
+        ignorant = when_nothing_is_known(lambda rows: before[rows, self.y], n)
+        before = before[np.arange(n), self.y]
+        return self._over_rows([RowGroup(after - before, spread=before.std())], [Changes(after - before, ignorant)], times)
+
+    def _areas(self, reference: np.ndarray, candidate: np.ndarray, times: float) -> Interval:
         """DeLong's placements: each pair of rows is in the parts of both, so the parts add up to twice the difference."""
-        before, after = area_parts(self.y, reference), area_parts(self.y, candidate)
+        before, after, best = (area_parts(self.y, p) for p in (reference, candidate, _perfect(self.y, reference.shape[1])))
         drop, classes = float((before - after).sum()) / 2, np.unique(self.y)
-        groups = []
+        groups, changes = [], []
         for c in classes:
             mine = self.y == c
-            lost = mine.sum() * (before - after)[mine]
-            groups.append(RowGroup(lost - lost.mean() + drop / len(classes), spread=mine.sum() * before[mine].std()))
-        return groups
+            n = mine.sum()
+            lost = n * (before - after)[mine]
+            groups.append(RowGroup(lost - lost.mean() + drop / len(classes), spread=n * before[mine].std()))
+            # a score that knows nothing of its row stands anywhere among the others
+            anywhere = n * (before[mine, None] - best[mine, None] * _PLACES)
+            changes.append(Changes(lost, anywhere.ravel()))
+        return self._over_rows(groups, changes, times)
 
-    def _variance_left(self, reference: np.ndarray, candidate: np.ndarray) -> RowGroup:
-        """What each row adds to the difference of r2, which is that of two shares of the variance."""
-        before, after = (reference - self.y) ** 2, (candidate - self.y) ** 2
+    def _errors(self, predictions: np.ndarray, power: int) -> np.ndarray:
+        return np.abs(predictions - self.y) ** power
+
+    def _as_share(self, before: np.ndarray, after: np.ndarray, reference: np.ndarray, power: int, of: np.ndarray) -> Changes:
+        """What the rows add to the ratio of mean (after - before) to mean ``of``."""
+        whole = max(float(of.mean()), np.finfo(np.float64).tiny)
+        ratio = (after - before).mean() / whole
+        ignorant = when_nothing_is_known(lambda rows: self._errors(reference[rows], power), len(self.y))
+        return Changes((after - before) / whole, ignorant / whole, slope=-ratio * (of / whole - 1))
+
+    def _variance_left(self, reference: np.ndarray, candidate: np.ndarray, times: float) -> Interval:
+        """The difference of r2 is that of two shares of the variance."""
+        before, after = self._errors(reference, 2), self._errors(candidate, 2)
         squares = (self.y - self.y.mean()) ** 2
+        changes = self._as_share(before, after, reference, 2, of=squares)
         variance = max(squares.mean(), np.finfo(np.float64).tiny)
-        drop = (after - before).mean() / variance
-        return RowGroup((after - before) / variance - drop * (squares / variance - 1), spread=before.std() / variance)
+        return self._over_rows([RowGroup(changes.rows + changes.slope, spread=before.std() / variance)], [changes], times)
 
     def _ratio(self, reference: np.ndarray, candidate: np.ndarray, times: float) -> Interval:
         """rmse and mae: the interval of the logarithm of their ratio, as a difference from the reference."""
         power = 2 if self.metric == "rmse" else 1
-        before, after = (np.abs(p - self.y) ** power for p in (reference, candidate))
+        before, after = self._errors(reference, power), self._errors(candidate, power)
         score, drop = before.mean() ** (1 / power), float(after.mean() ** (1 / power) - before.mean() ** (1 / power))
         if min(before.mean(), after.mean()) <= 0:
             return Interval(drop, -math.inf, math.inf, self.confidence, len(self.y), kind="rows")
         each = (after / after.mean() - before / before.mean()) / power
         spread = (before / before.mean()).std() / power
         ratio = math.log(after.mean() / before.mean()) / power
-        found = self._over_rows([RowGroup(each + ratio, spread=spread)], times)
-        low, high = (float(score * np.expm1(end)) for end in (found.low, found.high))
+        found = mean_over_rows([RowGroup(each + ratio, spread=spread)], confidence=self.confidence, times=times)
+        changes = self._as_share(before, after, reference, power, of=before)
+        rise = upper_end(float(changes.rows.mean()), [changes], confidence=self.confidence, times=times)
+        low, high = (float(score * np.expm1(end)) for end in (found.low, max(found.high, math.log1p(rise) / power)))
         return replace(found, mean=drop, low=low, high=high)
 
     @property
     def higher_is_better(self) -> bool:
         return HIGHER_IS_BETTER[self.metric]
+
+
+def _perfect(y: np.ndarray, classes: int) -> np.ndarray:
+    """(n, classes) Probabilities that are always right."""
+    return np.eye(classes)[y]
