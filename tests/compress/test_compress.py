@@ -359,7 +359,9 @@ def test_a_bundle_holds_the_chosen_model(compressed: Compressed, convnet: Model,
     assert (loaded.manifest["deployed"], loaded.manifest["metrics"]) == ("int8", {"accuracy": 0.97})
     assert loaded.manifest["compression"]["score_drop"]["n"] == 359
     assert loaded.manifest["model"] == {"use": "Sequential", "parameters": sum(p.numel() for p in convnet.module.parameters())}
-    assert loaded.manifest["parity"]["worst"] < 1e-4
+    parity = compressed["int8"].parity
+    assert parity is not None
+    assert loaded.manifest["parity"] == parity.to_dict()
     assert loaded.recipe_yaml() == "name: digits\n"
     rows = datasets.load_digits().data[convnet.prepared.test.index]
     expected = session(compressed["int8"].onnx).run(None, {"x": convnet.prepared.test.X})[0]
