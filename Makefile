@@ -39,7 +39,7 @@ test: .venv/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 proofs: .venv/.dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadgroup
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
