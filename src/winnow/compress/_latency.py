@@ -35,7 +35,7 @@ class Timing:
     """
 
     batch_sizes: tuple[int, ...] = (1, 64)
-    seconds: float = 3.0
+    seconds: float = 1.5
     min_samples: int = 300
     min_rounds: int = 8
     warm_up: int = 10

@@ -34,7 +34,7 @@ from winnow.recipe import (
 __all__ = ["metric_note", "sketch_recipe"]
 
 SKEWED = 0.8  # share of the most frequent class from which on accuracy is not the metric
-STEPS = 1000  # of the optimiser in one training, about
+STEPS = 800  # of the optimiser in one training, about
 MOST_EPOCHS = 120
 _COUNTER = re.compile(
     r"(?i:^(id|index|idx|row|nr|no|number)$|_(id|index|idx|row|nr|no|number)$)|[a-z](Id|ID|Index|Nr|No|Number)$"
@@ -74,7 +74,7 @@ def sketch_recipe(
         name=_name(source),
         metric=_metric(prepared),
         data=data,
-        model=Model("mlp", width=Choice(*((64, 128, 256) if rows >= WIDE else (32, 64, 128))), depth=Integer(1, 3)),
+        model=Model("mlp", width=Choice(64, 128, 256) if rows >= WIDE else 64, depth=Integer(1, 3)),
         train=Train(
             epochs=epochs,
             batch_size=batch,
@@ -84,7 +84,7 @@ def sketch_recipe(
             label_smoothing=Uniform(0.0, 0.2) if is_classification else 0.0,
             early_stopping=EarlyStopping(patience=max(3, epochs // 4)),
         ),
-        search=Search(trials=48),
+        search=Search(trials=48 if rows >= WIDE else 32),
         ablate=Ablate(smallest_effect=_least(prepared, 0.005)),
     )
 
