@@ -184,9 +184,9 @@ def section(title: str) -> str:
 def table(title: str) -> dict[str, str]:
     """Setting -> default, from the first table under a title."""
     rows = re.findall(
-        r"^\| `([\w.]+)` \| ?(?:`([^`]*)`|(none|found)|) \|", section(title).partition("| record |")[0], flags=re.MULTILINE
+        r"^\| `([\w.]+)` \| ?(?:`([^`]*)`|(none)|) \|", section(title).partition("| record |")[0], flags=re.MULTILINE
     )
-    return {name: code or none.replace("found", "none") for name, code, none in rows}
+    return {name: code or none for name, code, none in rows}
 
 
 def test_the_tables_hold_every_setting_with_its_default() -> None:
