@@ -22,9 +22,7 @@ def test_recipes_for_the_sets_of_scikit_learn(name: str) -> None:
     rows = len(prepare(recipe.data).train)
     steps = recipe.train.epochs * (rows // recipe.train.batch_size)  # type: ignore[operator]
     assert 500 <= steps <= 1500
-    assert {"model.args.width", "model.args.depth", "train.optimizer.lr", "train.optimizer.weight_decay", "train.dropout"} <= set(
-        recipe.ranges()
-    )
+    assert {"model.args.depth", "train.optimizer.lr", "train.optimizer.weight_decay", "train.dropout"} <= set(recipe.ranges())
     assert ("train.label_smoothing" in recipe.ranges()) == (name != "diabetes")
 
 

@@ -83,6 +83,14 @@ def test_of_numbers_the_constant_is_the_mean_or_the_median(metric: str) -> None:
     assert found.verdict == f"better than a constant by {metric}"
 
 
+def test_a_model_no_better_than_a_linear_one_is_told_beside_the_constant() -> None:
+    noise = np.random.default_rng(0).normal(size=len(X))
+    found, _ = beside(Data.arrays(X, X[:, 0] + 0.1 * noise), lambda x, truth: truth + 0.5 * np.resize(noise, len(truth)), "rmse")
+
+    assert found.beats_constant
+    assert found.verdict.startswith("better than a constant by rmse, not shown to be better than a linear model")
+
+
 def test_linear_and_boosting_are_scikit_learns_on_the_training_rows() -> None:
     found, prepared = beside(Data.arrays(X, RARE), ranks_only, "roc_auc")
     scaler = preprocessing.StandardScaler().fit(prepared.train.X)

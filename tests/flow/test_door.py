@@ -68,13 +68,20 @@ def test_data_get_a_recipe_that_is_written_down(table: Path) -> None:
 
 def test_a_written_recipe_that_was_changed_counts(table: Path) -> None:
     first = open_source("prices.csv", target="price").recipe
-    changed = Recipe.from_yaml(first.to_yaml().replace("trials: 48", "trials: 3"))
+    changed = Recipe.from_yaml(first.to_yaml().replace("trials: 32", "trials: 3"))
     changed.save("runs/prices/recipe.yaml")
 
     asked = open_source("prices.csv", target="price")
 
     assert asked.recipe.search.trials == 3
     assert asked.notes == ("going on with the recipe in runs/prices/recipe.yaml",)
+
+
+def test_a_mistyped_target_is_told_before_what_the_directory_is_for(table: Path) -> None:
+    open_source("prices.csv", target="price")
+
+    with pytest.raises(DataError, match="no column 'prise' - did you mean 'price'"):
+        open_source("prices.csv", target="prise")
 
 
 def test_a_written_recipe_for_another_target_is_refused(table: Path) -> None:

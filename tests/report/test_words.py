@@ -45,6 +45,8 @@ def test_what_stands_beside_a_verdict() -> None:
     assert _words.remark({"verdict": "no difference", "identical": True}, 0.005) == "no prediction changes without it"
     saved = {"mean": 8.0, "low": 7.0, "high": 9.0, "confidence": 0.95, "n": 10}
     assert _words.remark({"verdict": "no difference", "saved": saved}, 0.1) == "it saves 8.0 [7.0, 9.0] epochs a training"
+    never = saved | {"mean": 0.0, "low": 0.0, "high": 0.0}
+    assert _words.remark({"saved": never}, 0.1) == "it never stopped a training before its last epoch"
     unclear = saved | {"low": -1.0, "high": 17.0}
     assert _words.remark({"verdict": "undecided", "saved": unclear}, 0.1) == "epochs that it saves: 8 [-1, 17]"
     assert "not known" in _words.remark(

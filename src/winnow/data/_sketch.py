@@ -34,12 +34,16 @@ from winnow.recipe import (
 __all__ = ["metric_note", "sketch_recipe"]
 
 SKEWED = 0.8  # share of the most frequent class from which on accuracy is not the metric
-STEPS = 800  # of the optimiser in one training, about
+STEPS = 1000  # of the optimizer in one training, about
 MOST_EPOCHS = 120
 _COUNTER = re.compile(
     r"(?i:^(id|index|idx|row|nr|no|number)$|_(id|index|idx|row|nr|no|number)$)|[a-z](Id|ID|Index|Nr|No|Number)$"
 )
-WIDE = 5000  # training rows from which on wider networks are tried
+WIDE = 5000  # training rows from which on wider networks are tried, and more of them
+SMALL_STEPS = (
+    800  # below that; one width, so that trials share fleets: half the time at the same scores (benchmarks/default_run.py)
+)
+SMALL_WIDTH = 64
 
 
 def sketch_recipe(
@@ -69,12 +73,13 @@ def sketch_recipe(
     rows = len(prepared.train)
     is_classification = prepared.task == "classification"
     batch = _batch_size(rows)
-    epochs = min(MOST_EPOCHS, max(3, round(STEPS / max(1, rows // batch))))
+    steps = STEPS if rows >= WIDE else SMALL_STEPS
+    epochs = min(MOST_EPOCHS, max(3, round(steps / max(1, rows // batch))))
     return Recipe(
         name=_name(source),
         metric=_metric(prepared),
         data=data,
-        model=Model("mlp", width=Choice(64, 128, 256) if rows >= WIDE else 64, depth=Integer(1, 3)),
+        model=Model("mlp", width=Choice(64, 128, 256) if rows >= WIDE else SMALL_WIDTH, depth=Integer(1, 3)),
         train=Train(
             epochs=epochs,
             batch_size=batch,

@@ -221,7 +221,10 @@ def _judged(
         )
         verdict += " tell rows apart"
     elif beats:
+        # what a reader takes "better than a constant" for: that the model earns its keep
+        level = [_NAMES[b.name] for b in baselines[1:] if b.gain is not None and not b.gain.low > 0]
         verdict = f"better than a constant by {words}"
+        verdict += f", not shown to be better than {' or '.join(level)}" if level else ""
     elif tells_apart and metric != "roc_auc":
         verdict = f"not shown to be better than a constant by {words}; its probabilities do tell rows apart"
     else:

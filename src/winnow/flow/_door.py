@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from winnow.bundle import is_bundle
-from winnow.data import metric_note, sketch_recipe
+from winnow.data import load_table, metric_note, sketch_recipe
 from winnow.errors import RecipeError, WorkspaceError
 from winnow.files import write_aside
 from winnow.flow._check import load_recipe
 from winnow.ledger import Ledger
-from winnow.recipe import Recipe, is_file
+from winnow.recipe import Data, Recipe, is_file
 
 __all__ = ["RECIPE_FILE", "Asked", "check_same", "default_out", "file_name", "is_run", "open_source", "settings_of"]
 
@@ -179,6 +179,8 @@ def _sketched(source: str, target: str | None, out: str | Path | None, keep: boo
     if written.is_file():
         recipe = load_recipe(written)
         if not _same_source(recipe.data.source, source) or (target is not None and recipe.data.target != target):
+            if target is not None:
+                load_table(Data(source=source, target=target))  # a mistyped target is told before anything else
             raise WorkspaceError(
                 f"{written} is for {recipe.data.source} with target {recipe.data.target!r}, not for {source} with target "
                 f"{target!r}: give another directory (--out DIR, or `out=`)"

@@ -197,7 +197,11 @@ def _parts(documents: Documents) -> Iterable[Markup]:
     clauses += [say("{} is needed ({})", code(name), remark(rows[name], 0.0)) for name in groups["needed"]]
     if groups["hurts"]:
         clauses.append(say("{} {}", listed(groups["hurts"]), _verb(groups["hurts"], "hurts", "hurt")))
-    if same := groups["no difference"]:
+    identical = [name for name in groups["no difference"] if rows[name].get("identical")]
+    if identical:
+        makes = _verb(identical, "makes", "make")
+        clauses.append(say("{} {} no difference (no prediction changes)", listed(identical), makes))
+    if same := [name for name in groups["no difference"] if name not in identical]:
         small = fmt.number(ablation.get("smallest_effect"))
         clauses.append(say("{} {} no difference (within ±{})", listed(same), _verb(same, "makes", "make"), small))
     if clauses:

@@ -210,7 +210,11 @@ def plan_ablation(
         identical=[arm.name for arm in arms if same_predictions(reference, arm)],
     )
     same, idle = _may_go(comparisons)
-    done = Simplification((), (), (), "no part was shown to make no difference or to hurt: nothing to drop")
+    spared = [c.name for c in comparisons if c.verdict == "no difference" and c.name in FOR_COST]
+    reason = "no part was shown to make no difference or to hurt"
+    if spared:
+        reason = f"{' and '.join(spared)} is there to save time and stays; {reason.replace('no part', 'no other part')}"
+    done = Simplification((), (), (), reason)
     if same or idle:
         done = yield from simplify(
             reference,

@@ -33,6 +33,8 @@ def remark(row: Mapping[str, Any], smallest_effect: float) -> str:
 def _saved(document: Mapping[str, Any]) -> str:
     mean, low, high = (math.nan if document[end] is None else float(document[end]) for end in ("mean", "low", "high"))
     interval = Interval(mean, low, high, document["confidence"], document["n"])
+    if low == high == 0:
+        return "it never stopped a training before its last epoch"
     if low > 0:
         return f"it saves {interval} epochs a training"
     return f"epochs that it saves: {interval}" if math.isfinite(low) else "how many epochs it saves is not known"
