@@ -23,6 +23,10 @@ from winnow.train import train_fleet
 DATA = Data(source="sklearn:iris")
 
 
+HERE = "WINNOW_TESTS_PROCESS"  # the process of the tests, for those that it starts
+os.environ.setdefault(HERE, str(os.getpid()))
+
+
 class Deadly(nn.Module):
     """Kills the worker process that trains it."""
 
@@ -31,7 +35,7 @@ class Deadly(nn.Module):
         self.a = nn.Linear(4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and sys.argv[0] == "-c" and x.shape[0] == 16:
+        if self.training and os.getpid() != int(os.environ[HERE]) and x.shape[0] == 16:
             os._exit(7)
         return self.a(x) if self.a(x).sum() > 0 else self.a(x) * 2
 
