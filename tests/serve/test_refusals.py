@@ -295,6 +295,7 @@ def test_a_failure_tells_nothing_and_the_server_stays_up() -> None:
     assert reply.status_code == 500
     assert check_shape(reply)["message"] == "the model failed on this input; the server's log has the cause"
     assert "secret" not in reply.text
+    assert reply.headers.get_list("x-content-type-options") == ["nosniff"]
     assert app.get("/health").status_code == 200
 
 

@@ -149,6 +149,27 @@ def test_a_simplified_recipe_that_diverges_is_rejected() -> None:
         assert ablation.simplified.train.dropout or ablation.simplified.train.clip_norm
 
 
+@pytest.mark.parametrize("finished", [0, 1, 4])
+def test_trainings_that_failed_show_nothing(finished: int) -> None:
+    on_first: set[int] = set()
+
+    def score(v: Variant) -> float:
+        """All parts make no difference on the seeds of the ablation; of the fresh seeds only so many do not fail."""
+        if len(on_first) < SEEDS or v.seed in on_first:
+            on_first.add(v.seed)
+            return 0.9
+        fresh.setdefault(v.seed, len(fresh))
+        return 0.9 if fresh[v.seed] % SEEDS < finished else math.nan
+
+    fresh: dict[int, int] = {}
+    ablation, _ = ablate_with(score, shared=0.0, own=0.0, digest=lambda v: v.id if v.seed in on_first else "the same")
+    checks = [c for c in ablation.simplification.checks if c.difference.lost]
+    assert checks
+    for check in checks:
+        assert not check.accepted
+        assert f"only {finished} pairs of trainings finished" in check.reason
+
+
 def test_each_check_has_fresh_seeds_and_its_share_of_alpha() -> None:
     ablation, trainer = ablate_with(lambda v: 0.9 if v.train.dropout or v.train.clip_norm else 0.7)
     seeds = [{v.seed for v in batch} for batch in trainer.batches]

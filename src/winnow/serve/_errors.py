@@ -63,7 +63,9 @@ class ErrorAnswer(BaseModel):
 def json_response(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """``content`` as JSON. Only ASCII goes out, so that a lone surrogate echoed from a request cannot break the answer."""
     body = json.dumps(content, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
-    return Response(body, status_code=status, headers=dict(headers or {}), media_type="application/json")
+    # here, too, and not only in the guard of hosts: an answer of 500 is made outside of it
+    named = {"X-Content-Type-Options": "nosniff", **(headers or {})}
+    return Response(body, status_code=status, headers=named, media_type="application/json")
 
 
 def refusal_response(refused: Refused) -> Response:

@@ -93,8 +93,10 @@ def train_arms(arms: Sequence[Arm], seeds: Sequence[int], metric: str, context: 
 
 
 def same_predictions(a: Arm, b: Arm) -> bool:
-    """Whether two arms failed on the same seeds and gave the same predictions and scores on all others."""
-    return all(
+    """Whether two arms failed on the same seeds and gave the same predictions and scores on all others, of which there must be
+    some: trainings that failed say nothing about predictions.
+    """
+    return any(x.finished for x in a.outcomes) and all(
         x.status == y.status
         and (
             not x.finished

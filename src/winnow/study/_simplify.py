@@ -205,9 +205,9 @@ def judge(
     ``alpha``, both ends half a row over the pairs farther out as a continuity correction, and s the smallest effect (0 where the
     score cannot show less than a row, see ``shown_margin``):
 
-    1. accepted when no prediction differs on any seed;
-    2. rejected when more trainings of the simplified recipe fail than of the full one, or fewer than ``FEWEST_PAIRS`` pairs
+    1. rejected when more trainings of the simplified recipe fail than of the full one, or fewer than ``FEWEST_PAIRS`` pairs
        finish;
+    2. accepted when no prediction differs on any seed;
     3. accepted when low > -s, or low >= 0: a loss of s or more is excluded;
     4. accepted when the mean is at least -s, only if ``ask.accept`` is ``mean``: that excludes nothing, and says so;
     5. rejected otherwise.
@@ -235,12 +235,12 @@ def judge(
 
 def _decide(d: Interval, identical: bool, failed: Sequence[int], margin: float, alpha: float, ask: Ablate) -> tuple[bool, str]:
     s = ask.smallest_effect
-    if identical:
-        return True, f"not one prediction changed on {d.n} fresh seeds"
     if failed[1] > failed[0]:
         return False, f"{failed[1]} trainings failed without these parts, {failed[0]} with them"
     if d.n < FEWEST_PAIRS:
         return False, f"only {d.n} pairs of trainings finished, and it takes {FEWEST_PAIRS}"
+    if identical:
+        return True, f"not one prediction changed on {d.n} fresh seeds"
     if _passes(d, margin):
         least = f"by {s:g} or more" if margin else "at all"
         return True, f"shown to be no worse {least} without these parts (difference {d}, one-sided test at {alpha:.2g})"
