@@ -17,6 +17,7 @@ from winnow.compress import Shipped, measure_shipped
 from winnow.errors import RecipeError, WorkspaceError
 from winnow.flow import Flow, Run, _facts, read_documents, rewrite_report, run
 from winnow.flow._door import open_source
+from winnow.flow._summary import summary
 from winnow.recipe import Ablate, Choice, Data, Final, Model, Recipe, Search, Train
 from winnow.run import Event
 
@@ -293,6 +294,22 @@ def test_another_recipe_in_the_same_directory_is_refused(run_dir: Path) -> None:
 
     with pytest.raises(WorkspaceError, match=r"(?s)run of another recipe.*train.epochs: 3 there, 4 now.*--out DIR"):
         run(other, out=run_dir)
+
+
+def test_the_file_of_another_training_is_not_shown_beside_the_scores_of_this_one(
+    finished: tuple[Run, Told], tmp_path: Path
+) -> None:
+    done, _ = finished
+    place = tmp_path / "copy"
+    shutil.copytree(done.path, place)
+    with Flow(small(), place) as same:
+        assert same.evaluation.rows
+        assert {"bundle", "compression", "shipped"} <= same.documents().keys()
+
+    with Flow(small(final=Final(seeds=4)), place) as other:
+        assert other.evaluation.rows
+        assert not {"bundle", "compression", "shipped"} & other.documents().keys()
+        assert "the file" not in dict(summary(other.documents()))
 
 
 def test_more_trials_of_the_same_recipe_go_on(finished: tuple[Run, Told], tmp_path: Path, told: Told) -> None:

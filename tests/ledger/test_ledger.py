@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sqlite3
 import threading
@@ -360,3 +361,15 @@ def test_threads_share_a_ledger(ledger: Ledger, variant: MakeVariant, outcome: M
         thread.join()
     assert errors == []
     assert sorted(s.note["seed"] for s in ledger.study_outcomes("s")) == sorted(100 * t + i for t in range(4) for i in range(10))
+
+
+def test_a_document_can_be_forgotten(tmp_path: Path) -> None:
+    with contextlib.closing(Ledger.open(tmp_path / "ledger.db")) as ledger:
+        ledger.put_document("run", {"a": 1})
+        ledger.put_document("data", {})
+
+        ledger.remove_document("run")
+        ledger.remove_document("never there")
+
+        assert ledger.get_document("run") is None
+        assert ledger.documents() == ["data"]

@@ -36,6 +36,8 @@ from winnow.study import Ablation, Found, Trained, ablate, search, train
 
 __all__ = ["Flow", "few_notes"]
 
+OF_THE_BUNDLE = ("bundle", "compression", "shipped")  # documents about the file that ships
+
 # What can be asked for at last, and the stages that train for it.
 GOALS = {
     "found": ("search",),
@@ -173,7 +175,9 @@ class Flow:
         """The final training, on seeds that chose nothing."""
         recipe = self.simplified
         with self._at("train"):
-            return train(recipe, runner=self._runner, allowance=self.budget)
+            trained = train(recipe, runner=self._runner, allowance=self.budget)
+        self._forget_another(_key(trained, self.recipe))
+        return trained
 
     @cached_property
     def evaluation(self) -> Evaluation:
@@ -310,6 +314,13 @@ class Flow:
         compared = compare_baselines(self._fitted, trained.prepared, trained.metric, truth, predictions, file=file)
         self.workspace.ledger.put_document("baselines", compared.to_dict())
         return compared
+
+    def _forget_another(self, key: str) -> None:
+        """Drop the facts about a bundle of another training, which would stand beside the scores of this one."""
+        facts = self.workspace.ledger.get_document("bundle")
+        if facts is not None and facts.get("made_from") != key:
+            for name in OF_THE_BUNDLE:
+                self.workspace.ledger.remove_document(name)
 
     def _is_there(self, path: Path, key: str) -> bool:
         """Whether the bundle at ``path`` is whole and the one that belongs to ``key``."""

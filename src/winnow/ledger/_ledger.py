@@ -213,6 +213,11 @@ class Ledger:
             text = connection.execute(sa.select(documents.c.content).where(documents.c.name == name)).scalar()
         return None if text is None else _codec.from_json(text)
 
+    def remove_document(self, name: str) -> None:
+        """Forget the facts under this name, if there are any: they are about something that is no more."""
+        with self._database.write() as connection:
+            connection.execute(sa.delete(documents).where(documents.c.name == name))
+
     def documents(self) -> list[str]:
         """The names of all documents, sorted."""
         with self._database.read() as connection:
