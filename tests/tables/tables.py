@@ -199,5 +199,6 @@ TABLES: dict[str, Table] = {
     "european": Table(_european),
     "leak": Table(_leak, said=("closing_code",)),
     "ids_and_gaps": Table(_ids_and_gaps, said=("customer_id",)),
-    "skewed_number": Table(_skewed_number),
+    # a few rows make up its squared errors, so that "not shown to be better than a constant" is a true answer
+    "skewed_number": Table(_skewed_number, learnable=None),
 }
