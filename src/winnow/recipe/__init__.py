@@ -11,7 +11,6 @@ from winnow.recipe._objects import PREFIX as OBJECT_PREFIX
 from winnow.recipe._objects import ObjectNotFound, content_digest, dataset_digest, is_import_path, source_digest
 from winnow.recipe._objects import resolve as resolve_object
 from winnow.recipe._parts import Part
-from winnow.recipe._ranges import Choice, Integer, Log, Range, Uniform, is_range
 from winnow.recipe._ready import READY, ConvNetArgs, MLPArgs
 from winnow.recipe._recipe import Recipe
 from winnow.recipe._sections import LONGEST_NAME
@@ -46,6 +45,7 @@ from winnow.recipe._variant import (
     better,
     resolve_metric,
 )
+from winnow.spec import Choice, Integer, Log, Range, Uniform, is_range
 
 __all__ = [
     "HIGHER_IS_BETTER",

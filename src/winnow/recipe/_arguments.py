@@ -10,10 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from winnow.errors import Problem, RecipeError
-from winnow.recipe._base import plain
-from winnow.recipe._problems import RANGE_KEYS, describe, join, range_key, refusal
-from winnow.recipe._ranges import RANGES, Choice, is_range
 from winnow.recipe._ready import READY
+from winnow.spec import RANGE_KEYS, RANGES, Choice, describe, is_range, join, plain, range_key, refusal
 
 __all__ = ["DROPOUT_NAMES", "check"]
 

@@ -7,9 +7,8 @@ from typing import Any, TypeVar
 
 from winnow.errors import Problem, RecipeError, did_you_mean
 from winnow.recipe import _yaml
-from winnow.recipe._base import option_labels
-from winnow.recipe._problems import describe, join, range_key
 from winnow.recipe._sections import Sections
+from winnow.spec import describe, join, option_labels, range_key
 
 __all__ = ["QUICK", "change", "parse", "quick"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from winnow.errors import Problem, RecipeError
-from winnow.recipe._base import Settings
 from winnow.recipe._sections import Sections
 from winnow.recipe._yaml import Document
+from winnow.spec import Settings
 
 __all__ = ["locate", "sections"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from winnow.errors import nearest
 from winnow.recipe import _objects
-from winnow.recipe._problems import describe
 from winnow.recipe._ready import READY
+from winnow.spec import describe
 
 __all__ = ["FILES", "SKLEARN_SETS", "is_file", "source", "use"]
 

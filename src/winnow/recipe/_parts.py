@@ -8,12 +8,10 @@ from typing import Any, TypeVar
 
 from winnow.errors import Problem, RecipeError, did_you_mean
 from winnow.recipe._arguments import DROPOUT_NAMES
-from winnow.recipe._base import Settings
-from winnow.recipe._problems import describe
-from winnow.recipe._ranges import Choice, is_range
 from winnow.recipe._ready import READY
 from winnow.recipe._sections import Sections
 from winnow.recipe._settings import Constant
+from winnow.spec import Choice, Settings, describe, is_range
 
 __all__ = ["Part", "find", "switch_off", "unknown"]
 

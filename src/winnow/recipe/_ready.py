@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from winnow.recipe._base import Settings
-from winnow.recipe._ranges import Open
-from winnow.recipe._types import Count, Depth, Flag
+from winnow.spec import Count, Depth, Flag, Open, Settings
 
 __all__ = ["READY", "ConvNetArgs", "MLPArgs"]
 

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from winnow.recipe import _ready, _sections, _settings
-from winnow.recipe._base import Settings
 from winnow.recipe._ready import READY
 from winnow.recipe._sections import Sections
+from winnow.spec import Settings
 
 __all__ = ["json_schema"]
 

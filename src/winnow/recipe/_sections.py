@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pydantic import field_validator
 
-from winnow.recipe._base import Settings
 from winnow.recipe._settings import Ablate, Compress, Data, Final, Model, Search, Train
-from winnow.recipe._types import Metric, Minutes, Seed
+from winnow.spec import Metric, Minutes, Seed, Settings
 
 __all__ = ["LONGEST_NAME", "Sections"]
 

@@ -10,13 +10,12 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from winnow.errors import Problem, RecipeError, nearest
 from winnow.recipe import _arguments, _names, _objects
-from winnow.recipe._base import Settings
-from winnow.recipe._ranges import Choice, Open, is_range
 from winnow.recipe._ready import READY
-from winnow.recipe._types import (
+from winnow.spec import (
     Above0To1,
     BelowOne,
     Character,
+    Choice,
     Classes,
     Count,
     Encoding,
@@ -26,13 +25,16 @@ from winnow.recipe._types import (
     Inside,
     Names,
     NonNegative,
+    Open,
     Parts,
     Positive,
     Seed,
     Seeds,
+    Settings,
     Several,
     Shape,
     Trainings,
+    is_range,
 )
 
 __all__ = [

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from winnow.errors import Problem, RecipeError, did_you_mean
-from winnow.recipe._base import Settings, plain
-from winnow.recipe._problems import describe, join
-from winnow.recipe._ranges import Choice, Integer, Range, is_range
+from winnow.spec import Choice, Integer, Range, Settings, describe, is_range, join, plain
 
 __all__ = ["OpenSetting", "find", "resolve"]
 

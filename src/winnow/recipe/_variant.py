@@ -14,10 +14,9 @@ from pydantic import model_validator
 
 from winnow.errors import Problem, RecipeError, did_you_mean
 from winnow.recipe import _names, _space
-from winnow.recipe._base import Settings
 from winnow.recipe._ready import READY
 from winnow.recipe._settings import Data, Model, Train
-from winnow.recipe._types import Index, Seed
+from winnow.spec import Index, Seed, Settings
 
 __all__ = [
     "HIGHER_IS_BETTER",

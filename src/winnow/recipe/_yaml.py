@@ -14,10 +14,8 @@ from typing import Any, TypeVar
 import yaml
 
 from winnow.errors import Problem, RecipeError, nearest
-from winnow.recipe._base import Settings, option_labels
-from winnow.recipe._problems import describe, join
-from winnow.recipe._ranges import Choice, is_range, range_key
 from winnow.recipe._sections import Sections
+from winnow.spec import Choice, Settings, describe, is_range, join, option_labels, range_key
 
 __all__ = ["Document", "dumps", "load", "loads", "written"]
 

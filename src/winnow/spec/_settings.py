@@ -9,7 +9,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from winnow.errors import RecipeError
-from winnow.recipe import _problems
+from winnow.spec import _problems
 
 __all__ = ["Settings", "option_labels", "plain"]
 

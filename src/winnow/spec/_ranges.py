@@ -28,8 +28,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from winnow.errors import Problem, RecipeError
-from winnow.recipe._base import Settings, option_labels
-from winnow.recipe._problems import describe, join, range_key, refusal
+from winnow.spec._problems import describe, join, range_key, refusal
+from winnow.spec._settings import Settings, option_labels
 
 __all__ = ["RANGES", "Choice", "Integer", "Log", "Open", "Range", "Uniform", "is_range"]
 
