@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["remove_leftovers", "sync_folder", "write_aside", "written_aside"]
+__all__ = ["is_torn", "remove_leftovers", "sync_folder", "write_aside", "written_aside"]
 
 _ENDING = ".part"
 
@@ -51,6 +51,11 @@ def write_aside(path: str | Path, content: str | bytes) -> None:
     """
     with written_aside(path) as aside:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def is_torn(content: bytes) -> bool:
+    """Whether a text that was written in whole lines has lost its end, as after a crash: nothing, or zeros, follow half a line."""
+    return not content.rstrip(b"\0").endswith(b"\n")
 
 
 def remove_leftovers(folder: Path) -> None:

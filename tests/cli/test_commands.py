@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,6 +82,22 @@ def test_a_stage_of_a_finished_run_comes_from_the_ledger(ran: subprocess.Complet
 
     assert result.exit_code == 0
     assert "macro_f1" in result.output
+
+
+@pytest.mark.parametrize("left", ["half", "nothing", "zeros"])
+def test_a_torn_copy_of_the_recipe_is_mended_where_its_directory_is_given(
+    left: str, ran: subprocess.CompletedProcess[str], here: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(here / "runs" / "quick", out)
+    text = (out / "recipe.yaml").read_bytes()
+    torn = {"half": text[: text.index(b"choice") + 3], "nothing": b"", "zeros": text[:30] + bytes(20)}[left]
+    (out / "recipe.yaml").write_bytes(torn)
+
+    result = winnow_("evaluate", str(out))
+
+    assert result.exit_code == 0, result.stderr
+    assert (out / "recipe.yaml").read_bytes() == text
 
 
 def test_predict_writes_what_the_bundle_says(ran: subprocess.CompletedProcess[str], here: Path) -> None:

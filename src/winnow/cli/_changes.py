@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from winnow.files import is_torn
+
 if TYPE_CHECKING:
     from winnow.recipe import Recipe
 
@@ -51,7 +53,8 @@ class Changes:
 
 def read_early(source: str, changes: Changes) -> Recipe | None:
     """Read the recipe that ``source`` names, if it names one, without importing what training needs: that takes seconds, and
-    whoever mistyped a setting need not wait for it. None where it names data.
+    whoever mistyped a setting need not wait for it. None where it names data, or a run directory whose copy of the recipe has
+    lost its end: that is first written again from the ledger.
 
     Raises:
         RecipeError: with every mistake in the file or in the changes.
@@ -61,6 +64,7 @@ def read_early(source: str, changes: Changes) -> Recipe | None:
     place = Path(source)
     file = place / "recipe.yaml" if place.is_dir() else place
     if file.suffix.lower() in YAML and (file == place or file.is_file()):
-        return changes.apply(Recipe.load(file))
+        if not (file != place and (place / "ledger.db").is_file() and is_torn(file.read_bytes())):
+            return changes.apply(Recipe.load(file))
     parse(changes.assignments)
     return None

@@ -11,7 +11,7 @@ from typing import Any
 from winnow.bundle import is_bundle
 from winnow.data import load_table, metric_note, sketch_recipe
 from winnow.errors import RecipeError, WorkspaceError
-from winnow.files import write_aside
+from winnow.files import is_torn, write_aside
 from winnow.flow._check import load_recipe
 from winnow.ledger import Ledger
 from winnow.recipe import Data, Recipe, is_file
@@ -161,11 +161,12 @@ def _mend_recipe(path: Path) -> None:
     if not ledger.is_file():
         return
     try:
-        text = place.read_bytes().rstrip(b"\0") if place.is_file() else b""
+        text = place.read_bytes() if place.is_file() else b""
     except OSError:
         return
-    if text.endswith(b"\n"):  # whole lines: an edit
+    if not is_torn(text):  # whole lines: an edit
         return
+    text = text.rstrip(b"\0")
     with Ledger.open(ledger) as opened:
         known = str((opened.get_document("run") or {}).get("recipe_yaml") or "").encode()
     if known and known != text and known.startswith(text):
