@@ -54,7 +54,9 @@ def write_aside(path: str | Path, content: str | bytes) -> None:
 
 
 def is_torn(content: bytes) -> bool:
-    """Whether a text that was written in whole lines has lost its end, as after a crash: nothing, or zeros, follow half a line."""
+    """Whether a text that was written in whole lines has lost its end, as after a crash: what follows half a line is nothing, or
+    zeros.
+    """
     return not content.rstrip(b"\0").endswith(b"\n")
 
 

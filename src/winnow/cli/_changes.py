@@ -63,8 +63,12 @@ def read_early(source: str, changes: Changes) -> Recipe | None:
 
     place = Path(source)
     file = place / "recipe.yaml" if place.is_dir() else place
-    if file.suffix.lower() in YAML and (file == place or file.is_file()):
-        if not (file != place and (place / "ledger.db").is_file() and is_torn(file.read_bytes())):
-            return changes.apply(Recipe.load(file))
+    if file.suffix.lower() in YAML and (file == place or _is_whole(file)):
+        return changes.apply(Recipe.load(file))
     parse(changes.assignments)
     return None
+
+
+def _is_whole(copy: Path) -> bool:
+    """Whether the recipe in a directory can be read as it is."""
+    return copy.is_file() and not ((copy.parent / "ledger.db").is_file() and is_torn(copy.read_bytes()))
