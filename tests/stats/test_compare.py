@@ -174,9 +174,22 @@ def test_equal_differences_have_the_width_that_rows_give_them() -> None:
 
 
 def test_identical_predictions_are_no_difference_whatever_the_margin() -> None:
-    score = np.full(3, 0.9)
+    score = np.full(5, 0.9)
     got = compare_arms(score, {"a": score, "b": score}, rows=100, smallest_effect=0.0, identical=["a"], **SHARE)
     assert [(c.verdict, c.identical) for c in got] == [("no difference", True), ("undecided", False)]
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_identical_predictions_on_fewer_than_five_seeds_decide_nothing(seeds: int) -> None:
+    score = np.full(seeds, 0.9)
+    got = compare_arms(score, {"a": score}, rows=100, smallest_effect=0.01, identical=["a"], **SHARE)[0]
+    assert (got.verdict, got.p_same, got.identical) == ("undecided", 1.0, True)
+
+
+def test_failed_trainings_do_not_count_towards_the_five_seeds() -> None:
+    score = np.array([0.9] * 4 + [math.nan] * 6)
+    got = compare_arms(score, {"a": score}, rows=100, smallest_effect=0.01, identical=["a"], **SHARE)[0]
+    assert (got.verdict, got.n, got.identical) == ("undecided", 4, True)
 
 
 def test_no_difference_is_corrected_for_the_number_of_parts() -> None:

@@ -189,6 +189,10 @@ def test_too_few_seeds_are_announced() -> None:
         "5 seeds cannot show that one of 6 parts helps or hurts" in note and "at least 8 seeds" in note for note in ablation.notes
     )
     assert not any("cannot show" in note for note in ablate_with()[0].notes)
+    few, _ = ablate_with(lambda v: 0.9, full_recipe(ablate=Ablate(seeds=4)), digest=lambda v: "same")
+    assert set(few.verdicts().values()) == {"undecided"}
+    assert few.dropped == ()
+    assert any("4 seeds cannot show that a part makes no difference, even where no prediction changes" in n for n in few.notes)
 
 
 def test_each_arm_differs_from_the_reference_in_its_part_alone() -> None:

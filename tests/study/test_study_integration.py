@@ -57,7 +57,7 @@ def test_clipping_that_never_bites_changes_no_prediction_and_goes() -> None:
         data=Data(source="sklearn:iris"),
         model=Model("mlp", args={"width": 4, "depth": 1}),
         train=train,
-        ablate=Ablate(parts=("clip_norm", "label_smoothing"), seeds=3),
+        ablate=Ablate(parts=("clip_norm", "label_smoothing"), seeds=5),
     )
     ablation = ablate(recipe)
     comparisons = {c.name: c for c in ablation.comparisons}

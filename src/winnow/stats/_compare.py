@@ -42,7 +42,7 @@ class PairedComparison:
         difference: interval of the mean difference, in units of the score, turned so that positive means that the part helps.
         p: exact two-sided sign-flip p value.
         p_holm: the same, corrected for the number of arms.
-        p_same: p value of "no difference", corrected for the number of arms; 0 where no prediction changed.
+        p_same: p value of "no difference", corrected for the number of arms; 0 where no prediction changed on enough seeds.
         p_failures: p value of "needed", corrected for the number of arms.
         verdict: see ``compare_arms``.
         at_least_smallest: the part was shown to help or hurt by no less than the smallest effect.
@@ -92,9 +92,10 @@ def compare_arms(
     - ``needed``: without the part more trainings fail, in the pairs (McNemar's exact test at alpha) and beside all trainings of
       the study (Fisher's exact test, corrected by Holm); see ``fails_more``.
     - ``no difference``: no prediction changed on any seed (``identical``), or the mean difference was shown to lie within
-      ±``smallest_effect``: two one-sided t tests, each at alpha, the larger p value corrected by Holm. That takes at least
-      ``FEWEST_PAIRS`` pairs, no more failures without the part than with it, and, for a score with two bounds such as accuracy,
-      a ``smallest_effect`` of at least one row; the tests have a continuity correction of half a row in the sum over pairs.
+      ±``smallest_effect``: two one-sided t tests, each at alpha, the larger p value corrected by Holm. Both take at least
+      ``FEWEST_PAIRS`` pairs and no more failures without the part than with it; the tests also take, for a score with two
+      bounds such as accuracy, a ``smallest_effect`` of at least one row, and have a continuity correction of half a row in the
+      sum over pairs.
     - ``helps`` / ``hurts``: the sign-flip p value, corrected by Holm, is at most alpha, and the interval lies on that side of
       zero. Where the same test against ``smallest_effect`` is passed as well, ``at_least_smallest`` says so. A part without
       which more trainings fail does not hurt.
@@ -134,7 +135,7 @@ def compare_arms(
     p_least = holm([sign_flip_test(_beyond(d, smallest_effect)) for d in differences])
     step = row_step(bounds, rows)
     p_same = [
-        0.0 if same else 1.0 if m or margin == 0 or len(d) < FEWEST_PAIRS else _equivalence(d, sd, margin, step)
+        _no_difference(d, sd, margin, step, same=same, fails_more=m)
         for d, sd, same, m in zip(differences, floors, alike, more, strict=True)
     ]
     p_failures = _failures(lost, failed)
@@ -239,6 +240,15 @@ def _beyond(d: NDArray[np.float64], smallest_effect: float) -> NDArray[np.float6
     if not len(d) or abs(d.mean()) < smallest_effect:
         return np.zeros_like(d)
     return d - math.copysign(smallest_effect, d.mean())
+
+
+def _no_difference(d: NDArray[np.float64], least_sd: float, margin: float, step: float, *, same: bool, fails_more: bool) -> float:
+    """The p value of "no difference" before Holm's correction: 1 where nothing can be shown, 0 where no prediction changed."""
+    if fails_more or len(d) < FEWEST_PAIRS:  # that few pairs are alike proves little: a part may act in one training of two
+        return 1.0
+    if same:
+        return 0.0
+    return _equivalence(d, least_sd, margin, step) if margin > 0 else 1.0
 
 
 def _equivalence(d: NDArray[np.float64], least_sd: float, margin: float, step: float) -> float:

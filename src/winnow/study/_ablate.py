@@ -13,7 +13,16 @@ import polars as pl
 from winnow.errors import ModelError, OutOfTime
 from winnow.recipe import HIGHER_IS_BETTER, METRIC_BOUNDS, Recipe
 from winnow.run import Event, Runner, Workspace
-from winnow.stats import Interval, PairedComparison, compare_arms, one_row, shown_margin, smallest_seeds, t_interval
+from winnow.stats import (
+    FEWEST_PAIRS,
+    Interval,
+    PairedComparison,
+    compare_arms,
+    one_row,
+    shown_margin,
+    smallest_seeds,
+    t_interval,
+)
 from winnow.study import _common, _looks
 from winnow.study._allowance import Allowance, Option, steps
 from winnow.study._arms import Arm, make_arms, part_names, same_predictions, train_arms
@@ -291,12 +300,18 @@ def _too_few_seeds(num_arms: int, seeds: int, confidence: float) -> list[str]:
     if not num_arms:
         return []
     needed = smallest_seeds(num_arms, 1 - confidence)
-    if seeds >= needed:
-        return []
-    return [
-        f"{seeds} seeds cannot show that one of {num_arms} parts helps or hurts at confidence {confidence:g}, however large its "
-        f"effect: that takes at least {needed} seeds (ablate.seeds)"
-    ]
+    notes = []
+    if seeds < needed:
+        notes.append(
+            f"{seeds} seeds cannot show that one of {num_arms} parts helps or hurts at confidence {confidence:g}, however large "
+            f"its effect: that takes at least {needed} seeds (ablate.seeds)"
+        )
+    if seeds < FEWEST_PAIRS:
+        notes.append(
+            f"{seeds} seeds cannot show that a part makes no difference, even where no prediction changes: that takes at least "
+            f"{FEWEST_PAIRS} seeds (ablate.seeds)"
+        )
+    return notes
 
 
 def _failures(arms: Sequence[Arm]) -> list[str]:
