@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import sys
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from winnow.recipe import (
     is_standard,
     resolve_object,
     uncallable,
+    written_in_python,
 )
 
 __all__ = ["ArraySource", "DatasetSource", "FrameSource", "read_parquet", "read_source"]
@@ -155,7 +157,7 @@ def _python_object(source: str) -> ArraySource | DatasetSource | FrameSource:
         raise DataError(f"data.source: {error}") from None
     label = "Python" if source.startswith(OBJECT_PREFIX) else source
     if callable(found) and not _is_dataset(found):
-        reason = uncallable(found)
+        reason = uncallable(found) or _gives_none(found)
         if reason is not None:
             raise DataError(f"{expected}, but {source!r} {reason} ({TRUST})")
         label = getattr(found, "__qualname__", label) if label == "Python" else label
@@ -187,6 +189,16 @@ def _is_dataset(value: Any) -> bool:
     kind = type(value)
     other = isinstance(value, type | tuple | list | str | bytes | Mapping) or is_frame(value) or hasattr(value, "__array__")
     return not other and hasattr(kind, "__getitem__") and hasattr(kind, "__len__")
+
+
+def _gives_none(found: Any) -> str | None:
+    """Why a Python function gives no data, as far as it says; None when it may."""
+    function = written_in_python(found)
+    try:
+        returned = typing.get_type_hints(function).get("return")
+    except Exception:  # a class, or an annotation that names what is not there
+        return None
+    return f"returns {returned.__name__}" if returned in (type(None), bool, int, float, str, bytes) else None
 
 
 def _called(function: Callable[[], Any], label: str) -> Any:

@@ -22,6 +22,7 @@ from winnow.recipe import (
     Model,
     ObjectNotFound,
     derive_seed,
+    installed_package,
     is_import_path,
     is_standard,
     resolve_object,
@@ -203,19 +204,46 @@ def _builder(use: str) -> Callable[..., Any]:
 def _builds_none(found: Any) -> str | None:
     """Why a class or a Python function builds no module, as far as it says; None when it may."""
     made = found.func if isinstance(found, functools.partial) else found
-    if not inspect.isclass(made):
-        function = written_in_python(found)
-        try:
-            made = typing.get_type_hints(function).get("return")
-        except Exception:  # an annotation that names what is not there
-            return None
-        return f"returns {made.__name__}" if inspect.isclass(made) and not _may_be_module(made) else None
-    return None if issubclass(made, nn.Module) else f"is a class that is no torch.nn.Module, {made.__qualname__}"
+    if inspect.isclass(made):
+        return None if issubclass(made, nn.Module) else f"is a class that is no torch.nn.Module, {made.__qualname__}"
+    function = written_in_python(found)
+    if function is None:
+        return None
+    returned = _returned(function)
+    if inspect.isclass(returned) and not _may_be_module(returned):
+        return f"returns {returned.__name__}"
+    package = installed_package(function)
+    if package is None or _says_module(returned) or _is_modules_own(made):
+        return None
+    return (
+        f"is a function of the installed package {package!r} that does not say that it returns a module: call it in a builder "
+        "in a file of your own, and name that, as `use: my_file:my_builder`"
+    )
+
+
+def _returned(function: Callable[..., Any]) -> Any:
+    """What a function says that it returns; None where it does not say, says anything, or names what is not there."""
+    try:
+        returned = typing.get_type_hints(function).get("return")
+    except Exception:
+        return None
+    return None if returned is typing.Any else returned
 
 
 def _may_be_module(returned: type) -> bool:
     """A function that says it returns ``object``, or a protocol's class, may return a module."""
     return issubclass(returned, nn.Module) or issubclass(nn.Module, returned)
+
+
+def _says_module(returned: Any) -> bool:
+    """Whether an annotation is a module's class, or a union with one."""
+    return any(inspect.isclass(kind) and issubclass(kind, nn.Module) for kind in (returned, *typing.get_args(returned)))
+
+
+def _is_modules_own(found: Any) -> bool:
+    """Whether it is a class method of a module's class, as ``from_pretrained`` is."""
+    owner = getattr(found, "__self__", None)
+    return inspect.isclass(owner) and issubclass(owner, nn.Module)
 
 
 def _parameters(builder: Callable[..., Any]) -> list[str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from winnow.recipe._callables import TRUST, is_standard, uncallable, written_in_python
+from winnow.recipe._callables import TRUST, installed_package, is_standard, uncallable, written_in_python
 from winnow.recipe._changes import QUICK, change, parse, quick
 from winnow.recipe._digest import SAMPLED_ITEMS, sampled_items
 from winnow.recipe._locate import locate, sections
@@ -94,6 +94,7 @@ __all__ = [
     "content_digest",
     "dataset_digest",
     "derive_seed",
+    "installed_package",
     "is_file",
     "is_import_path",
     "is_range",

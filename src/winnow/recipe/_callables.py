@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import site
 import sys
+import sysconfig
 import types
+from pathlib import Path
 from typing import Any
 
-__all__ = ["TRUST", "is_standard", "uncallable", "written_in_python"]
+__all__ = ["TRUST", "installed_package", "is_standard", "uncallable", "written_in_python"]
 
 TRUST = "it was not called; a recipe is code, so run only those that you trust"
 
@@ -52,3 +55,29 @@ def uncallable(value: Any) -> str | None:
     if is_standard(found.__module__):
         return f"is {found.__module__}.{found.__qualname__} of Python's own library"
     return None
+
+
+def installed_package(function: types.FunctionType) -> str | None:
+    """The name of the installed package that a function was written in; None for one of the user's own code.
+
+    What stands in the places that packages are installed to is a package's; anything else - a file beside the recipe, a notebook,
+    a project that is installed to be edited - is the user's own. A function goes by where it was written, and not by the module
+    that imports it.
+    """
+    written = inspect.unwrap(function)
+    code = getattr(written, "__code__", None)
+    file = "<none>" if code is None else code.co_filename
+    if file.startswith("<"):  # made of text: it goes by its module
+        file = getattr(sys.modules.get(written.__module__), "__file__", None) or ""
+    place = Path(file).resolve()
+    for root in _installed():
+        if place.is_relative_to(root):
+            return place.relative_to(root).parts[0].removesuffix(".py")
+    return None
+
+
+@functools.cache
+def _installed() -> tuple[Path, ...]:
+    """The directories that packages are installed to."""
+    places = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages(), *site.getsitepackages()]
+    return tuple(dict.fromkeys(Path(place).resolve() for place in places))
