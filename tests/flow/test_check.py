@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 import torch
 from torch import nn
 
+from winnow.data import Table, prepare
+from winnow.data._fit import fit
 from winnow.errors import RecipeError
-from winnow.flow import Flow, _plan, check, describe_plan
+from winnow.flow import Flow, _plan, check, describe_plan, open_source
 from winnow.flow._check import corners, load_recipe
-from winnow.recipe import Ablate, Choice, Data, EarlyStopping, Integer, Model, Recipe, Search, Train, Uniform, Variant
+from winnow.recipe import Ablate, Choice, Data, EarlyStopping, Integer, Model, Recipe, Search, Split, Train, Uniform, Variant
 from winnow.run import Runner, Workspace
 from winnow.run import _plan as _planning
 from winnow.study import search
@@ -240,3 +244,38 @@ def test_a_softmax_at_the_end_of_a_model_is_told(tmp_path: Path) -> None:
     assert [text for text in told if "look like probabilities" in text] == list(check(recipe).warnings)
     assert len(check(recipe).warnings) == 1
     assert check(small()).warnings == ()
+
+
+def test_a_file_is_prepared_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it is sketched, checked and run; anew where its bytes or the settings are others."""
+    learned: list[Data] = []
+
+    def counted(table: Table, data: Data, train: np.ndarray) -> Any:
+        learned.append(data)
+        return fit(table, data, train)
+
+    monkeypatch.setattr("winnow.data._prepared.fit", counted)
+    rng = np.random.default_rng(0)
+    file = tmp_path / "rows.csv"
+    frame = pl.DataFrame({"a": rng.normal(size=200), "b": rng.normal(size=200), "y": rng.random(200) < 0.1})
+    frame.write_csv(file)
+
+    recipe = open_source(str(file), target="y", keep=False).recipe  # few are true: a note on the metric looks at the rows, too
+    checked = check(recipe)
+    with Flow(recipe, tmp_path / "run"):
+        pass
+    assert len(learned) == 1
+    with pytest.raises(ValueError, match="read-only"):
+        checked.prepared.train.X[0] = 0  # type: ignore[union-attr]
+
+    other = check(recipe.model_copy(update={"data": Data(source=str(file), target="y", split=Split(seed=1))}))
+    assert len(learned) == 2
+    assert not np.array_equal(other.prepared.train.index, checked.prepared.train.index)  # type: ignore[union-attr]
+
+    frame.with_columns(pl.col("a") + 1).write_csv(file)
+    assert check(recipe).prepared.digest != checked.prepared.digest
+    assert len(learned) == 3
+
+    fresh = prepare(recipe.data)
+    assert len(learned) == 4
+    fresh.train.X[0] = 0  # type: ignore[union-attr]  # one's own

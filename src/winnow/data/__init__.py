@@ -2,7 +2,7 @@
 
 from winnow.data._columns import Block, Column, Target
 from winnow.data._preparation import Preparation
-from winnow.data._prepared import Part, Prepared, Rows, describe, prepare
+from winnow.data._prepared import Part, Prepared, Rows, describe, prepare, prepare_once
 from winnow.data._read_rows import read_rows
 from winnow.data._sketch import metric_note, sketch_recipe
 from winnow.data._table import Table, load_table
@@ -22,6 +22,7 @@ __all__ = [
     "load_table",
     "metric_note",
     "prepare",
+    "prepare_once",
     "read_rows",
     "sketch_recipe",
 ]

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from winnow.data._prepared import Prepared, prepare
+from winnow.data._prepared import Prepared, prepare_once
 from winnow.data._source import FILES, FrameSource, read_source
 from winnow.data._table import Table, load_table
 from winnow.errors import DataError
@@ -99,10 +99,10 @@ def _prepared(data: Data, table: Table | None = None) -> Prepared:
     recipe is written. A run without it is refused then.
     """
     try:
-        return prepare(data, table=table)
+        return prepare_once(data, table=table)
     except DataError:
         try:
-            return prepare(Data(**{**dict(data), "rare_classes": "drop"}))
+            return prepare_once(Data(**{**dict(data), "rare_classes": "drop"}))
         except DataError:
             pass
         raise

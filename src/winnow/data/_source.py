@@ -32,7 +32,7 @@ from winnow.recipe import (
     written_in_python,
 )
 
-__all__ = ["ArraySource", "DatasetSource", "FrameSource", "read_parquet", "read_source"]
+__all__ = ["ArraySource", "DatasetSource", "FrameSource", "file_digest", "read_parquet", "read_source"]
 
 FILES = (*TEXT_FILES, ".parquet")
 FORMS = "`sklearn:<name>`, a path to a .csv, .tsv or .parquet file, or `package.module:function`"
@@ -102,6 +102,21 @@ def _sklearn_set(source: str) -> ArraySource:
 
 
 def _file(source: str, style: Style) -> FrameSource:
+    path, digest = Path(source), file_digest(source)
+    if path.suffix.lower() in TEXT_FILES:
+        return FrameSource(_typed(str(path.resolve()), digest, style), None, source, digest)
+    given = [name for name in ("encoding", "separator", "decimal", "dates") if getattr(style, name) is not None]
+    if given:
+        raise DataError(f"data.{given[0]}: is for files of text, and {source} is Parquet: leave it out")
+    return FrameSource(Typed(read_parquet(path)), None, source, digest)
+
+
+def file_digest(source: str) -> str:
+    """SHA-256 of the bytes of a file of rows.
+
+    Raises:
+        DataError: no such file, with the nearest there is, or one that cannot be read.
+    """
     path = Path(source)
     if not path.exists():
         raise DataError(f"data.source: no file {source!r}{_nearest_file(path)}")
@@ -109,15 +124,9 @@ def _file(source: str, style: Style) -> FrameSource:
         raise DataError(f"data.source: expected {FORMS}, got {source!r}")
     try:
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"data.source: cannot read {source}: {error.strerror}") from None
-    if path.suffix.lower() in TEXT_FILES:
-        return FrameSource(_typed(str(path.resolve()), digest, style), None, source, digest)
-    given = [name for name in ("encoding", "separator", "decimal", "dates") if getattr(style, name) is not None]
-    if given:
-        raise DataError(f"data.{given[0]}: is for files of text, and {source} is Parquet: leave it out")
-    return FrameSource(Typed(read_parquet(path)), None, source, digest)
 
 
 @functools.lru_cache(maxsize=1)  # a recipe is sketched from the same table that it is then run on

@@ -11,7 +11,7 @@ from torch import nn
 
 from winnow import models
 from winnow.bundle import BATCH_SIZES, export_onnx
-from winnow.data import Prepared, prepare
+from winnow.data import Prepared, prepare_once
 from winnow.errors import DataError, ModelError, Problem, RecipeError, WinnowError, did_you_mean
 from winnow.recipe import READY, Choice, Data, Model, Recipe, locate, sections
 
@@ -48,7 +48,7 @@ def check(recipe: Recipe, *, file: Path | None = None) -> Checked:
     Raises:
         RecipeError: with every mistake that was found.
     """
-    return check_recipe(recipe, prepare, file=file)
+    return check_recipe(recipe, prepare_once, file=file)
 
 
 def check_recipe(
@@ -109,7 +109,7 @@ def load_recipe(path: Path) -> Recipe:
         problems: list[Problem] = []
         if isinstance(rows, Data):
             try:
-                prepare(rows)
+                prepare_once(rows)
             except DataError as data_error:
                 problems.append(_problem("data", data_error))
         if isinstance(model, Model):

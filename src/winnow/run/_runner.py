@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from winnow.data import Prepared, prepare
+from winnow.data import Prepared, prepare_once
 from winnow.errors import ModelError, WorkspaceError
 from winnow.models import model_digest
 from winnow.recipe import HIGHER_IS_BETTER, Data, Outcome, Recipe, Variant, better, resolve_metric
@@ -82,7 +82,7 @@ class Runner:
         """
         key = data.model_dump_json()
         if key not in self._prepared:
-            self._prepared[key] = prepare(data)
+            self._prepared[key] = prepare_once(data)
         return self._prepared[key]
 
     def context(self, recipe: Recipe) -> tuple[str, str]:
