@@ -2,6 +2,8 @@
 
 Whoever reads a file meanwhile, or after the process was killed in the middle, finds the old one or the new one, never half of
 one. What a kill leaves is a hidden file beside it, which ``remove_leftovers`` takes away.
+
+Tables that are written as CSV go through ``without_formulas`` before.
 """
 
 from __future__ import annotations
@@ -12,10 +14,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["is_torn", "remove_leftovers", "sync_folder", "write_aside", "written_aside"]
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["as_text", "is_torn", "remove_leftovers", "sync_folder", "without_formulas", "write_aside", "written_aside"]
 
 _ENDING = ".part"
+# What a spreadsheet takes for a formula, which may run programs and send data away (OWASP, "CSV injection").
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @contextmanager
@@ -79,3 +87,19 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def as_text(text: str) -> str:
+    """``text``, with an apostrophe before it where a spreadsheet would take it for a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with its text and the names of its columns as ``as_text`` gives them; numbers stay numbers."""
+    import polars as pl
+
+    columns = [
+        pl.Series(s.name, [None if text is None else as_text(text) for text in s], dtype=pl.String) if s.dtype == pl.String else s
+        for s in frame.get_columns()
+    ]
+    return pl.DataFrame([series.alias(as_text(series.name)) for series in columns])

@@ -14,6 +14,7 @@ import polars
 import pytest
 
 from winnow.errors import WorkspaceError
+from winnow.flow import export_run
 from winnow.ledger import Ledger, _database
 from winnow.recipe import SGD, Model, Outcome, Train, Variant
 
@@ -325,6 +326,21 @@ def test_the_table_holds_outcomes_metrics_and_settings(
     ledger.export_csv(tmp_path / "out.csv")
     assert polars.read_csv(tmp_path / "out.csv").columns == frame.columns
     assert polars.read_csv(tmp_path / "out.csv")["variant_id"].to_list() == [v.id, w.id]
+
+
+def test_no_setting_is_a_formula_in_a_spreadsheet(
+    ledger: Ledger, variant: MakeVariant, outcome: MakeOutcome, tmp_path: Path
+) -> None:
+    texts = ["=cmd|'/c calc'!A0", "-1+2", "plain"]
+    for i, text in enumerate(texts):
+        v = variant(i, model=Model("nets:Net", kind=text))
+        ledger.record([(v, outcome(v))])
+    ledger.export_csv(tmp_path / "out.csv")
+    export_run(tmp_path, "csv", tmp_path / "run.csv")
+    for name in ("out.csv", "run.csv"):
+        written = polars.read_csv(tmp_path / name)
+        assert sorted(written["settings.model.args.kind"].to_list()) == sorted(["'=cmd|'/c calc'!A0", "'-1+2", "plain"])
+        assert written["score"].to_list() == ledger.to_table()["score"].to_list()  # numbers stay numbers
 
 
 def test_the_table_of_nothing(ledger: Ledger) -> None:

@@ -12,14 +12,37 @@ from winnow.serve import create_app
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "127.0.0.1:8000", "localhost:8000", "LOCALHOST", "[::1]:8000", "[::1]", "10.1.2.3", socket.gethostname()],
+    [
+        "127.0.0.1",
+        "127.0.0.1:8000",
+        "localhost:8000",
+        "LOCALHOST",
+        "[::1]:8000",
+        "[::1]",
+        "10.1.2.3",
+        "[fe80::1%eth0]:80",
+        socket.gethostname(),
+    ],
 )
 def test_addresses_and_own_names_are_answered(host: str) -> None:
     assert Client(create_app(mixed())).get("/health", headers={"host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil", "", "[::1", "é"]
+    "host",
+    [
+        "evil.example",
+        "evil.example:8000",
+        "127.0.0.1.evil.example",
+        "localhost.evil",
+        "",
+        "[::1",
+        "é",
+        "[fe80::1%<b>x</b>]",
+        "[fe80::1%a b]",
+        "[::1%evil.example]:80",
+        "[2001:db8::1%eth0]",
+    ],
 )
 def test_other_names_are_refused(host: str) -> None:
     client = Client(create_app(mixed()))

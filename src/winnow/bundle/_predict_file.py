@@ -10,6 +10,7 @@ from winnow.bundle._load import Bundle
 from winnow.data import Preparation, read_rows
 from winnow.data._read_rows import read_table
 from winnow.errors import InputError, Problem
+from winnow.files import without_formulas
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,8 +19,6 @@ __all__ = ["predict_file"]
 
 _READ = (".csv", ".tsv", ".parquet")
 _WRITE = (".csv", ".parquet")
-# What a spreadsheet takes for a formula, which may run programs and send data away (OWASP, "CSV injection").
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def predict_file(bundle: Bundle, source: str | Path, out: str | Path) -> int:
@@ -60,26 +59,13 @@ def predict_file(bundle: Bundle, source: str | Path, out: str | Path) -> int:
     words = ["; ".join(f"{w.field}: {w.message}" for w in row) for row in answer.warnings]
     added["warnings"] = pl.Series(words, dtype=pl.String)
     if out.suffix.lower() == ".csv":
-        added = {_as_text(name): _without_formulas(values) for name, values in added.items()}
+        added = {series.name: series for series in without_formulas(pl.DataFrame(added)).get_columns()}
     kept = _as_written(source, rows, bundle.preparation)
     taken = [name for name in added if name in kept.columns]
     if taken:
         raise InputError([Problem(taken[0], f"{source.name} already has a column of this name: rename it there")])
     _write(kept.with_columns(**added), out)
     return len(rows)
-
-
-def _without_formulas(values: pl.Series) -> pl.Series:
-    import polars as pl
-
-    if values.dtype != pl.String:
-        return values
-    return pl.Series([None if text is None else _as_text(text) for text in values], dtype=pl.String)
-
-
-def _as_text(text: str) -> str:
-    """A text that a spreadsheet shows as it is."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _as_written(source: Path, rows: pl.DataFrame, preparation: Preparation) -> pl.DataFrame:

@@ -17,6 +17,7 @@ from winnow.bundle import find_bundle, load, open_session
 from winnow.compress import Judge
 from winnow.data import Prepared, Rows, prepare
 from winnow.errors import DataError, RecipeError, WinnowError, WorkspaceError
+from winnow.files import without_formulas
 from winnow.flow._door import default_out, is_run, settings_of
 from winnow.ledger import Ledger
 from winnow.recipe import Recipe
@@ -240,7 +241,8 @@ def export_run(source: str | Path, kind: str, out: str | Path) -> Path:
     Args:
         source: a run directory, or a recipe's file.
         kind: ``onnx`` (the file in the bundle), ``csv`` or ``parquet`` (a row for each training: settings, scores, metrics), or
-            ``json`` (the documents of all stages, and the same rows).
+            ``json`` (the documents of all stages, and the same rows). In a .csv file text that a spreadsheet would take for a
+            formula has an apostrophe before it, as in predictions.
         out: the file; replaced when it is there.
 
     Raises:
@@ -269,7 +271,7 @@ def _write_facts(place: Path, kind: str, out: Path) -> None:
     with Ledger.open(place / "ledger.db") as ledger:
         table = ledger.to_table()
         if kind == "csv":
-            table.write_csv(out)
+            without_formulas(table).write_csv(out)
         elif kind == "parquet":
             table.write_parquet(out)
         else:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from winnow.errors import WorkspaceError, did_you_mean
-from winnow.files import written_aside
+from winnow.files import without_formulas, written_aside
 from winnow.ledger import _codec, _export, _record
 from winnow.ledger._database import Database, chunks
 from winnow.ledger._tables import curves, documents, outcomes, studies, study_variants, variants
@@ -242,7 +242,7 @@ class Ledger:
         """
         try:
             with written_aside(path) as aside:
-                self.to_table().write_csv(aside)
+                without_formulas(self.to_table()).write_csv(aside)
         except OSError as error:
             raise WorkspaceError(f"cannot write the table of outcomes to {path}: {error.strerror or error}") from error
 

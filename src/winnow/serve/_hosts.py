@@ -16,6 +16,7 @@ __all__ = ["HostGuard", "is_allowed"]
 
 ANY = "*"
 NAME = re.compile(r"[\w.:\[\]-]{1,255}", re.ASCII)  # what is safe to repeat
+ZONE = re.compile(r"[\w.-]{1,32}", re.ASCII)  # names of network interfaces
 
 
 class HostGuard:
@@ -63,7 +64,8 @@ def is_allowed(host: str, names: Iterable[str]) -> bool:
     if name in names:
         return True
     try:
-        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+        address = ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:
         return False
-    return True
+    scope = getattr(address, "scope_id", None)  # of an address on one link, the interface: Python takes any text for it
+    return scope is None or (address.is_link_local and ZONE.fullmatch(scope) is not None)
