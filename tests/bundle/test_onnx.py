@@ -6,6 +6,7 @@ import logging
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from winnow.bundle import _onnx, export_onnx, inference_copy, measure_parity, quiet
+from winnow.bundle._ready_onnx import convert_ready
 from winnow.errors import ModelError
+from winnow.models import MLP, switch_off
 
 
 class LastStep(nn.Module):
@@ -124,6 +127,68 @@ def test_an_export_equals_pytorch_at_any_batch_size(name: str, capfd: pytest.Cap
         for size in (1, 2, 3, 7, 64, 130):
             expected = module(torch.from_numpy(rows[:size])).numpy()
             np.testing.assert_allclose(session.run(["y"], {"x": rows[:size]})[0], expected, rtol=1e-4, atol=1e-5)
+
+
+READY_MLPS = [
+    {"activation": "relu", "norm": "none", "residual": False},
+    {"activation": "gelu", "norm": "batch", "residual": True},
+    {"activation": "tanh", "norm": "layer", "residual": False},
+    {"activation": "silu", "norm": "layer", "residual": True},
+]
+
+
+def ready_mlp(in_shape: tuple[int, ...], **settings: Any) -> MLP:
+    """With running statistics and affine parameters of norms that are not those of the beginning."""
+    torch.manual_seed(3)
+    module = MLP(in_shape, 3, width=16, depth=3, **settings)
+    with torch.no_grad():
+        for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm1d | nn.LayerNorm)):
+            norm.weight.uniform_(0.5, 2.0)
+            norm.bias.normal_()
+        module.train()(torch.randn(64, *in_shape) * 3 + 1)
+    return module
+
+
+@pytest.mark.parametrize("settings", READY_MLPS, ids=lambda s: f"{s['activation']}-{s['norm']}")
+@pytest.mark.parametrize("shape", [(8,), (2, 4)])
+def test_a_ready_mlp_is_written_without_the_exporter_and_equals_pytorch(
+    settings: dict[str, Any], shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the exporter was called")
+
+    monkeypatch.setattr(torch.onnx, "export", refuse)
+    module = ready_mlp(shape, **settings)
+    rows = np.random.default_rng(4).standard_normal((130, *shape)).astype(np.float32)
+    content = export_onnx(module, shape)
+    onnx.checker.check_model(onnx.load_model_from_string(content), full_check=True)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    module.eval()
+    with torch.inference_mode():
+        for size in (1, 7, 130):
+            expected = module(torch.from_numpy(rows[:size])).numpy()
+            np.testing.assert_allclose(session.run(["y"], {"x": rows[:size]})[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def _doubled(_: nn.Module, __: object, output: Tensor) -> Tensor:
+    return 2 * output
+
+
+@pytest.mark.parametrize("change", ["hook", "switched off", "parametrized"])
+def test_a_ready_mlp_with_something_else_in_it_goes_to_the_exporter(change: str) -> None:
+    module = ready_mlp((8,), **READY_MLPS[0])
+    if change == "hook":
+        module.get_submodule("block2").register_forward_hook(_doubled)
+    elif change == "switched off":
+        switch_off(module, ("block2", "block1.activation"), in_shape=(8,))
+    else:
+        nn.utils.parametrizations.weight_norm(module.head)
+    assert convert_ready(inference_copy(module), (8,)) is None
+    rows = np.random.default_rng(4).standard_normal((7, 8)).astype(np.float32)
+    session = onnxruntime.InferenceSession(export_onnx(module, (8,)), providers=["CPUExecutionProvider"])
+    with torch.inference_mode():
+        expected = module.eval()(torch.from_numpy(rows)).numpy()
+    np.testing.assert_allclose(session.run(["y"], {"x": rows})[0], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from winnow.bundle._quiet import quiet
+from winnow.bundle._ready_onnx import convert_ready
 from winnow.bundle._session import open_session
 from winnow.errors import ModelError
 
@@ -83,7 +84,8 @@ def export_onnx(module: torch.nn.Module, in_shape: Sequence[int], *, example: np
             differ from PyTorch's (names the worst difference).
     """
     model = inference_copy(module)
-    onnx = _convert(model, tuple(in_shape), example)
+    ready = convert_ready(model, in_shape)
+    onnx = _convert(model, tuple(in_shape), example) if ready is None else _serialise(ready)
     parity = measure_parity(model, onnx, in_shape, example=example)
     if not parity.holds:
         raise ModelError(
