@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from winnow.data import metric_note, prepare, sketch_recipe
+from winnow.data import prepare, sketch_notes, sketch_recipe
 from winnow.errors import DataError, RecipeError
 from winnow.recipe import Recipe
 
@@ -99,11 +99,44 @@ def test_skewed_classes_get_a_metric_that_a_constant_does_not_win(tmp_path: Path
 
     assert recipe.metric == metric
     assert Recipe.from_yaml(recipe.to_yaml()).metric == metric
-    note = metric_note(recipe)
+    notes = sketch_notes(recipe)
     if metric == "auto":
-        assert note is None
+        assert notes == ()
     else:
         first = next(iter(counts))
-        assert note is not None
-        assert note.startswith(f"always answering {first!r} would be right for ")
-        assert f"(metric: {metric}) and not accuracy" in note
+        assert notes[0].startswith(f"always answering {first!r} would be right for ")
+        assert f"(metric: {metric}) and not accuracy" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("counts", "metric", "worth", "raised"),
+    [
+        ({"no": 1000, "yes": 200}, "roc_auc", 1 / 40, 0.025),  # a fifth validates: 40 rows of "yes", twenty in each half
+        ({"no": 1000, "yes": 180}, "roc_auc", 1 / 36, 0.028),
+        ({"no": 900, "yes": 20}, "roc_auc", 1 / 4, 0.05),
+        ({"no": 190_000, "yes": 10_000}, "roc_auc", 1 / 2000, None),
+        ({"a": 1000, "b": 100, "c": 50}, "balanced_accuracy", 1 / 30, 0.034),
+        ({"no": 1000, "yes": 900}, "accuracy", None, None),
+        ({"no": 300, "yes": 300}, "balanced_accuracy", 1 / 120, 0.0084),
+    ],
+)
+def test_what_matters_is_at_least_what_a_row_of_the_rarest_class_can_do(
+    tmp_path: Path, counts: dict[str, int], metric: str, worth: float | None, raised: float | None
+) -> None:
+    path = tmp_path / "skewed.csv"
+    y = [label for label, n in counts.items() for _ in range(n)]
+    pl.DataFrame({"a": np.random.default_rng(0).normal(size=len(y)), "y": y}).write_csv(path)
+
+    recipe = sketch_recipe(str(path), "y", metric=metric)  # type: ignore[arg-type]
+
+    assert recipe.ablate.smallest_effect == (0.005 if raised is None else raised)
+    assert recipe.compress.budget == (0.01 if raised is None else max(raised, 0.01))
+    said = [note for note in sketch_notes(recipe) if "one validation row of the rarest class" in note]
+    if raised is None:
+        assert said == []
+    else:
+        rarest = min(counts, key=lambda label: counts[label])
+        assert f"({rarest!r}, {counts[rarest] // 5} rows) can move" in said[0]
+        assert f"by {worth:.2g}: " in said[0]
+        assert ("so a part is only shown" in said[0]) == (worth > 0.05)  # type: ignore[operator]
+        assert f"(ablate.smallest_effect: {raised:g}, compress.budget: {max(raised, 0.01):g})" in said[0]

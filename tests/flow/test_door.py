@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
 from winnow.errors import DataError, RecipeError, WorkspaceError
@@ -26,6 +28,25 @@ def table(here: Path) -> Path:
     path = here / "prices.csv"
     path.write_text("\n".join(["size,where,price", *rows]))
     return path
+
+
+def test_a_written_recipe_says_why_it_has_another_metric_and_what_a_rare_row_can_do(here: Path) -> None:
+    y = ["no"] * 400 + ["yes"] * 50
+    pl.DataFrame({"a": np.random.default_rng(0).normal(size=450), "y": y}).write_csv("rare.csv")
+    asked = open_source("rare.csv", target="y")
+    assert (asked.recipe.metric, asked.recipe.ablate.smallest_effect, asked.recipe.compress.budget) == ("roc_auc", 0.05, 0.05)
+    written = (asked.out / "recipe.yaml").read_text()
+    assert written.startswith("# always answering 'no' would be right for 88.9 % of the training rows: the score is ROC AUC")
+    assert "\n# one validation row of the rarest class ('yes', 10 rows) can move ROC AUC by 0.1: " in written
+    assert [f"# {note}" for note in asked.notes[:2]] == written.splitlines()[:2]
+    assert open_source("rare.csv", target="y").recipe == asked.recipe
+
+
+def test_what_matters_is_in_the_units_of_the_metric_that_is_asked_for(here: Path) -> None:
+    y = ["no"] * 400 + ["yes"] * 50
+    pl.DataFrame({"a": np.random.default_rng(0).normal(size=450), "y": y}).write_csv("rare.csv")
+    asked = open_source("rare.csv", target="y", keep=False, change=lambda r: change(r, {"metric": "accuracy"}))
+    assert (asked.recipe.metric, asked.recipe.ablate.smallest_effect, asked.notes) == ("accuracy", 0.005, ())
 
 
 def test_a_recipe_goes_to_a_directory_of_its_name(recipe: Recipe) -> None:

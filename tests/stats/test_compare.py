@@ -159,6 +159,15 @@ def test_no_difference_takes_a_margin_of_one_row() -> None:
     assert (below.verdict, at.verdict) == ("undecided", "no difference")
 
 
+def test_where_rows_differ_no_difference_takes_a_margin_of_the_one_that_weighs_most() -> None:
+    score = np.full(10, 0.9) + np.tile([0.0, 0.001], 5)  # balanced accuracy, say, with ten rows in the rarer of two classes
+    got = [
+        compare_arms(score, {"part": score[::-1]}, rows=1000, row_worth=1 / 20, smallest_effect=effect, **SHARE)[0].verdict
+        for effect in (0.01, 0.049, 0.05)
+    ]
+    assert got == ["undecided", "undecided", "no difference"]
+
+
 def test_no_difference_takes_five_pairs() -> None:
     few, enough = (compare(BASE[:n] + NOISE[:n], reference=BASE[:n]).verdict for n in (4, 5))
     assert (few, enough) == ("undecided", "no difference")

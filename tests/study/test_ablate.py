@@ -12,6 +12,7 @@ from scipy import stats
 from tests.study.doubles import Pretender, recipe
 from torch import Tensor, nn
 
+from winnow.data import prepare
 from winnow.errors import ModelError, RecipeError
 from winnow.recipe import SGD, Ablate, Cosine, Data, EarlyStopping, Log, Model, Part, Prepare, Recipe, Train, Variant
 from winnow.study import ablate, differences
@@ -154,8 +155,39 @@ def test_early_stopping_stays_and_its_savings_are_told() -> None:
 def test_a_margin_below_one_row_shows_nothing_and_says_so() -> None:
     ablation, _ = ablate_with(rows=99)
     assert "no difference" not in ablation.verdicts().values()
-    assert any("one of 99 validation rows is worth 0.01 of accuracy, so no part can be shown" in n for n in ablation.notes)
+    assert any(
+        "one of 99 validation rows can move accuracy by 0.01, so no part can be shown" in n and "0.011 or more" in n
+        for n in ablation.notes
+    )
     assert not any("validation rows" in note for note in ablate_with(rows=100)[0].notes)
+
+
+@pytest.mark.parametrize(("effect", "shown"), [(0.0115, False), (0.012, True)])
+def test_a_margin_counts_a_row_of_the_rarest_class(effect: float, shown: bool) -> None:
+    """Of 114 validation rows 43 are of the rarer of two classes: one is worth 1 / 86 of balanced accuracy, and not 1 / 114."""
+
+    class OfRows(Pretender):
+        def prepared(self, data: Data) -> Any:
+            return prepare(data)
+
+    r = recipe(
+        data=Data(source="sklearn:breast_cancer"),
+        train=Train(optimizer=SGD(momentum=0.9), clip_norm=1.0),
+        ablate=Ablate(seeds=10, smallest_effect=effect, parts=("clip_norm",)),
+    )
+    smallest = int(np.bincount(prepare(r.data).validation.y).min())  # type: ignore[union-attr]
+    assert 1 / (2 * smallest) == pytest.approx(0.01163, abs=1e-5), "the plant needs other numbers"
+    trainer = OfRows(lambda v: 0.9 + 0.1 * (v.train.clip_norm is None), metric="balanced_accuracy", own=0.0001)
+    better = ablate(r, runner=trainer)  # type: ignore[arg-type]
+    assert better.dropped == ("clip_norm",)
+    trainer = OfRows(lambda v: 0.9, metric="balanced_accuracy", own=0.0001)
+    ablation = ablate(r, runner=trainer)  # type: ignore[arg-type]
+    assert ablation.verdicts() == {"clip_norm": "no difference" if shown else "undecided"}
+    notes = [
+        n for n in ablation.notes if "one of the rarest class of 114 validation rows can move balanced_accuracy by 0.012" in n
+    ]
+    assert len(notes) == (not shown)
+    assert ablation.to_dict()["one_row"] == pytest.approx(1 / (2 * smallest))
 
 
 def test_looking_again_with_more_seeds_is_counted_and_corrected() -> None:

@@ -4,9 +4,10 @@ from winnow.data._columns import Block, Column, Target
 from winnow.data._preparation import Preparation
 from winnow.data._prepared import Part, Prepared, Rows, describe, prepare, prepare_once
 from winnow.data._read_rows import read_rows
-from winnow.data._sketch import metric_note, sketch_recipe
+from winnow.data._sketch import sketch_notes, sketch_recipe
 from winnow.data._table import Table, load_table
 from winnow.data._unusual import Unusual
+from winnow.data._worth import rounded_up, row_worth
 
 __all__ = [
     "Block",
@@ -20,9 +21,11 @@ __all__ = [
     "Unusual",
     "describe",
     "load_table",
-    "metric_note",
     "prepare",
     "prepare_once",
     "read_rows",
+    "rounded_up",
+    "row_worth",
+    "sketch_notes",
     "sketch_recipe",
 ]

@@ -13,17 +13,20 @@ import polars as pl
 from winnow.data._prepared import Prepared, prepare_once
 from winnow.data._source import FILES, FrameSource, read_source
 from winnow.data._table import Table, load_table
+from winnow.data._worth import rounded_up, row_worth, validation_counts
 from winnow.errors import DataError
 from winnow.recipe import (
     LONGEST_NAME,
     Ablate,
     AdamW,
     Choice,
+    Compress,
     Cosine,
     Data,
     EarlyStopping,
     Integer,
     Log,
+    Metric,
     Model,
     Recipe,
     Search,
@@ -31,8 +34,10 @@ from winnow.recipe import (
     Uniform,
 )
 
-__all__ = ["metric_note", "sketch_recipe"]
+__all__ = ["sketch_notes", "sketch_recipe"]
 
+BY_CLASS = {"roc_auc": "ROC AUC", "balanced_accuracy": "balanced accuracy"}
+MOST_FOR_ROWS = 0.05  # of ROC AUC or balanced accuracy: what matters surely, however few rows there are of a class
 SKEWED = 0.8  # share of the most frequent class from which on accuracy is not the metric
 STEPS = 1000  # of the optimizer in one training, about
 MOST_EPOCHS = 120
@@ -47,16 +52,23 @@ SMALL_WIDTH = 64
 
 
 def sketch_recipe(
-    source: str, target: str | None = None, *, task: Literal["auto", "classification", "regression"] = "auto"
+    source: str,
+    target: str | None = None,
+    *,
+    task: Literal["auto", "classification", "regression"] = "auto",
+    metric: Metric | None = None,
 ) -> Recipe:
     """A recipe with ranges for an MLP on ``source``; the data are read, so that what cannot be used is refused here.
 
     Where always answering the most frequent class would be right for four training rows in five or more, accuracy says little:
-    the metric is then ROC AUC for two classes, and balanced accuracy for more.
+    the metric is then ROC AUC for two classes, and balanced accuracy for more. With these two a single row of a rare class can
+    move the score far, so the smallest effect and the budget are at least what it can, and at most 0.05 for that: below it
+    nothing could be shown.
 
     Args:
         source: what ``Data.source`` takes: ``sklearn:<name>``, a .csv or .parquet file, ``package.module:function``.
         target: the column to predict; needed for files and frames.
+        metric: what is to be scored; None: it is chosen as above.
 
     Raises:
         RecipeError: a source that is none.
@@ -75,9 +87,12 @@ def sketch_recipe(
     batch = _batch_size(rows)
     steps = STEPS if rows >= WIDE else SMALL_STEPS
     epochs = min(MOST_EPOCHS, max(3, round(steps / max(1, rows // batch))))
+    metric = metric or _metric(prepared)
+    worth = _rare_row(prepared, metric, data.split.seed)
+    raised = 0.0 if worth is None else min(rounded_up(worth), MOST_FOR_ROWS)
     return Recipe(
         name=_name(source),
-        metric=_metric(prepared),
+        metric=metric,
         data=data,
         model=Model("mlp", width=Choice(64, 128, 256) if rows >= WIDE else SMALL_WIDTH, depth=Integer(1, 3)),
         train=Train(
@@ -90,7 +105,8 @@ def sketch_recipe(
             early_stopping=EarlyStopping(patience=max(3, epochs // 4)),
         ),
         search=Search(trials=48 if rows >= WIDE else 32),
-        ablate=Ablate(smallest_effect=_least(prepared, 0.005)),
+        ablate=Ablate(smallest_effect=max(_least(prepared, 0.005), raised)),
+        compress=Compress(budget=max(Compress().budget, raised)),
     )
 
 
@@ -135,7 +151,7 @@ def _least(prepared: Prepared, share: float) -> float:
     return share if prepared.task == "classification" else float(f"{share * prepared.preparation.target_scale:.2g}")
 
 
-def _metric(prepared: Prepared) -> Literal["auto", "roc_auc", "balanced_accuracy"]:
+def _metric(prepared: Prepared) -> Metric:
     if prepared.task != "classification" or _most_frequent(prepared)[1] < SKEWED:
         return "auto"
     return "roc_auc" if prepared.out_features == 2 else "balanced_accuracy"
@@ -148,16 +164,46 @@ def _most_frequent(prepared: Prepared) -> tuple[str, float]:
     return prepared.classes[int(counts.argmax())], float(counts.max() / counts.sum())
 
 
-def metric_note(recipe: Recipe) -> str | None:
-    """Why a sketched recipe has another metric than accuracy; None where it has not."""
-    if recipe.metric == "auto":
-        return None
-    label, share = _most_frequent(_prepared(recipe.data))
-    words = {"roc_auc": "ROC AUC", "balanced_accuracy": "balanced accuracy"}[recipe.metric]
-    return (
-        f"always answering {label!r} would be right for {100 * share:.3g} % of the training rows: the score is {words} "
-        f"(metric: {recipe.metric}) and not accuracy"
-    )
+def _rare_row(prepared: Prepared, metric: str, seed: int) -> float | None:
+    """By how much a validation row of the rarest class can move a score that weighs classes alike; None for other scores."""
+    return row_worth(prepared, metric, seed) if metric in BY_CLASS else None
+
+
+def sketch_notes(recipe: Recipe) -> tuple[str, ...]:
+    """What was decided in a sketched recipe that is scored by ROC AUC or balanced accuracy, and why; nothing about others."""
+    if recipe.metric not in BY_CLASS:
+        return ()
+    try:
+        prepared = _prepared(recipe.data)
+    except DataError:  # settings that were changed since: the check of the recipe says what is wrong
+        return ()
+    if prepared.task != "classification":
+        return ()
+    notes = []
+    label, share = _most_frequent(prepared)
+    words = BY_CLASS[recipe.metric]
+    if share >= SKEWED:
+        notes.append(
+            f"always answering {label!r} would be right for {100 * share:.3g} % of the training rows: the score is {words} "
+            f"(metric: {recipe.metric}) and not accuracy"
+        )
+    worth, effect = _rare_row(prepared, recipe.metric, recipe.data.split.seed), recipe.ablate.smallest_effect
+    if worth is not None and worth > Ablate().smallest_effect:
+        rarest, rows = _rarest(prepared, recipe.data.split.seed)
+        can = f"one validation row of the rarest class ({rarest!r}, {rows} rows) can move {words} by {worth:.2g}"
+        enough = worth <= effect + 1e-9
+        shown = "no part can be shown to make no difference within less" if enough else "that is more than is asked for"
+        only = "" if enough else ", so a part is only shown to make no difference where it changes no prediction"
+        notes.append(f"{can}: {shown} (ablate.smallest_effect: {effect:g}, compress.budget: {recipe.compress.budget:g}){only}")
+    return tuple(notes)
+
+
+def _rarest(prepared: Prepared, seed: int) -> tuple[str, int]:
+    """The class of the fewest validation rows, and how many it has."""
+    counts = validation_counts(prepared, seed).sum(axis=0)
+    assert prepared.classes is not None
+    rarest = int(np.where(counts > 0, counts, counts.sum() + 1).argmin())
+    return prepared.classes[rarest], int(counts[rarest])
 
 
 def _name(source: str) -> str:

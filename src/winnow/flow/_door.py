@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.bundle import is_bundle
-from winnow.data import load_table, metric_note, sketch_recipe
+from winnow.data import load_table, sketch_notes, sketch_recipe
 from winnow.errors import RecipeError, WorkspaceError
 from winnow.files import is_torn, write_aside
 from winnow.flow._check import load_recipe
@@ -190,13 +190,14 @@ def _sketched(source: str, target: str | None, out: str | Path | None, keep: boo
         return Asked(changed, place, (f"going on with the recipe in {written}",), _file_of(written, recipe, changed))
     sketch = sketch_recipe(source, target)
     recipe = change(sketch)
-    why = metric_note(sketch) if recipe.metric == sketch.metric else None
-    notes = () if why is None else (why,)
+    if recipe.metric != sketch.metric:  # what matters is in the units of the metric
+        recipe = change(sketch_recipe(source, target, metric=recipe.metric))
+    notes = sketch_notes(recipe)
     if not keep:
         return Asked(recipe, place, notes)
     try:
         place.mkdir(parents=True, exist_ok=True)
-        recipe.save(written)
+        write_aside(written, "".join(f"# {note}\n" for note in notes) + recipe.to_yaml())
     except OSError as error:
         raise WorkspaceError(f"cannot work in {place}: {error.strerror} - choose another directory") from error
     return Asked(

@@ -45,7 +45,7 @@ from winnow.recipe._variant import (
     better,
     resolve_metric,
 )
-from winnow.spec import Choice, Integer, Log, Range, Uniform, is_range
+from winnow.spec import Choice, Integer, Log, Metric, Range, Uniform, is_range
 
 __all__ = [
     "HIGHER_IS_BETTER",
@@ -73,6 +73,7 @@ __all__ = [
     "Integer",
     "Log",
     "MLPArgs",
+    "Metric",
     "Model",
     "ObjectNotFound",
     "OneCycle",

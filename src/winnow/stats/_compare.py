@@ -83,6 +83,7 @@ def compare_arms(
     confidence: float = 0.95,
     bounds: tuple[float, float] = ANY,
     rows: int | None = None,
+    row_worth: float | None = None,
     identical: Collection[str] = (),
 ) -> list[PairedComparison]:
     """Compare each arm with the reference; both hold one score per seed, shape (S,), the seeds in the same order.
@@ -94,8 +95,8 @@ def compare_arms(
     - ``no difference``: no prediction changed on any seed (``identical``), or the mean difference was shown to lie within
       ±``smallest_effect``: two one-sided t tests, each at alpha, the larger p value corrected by Holm. Both take at least
       ``FEWEST_PAIRS`` pairs and no more failures without the part than with it; the tests also take, for a score with two
-      bounds such as accuracy, a ``smallest_effect`` of at least one row, and have a continuity correction of half a row in the
-      sum over pairs.
+      bounds such as accuracy, a ``smallest_effect`` of at least what one row can move it by, and have a continuity correction
+      of half a row in the sum over pairs.
     - ``helps`` / ``hurts``: the sign-flip p value, corrected by Holm, is at most alpha, and the interval lies on that side of
       zero. Where the same test against ``smallest_effect`` is passed as well, ``at_least_smallest`` says so. A part without
       which more trainings fail does not hurt.
@@ -108,6 +109,8 @@ def compare_arms(
     Args:
         bounds: the values that the score can take.
         rows: how many rows the score is of; None: not known, there is no floor.
+        row_worth: by how much one row can move a score with two bounds at most, where rows differ in that, as in balanced
+            accuracy; None: all alike, by 1 / ``rows`` of its range.
         identical: names of arms whose predictions equal the reference's on every seed.
 
     Raises:
@@ -124,7 +127,7 @@ def compare_arms(
     pairs = [_pair(full, arm) for arm in scores.values()]
     differences = [with_ - without if higher_is_better else without - with_ for with_, without in pairs]
     floors = [least_deviation(d, full, bounds, rows) for d in differences]
-    margin = shown_margin(smallest_effect, bounds, rows)
+    margin = shown_margin(smallest_effect, bounds, rows, row_worth)
 
     lost = ~np.isfinite(full)
     failed = {name: ~np.isfinite(arm) for name, arm in scores.items()}
@@ -174,15 +177,19 @@ def difference_interval(d: ArrayLike, confidence: float, bounds: tuple[float, fl
 
 
 def row_step(bounds: tuple[float, float], rows: int | None) -> float:
-    """By how much the score moves at least: the worth of a row for a score with two bounds, else 0."""
+    """The worth of an average row for a score with two bounds, else 0: for scores that move in whole rows, the step."""
     return one_row(0.0, bounds, rows) if rows is not None and math.isfinite(bounds[1] - bounds[0]) else 0.0
 
 
-def shown_margin(smallest_effect: float, bounds: tuple[float, float], rows: int | None) -> float:
-    """The margin within which differences can be shown to lie: ``smallest_effect``, or 0 for a score with two bounds when that is
-    less than the worth of one row, because the score has no values between.
+def shown_margin(smallest_effect: float, bounds: tuple[float, float], rows: int | None, row_worth: float | None = None) -> float:
+    """The margin within which differences can be shown to lie: ``smallest_effect``, or 0 for a score with two bounds when one row
+    can move it farther: rows that did not change on these seeds then say nothing about differences of that size.
+
+    Args:
+        row_worth: by how much one row can move the score at most; None: by as much as each other (``row_step``).
     """
-    return smallest_effect if smallest_effect >= row_step(bounds, rows) - ROUNDING else 0.0
+    least = row_step(bounds, rows) if row_worth is None else row_worth
+    return smallest_effect if smallest_effect >= least - ROUNDING else 0.0
 
 
 def least_deviation(d: NDArray[np.float64], scores: NDArray[np.float64], bounds: tuple[float, float], rows: int | None) -> float:

@@ -121,7 +121,8 @@ def in_range(
 def one_row(mean: float, bounds: tuple[float, float], rows: int) -> float:
     """How much a single row is worth in a score near ``mean`` over ``rows`` rows: what it moves the score by.
 
-    For a score with two bounds, such as accuracy, their distance divided by the rows. For a loss, and for R2, the distance from
+    For a score with two bounds, their distance divided by the rows: what every row is worth in accuracy, and the average row in
+    balanced accuracy, where one of a rare class is worth more. For a loss, and for R2, the distance from
     the perfect score divided by the rows, which is an average row's share of it; at the perfect score itself 1 / rows.
 
     Raises:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from winnow.data import rounded_up
+from winnow.data import row_worth as worth_of_a_row
 from winnow.errors import ModelError, OutOfTime
 from winnow.recipe import HIGHER_IS_BETTER, METRIC_BOUNDS, Recipe
 from winnow.run import Event, Runner, Workspace
@@ -49,6 +51,7 @@ class Ablation:
         simplified: the recipe without the parts that were shown to do nothing, or to hurt, all together.
         simplification: which parts went, which stayed, and the checks that decided; see ``simplify``.
         rows: of the validation part; None: not known.
+        row_worth: by how much one of them can move the score at most; None: not known, or as far as it likes.
         look: the how manieth look at this question this is, and the confidence that is left for it.
         notes: what the reader should know.
     """
@@ -63,6 +66,7 @@ class Ablation:
     simplification: Simplification
     rows: int | None
     look: Look
+    row_worth: float | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -89,7 +93,7 @@ class Ablation:
                 "smallest_effect": self.recipe.ablate.smallest_effect,
                 "confidence": self.look.confidence,
                 "validation_rows": self.rows,
-                "one_row": None if self.rows is None else self._one_row(self.rows),
+                "one_row": self.row_worth if self.row_worth is not None or self.rows is None else self._one_row(self.rows),
                 "looks": self.look.to_dict(),
                 "reference": {
                     "interval": _common.score_interval(
@@ -175,6 +179,7 @@ def ablate(
         context=context,
         notes=[*off, *notes],
         rows=len(prepared.validation),
+        row_worth=worth_of_a_row(prepared, metric, recipe.data.split.seed),
         look=look,
         allowance=allowance,
     )
@@ -192,6 +197,7 @@ def plan_ablation(
     context: str,
     notes: Sequence[str] = (),
     rows: int | None = None,
+    row_worth: float | None = None,
     look: Look | None = None,
     allowance: Allowance | None = None,
 ) -> Plan[Ablation]:
@@ -199,6 +205,7 @@ def plan_ablation(
 
     Args:
         rows: of the validation part, if known.
+        row_worth: by how much one of them can move the score at most; None: by 1 / ``rows`` of its range.
         look: the how manieth look at the same question; None: the first.
         allowance: decides whether there is time for each check of what may go; None: there is.
     """
@@ -216,6 +223,7 @@ def plan_ablation(
         confidence=look.confidence,
         bounds=METRIC_BOUNDS[metric],
         rows=rows,
+        row_worth=row_worth,
         identical=[arm.name for arm in arms if same_predictions(reference, arm)],
     )
     same, idle = _may_go(comparisons)
@@ -233,6 +241,7 @@ def plan_ablation(
             context=context,
             confidence=look.confidence,
             rows=rows,
+            row_worth=row_worth,
             allowance=allowance,
         )
     return Ablation(
@@ -246,11 +255,12 @@ def plan_ablation(
         simplification=done,
         rows=rows,
         look=look,
+        row_worth=row_worth,
         notes=(
             *notes,
             *look.notes(),
             *_too_few_seeds(len(arms), ask.seeds, look.confidence),
-            *_too_few_rows(metric, ask.smallest_effect, rows),
+            *_too_few_rows(metric, ask.smallest_effect, rows, row_worth),
             *_failures([reference, *arms]),
         ),
     )
@@ -286,13 +296,16 @@ def _may_go(comparisons: Sequence[PairedComparison]) -> tuple[list[str], list[st
     return [c.name for c in gone if c.identical], [c.name for c in gone if not c.identical]
 
 
-def _too_few_rows(metric: str, smallest_effect: float, rows: int | None) -> list[str]:
-    if rows is None or shown_margin(smallest_effect, METRIC_BOUNDS[metric], rows) == smallest_effect:
+def _too_few_rows(metric: str, smallest_effect: float, rows: int | None, row_worth: float | None) -> list[str]:
+    bounds = METRIC_BOUNDS[metric]
+    if rows is None or shown_margin(smallest_effect, bounds, rows, row_worth) == smallest_effect:
         return []
-    row = one_row(0.0, METRIC_BOUNDS[metric], rows)
+    least = row_worth or one_row(0.0, bounds, rows)
+    which = "" if metric == "accuracy" else " of the rarest class"
     return [
-        f"one of {rows} validation rows is worth {row:.2g} of {metric}, so no part can be shown to make no difference within "
-        f"{smallest_effect:g}, unless it changes no prediction at all (ablate.smallest_effect: {row:.2g} or more)"
+        f"one{which} of {rows} validation rows can move {metric} by {least:.2g}, so no part can be shown to make no difference "
+        f"within {smallest_effect:g}, unless it changes no prediction at all (ablate.smallest_effect: {rounded_up(least):g} or "
+        "more)"
     ]
 
 

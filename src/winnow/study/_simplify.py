@@ -79,6 +79,7 @@ def simplify(
     context: str,
     confidence: float,
     rows: int | None = None,
+    row_worth: float | None = None,
     allowance: Allowance | None = None,
 ) -> Plan[Simplification]:
     """Find out which of the parts that do nothing by themselves may go together.
@@ -105,6 +106,8 @@ def simplify(
         reference: the full recipe with its outcomes in the ablation.
         same: parts without which no prediction changed.
         idle: parts that make no difference or hurt, the most harmless first.
+        rows: of the validation part, if known.
+        row_worth: by how much one of them can move the score at most; None: by 1 / ``rows`` of its range.
         allowance: decides whether there is time for each check on fresh seeds; parts stay that were not checked.
     """
     ask, recipe = reference.recipe.ablate, reference.recipe
@@ -130,7 +133,17 @@ def simplify(
         seeds = next_seeds()
         versions = [Arm("full", recipe), Arm("simplified", recipe.without(*without))]
         full, simplified = yield from train_arms(versions, seeds, metric, context)
-        check = judge(full, simplified, without, metric=metric, ask=ask, alpha=share[made], confidence=confidence, rows=rows)
+        check = judge(
+            full,
+            simplified,
+            without,
+            metric=metric,
+            ask=ask,
+            alpha=share[made],
+            confidence=confidence,
+            rows=rows,
+            row_worth=row_worth,
+        )
         made += 1
         checks.append(check)
         if not check.accepted:
@@ -156,7 +169,7 @@ def simplify(
         if not group:
             continue
         if {*gone, *group} not in failed:
-            if made == len(share) or (checks and _hopeless(checks, share[made], ask, metric, rows)):
+            if made == len(share) or (checks and _hopeless(checks, share[made], ask, metric, rows, row_worth)):
                 break
             if not in_time([*gone, *group]):
                 break
@@ -198,6 +211,7 @@ def judge(
     alpha: float,
     confidence: float,
     rows: int | None = None,
+    row_worth: float | None = None,
 ) -> Check:
     """Accept the simplified recipe only where the check shows that it is not worse.
 
@@ -220,7 +234,7 @@ def judge(
     difference = replace(difference, low=difference.low - between, high=difference.high + between)
     identical = same_predictions(full, simplified)
     failed = [sum(not o.finished for o in arm.outcomes) for arm in (full, simplified)]
-    margin = shown_margin(ask.smallest_effect, METRIC_BOUNDS[metric], rows)
+    margin = shown_margin(ask.smallest_effect, METRIC_BOUNDS[metric], rows, row_worth)
     accepted, reason = _decide(difference, identical, failed, margin, alpha, ask)
     return Check(
         without=tuple(without),
@@ -256,10 +270,10 @@ def _passes(d: Interval, margin: float) -> bool:
     return d.low > -margin or d.low >= 0
 
 
-def _hopeless(checks: Sequence[Check], alpha: float, ask: Ablate, metric: str, rows: int | None) -> bool:
+def _hopeless(checks: Sequence[Check], alpha: float, ask: Ablate, metric: str, rows: int | None, row_worth: float | None) -> bool:
     """Whether the last check scattered so widely that another one of its size could not pass without being better."""
     last = checks[-1].difference
-    margin = shown_margin(ask.smallest_effect, METRIC_BOUNDS[metric], rows)
+    margin = shown_margin(ask.smallest_effect, METRIC_BOUNDS[metric], rows, row_worth)
     if ask.accept == "mean" or last.n < FEWEST_PAIRS or checks[-1].identical or last.high < -margin:
         return False
     narrow = at_confidence(last, 1 - 2 * alpha)
