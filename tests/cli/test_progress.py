@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 from rich.console import Console
 
+from winnow.bundle import quiet
 from winnow.cli import _progress
 from winnow.cli._progress import Bars, Lines, describe, display, shown_on
 from winnow.run import Event
@@ -108,6 +109,17 @@ def test_a_log_is_told_by_a_thread_while_the_work_is_silent(monkeypatch: pytest.
         time.sleep(1.5)
 
     assert "still compressing" in text(shown)
+
+
+def test_a_log_is_told_while_other_libraries_are_kept_quiet(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_progress, "SECONDS_BETWEEN_LINES", 0.1)
+    with display() as show:
+        show(Event("compress", 0, 1))
+        with quiet():
+            time.sleep(1.5)
+            assert "still compressing" in capfd.readouterr().err
 
 
 def test_a_stage_that_needed_less_than_expected_has_no_time_left() -> None:

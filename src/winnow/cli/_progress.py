@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,7 +39,8 @@ def display(console: Console | None = None) -> Iterator[Callable[[Event], None]]
 
     It ends the work after Ctrl-C, also one that got lost on the way.
     """
-    console = console or Console(stderr=True)
+    # The stream of now: while other libraries are kept quiet there is another in its place, which swallows what is written.
+    console = console or Console(file=sys.stderr)
     with insisting() as insist, shown_on(console) as show:
 
         def tell(event: Event) -> None:
