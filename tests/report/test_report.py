@@ -139,6 +139,18 @@ def test_recipe_command_seeds_versions_and_machine_are_there(classified: Documen
     assert "processor Intel Xeon" in repeat
 
 
+def test_a_run_that_went_on_elsewhere_says_what_changed() -> None:
+    facts = documents.classification()
+    first = {name: facts["run"][name] for name in ("versions", "machine")}
+    other = {"versions": first["versions"] | {"torch": "99.0"}, "machine": first["machine"] | {"device": "NVIDIA H100"}}
+    facts["run"]["sittings"] = [{"began": "2026-01-01", **first}, {"began": "2026-01-02", **other}]
+    repeat = Page(render_report(facts)).sections["repeat"]
+
+    was = first["versions"]["torch"]
+    assert f"went on 2026-01-02 with torch 99.0 in place of {was}; device NVIDIA H100 in place of cpu" in repeat
+    assert "went on 2026-01-01" not in repeat
+
+
 def test_failures_and_notes_are_told(classified: Documents, classified_page: str) -> None:
     shown = Page(classified_page).sections["notes"]
     assert "search trial 7 the loss became NaN in epoch 3" in shown

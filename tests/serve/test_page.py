@@ -193,6 +193,15 @@ def test_examples_come_from_the_manifest() -> None:
     assert page_of([number("a", example=3.0)]).facts["examples"] == [{"a": 3}]
 
 
+@pytest.mark.parametrize(("beats", "look"), [(True, "verdict"), (False, "verdict caution")])
+def test_the_verdict_of_the_manifest_stands_on_the_page(beats: bool, look: str) -> None:
+    verdict = {"text": "not <shown> to be better than a linear model", "beats_constant": beats}
+    page = Client(create_app(LinearBundle(MIXED, classes=["a", "b", "c"], verdict=verdict))).get("/").text
+
+    assert f'<p class="{look}">Not &lt;shown&gt; to be better than a linear model.</p>' in page
+    assert 'class="verdict' not in Client(create_app(LinearBundle(MIXED, classes=["a", "b", "c"]))).get("/").text
+
+
 def test_the_files_own_scores_and_the_recipes_stand_under_their_names() -> None:
     bundle = LinearBundle(
         MIXED,

@@ -12,6 +12,7 @@ from typing import Any
 
 from winnow.bundle import Bundle
 from winnow.recipe import HIGHER_IS_BETTER, Recipe
+from winnow.run import device
 
 __all__ = ["bundle_facts", "machine", "run_facts", "sittings_of", "versions"]
 
@@ -77,12 +78,12 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """What the latencies and seconds were measured on."""
+    """What the latencies and seconds were measured on; ``device`` is what trained: ``cpu``, or the name of a GPU."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "device": "cpu",
+        "device": device(),
     }
 
 

@@ -108,8 +108,11 @@ def _compression(document: Document) -> Iterator[tuple[str, str]]:
         text += f"; loses {_interval(chosen['score_drop'])} {document['metric']}"
     yield "ships", text
     refused = [c for c in document["candidates"] if c["name"].startswith("int8") and not c["accepted"]]
-    for candidate in refused:
-        yield "", f"{candidate['name']} does not ship: {_why_not(candidate)}"
+    reasons: dict[str, str] = {}
+    for candidate in refused:  # dynamic int8 after int8: one line where the reason is the same
+        reasons.setdefault(_why_not(candidate), candidate["name"])
+    for reason, name in reasons.items():
+        yield "", f"{name} does not ship: {reason}"
     told = tuple(f"{c['name']} {what}" for c in refused for what in ("does not ship", "is not faster"))
     for note in document["notes"]:
         if not note.startswith((*told, "so the float32 model")):  # in full in the report
@@ -117,17 +120,19 @@ def _compression(document: Document) -> Iterator[tuple[str, str]]:
 
 
 def _why_not(candidate: Document) -> str:
-    """In one line why an int8 model does not ship: what the report says with intervals."""
+    """In a few words why an int8 model does not ship; the report has budgets, intervals and how many rows would decide."""
     said = []
-    for loss in candidate.get("losses", ()):
-        if loss["verdict"] != "within":
-            may = "is" if loss["verdict"] == "over" else "may be"
-            enough = f" (about {loss['rows_needed']:,} validation rows would decide)" if loss.get("rows_needed") else ""
-            said.append(f"its loss of {loss['metric']} {may} over the budget{enough}")
     gain = candidate["reason"].split("; ")[-1]
-    if gain.startswith(("slower", "not ", "too little")):
-        said.append(f"it is {gain.split(' (')[0]}")
-    return "; ".join(said) or candidate["reason"]
+    if gain.startswith("slower"):
+        said.append("slower than float32")
+    elif gain.startswith(("not ", "too little")):
+        said.append(gain.split(" (")[0].removesuffix(" in ONNX Runtime"))
+    verdicts = {loss["verdict"] for loss in candidate.get("losses", ())}
+    if "over" in verdicts:
+        said.append("loses more than its budget")
+    elif "undecided" in verdicts:
+        said.append("may lose more than its budget")
+    return ", ".join(said) or candidate["reason"]
 
 
 def _shipped(document: Document) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ __all__ = [
     "recipe_lines",
     "residuals",
     "seeds",
+    "sittings",
     "speed",
     "trained",
     "trial_score",
@@ -230,6 +232,23 @@ def seeds(documents: Documents) -> list[tuple[str, str]]:
     return [
         (what, ", ".join(map(str, used)) if isinstance(used, Sequence) else str(used)) for what, used in found if used is not None
     ]
+
+
+def sittings(run: Document) -> list[tuple[str, str]]:
+    """When the run went on with other versions or on another machine, and what was other than in the sitting before."""
+    every = list(run.get("sittings") or ())
+    return [(str(now.get("began") or "later"), _changed(before, now)) for before, now in itertools.pairwise(every)]
+
+
+def _changed(before: Document, now: Document) -> str:
+    """``torch 2.13 in place of 2.12; cores 8 in place of 2``."""
+    out = []
+    for kind in ("versions", "machine"):
+        was, known = before.get(kind) or {}, now.get(kind) or {}
+        for name in dict.fromkeys([*was, *known]):
+            if was.get(name) != known.get(name):
+                out.append(f"{fmt.words(name)} {fmt.value(known.get(name))} in place of {fmt.value(was.get(name))}")
+    return "; ".join(out)
 
 
 def trial_score(search: Document, number: int) -> float | None:

@@ -122,6 +122,7 @@ def _facts(predictor: Predictor, fields: Sequence[InputField], limits: Limits, i
         "recipe_scores": _scores(manifest.get("recipe_metrics")),
         "deployed": {"int8": "int8", "fp32": "float32"}.get(str(manifest.get("deployed")), ""),
         "test_rows": manifest.get("test_rows"),
+        "verdict": _verdict(manifest.get("verdict")),
         "example_json": _json({"rows": [example]}, 2000),
         "example_texts": [_json(f.example, 80) for f in fields],
     }
@@ -162,6 +163,14 @@ def _scores(measured: Any) -> list[tuple[str, str]]:
         elif _is_number(value):
             found.append((name.replace("_", " "), f"{value:.2g}"))
     return found[:6]
+
+
+def _verdict(found: Any) -> tuple[str, bool] | None:
+    """What the manifest says of the model beside simple ones, and whether it is shown to beat a constant; None: nothing."""
+    if not isinstance(found, Mapping) or not found.get("text"):
+        return None
+    text = str(found["text"])
+    return f"{text[:1].upper()}{text[1:]}.", bool(found.get("beats_constant"))
 
 
 def _is_number(value: Any) -> bool:
