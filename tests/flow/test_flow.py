@@ -18,7 +18,7 @@ from winnow.errors import RecipeError, WorkspaceError
 from winnow.flow import Flow, Run, _facts, read_documents, rewrite_report, run
 from winnow.flow._door import open_source
 from winnow.flow._summary import summary
-from winnow.recipe import Ablate, Choice, Data, Final, Model, Recipe, Search, Train
+from winnow.recipe import Ablate, Choice, Data, Final, Model, Recipe, Search, Train, change
 from winnow.run import Event
 
 from .conftest import Told, small
@@ -374,3 +374,25 @@ def test_the_figures_of_the_file_that_ships_are_its_own(finished: tuple[Run, Tol
     report = done.report.read_text()
     assert "The file that ships" in report
     assert "mean over seeds" in report
+
+
+def test_a_quick_run_that_goes_on_without_quick_says_so(tmp_path: Path) -> None:
+    def sitting(recipe: Recipe, *, quick: bool = False) -> dict[str, Any]:
+        with Flow(recipe, tmp_path / "run", quick=quick) as flow:
+            documents = flow.documents()
+        assert dict(summary(documents)).get("quick") == documents["run"]["quick"]
+        return documents["run"]
+
+    recipe = small()
+    asks = f"{recipe.search.trials} trials, {recipe.search.leaders} leaders on {recipe.search.seeds} fresh seeds, "
+    first = sitting(recipe, quick=True)
+    assert first["quick"].startswith(f"a small version of the recipe (--quick): {asks}")
+    assert first["notes"] == []
+    for _ in range(2):
+        again = sitting(recipe)
+        assert again["quick"] == first["quick"]
+        assert again["notes"][0].startswith(
+            f"this run was begun with --quick, and the recipe it goes on with asks for no more: {asks}"
+        )
+    more = sitting(change(recipe, {"search.trials": 30}))
+    assert (more["quick"], more["notes"]) == (None, [])

@@ -39,3 +39,37 @@ def test_an_int8_model_that_does_not_ship_takes_one_line() -> None:
         "int8 dynamic does not ship: slower than float32",
         "the model's outputs look like probabilities",
     ]
+
+
+def test_what_an_interval_covers_stands_beside_it() -> None:
+    documents = classification()
+    metrics = documents["evaluation"]["metrics"]
+    shipped = {"metrics": metrics, "rows": 360, "kind": "onnx", "parity": {}, "notes": []}
+    said = dict(summary({name: documents[name] for name in ("search", "final", "evaluation")} | {"shipped": shipped}))
+    assert "fresh seeds (interval over seeds alone, on the validation rows), the best of " in said["search"]
+    assert said["validation"].endswith(" over 5 final seeds (interval over seeds alone, on the validation rows)")
+    assert said["test"].endswith(" (intervals over other rows like these 360 and other seeds)")
+    assert said["the file"].endswith(" (the shipped file's own; intervals over other rows like these 360)")
+
+
+def test_one_seed_has_no_interval_over_seeds() -> None:
+    documents = classification()
+    score = documents["final"]["score"] | {"n": 1, "low": None, "high": None}
+    metrics = {name: interval | {"n": 1} for name, interval in documents["evaluation"]["metrics"].items()}
+    said = dict(
+        summary({"final": documents["final"] | {"score": score}, "evaluation": documents["evaluation"] | {"metrics": metrics}})
+    )
+    assert said["validation"].endswith("(no interval) over 1 final seeds")
+    assert said["test"].endswith(" (intervals over other rows like these 360; one seed)")
+
+
+def test_an_ablation_that_was_not_wanted_is_told() -> None:
+    final, run = {"final": classification()["final"]}, classification()["run"]
+    quick = dict(summary(final | {"run": run | {"quick": "a small version of the recipe (--quick): ...", "ablate": False}}))
+    assert quick["quick"] == "a small version of the recipe (--quick): ..."
+    assert quick["ablation"].startswith("skipped (--quick): ")
+    full = dict(summary(final | {"run": run | {"quick": None, "ablate": False}}))
+    assert "quick" not in full
+    assert full["ablation"].startswith("skipped (--no-ablate): ")
+    assert "ablation" not in dict(summary(final | {"run": run | {"ablate": True}}))
+    assert "ablation" not in dict(summary({"run": run | {"ablate": False}})), "nothing was trained yet"

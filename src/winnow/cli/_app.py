@@ -221,6 +221,7 @@ def _pull(stage: str, source: str, target: str | None, out: Path | None, ablate:
                     command=_command(),
                     goal=stage,
                     began=began,
+                    quick=changes.quick,
                 ) as flow,
             ):
                 if flow.budget is not None:

@@ -14,7 +14,7 @@ from winnow.bundle import Bundle
 from winnow.recipe import HIGHER_IS_BETTER, Recipe
 from winnow.run import device
 
-__all__ = ["bundle_facts", "machine", "run_facts", "sittings_of", "versions"]
+__all__ = ["bundle_facts", "machine", "quick_words", "run_facts", "sittings_of", "versions"]
 
 LIBRARIES = ("torch", "numpy", "scikit-learn", "optuna", "onnxruntime")
 
@@ -30,6 +30,8 @@ def run_facts(
     notes: tuple[str, ...] = (),
     before: Sequence[Mapping[str, Any]] = (),
     trained: bool = True,
+    quick: bool = False,
+    ablate: bool = True,
 ) -> dict[str, Any]:
     """The ``run`` document. ``seconds`` are of work, over all sittings; ``started`` is when the first began (ISO 8601).
 
@@ -39,6 +41,8 @@ def run_facts(
     Args:
         before: the sittings on record (``sittings_of``).
         trained: whether this one has trained something.
+        quick: the recipe asks for as little as ``--quick`` made it.
+        ablate: whether this one looks for parts that do nothing.
     """
     now = {"versions": versions(), "machine": machine()}
     sittings = [dict(one) for one in before]
@@ -59,7 +63,16 @@ def run_facts(
         "higher_is_better": HIGHER_IS_BETTER[metric],
         "task": task,
         "notes": list(notes),
+        "quick": quick_words(recipe, "a small version of the recipe (--quick)") if quick else None,
+        "ablate": ablate,
     }
+
+
+def quick_words(recipe: Recipe, what: str) -> str:
+    """What a quick run asks for, after the words for it."""
+    search, final = recipe.search, recipe.final
+    searched = f"{search.trials} trials, {search.leaders} leaders on {search.seeds} fresh seeds, " if recipe.is_open else ""
+    return f"{what}: {searched}{final.seeds} final seeds (--trials and --seeds ask for more)"
 
 
 def sittings_of(run: Mapping[str, Any], *, trained: bool) -> list[dict[str, Any]]:

@@ -24,12 +24,12 @@ from winnow.errors import BundleError, ModelError, OutOfTime, RecipeError, Works
 from winnow.evaluate import Baselines, Evaluation, Fitted, compare_baselines, evaluate, fit_baselines
 from winnow.flow._budget import Budget, StageOver, TimedRunner
 from winnow.flow._check import Checked, check_export, check_recipe
-from winnow.flow._door import RECIPE_FILE, check_same, file_name
-from winnow.flow._facts import bundle_facts, run_facts, sittings_of
+from winnow.flow._door import RECIPE_FILE, check_same, file_name, settings_of
+from winnow.flow._facts import bundle_facts, quick_words, run_facts, sittings_of
 from winnow.flow._plan import expected_trainings, training_seconds
 from winnow.flow._progress import StageProgress
 from winnow.models import module_names
-from winnow.recipe import Recipe
+from winnow.recipe import QUICK, Recipe
 from winnow.report import write_report
 from winnow.run import Event, Workspace
 from winnow.study import Ablation, Found, Trained, ablate, search, train
@@ -65,6 +65,7 @@ class Flow:
         command: how to repeat the run, for the report; None: the call in Python.
         goal: the property that is asked for at last; the recipe's ``minutes`` are divided among the stages up to it.
         began: reading of ``time.perf_counter`` when the process began, from which the ``minutes`` count; None: now.
+        quick: the recipe was made small by ``--quick``, which the summary says.
 
     Attributes:
         budget: what the recipe's ``minutes`` allow; None without them.
@@ -87,6 +88,7 @@ class Flow:
         command: str | None = None,
         goal: str = "bundle",
         began: float | None = None,
+        quick: bool = False,
     ) -> None:
         self.recipe = recipe
         self.path = Path(out)
@@ -119,6 +121,9 @@ class Flow:
         self._of_stage = StageProgress(self._tell, metric=self._metric, expected=expected_trainings(recipe))
         for warning in self._checked.warnings:
             self._note(warning)
+        self._quick = quick or self._is_as_quick_as_before()
+        if self._quick and not quick:
+            self._note(quick_words(recipe, "this run was begun with --quick, and the recipe it goes on with asks for no more"))
         self._keep_recipe()
         self._put_facts()
         for note in few_notes(self._checked.prepared.notes):
@@ -279,6 +284,14 @@ class Flow:
                 assert self.budget is not None
                 self.budget.overrule()
 
+    def _is_as_quick_as_before(self) -> bool:
+        """Whether an earlier sitting was quick and this one asks for as little."""
+        run = self._before["run"]
+        if not run.get("quick"):
+            return False
+        before = settings_of(Recipe.from_yaml(run["recipe_yaml"]))
+        return all(before[path] == value for path, value in settings_of(self.recipe).items() if path in QUICK)
+
     def _keep_recipe(self) -> None:
         """The recipe beside what came of it, so that the directory can be given in its place."""
         place = self.path / RECIPE_FILE
@@ -385,6 +398,8 @@ class Flow:
             notes=tuple(self._notes),
             before=self._sittings,
             trained=bool(self._runner.fleets),
+            quick=self._quick,
+            ablate=self._ablate,
         )
         self._before["run"] |= {"started": facts["started"]}
         fleets = [*self._before["plan"].get("fleets", ()), *self._runner.fleets]

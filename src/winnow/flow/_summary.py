@@ -21,17 +21,21 @@ def summary(documents: Mapping[str, Document]) -> list[tuple[str, str]]:
     Args:
         documents: by name; any may be absent.
     """
+    documents = {**documents, **_skipped(documents)}
     stages = {
         "budget": _budget,
         "search": _search,
         "ablation": _ablation,
+        "no ablation": _no_ablation,
         "final": _final,
         "evaluation": _evaluation,
         "compression": _compression,
         "shipped": _shipped,
         "baselines": _baselines,  # of the file that ships, once there is one
     }
-    lines = [line for name, say in stages.items() if name in documents for line in say(documents[name])]
+    run = documents.get("run", {})
+    lines = [("quick", run["quick"])] if run.get("quick") else []
+    lines += [line for name, say in stages.items() if name in documents for line in say(documents[name])]
     if "bundle" in documents:
         lines.append(("bundle", f"{documents['bundle']['path']} ({_size(documents['bundle']['bytes'])})"))
     return lines
@@ -45,7 +49,8 @@ def _budget(document: Document) -> Iterator[tuple[str, str]]:
 def _search(document: Document) -> Iterator[tuple[str, str]]:
     best, trials = document["best"], len(document["trials"])
     score = f"{document['metric']} {_interval(best['interval'])} on {best['interval']['n']} fresh seeds"
-    yield "search", f"{score}, the best of {trials} trials:"
+    covers = "" if best["interval"]["low"] is None else " (interval over seeds alone, on the validation rows)"
+    yield "search", f"{score}{covers}, the best of {trials} trials:"
     yield "", ", ".join(f"{path} = {_value(value)}" for path, value in best["values"].items())
 
 
@@ -62,6 +67,19 @@ def _ablation(document: Document) -> Iterator[tuple[str, str]]:
         yield "simplified", f"{', '.join(kept)} kept after all: {simplified['reason']}"
 
 
+def _skipped(documents: Mapping[str, Document]) -> dict[str, Document]:
+    """Why there is no ablation where the final training was made without one, because none was wanted."""
+    run = documents.get("run", {})
+    if "final" not in documents or "ablation" in documents or run.get("ablate", True):
+        return {}
+    why = "--quick" if run.get("quick") else "--no-ablate"
+    return {"no ablation": {"why": f"skipped ({why}): no part was looked at; --ablate, or `winnow ablate`, does that"}}
+
+
+def _no_ablation(document: Document) -> Iterator[tuple[str, str]]:
+    yield "ablation", document["why"]
+
+
 def _part(row: Document, smallest_effect: float) -> str:
     beside = remark(row, smallest_effect)
     return f"{row['name']} ({beside})" if beside else str(row["name"])
@@ -69,12 +87,15 @@ def _part(row: Document, smallest_effect: float) -> str:
 
 def _final(document: Document) -> Iterator[tuple[str, str]]:
     score = document["score"]
-    yield "validation", f"{document['metric']} {_interval(score)} over {score['n']} final seeds"
+    covers = "" if score["low"] is None else " (interval over seeds alone, on the validation rows)"
+    yield "validation", f"{document['metric']} {_interval(score)} over {score['n']} final seeds{covers}"
 
 
 def _evaluation(document: Document) -> Iterator[tuple[str, str]]:
     metrics = [f"{name} {_interval(interval)}" for name, interval in document["metrics"].items()]
-    yield "test", f"{', '.join(metrics)} ({document['rows']} rows)"
+    seeds = max((interval["n"] for interval in document["metrics"].values()), default=1)
+    over = f"other rows like these {document['rows']}" + (" and other seeds" if seeds > 1 else "; one seed")
+    yield "test", f"{', '.join(metrics)} (intervals over {over})"
     if document["rows"] < FEW_ROWS:
         yield "", f"{document['rows']} test rows are few: read the intervals, not the means"
 
@@ -137,7 +158,7 @@ def _why_not(candidate: Document) -> str:
 
 def _shipped(document: Document) -> Iterator[tuple[str, str]]:
     metrics = [f"{name} {_interval(interval)}" for name, interval in document["metrics"].items()]
-    yield "the file", f"{', '.join(metrics)} (the shipped file's own, on {document['rows']} test rows)"
+    yield "the file", f"{', '.join(metrics)} (the shipped file's own; intervals over other rows like these {document['rows']})"
     parity = document["parity"]
     changed = parity.get("share_of_changed_classes")
     if document["kind"] == "int8" and changed is not None:
