@@ -267,9 +267,9 @@ def test_a_manifest_that_is_no_json_object_is_refused(text: bytes, message: str,
 def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(BundleError, match=r"expected the folder of a bundle, .*nowhere does not exist"):
+    with pytest.raises(BundleError, match=r"expected the folder of a bundle or a run directory, .*nowhere does not exist"):
         bundle.load(tmp_path / "nowhere")
-    with pytest.raises(BundleError, match=r"expected the folder of a bundle, .*file is a file"):
+    with pytest.raises(BundleError, match=r"expected the folder of a bundle or a run directory, .*file is a file"):
         bundle.load(tmp_path / "file")
     with pytest.raises(BundleError, match=r"is not a bundle: it has no manifest\.json"):
         bundle.load(tmp_path)

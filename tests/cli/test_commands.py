@@ -233,11 +233,21 @@ def test_the_version() -> None:
         (["check", "sklearn:irsi"], "did you mean 'sklearn:iris'"),
         (["predict", "absent.winnow", "rows.csv", "-o", "out.csv"], "absent.winnow"),
         (["serve", "absent.winnow"], "absent.winnow"),
+        (["serve", "runs/quik"], "runs/quik does not exist - did you mean 'runs/quick'?"),
+        (["serve", "quick"], "quick does not exist - did you mean 'runs/quick'?"),
+        (["predict", "runs", "rows.csv", "-o", "out.csv"], "runs is not a bundle: it has no manifest.json: it holds runs/quick"),
+        (
+            ["check", "quick.yaml", "--metric", "f1"],
+            "'f1' - the F1 of the classes is reported as macro_f1 and cannot be optimised",
+        ),
+        (["check", "quick.yaml", "--metric", "auc"], "did you mean 'roc_auc'?"),
         (["report", "absent"], "absent is no run directory"),
         (["run", "quick.yaml", "--target", "y"], "a target is for data without a recipe"),
     ],
 )
-def test_mistakes_are_told_in_a_message_without_traceback(here: Path, arguments: list[str], message: str) -> None:
+def test_mistakes_are_told_in_a_message_without_traceback(
+    ran: subprocess.CompletedProcess[str], here: Path, arguments: list[str], message: str
+) -> None:
     result = winnow_(*arguments)
 
     assert result.exit_code == 2

@@ -33,9 +33,9 @@ class Clock:
 
 
 def test_all_that_is_known_is_said() -> None:
-    event = Event("search", 3, 64, best=0.97218, member_steps_per_second=12345.6, seconds_left=75.0)
+    event = Event("search", 3, 64, best=0.97218, metric="accuracy", member_steps_per_second=12345.6, seconds_left=75.0)
 
-    assert describe(event) == "best 0.9722, 12,346 member-steps/s, 1 min 15 s left"
+    assert describe(event) == "best accuracy 0.9722, 12,346 member-steps/s, 1 min 15 s left"
     assert describe(Event("search", 0, 64)) == ""
 
 

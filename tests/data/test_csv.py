@@ -131,9 +131,24 @@ def test_files_that_are_refused(tmp_path: Path, text: bytes, message: str) -> No
         read(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("first", "is_told"), [(2**53 + 1, True), (-(2**53) - 1, True), (10**20, True), (2**53 - 100, False), (1e30, False)]
+)
+def test_whole_numbers_that_floats_do_not_hold_are_told(tmp_path: Path, first: float, is_told: bool) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("id,x,y\n" + "".join(f"{first + i},{i}.5,{'uv'[i % 2]}\n" for i in range(40)))
+    written = load_table(Data(source=str(path), target="y"))
+    dropped = load_table(Data(source=str(path), target="y", drop=("id",)))
+
+    told = [note for note in written.notes if "whose last digits are lost in float64" in note]
+    assert [note.startswith("column 'id': ") for note in told] == [True] * is_told
+    assert not is_told or len({int(v) for v in written.X["id"]}) < 40  # float64 is the oracle
+    assert not any("column 'id'" in note for note in dropped.notes)
+
+
 def test_infinity_is_refused_by_its_column(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,y\n" + "1,u\n2,v\n" * 10 + "inf,u\n")
 
-    with pytest.raises(DataError, match=re.escape("column 'a' holds infinite values (1 rows, the first is row 20)")):
+    with pytest.raises(DataError, match=re.escape("column 'a' holds infinite values (1 row, the first is line 22)")):
         load_table(Data(source=str(path), target="y"))

@@ -14,7 +14,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from winnow.errors import BundleError
+from winnow.errors import BundleError, nearest
 from winnow.files import sync_folder
 
 __all__ = [
@@ -189,9 +189,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
-        raise BundleError(f"expected the folder of a bundle, {folder} {what}")
+        raise BundleError(f"expected the folder of a bundle or a run directory, {folder} {what}{_or_nearest(folder)}")
     if not (folder / MANIFEST).exists():
-        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}")
+        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}{_or_nearest(folder)}")
     manifest = _read_json(folder / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise BundleError(f"{folder} is not a bundle: its {MANIFEST} does not say `format: {FORMAT!r}`")
@@ -204,6 +204,34 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise BundleError(f"{MANIFEST} was changed after the bundle was written: its digest does not match")
     _check_entries(manifest.get("files"))
     return manifest
+
+
+def _or_nearest(folder: Path) -> str:
+    """What may have been meant: a bundle or a run directory in the folder, else the one beside it or in ``runs`` with the nearest
+    name, else those that there are.
+    """
+    inside = _servable(folder)
+    if inside:
+        return f": it holds {_listed(inside)}"
+    beside = _servable(folder.parent) + [p for p in _servable(Path("runs")) if folder.parent != Path("runs")]
+    close = nearest(folder.name, [place.name for place in beside])
+    if close is not None:
+        return f" - did you mean {str(next(place for place in beside if place.name == close))!r}?"
+    return f" - known: {_listed(beside)}" if beside else ""
+
+
+def _servable(folder: Path) -> list[Path]:
+    """The bundles, and the run directories with one, that lie in a folder."""
+    try:
+        places = sorted(place for place in folder.iterdir() if place.is_dir() and not place.name.startswith("."))
+    except OSError:  # no folder, or one that cannot be read
+        return []
+    return [p for p in places if (p / MANIFEST).is_file() or ((p / LEDGER).is_file() and any(p.glob(f"*.winnow/{MANIFEST}")))]
+
+
+def _listed(places: list[Path]) -> str:
+    more = f" and {len(places) - 5} more" if len(places) > 5 else ""
+    return ", ".join(map(str, places[:5])) + more
 
 
 def manifest_digest(manifest: Mapping[str, Any]) -> str:

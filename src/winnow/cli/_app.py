@@ -294,7 +294,7 @@ def report(
 def list_(
     folder: Annotated[Path, typer.Argument(help="A folder of run directories, or one of them.")] = Path("runs"),
 ) -> None:
-    """List runs, the latest first: name, when it began, metric, test score with its interval, size of the model, state."""
+    """List runs, the latest first: name, when it began, metric, test score with its interval, size of the bundle, state."""
     from winnow.cli._print import print_runs
     from winnow.flow import list_runs
 

@@ -85,7 +85,7 @@ def print_runs(runs: Sequence[RunFacts], folder: Path) -> None:
         )
         for run in runs
     ]
-    _columns(("run", "name", "began (UTC)", "metric", "test score", "size", "state"), rows)
+    _columns(("run", "name", "began (UTC)", "metric", "test score", "bundle", "state"), rows)
 
 
 def print_comparison(found: Comparison) -> None:

@@ -82,10 +82,10 @@ def _ticking(tick: Callable[[], None], seconds: float = 1.0) -> Iterator[None]:
 
 
 def describe(event: Event) -> str:
-    """``best 0.9722, 18,000 member-steps/s, 40 s left``: as much as is known."""
+    """``best accuracy 0.9722, 18,000 member-steps/s, 40 s left``: as much as is known."""
     known = []
     if event.best is not None:
-        known.append(f"best {event.best:.4g}")
+        known.append(" ".join(filter(None, ["best", event.metric, f"{event.best:.4g}"])))
     if event.member_steps_per_second:
         known.append(f"{event.member_steps_per_second:,.0f} member-steps/s")
     if event.seconds_left:

@@ -11,7 +11,7 @@ import polars as pl
 
 from winnow.data._amounts import MARKS, Amounts, Decimal, amounts
 from winnow.data._dates import Order, find_dates
-from winnow.data._frames import Doubt, Reading, Typed
+from winnow.data._frames import TOO_LARGE, Doubt, Reading, Typed
 from winnow.data._text import Style, Text, read_text
 
 __all__ = ["MARKERS", "STRAYS", "blank_to_null", "is_stray", "read_csv"]
@@ -33,6 +33,7 @@ STRAYS = (
 MIN_SHARE = 0.9  # of the values of a text column: from here on what does not fit the rest is worth a note
 FEW_UNITS = 3  # different words after numbers that are taken for units; more are part of an address or a name
 
+_CODE, _HUGE = r"^0\d+$", r"^[-+]?\d{17,}$"
 _UNIT = r"^[-+]?\d[\d.,' ]*\s*([^\d\s].{0,15})$"
 _DATE_LIKE = r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b"
 
@@ -47,7 +48,8 @@ def read_csv(path: Path, style: Style | None = None) -> Typed:
     text = read_text(path, style)
     found = _Columns(text, style)
     found.read()
-    return Typed(pl.DataFrame(list(found.columns.values())), {}, (*text.notes, *found.notes), found.readings, found.doubts)
+    frame = pl.DataFrame(list(found.columns.values()))
+    return Typed(frame, {}, (*text.notes, *found.notes), found.readings, found.doubts, text.lines.line)
 
 
 def blank_to_null(series: pl.Series) -> pl.Series:
@@ -88,7 +90,8 @@ class _Columns:
         numbers = present.select(pl.all().cast(pl.Float64, strict=False))
         whole = present.select(pl.all().cast(pl.Int64, strict=False))
         as_numbers, as_whole = numbers.null_count().row(0), whole.null_count().row(0)
-        codes = present.select(pl.all().str.contains(r"^0\d+$").any()).row(0)
+        # Of numbers: those with a leading zero, and those that are larger than any 64 bits hold.
+        odd = present.select(pl.all().str.contains(rf"{_CODE}|{_HUGE}").any()).row(0)
         rest: list[pl.Series] = []
         for i, name in enumerate(frame.columns):
             series = present.to_series(i)
@@ -99,10 +102,12 @@ class _Columns:
                 self.columns[name] = series.cast(pl.Null)
             elif as_numbers[i] > gaps[i]:
                 rest.append(series)
-            elif codes[i]:
+            elif odd[i] and series.str.contains(_CODE).any():
                 self.notes.append(f"column {name!r}: numbers with leading zeros: taken as text")
             else:
                 self.columns[name] = whole.to_series(i) if as_whole[i] == gaps[i] else numbers.to_series(i)
+                if odd[i] and as_whole[i] > gaps[i]:  # whole numbers of 64 bits are looked at as such
+                    self.notes.append(f"column {name!r}: {TOO_LARGE}")
         self._read_rest(rest, [s for s in present.get_columns() if self.columns[s.name].dtype == pl.Float64])
 
     def _tell_markers(self, text: pl.Series, series: pl.Series) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -11,9 +12,26 @@ import polars as pl
 
 from winnow.errors import DataError
 
-__all__ = ["Doubt", "Format", "Reading", "Typed", "is_frame", "is_series", "plain", "series_to_polars", "to_polars"]
+__all__ = [
+    "LARGEST_EXACT",
+    "TOO_LARGE",
+    "Doubt",
+    "Format",
+    "Reading",
+    "Typed",
+    "is_frame",
+    "is_series",
+    "plain",
+    "series_to_polars",
+    "to_polars",
+]
 
 Format = Literal["date", "code"]
+LARGEST_EXACT = 2**53  # from here on float64 does not hold every whole number
+TOO_LARGE = (
+    "holds whole numbers beyond 9,007,199,254,740,992, whose last digits are lost in float64: if they are ids, name the column "
+    "in data.drop"
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +69,7 @@ class Typed:
         notes: what was done to them.
         readings: how text was read, for the columns where that needs saying.
         doubts: columns of text that were nearly something else.
+        line: says where a row stands in its file; None where there is no file of text.
     """
 
     frame: pl.DataFrame
@@ -58,6 +77,7 @@ class Typed:
     notes: tuple[str, ...] = ()
     readings: dict[str, Reading] = field(default_factory=dict)
     doubts: dict[str, Doubt] = field(default_factory=dict)
+    line: Callable[[int], str] | None = field(default=None, compare=False)
 
 
 def is_frame(value: Any) -> bool:
@@ -117,6 +137,7 @@ def plain(typed: Typed) -> Typed:
     formats, notes = dict(typed.formats), list(typed.notes)
     # All at once, since there may be thousands.
     frame = typed.frame.with_columns(pl.selectors.numeric().cast(pl.Float64).fill_nan(None))
+    notes += _beyond_exact(typed.frame)
     changed: list[pl.Series] = []
     dates: list[str] = []
     for series in frame.get_columns():
@@ -138,6 +159,18 @@ def plain(typed: Typed) -> Typed:
         which += f" and {len(dates) - 10} more" if len(dates) > 10 else ""
         notes.append(f"{which}: dates were turned into days since 1970-01-01")
     return replace(typed, frame=frame.with_columns(changed), formats=formats, notes=tuple(notes))
+
+
+def _beyond_exact(frame: pl.DataFrame) -> list[str]:
+    """Notes on columns of whole numbers of which some are too large to be kept to the last digit."""
+    whole = frame.select(pl.selectors.integer())
+    if whole.width == 0:
+        return []
+    ends = (whole.min().row(0), whole.max().row(0))
+    large = [
+        name for name, low, high in zip(whole.columns, *ends, strict=True) if low is not None and max(-low, high) > LARGEST_EXACT
+    ]
+    return [f"column {name!r}: {TOO_LARGE}" for name in large]
 
 
 def _plain_series(series: pl.Series) -> pl.Series:

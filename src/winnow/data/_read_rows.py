@@ -13,9 +13,11 @@ from winnow.data._preparation import Preparation
 from winnow.data._source import read_parquet
 from winnow.data._text import TEXT_FILES, Style, Text, read_text
 from winnow.data._written import expected, parse
-from winnow.errors import DataError, InputError, Problem
+from winnow.errors import DataError, InputError, Problem, nearest
 
 __all__ = ["read_rows", "read_table"]
+
+MOST_NAMES = 20  # that one message tells
 
 
 def read_rows(path: str | Path, preparation: Preparation) -> pl.DataFrame:
@@ -25,7 +27,8 @@ def read_rows(path: str | Path, preparation: Preparation) -> pl.DataFrame:
 
     Raises:
         DataError: no such file, or one that cannot be read.
-        InputError: values that do not fit their column; ``problems`` names the row, the field and the line of each.
+        InputError: columns that are missing, in one message; values that do not fit their column: ``problems``
+            names the row, the field and the line of each.
     """
     path = Path(path)
     if not path.is_file():
@@ -33,14 +36,34 @@ def read_rows(path: str | Path, preparation: Preparation) -> pl.DataFrame:
     if path.suffix.lower() not in (*TEXT_FILES, ".parquet"):
         raise DataError(f"expected a .csv, .tsv or .parquet file of rows, got {str(path)!r}")
     if path.suffix.lower() == ".parquet":
-        return read_parquet(path)
+        frame = read_parquet(path)
+        _check_columns(frame.columns, preparation)
+        return frame
     text = read_table(path, preparation)
+    _check_columns(text.frame.columns, preparation)
     columns = {c.name: c for c in preparation.columns if isinstance(c, Column)}
     problems: list[Problem] = []
     typed = [_typed(series, columns.get(series.name), text, problems) for series in text.frame.get_columns()]
     if problems:
         raise InputError(problems)
     return pl.DataFrame(typed)
+
+
+def _check_columns(there: list[str], preparation: Preparation) -> None:
+    names = [c.name for c in preparation.columns if isinstance(c, Column)]
+    known = set(there)
+    missing = [name for name in names if name not in known]
+    if not missing:
+        return
+    others = [name for name in there if name not in set(names)]
+    close = {name: nearest(name, others) for name in missing[:MOST_NAMES]}
+    shown = [f"{name!r} (is it {found!r}?)" if found else repr(name) for name, found in close.items()]
+    raise InputError(f"these columns are missing: {_few(shown, len(missing))}; the table has: {_few(list(map(repr, there)))}")
+
+
+def _few(names: list[str], count: int | None = None) -> str:
+    more = (len(names) if count is None else count) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def read_table(path: Path, preparation: Preparation) -> Text:

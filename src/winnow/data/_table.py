@@ -160,7 +160,7 @@ def _from_frame(source: FrameSource, data: Data) -> Table:
     notes = tuple(note for note in typed.notes if not any(note.startswith(f"column {name!r}: ") for name in data.drop))
     if not present.all():
         notes += (f"{int((~present).sum())} rows without a target were left out",)
-    _finite(typed.frame)
+    _finite(typed)
     X = typed.frame.filter(pl.Series(present))
     rows, names = np.flatnonzero(present), tuple(X.columns)
     shape = (len(names),)
@@ -236,8 +236,8 @@ def _target_values(target: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     return y, present
 
 
-def _finite(frame: pl.DataFrame) -> None:
-    numbers = frame.select(pl.selectors.float())
+def _finite(typed: Typed) -> None:
+    numbers = typed.frame.select(pl.selectors.float())
     if numbers.width == 0:
         return
     worst = numbers.select((pl.all().abs() > MAX_SIZE).any()).row(0)
@@ -248,9 +248,11 @@ def _finite(frame: pl.DataFrame) -> None:
         bad = (series.abs() > MAX_SIZE).fill_null(False)
         row = bad.arg_max()
         assert row is not None
+        where = f"row {row}" if typed.line is None else typed.line(row)
+        count = "1 row" if int(bad.sum()) == 1 else f"{int(bad.sum())} rows"
         kind = "infinite values" if bool(series.is_infinite().any()) else f"values beyond ±{MAX_SIZE:.3g}"
         raise DataError(
-            f"data.source: column {series.name!r} holds {kind} ({int(bad.sum())} rows, the first is row {row}): expected finite "
+            f"data.source: column {series.name!r} holds {kind} ({count}, the first is {where}): expected finite "
             "numbers; leave those values empty or name the column in data.drop"
         )
 

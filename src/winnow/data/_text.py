@@ -79,20 +79,40 @@ class Text:
     separator: str
     notes: list[str] = field(default_factory=list)
 
+    @cached_property
+    def lines(self) -> Lines:
+        """Where the rows stand in the file; it holds no row itself."""
+        return Lines(self.path, self.encoding, self.separator, *self.frame.shape)
+
     def line(self, row: int) -> str:
         """``line 12``: where a row begins in the file, from 1; ``row 10`` where the records of the file cannot be told apart."""
+        return self.lines.line(row)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Where the rows of a file begin, read again from the file when somebody asks."""
+
+    path: Path
+    encoding: str
+    separator: str
+    height: int
+    width: int
+
+    def line(self, row: int) -> str:
+        """As ``Text.line``."""
         return f"line {self._lines[row]}" if row < len(self._lines) else f"row {row}"
 
     @cached_property
     def _lines(self) -> list[int]:
         try:
             found = [record.line for record in _records(self.path, self.encoding, self.separator) if self._counts(record)]
-        except csv.Error:
+        except (csv.Error, OSError, UnicodeDecodeError):  # or the file has changed meanwhile
             return []
-        return found[1:] if len(found) == self.frame.height + 1 else []
+        return found[1:] if len(found) == self.height + 1 else []
 
     def _counts(self, record: _Record) -> bool:
-        return any(value.strip() for value in record.fields) or (self.frame.width == 1 and bool(record.fields))
+        return any(value.strip() for value in record.fields) or (self.width == 1 and bool(record.fields))
 
 
 @dataclass(frozen=True)

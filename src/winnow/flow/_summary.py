@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from winnow.stats import FEW_ROWS, Interval, decimals
+from winnow.stats import FEW_ROWS, Interval, decimals, in_digits
 from winnow.study import remark
 
 __all__ = ["summary"]
@@ -179,14 +179,14 @@ def _interval(document: Document) -> str:
     if mean is None:
         return "none"
     if low is None or high is None:
-        return f"{mean:.{decimals(math.inf, mean)}f} (no interval)"
+        return f"{in_digits(mean, decimals(math.inf, mean))} (no interval)"
     return str(Interval(mean, low, high, confidence=document["confidence"], n=document["n"]))
 
 
 def _rounded(value: float, beside: Document) -> str:
     """A number with the digits of the interval it stands beside."""
     low, high = beside["low"], beside["high"]
-    return f"{value:.{decimals(math.inf if low is None or high is None else (high - low) / 2, value)}f}"
+    return in_digits(value, decimals(math.inf if low is None or high is None else (high - low) / 2, value))
 
 
 def _value(value: Any) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from winnow.stats import decimals as decimals_of
+from winnow.stats import in_digits
 
 __all__ = [
     "ABSENT",
@@ -56,7 +57,7 @@ def number(x: Any, decimals: int | None = None, significant: int = 4) -> str:
             mantissa, exponent = text.split("e")
             text = f"{mantissa}e{int(exponent)}"
     else:
-        text = f"{x:.{decimals}f}"
+        text = in_digits(x, decimals)
     if float(text) == 0:
         text = text.lstrip("-")  # no "-0.000"
     return text.replace("-", "−")

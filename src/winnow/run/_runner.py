@@ -36,6 +36,7 @@ class Event:
         done: variants with an outcome.
         total: variants asked for.
         best: best score so far; None before the first.
+        metric: of the best score.
         member_steps_per_second: optimiser steps of all members together, over this call; None before the first epoch.
         seconds_left: estimate; early stopping makes it shorter until some variants have finished, which tell how early they stop.
         message: something the user should know, once.
@@ -45,6 +46,7 @@ class Event:
     done: int
     total: int
     best: float | None = None
+    metric: str | None = None
     member_steps_per_second: float | None = None
     seconds_left: float | None = None
     message: str | None = None
@@ -319,6 +321,7 @@ class _Watch:
                 done=self._done,
                 total=self._total,
                 best=None if math.isnan(self._best) else self._best,
+                metric=self._metric,
                 member_steps_per_second=rate,
                 seconds_left=left / rate if rate else None,
                 message=message,

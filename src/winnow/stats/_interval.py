@@ -37,7 +37,7 @@ class Interval:
     def __str__(self) -> str:
         digits = decimals((self.high - self.low) / 2, self.mean)
         lost = f" ({self.lost} lost)" if self.lost else ""
-        return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]{lost}"
+        return f"{in_digits(self.mean, digits)} [{in_digits(self.low, digits)}, {in_digits(self.high, digits)}]{lost}"
 
     def to_dict(self) -> dict[str, float]:
         """Plain data for documents. The ends of an interval from fewer than two values are infinite here, too."""
@@ -152,12 +152,19 @@ def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def decimals(half: float, mean: float) -> int:
     """Decimals that show one digit of an interval's half width, two if it begins with 1, and no more: what comes after them the
-    rows and seeds do not tell. Three digits of the mean where there is no width. For every place that shows an interval.
+    rows and seeds do not tell; below 0 where those of the whole part are too many. Three digits of the mean where there is no
+    width. For every place that shows an interval, with ``in_digits``.
     """
     width = 1e-9 * abs(mean) < half < math.inf  # equal values may differ in their last bit
     scale = half if width else abs(mean)
     if not 0 < scale < math.inf:
         return 3
     exponent = math.floor(math.log10(scale))
-    digits = 3 if not width else 2 if scale < 2 * 10.0**exponent else 1
-    return min(max(digits - 1 - exponent, 0), 12)
+    if not width:
+        return min(max(2 - exponent, 0), 12)
+    return min(max((2 if scale < 2 * 10.0**exponent else 1) - 1 - exponent, -300), 12)
+
+
+def in_digits(value: float, digits: int) -> str:
+    """``value`` with as many decimals; below 0 rounded to tens, hundreds and so on."""
+    return f"{round(value, digits) if math.isfinite(value) else value:.{max(digits, 0)}f}"
