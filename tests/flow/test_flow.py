@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.datasets import load_iris
 
@@ -157,6 +158,41 @@ def test_a_recipe_that_the_user_has_changed_is_the_users(finished: tuple[Run, To
     with pytest.raises(RecipeError, match="modle"):
         open_source(out)
     assert (out / "recipe.yaml").read_text() == "name: small\nmodle:\n"
+
+
+@pytest.mark.parametrize("change", ["none", "other rows", "no rows"])
+def test_a_run_that_was_moved_with_its_rows_goes_on(change: str, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    (old / "data").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame({"a": rng.normal(size=60), "y": ["u", "v"] * 30})
+    frame.write_csv(old / "data" / "rows.csv")
+    recipe = Recipe(
+        name="moved",
+        data=Data(source=str(old / "data" / "rows.csv"), target="y"),
+        model=Model("mlp", width=4),
+        train=Train(epochs=1),
+    )
+    with Flow(recipe, old / "runs" / "moved", ablate=False) as flow:
+        before = flow.trained.score
+    shutil.move(old, new)
+    if change == "other rows":
+        frame.with_columns(pl.col("a") + 1).write_csv(new / "data" / "rows.csv")
+    elif change == "no rows":
+        (new / "data" / "rows.csv").unlink()
+
+    asked = open_source(new / "runs" / "moved")
+    if change != "none":
+        assert asked.recipe == recipe  # whose file is not there
+        assert not asked.notes
+        return
+    assert asked.recipe.data.source == str(new / "data" / "rows.csv")
+    assert asked.notes == (f"{recipe.data.source} is not there: the same rows are read from {asked.recipe.data.source}",)
+    told = Told()
+    with Flow(asked.recipe, asked.out, ablate=False, file=asked.file, progress=told) as flow:
+        assert flow.trained.score == before
+    assert all(e.member_steps_per_second is None for e in told.events)  # nothing was trained
+    assert open_source(new / "runs" / "moved").notes == ()  # the recipe in the directory has the new place
 
 
 def test_a_damaged_bundle_is_made_again(finished: tuple[Run, Told], tmp_path: Path) -> None:

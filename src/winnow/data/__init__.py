@@ -5,6 +5,7 @@ from winnow.data._preparation import Preparation
 from winnow.data._prepared import Part, Prepared, Rows, describe, prepare, prepare_once
 from winnow.data._read_rows import read_rows
 from winnow.data._sketch import sketch_notes, sketch_recipe
+from winnow.data._source import file_digest
 from winnow.data._table import Table, load_table
 from winnow.data._unusual import Unusual
 from winnow.data._worth import rounded_up, row_worth
@@ -20,6 +21,7 @@ __all__ = [
     "Target",
     "Unusual",
     "describe",
+    "file_digest",
     "load_table",
     "prepare",
     "prepare_once",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.bundle import is_bundle
-from winnow.data import load_table, sketch_notes, sketch_recipe
+from winnow.data import file_digest, load_table, sketch_notes, sketch_recipe
 from winnow.errors import RecipeError, WorkspaceError
 from winnow.files import is_torn, write_aside
 from winnow.flow._check import load_recipe
@@ -67,13 +67,14 @@ def open_source(
         DataError: data without a recipe that cannot be used.
     """
     place: Path | None = None
+    notes: tuple[str, ...] = ()
     if isinstance(source, Recipe):
         recipe, file = source, None
     elif Path(source).suffix.lower() in YAML:
         recipe, file = load_recipe(Path(source)), Path(source)
     elif Path(source).is_dir():
         place, file = Path(source), Path(source) / RECIPE_FILE
-        recipe = _of_directory(place)
+        recipe, notes = _with_moved_rows(_of_directory(place), place)
     else:
         return _sketched(str(source), target, out, keep, change)
     if target is not None:
@@ -81,9 +82,8 @@ def open_source(
             f"a target is for data without a recipe; this recipe says data.target = {recipe.data.target!r}: change it there"
         )
     changed = change(recipe)
-    return Asked(
-        changed, Path(out) if out is not None else place or default_out(changed.name), file=_file_of(file, recipe, changed)
-    )
+    directory = Path(out) if out is not None else place or default_out(changed.name)
+    return Asked(changed, directory, notes, _file_of(file, recipe, changed))
 
 
 def _file_of(file: Path | None, read: Recipe, changed: Recipe) -> Path | None:
@@ -151,6 +151,28 @@ def _of_directory(path: Path) -> Recipe:
     if is_bundle(path):  # it holds the recipe that made it, and a run would leave its files among those that are signed
         raise RecipeError(f"{path} is a bundle, not a run directory: to run its recipe, give {path / RECIPE_FILE} and --out DIR")
     return load_recipe(path / RECIPE_FILE)
+
+
+def _with_moved_rows(recipe: Recipe, directory: Path) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe with the place where its file of rows lies now, where both were moved together, and a note that says so.
+
+    The end of the old path is looked for beside the run directory and above it. A file is taken only if its bytes are those that
+    the run was made from.
+    """
+    old = Path(recipe.data.source)
+    if not is_file(recipe.data.source) or old.exists() or not is_run(directory):
+        return recipe, ()
+    with Ledger.open(directory / LEDGER_FILE) as ledger:
+        digest = (ledger.get_document("data") or {}).get("digest")
+    parts = old.parts[1:] if old.is_absolute() else old.parts
+    ends = [Path(*parts[i:]) for i in range(len(parts))]
+    for above in directory.resolve().parents:
+        for end in ends:
+            if (above / end).is_file() and file_digest(str(above / end)) == digest:
+                found = str(above / end)
+                moved = recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": found})})
+                return moved, (f"{old} is not there: the same rows are read from {found}",)
+    return recipe, ()
 
 
 def _mend_recipe(path: Path) -> None:
