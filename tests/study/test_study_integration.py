@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from winnow.recipe import SGD, Ablate, Choice, Data, Final, Log, Model, Prepare, Recipe, Search, Train
@@ -65,3 +66,15 @@ def test_clipping_that_never_bites_changes_no_prediction_and_goes() -> None:
     assert not comparisons["label_smoothing"].identical
     assert ablation.dropped == ("clip_norm",)
     assert ablation.simplification.checks == ()
+
+
+def test_a_study_by_itself_says_that_it_does_not_keep_minutes(tmp_path: Path) -> None:
+    short = RECIPE.model_copy(update={"minutes": 0.0001})
+    with Workspace.open(tmp_path) as workspace:
+        with pytest.warns(UserWarning, match=r"`minutes` = 0.0001 is kept by winnow.run and winnow.Flow"):
+            found = search(short, workspace=workspace)
+        with pytest.warns(UserWarning, match="is kept by winnow.run"):
+            ablate(found.best, workspace=workspace)
+        with pytest.warns(UserWarning, match="is kept by winnow.run"):
+            trained = train(found.best, workspace=workspace)
+    assert all(o.finished for o in trained.outcomes)

@@ -145,7 +145,7 @@ def ablate(
         workspace: where outcomes are kept, so that the same ablation goes on where it was; None: a temporary place.
         progress: is called with what is going on.
         runner: trains, in place of a new one over ``workspace``.
-        allowance: decides how much of it is asked for, where time is short; None: all.
+        allowance: decides how much of it is asked for, where time is short; None: all, and the recipe's ``minutes`` do not count.
 
     Raises:
         RecipeError: for open settings, a part that does not exist, or a recipe without parts.
@@ -163,6 +163,7 @@ def ablate(
     )
     _common.require_closed(recipe, "an ablation")
     names, off = part_names(recipe)
+    _common.warn_of_minutes(recipe, allowance)
     runner = runner or Runner(Workspace.open(workspace), progress=progress)
     metric, context = runner.context(recipe)
     prepared = runner.prepared(recipe.data)

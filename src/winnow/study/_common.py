@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,8 +11,19 @@ from typing import Any
 from winnow.errors import RecipeError
 from winnow.recipe import METRIC_BOUNDS, Outcome, Recipe, derive_seed
 from winnow.stats import Interval, in_range, t_interval
+from winnow.study._allowance import Allowance
 
-__all__ = ["facts", "fresh_seeds", "plain", "reasons", "require_closed", "score_interval", "scores", "with_overrides"]
+__all__ = [
+    "facts",
+    "fresh_seeds",
+    "plain",
+    "reasons",
+    "require_closed",
+    "score_interval",
+    "scores",
+    "warn_of_minutes",
+    "with_overrides",
+]
 
 
 def fresh_seeds(recipe: Recipe, purpose: str, n: int) -> list[int]:
@@ -42,6 +54,16 @@ def require_closed(recipe: Recipe, study: str) -> None:
         raise RecipeError(
             f"{study} needs a recipe with nothing open, found {len(paths)} open setting{'s' * (len(paths) > 1)} "
             f"({', '.join(paths)}): search first and give it `found.best`, or give them values with `recipe.resolve`"
+        )
+
+
+def warn_of_minutes(recipe: Recipe, allowance: Allowance | None) -> None:
+    """Say that nobody keeps the minutes of a recipe where a study is asked for by itself."""
+    if recipe.minutes is not None and allowance is None:
+        warnings.warn(
+            f"`minutes` = {recipe.minutes:g} is kept by winnow.run and winnow.Flow, which divide it among the stages; "
+            "a study that is called by itself does all that it is asked for",
+            stacklevel=3,
         )
 
 

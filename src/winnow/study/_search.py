@@ -128,7 +128,7 @@ def search(
         workspace: where outcomes are kept, so that the same search goes on where it was; None: a temporary place.
         progress: is called with what is going on.
         runner: trains, in place of a new one over ``workspace``.
-        allowance: decides how much of it is asked for, where time is short; None: all.
+        allowance: decides how much of it is asked for, where time is short; None: all, and the recipe's ``minutes`` do not count.
 
     Raises:
         RecipeError: when nothing is open, or a setting is not acceptable.
@@ -139,6 +139,7 @@ def search(
         raise RecipeError(
             "nothing to search: the recipe has no open settings; put a range where a value stands, e.g. {log: [1e-4, 1e-1]}"
         )
+    _common.warn_of_minutes(recipe, allowance)
     runner = runner or Runner(Workspace.open(workspace), progress=progress)
     metric, context = runner.context(recipe)
     ask = recipe.search

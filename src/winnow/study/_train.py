@@ -105,7 +105,7 @@ def train(
         workspace: where outcomes and weights are kept; None: a temporary place, gone when the process ends.
         progress: is called with what is going on.
         runner: trains, in place of a new one over ``workspace``.
-        allowance: decides how much of it is asked for, where time is short; None: all.
+        allowance: decides how much of it is asked for, where time is short; None: all, and the recipe's ``minutes`` do not count.
 
     Raises:
         RecipeError: for open settings.
@@ -113,6 +113,7 @@ def train(
     """
     recipe = _common.with_overrides(recipe, "final", seeds=seeds)
     _common.require_closed(recipe, "the final training")
+    _common.warn_of_minutes(recipe, allowance)
     runner = runner or Runner(Workspace.open(workspace), progress=progress)
     metric, context = runner.context(recipe)
     if allowance is not None:
