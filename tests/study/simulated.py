@@ -10,7 +10,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import stats
@@ -18,11 +18,14 @@ from scipy import stats
 from winnow.recipe import Ablate, Outcome
 from winnow.study import Ablation, Look, plan_ablation
 from winnow.study._arms import Arm
+from winnow.study._protocol import Plan
+from winnow.study._simplify import Simplification, simplify
 
-__all__ = ["PARTS", "Rate", "World", "run_study"]
+__all__ = ["PARTS", "Rate", "World", "run_checks", "run_study"]
 
 PARTS = ("a", "b", "c", "d")
 Off = frozenset[str]
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,32 @@ def run_study(
     world: World, rng: np.random.Generator, *, look: Look | None = None, noise: dict[Any, float] | None = None
 ) -> Ablation:
     """One ablation. ``noise`` holds what was drawn before, for another look at the same trainings."""
-    drawn = {} if noise is None else noise
+    recipe: Any = Sketch(world.ask)
+    arms = [Arm(name, recipe.without(name)) for name in world.parts]
+    reference = Arm("reference", recipe)
+    plan = plan_ablation(reference, arms, metric=world.metric, context="", rows=world.rows, look=look)
+    return _answer(plan, world, rng, {} if noise is None else noise)
+
+
+def run_checks(world: World, rng: np.random.Generator) -> Simplification:
+    """The simplification alone, of a study in which all parts of the world looked idle. Its seeds are fresh, so what comes of it
+    does not depend on how the study came to that.
+    """
+    recipe: Any = Sketch(world.ask)
+    plan = simplify(
+        Arm("reference", recipe),
+        same=[],
+        idle=world.parts,
+        metric=world.metric,
+        context="",
+        confidence=world.ask.confidence,
+        rows=world.rows,
+    )
+    return _answer(plan, world, rng, {})
+
+
+def _answer(plan: Plan[Answer], world: World, rng: np.random.Generator, drawn: dict[Any, float]) -> Answer:
+    """What the plan concludes when its variants are drawn from the world."""
 
     def draw(key: Any) -> float:
         if key not in drawn:
@@ -100,9 +128,6 @@ def run_study(
         score = score if world.rows is None or world.metric == "log_loss" else round(score * world.rows) / world.rows
         return Outcome(v.id, "finished", score=score, predictions_digest=v.id)
 
-    recipe: Any = Sketch(world.ask)
-    arms = [Arm(name, recipe.without(name)) for name in world.parts]
-    plan = plan_ablation(Arm("reference", recipe), arms, metric=world.metric, context="", rows=world.rows, look=look)
     wanted = next(plan)
     while True:
         try:

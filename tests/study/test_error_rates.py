@@ -5,17 +5,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.study.simulated import PARTS, Off, Rate, World, run_study
+from tests.study.doubles import recipe
+from tests.study.simulated import PARTS, Off, Rate, World, run_checks, run_study
 
 from winnow.recipe import Ablate
 from winnow.study import Ablation, Look
+from winnow.study._looks import count
 
 STUDIES = 1000
+MORE = {  # studies of cells that are near 5 %, so that the upper end of the rate lies below it
+    "any two parts stand in for each other": 5000,
+    "one part, heavy tails": 5000,
+    "four parts, 3 % of all trainings fail": 5000,
+    "one part, 3 % fail without it": 5000,
+    "one part, log loss": 20000,  # the t test at its exact level: 5 %
+}
 S = 0.005  # the smallest effect
 
 
@@ -77,8 +87,18 @@ def accepted_a_loss(world: World) -> Callable[[Ablation], bool | None]:
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_true_loss_of_the_smallest_effect_is_rarely_accepted(name: str) -> None:
     world = LOSSES[name]
-    found = rate(f"loss accepted, {name}", world, accepted_a_loss(world))
+    found = rate(f"loss accepted, {name}", world, accepted_a_loss(world), MORE.get(name, STUDIES))
     assert found.of >= 30, "the plant leaves nothing to simplify"
+    assert found.is_at_most(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("parts", "times"), [(1, 10_000), (4, 4000)])
+def test_parts_that_each_cost_the_smallest_effect_rarely_go_once_they_are_checked(parts: int, times: int) -> None:
+    """Few studies come to a check of such parts, so these begin with it."""
+    world, rng = World(loss=each, own=0.003, parts=PARTS[:parts]), np.random.default_rng(parts)
+    found = Rate(sum(bool(run_checks(world, rng).dropped) for _ in range(times)), times)
+    print(f"loss accepted, every part costs the smallest effect, {parts} at the check: {found}")
     assert found.is_at_most(0.05)
 
 
@@ -112,7 +132,10 @@ MARGINS = {
 @pytest.mark.parametrize("name", MARGINS)
 def test_no_difference_is_rarely_said_of_a_part_at_the_margin(name: str) -> None:
     found = rate(
-        f"false no difference, {name}", MARGINS[name], lambda a: any(v == "no difference" for v in a.verdicts().values())
+        f"false no difference, {name}",
+        MARGINS[name],
+        lambda a: any(v == "no difference" for v in a.verdicts().values()),
+        MORE.get(name, STUDIES),
     )
     assert found.is_at_most(0.05)
 
@@ -156,26 +179,46 @@ def test_at_least_the_smallest_effect_is_rarely_said_of_a_part_at_the_margin() -
         assert rate(name, world, lambda a: any(c.at_least_smallest for c in a.comparisons)).is_at_most(0.05)
 
 
+LOOKS = (8, 10, 12, 14, 16, 18)  # numbers of seeds: who looks again adds two, until a part is decided
+DECIDED = frozenset({"helps", "hurts"})
+AGAIN = {  # the world, and what is false of its parts
+    "helps or hurts of two parts that do nothing": (World(rows=None, parts=PARTS[:2], ask=Ablate(smallest_effect=0.0)), DECIDED),
+    "no difference of a part at the margin": (World(loss=each, own=0.0015, parts=("a",)), frozenset({"no difference"})),
+}
+
+
+def when_wrong(world: World, false: frozenset[str], rng: np.random.Generator, *, corrected: bool) -> int | None:
+    """The first look, from 0, at which something false is claimed; None where none of them claims it. All look at the same
+    trainings and some more. The levels are the ones that the ``looks`` document of a run directory gives.
+    """
+    document: dict[str, Any] | None = None
+    noise: dict[Any, float] = {}
+    for k, n in enumerate(LOOKS):
+        ask = world.ask.model_copy(update={"seeds": n})
+        document, look = count(document, recipe(ablate=ask), world.parts, metric=world.metric, context="")
+        look = look if corrected else Look(1, 0.95, 0.95, ())
+        if false & set(run_study(replace(world, ask=ask), rng, look=look, noise=noise).verdicts().values()):
+            return k
+    return None
+
+
 @pytest.mark.slow
-def test_looking_again_with_more_seeds_errs_no_more_often_than_stated() -> None:
-    """Four looks at growing numbers of seeds, stopping at the first claim: below 2 alpha; without the correction it is more."""
-    rng, seeds, studies = np.random.default_rng(5), (8, 12, 20, 30), 400
-    hits = {True: 0, False: 0}
-    for _ in range(studies):
-        noise: dict[object, float] = {}
-        for corrected in (True, False):
-            for k, n in enumerate(seeds):
-                confidence = 1 - 0.05 / 2**k if corrected else 0.95
-                world = World(rows=None, parts=PARTS[:2], ask=Ablate(seeds=n, smallest_effect=0.0))
-                ablation = run_study(world, rng, look=Look(k + 1, 0.95, confidence, ()), noise=noise)
-                if {"helps", "hurts"} & set(ablation.verdicts().values()):
-                    hits[corrected] += 1
-                    break
-    found, without = Rate(hits[True], studies), Rate(hits[False], studies)
-    print(f"false claims over four looks: {found}; without the correction {without}")
-    assert found.is_at_most(0.10)
-    assert math.isclose(0.05 * sum(0.5**k for k in range(len(seeds))), 0.09375)
-    assert found.share < without.share
+@pytest.mark.parametrize("name", AGAIN)
+def test_looking_again_with_more_seeds_errs_no_more_often_than_stated(name: str) -> None:
+    """Six looks, until the first false claim: the first errs in at most alpha, all later ones together in at most alpha."""
+    world, false = AGAIN[name]
+    rng, studies = np.random.default_rng(5), 2000
+    seen = [when_wrong(world, false, rng, corrected=True) for _ in range(studies)]
+    first = Rate(sum(k == 0 for k in seen), studies)
+    later = Rate(sum(k is not None and k > 0 for k in seen), studies)
+    every = Rate(first.hits + later.hits, studies)
+    uncorrected = [when_wrong(world, false, rng, corrected=False) for _ in range(studies // 4)]
+    without = Rate(sum(k is not None for k in uncorrected), len(uncorrected))
+    print(f"false {name}: first look {first}, five later ones {later}, all {every}; without the correction {without}")
+    assert first.is_at_most(0.05)
+    assert later.is_at_most(0.05)
+    assert every.is_at_most(0.10)
+    assert every.share < without.share
 
 
 def test_the_simulated_study_is_the_real_one() -> None:

@@ -107,7 +107,7 @@ def _baselines(document: Document) -> Iterator[tuple[str, str]]:
     for baseline in document["baselines"]:
         if baseline["metrics"]:
             score = f"{document['metric']} {_rounded(baseline['metrics'][document['metric']], baseline['gain'])}"
-            yield f"  {baseline['name']}", f"{score}; {model} gains {_interval(baseline['gain'])}"
+            yield f"  {baseline['name']}", f"{score}; {model} gains {_interval(baseline['gain'])} (interval over rows)"
         else:
             yield f"  {baseline['name']}", baseline["note"]
     for note in document["notes"]:
@@ -126,7 +126,7 @@ def _compression(document: Document) -> Iterator[tuple[str, str]]:
     if chosen.get("versus_eager"):
         text += f"; {chosen['versus_eager']:.1f} times as fast as eager PyTorch"
     if chosen.get("score_drop"):
-        text += f"; loses {_interval(chosen['score_drop'])} {document['metric']}"
+        text += f"; loses {_interval(chosen['score_drop'])} {document['metric']} (interval over validation rows)"
     yield "ships", text
     refused = [c for c in document["candidates"] if c["name"].startswith("int8") and not c["accepted"]]
     reasons: dict[str, str] = {}
