@@ -55,6 +55,24 @@ def test_a_process_ends_a_twentieth_after_its_minutes_in_the_middle_of_a_call(tm
     assert 2.8 < time.monotonic() - began < 30
 
 
+def test_a_process_ends_without_being_taken_apart() -> None:
+    program = (
+        "import atexit, sys\n"
+        "from winnow.cli._deadline import run_process\n"
+        "class Part:\n"
+        "    def __del__(self):\n"
+        "        print('taken apart')\n"
+        "part = Part()\n"
+        "atexit.register(lambda: print('wished'))\n"
+        "def command():\n"
+        "    print('done')\n"
+        "    sys.exit(3)\n"
+        "run_process(command)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50)
+    assert (done.returncode, done.stdout) == (3, "done\nwished\n")
+
+
 def test_minutes_that_hold_nothing_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "quick.yaml").write_text(RECIPE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
@@ -75,18 +76,26 @@ def deadline(minutes: float | None, began: float) -> Iterator[Deadline]:
 
 
 def run_process(command: Callable[[], None]) -> None:
-    """Run a command that has the process for itself: one that was given minutes may end it when they are over, and does not wait
-    for libraries to clean up at the end, which takes seconds.
+    """Run a command that has the process for itself: one that was given minutes may end it when they are over.
+
+    At its end the interpreter is not taken apart, which with PyTorch loaded takes more than a second. What libraries wish to do
+    at the end is done, except where minutes were given: that may take seconds, too.
     """
     global _is_ours
     _is_ours = True
     try:
         command()
     except SystemExit as end:
-        if not _has_limit or not isinstance(end.code, int):
+        at_work = [t for t in threading.enumerate() if t is not threading.current_thread() and not t.daemon]
+        if not isinstance(end.code, int) or (at_work and not _has_limit):
             raise
-        sys.stdout.flush()
-        sys.stderr.flush()
+        if not _has_limit:
+            atexit._run_exitfuncs()
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except OSError:  # a pipe that nobody reads any more, of which the interpreter tells
+            raise end from None
         os._exit(end.code)
 
 
