@@ -85,7 +85,8 @@ def _follow(
             parameter.grad = grad[v].clone()
             oracle.param_groups[0]["lr"] = float(lr[v])
             oracle.step()
-        method.step_(ours, grad.clone(), state, lr=lr, step=torch.tensor(t + 1.0, dtype=torch.float64), **settings)
+        factors = method.factors(lr=lr, step=torch.tensor(t + 1.0, dtype=torch.float64), **settings)
+        method.step_(ours, grad.clone(), state, **factors)
     torch.testing.assert_close(ours, torch.stack([p.detach() for p in params]), rtol=1e-12, atol=1e-12)
 
 

@@ -80,22 +80,65 @@ def adamw_(
     Source: Loshchilov & Hutter 2019, Algorithm 2, in the variant of ``torch.optim.AdamW``: the decay is multiplied by the
     learning rate.
     """
+    shared = adamw_factors(lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, step=step)
+    adamw_with_(params_VP, grad_VP, state, **shared)
+
+
+def adamw_factors(
+    *, lr: Tensor, beta1: Tensor, beta2: Tensor, eps: Tensor, weight_decay: Tensor, step: Tensor
+) -> dict[str, Tensor]:
+    """What a step of ``adamw_`` needs alike for all tensors of a member, each (variants, 1): in small networks these few numbers
+    take as long as the parameters, so they are made once a step.
+
+    Args:
+        lr, beta1, beta2, eps, weight_decay, step: see ``adamw_``.
+    """
+    return {
+        "shrink": 1 - lr * weight_decay,
+        "beta2": beta2,
+        "share1": 1 - beta1,
+        "share2": 1 - beta2,
+        "root2": (1 - beta2**step).sqrt(),
+        "eps": eps,
+        "rate": lr / (1 - beta1**step),
+    }
+
+
+def adamw_with_(
+    params_VP: Tensor,
+    grad_VP: Tensor,
+    state: Mapping[str, Tensor],
+    *,
+    shrink: Tensor,
+    beta2: Tensor,
+    share1: Tensor,
+    share2: Tensor,
+    root2: Tensor,
+    eps: Tensor,
+    rate: Tensor,
+) -> None:
+    """``adamw_`` from the factors that ``adamw_factors`` made."""
     first_VP, second_VP = state["first"], state["second"]
-    params_VP.mul_(1 - lr * weight_decay)
-    first_VP.lerp_(grad_VP, (1 - beta1).expand_as(grad_VP))
-    second_VP.mul_(beta2).addcmul_(grad_VP * (1 - beta2), grad_VP)
-    denominator_VP = (second_VP.sqrt() / (1 - beta2**step).sqrt()).add_(eps)
-    params_VP.sub_(first_VP.div(denominator_VP).mul_(lr / (1 - beta1**step)))
+    params_VP.mul_(shrink)
+    first_VP.lerp_(grad_VP, share1.expand_as(grad_VP))
+    second_VP.mul_(beta2).addcmul_(grad_VP * share2, grad_VP)
+    denominator_VP = (second_VP.sqrt() / root2).add_(eps)
+    params_VP.sub_(first_VP.div(denominator_VP).mul_(rate))
 
 
 @dataclass(frozen=True)
 class OptimizerMethod:
-    """How the driver runs an optimiser: the step, the names of its settings and of its state."""
+    """How the driver runs an optimiser: the step, the names of its settings and of its state.
+
+    ``factors`` takes learning rate, settings and number of a step by name, and gives what ``step_`` takes besides parameters,
+    gradient and state.
+    """
 
     step_: Callable[..., None]
     settings: tuple[str, ...]
     optional: tuple[str, ...]  # settings that may be left out where they are 0 for every member
     state: tuple[str, ...]
+    factors: Callable[..., dict[str, Tensor]] = dict  # as they are
 
     def init(self, params_VP: Tensor) -> dict[str, Tensor]:
         """Fresh state, all zeros, each (variants, parameters)."""
@@ -104,5 +147,5 @@ class OptimizerMethod:
 
 OPTIMIZERS = {
     "sgd": OptimizerMethod(sgd_, ("momentum", "nesterov", "weight_decay"), ("nesterov", "weight_decay"), ("momentum",)),
-    "adamw": OptimizerMethod(adamw_, ("beta1", "beta2", "eps", "weight_decay"), (), ("first", "second")),
+    "adamw": OptimizerMethod(adamw_with_, ("beta1", "beta2", "eps", "weight_decay"), (), ("first", "second"), adamw_factors),
 }

@@ -111,9 +111,10 @@ def update_(lanes: Lanes, pieces: Sequence[Piece], grads: Sequence[Tensor], lr_V
             add_penalty_(grad, piece.params, l1, l2)
     if lanes.clip_norm is not None:
         clip_by_norm_(grads, lanes.clip_norm)
-    step_ = OPTIMIZERS[lanes.optimizer].step_
+    method = OPTIMIZERS[lanes.optimizer]
+    shared = method.factors(lr=lr_V1, step=number, **lanes.settings)
     for piece, grad in zip(pieces, grads, strict=True):
-        step_(piece.params, grad, piece.state, lr=lr_V1, step=number, **lanes.settings)
+        method.step_(piece.params, grad, piece.state, **shared)
 
 
 class BaseProgram(ABC):
