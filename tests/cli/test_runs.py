@@ -58,7 +58,7 @@ def test_runs_are_listed_with_what_is_known(here: Path) -> None:
 
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["run", "name", "began", "(UTC)", "metric", "test", "score", "size", "state"]
+    assert lines[0].split() == ["run", "name", "began", "(UTC)", "metric", "test", "score", "bundle", "state"]
     by_name = {line.split()[1]: line for line in lines[1:]}
     assert set(by_name) == {"first", "second", "third"}
     facts = {run.name: run for run in list_runs("runs")}

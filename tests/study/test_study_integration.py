@@ -30,6 +30,7 @@ def test_search_ablate_and_train_go_on_where_they_were(tmp_path: Path) -> None:
         assert workspace.ledger.documents() == ["ablation", "final", "looks", "search", "ways"]
         assert workspace.ledger.get_document("search") == found.to_dict()
     assert {e.stage for e in events} == {"search"}
+    assert {e.metric for e in events if e.best is not None} == {"accuracy"}
     assert set(ablation.verdicts()) == {"momentum", "model.block1"}
     assert all(o.finished for o in trained.outcomes)
     x, y = trained.prepared.tensors("validation")
