@@ -152,7 +152,8 @@ def test_a_quick_run_is_small_and_ablates_nothing(here: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "the best of 8 trials" in result.output
     assert "over 3 final seeds" in result.output
-    assert "dropout" not in result.output.partition("validation")[2]
+    assert "skipped (--quick)" in result.output
+    assert "dropout" not in result.output.partition("skipped (--quick)")[2]
     assert "ablating" not in result.stderr
 
 
