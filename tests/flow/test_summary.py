@@ -35,7 +35,7 @@ def test_an_int8_model_that_does_not_ship_takes_one_line() -> None:
 
     assert said[0][0] == "ships"
     assert [text for _, text in said[1:]] == [
-        "int8 does not ship: slower than float32, loses more than its budget",
+        "int8 does not ship: slower than float32, loses too much",
         "int8 dynamic does not ship: slower than float32",
         "the model's outputs look like probabilities",
     ]

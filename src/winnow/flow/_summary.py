@@ -150,9 +150,9 @@ def _why_not(candidate: Document) -> str:
         said.append(gain.split(" (")[0].removesuffix(" in ONNX Runtime"))
     verdicts = {loss["verdict"] for loss in candidate.get("losses", ())}
     if "over" in verdicts:
-        said.append("loses more than its budget")
+        said.append("loses too much")
     elif "undecided" in verdicts:
-        said.append("may lose more than its budget")
+        said.append("may lose too much")
     return ", ".join(said) or candidate["reason"]
 
 
