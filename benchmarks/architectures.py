@@ -28,7 +28,8 @@ import torch
 from _common import alternate, machine, spread
 from torch import Tensor, nn
 
-from winnow.recipe import AdamW, Data, Model, Train, Variant
+from winnow.methods import AdamW
+from winnow.recipe import Data, Model, Train, Variant
 from winnow.run import Runner, Workspace, cores
 
 ROWS, FEATURES, CLASSES, BATCH = 1797, 64, 10, 32

@@ -31,7 +31,8 @@ from _common import (
 )
 
 from winnow.data import Prepared, prepare
-from winnow.recipe import SGD, Data, Model, Train, Variant
+from winnow.methods import SGD
+from winnow.recipe import Data, Model, Train, Variant
 from winnow.run import cores, train_side_by_side
 
 ROWS = 1797

@@ -24,7 +24,8 @@ from fleet import data
 from torch import nn
 
 from winnow.data import Prepared, prepare
-from winnow.recipe import SGD, Data, Model, Train, Variant
+from winnow.methods import SGD
+from winnow.recipe import Data, Model, Train, Variant
 from winnow.train import train_fleet
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"mlp": network, "convnet": ConvNet}

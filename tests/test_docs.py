@@ -23,7 +23,8 @@ from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 from winnow.cli import app
-from winnow.recipe import READY, SGD, AdamW, Constant, Cosine, Data, EarlyStopping, Model, OneCycle, Recipe
+from winnow.methods import SGD, AdamW, Constant, Cosine, OneCycle
+from winnow.recipe import READY, Data, EarlyStopping, Model, Recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from winnow.evaluate import evaluate as evaluate
     from winnow.flow import Flow as Flow
     from winnow.flow import run as run
-    from winnow.recipe import SGD as SGD
+    from winnow.methods import SGD as SGD
+    from winnow.methods import AdamW as AdamW
+    from winnow.methods import Constant as Constant
+    from winnow.methods import Cosine as Cosine
+    from winnow.methods import OneCycle as OneCycle
     from winnow.recipe import Ablate as Ablate
-    from winnow.recipe import AdamW as AdamW
     from winnow.recipe import Choice as Choice
     from winnow.recipe import Compress as Compress
-    from winnow.recipe import Constant as Constant
-    from winnow.recipe import Cosine as Cosine
     from winnow.recipe import Data as Data
     from winnow.recipe import EarlyStopping as EarlyStopping
     from winnow.recipe import Final as Final
     from winnow.recipe import Integer as Integer
     from winnow.recipe import Log as Log
     from winnow.recipe import Model as Model
-    from winnow.recipe import OneCycle as OneCycle
     from winnow.recipe import Prepare as Prepare
     from winnow.recipe import Recipe as Recipe
     from winnow.recipe import Search as Search

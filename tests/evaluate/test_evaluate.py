@@ -14,7 +14,8 @@ from sklearn import datasets, metrics
 
 from winnow.errors import ModelError
 from winnow.evaluate import Evaluation, evaluate
-from winnow.recipe import SGD, Data, Final, Model, Recipe, Train
+from winnow.methods import SGD
+from winnow.recipe import Data, Final, Model, Recipe, Train
 from winnow.run import Workspace
 from winnow.study import Trained, train
 

@@ -10,7 +10,8 @@ import signal
 import sys
 
 from winnow.flow import Flow
-from winnow.recipe import SGD, Ablate, Choice, Data, Final, Log, Model, Recipe, Search, Train, Uniform
+from winnow.methods import SGD
+from winnow.recipe import Ablate, Choice, Data, Final, Log, Model, Recipe, Search, Train, Uniform
 from winnow.run import Event
 
 RECIPE = Recipe(

@@ -12,7 +12,8 @@ from tests.study.doubles import Notebook, Pretender, recipe
 from winnow.errors import ModelError, OutOfTime
 from winnow.flow import Flow
 from winnow.flow._budget import STOPS_AFTER, TAIL_SECONDS, Budget, StageOver
-from winnow.recipe import SGD, Ablate, EarlyStopping, Final, Log, Outcome, Recipe, Search, Train, Uniform, Variant
+from winnow.methods import SGD
+from winnow.recipe import Ablate, EarlyStopping, Final, Log, Outcome, Recipe, Search, Train, Uniform, Variant
 from winnow.run import Event
 from winnow.study import Option, ablate, search, train
 

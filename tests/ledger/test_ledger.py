@@ -16,7 +16,8 @@ import pytest
 from winnow.errors import WorkspaceError
 from winnow.flow import export_run
 from winnow.ledger import Ledger, _database
-from winnow.recipe import SGD, Model, Outcome, Train, Variant
+from winnow.methods import SGD
+from winnow.recipe import Model, Outcome, Train, Variant
 
 MakeVariant = Callable[..., Variant]
 MakeOutcome = Callable[..., Outcome]

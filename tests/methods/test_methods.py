@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 from torch import nn
 
-from winnow import methods
-from winnow.recipe import Constant, Cosine, OneCycle
+from winnow.methods import (
+    L1,
+    L2,
+    LAMB,
+    MSE,
+    SGD,
+    AdamW,
+    BaseOptimizer,
+    ClipNorm,
+    Constant,
+    Cosine,
+    CrossEntropy,
+    Focal,
+    Lion,
+    OneCycle,
+    Step,
+)
 
 V, P = 4, 37
 
@@ -26,57 +40,100 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
+# -- losses ------------------------------------------------------------------------------------
+
+
 def test_cross_entropy_equals_torch(generator: torch.Generator) -> None:
     logits = torch.randn(V, 9, 5, dtype=torch.float64, generator=generator)
     labels = torch.randint(0, 5, (V, 9), generator=generator)
-    smoothing = torch.tensor([0.0, 0.1, 0.5, 0.9], dtype=torch.float64)
-    found = methods.cross_entropy(logits, labels, smoothing)
-    expected = [nn.functional.cross_entropy(logits[v], labels[v], label_smoothing=float(smoothing[v])) for v in range(V)]
-    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-13, atol=1e-13)
-    plain = torch.stack([nn.functional.cross_entropy(logits[v], labels[v]) for v in range(V)])
-    torch.testing.assert_close(methods.cross_entropy(logits, labels), plain, rtol=1e-13, atol=1e-13)
+    smoothing = _column(0.0, 0.1, 0.5, 0.9)
+    found = CrossEntropy.per_row(logits, labels, label_smoothing=smoothing)
+    for v in range(V):
+        expected = nn.functional.cross_entropy(logits[v], labels[v], label_smoothing=float(smoothing[v]), reduction="none")
+        torch.testing.assert_close(found[v], expected, rtol=1e-13, atol=1e-13)
+        plain = nn.functional.cross_entropy(logits[v], labels[v], reduction="none")
+        torch.testing.assert_close(CrossEntropy.per_row(logits, labels)[v], plain, rtol=1e-13, atol=1e-13)
 
 
-def test_mean_squared_error_equals_torch(generator: torch.Generator) -> None:
+def test_squared_error_equals_torch(generator: torch.Generator) -> None:
     outputs = torch.randn(V, 9, 1, dtype=torch.float64, generator=generator)
     targets = torch.randn(V, 9, dtype=torch.float64, generator=generator)
-    expected = torch.stack([nn.functional.mse_loss(outputs[v, :, 0], targets[v]) for v in range(V)])
-    torch.testing.assert_close(methods.mean_squared_error(outputs, targets), expected)
+    found = MSE.per_row(outputs, targets)
+    for v in range(V):
+        expected = nn.functional.mse_loss(outputs[v, :, 0], targets[v], reduction="none")
+        torch.testing.assert_close(found[v], expected)
 
 
-def test_penalty_is_the_gradient_of_elastic_net(generator: torch.Generator) -> None:
+def test_focal_loss_is_its_formula(generator: torch.Generator) -> None:
+    logits = 3 * torch.randn(V, 9, 5, dtype=torch.float64, generator=generator)
+    labels = torch.randint(0, 5, (V, 9), generator=generator)
+    gamma = _column(0.0, 0.5, 2.0, 5.0)
+    p = torch.softmax(logits, dim=-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    expected = -((1 - p) ** gamma) * p.log()
+    found = Focal.per_row(logits, labels, gamma=gamma)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(Focal.per_row(logits, labels), -p.log(), rtol=1e-12, atol=1e-12)
+
+
+def test_focal_loss_has_a_finite_gradient_where_the_model_is_sure() -> None:
+    logits = torch.tensor([[[100.0, -100.0]]], requires_grad=True)
+    labels = torch.zeros(1, 1, dtype=torch.int64)
+    Focal.per_row(logits, labels, gamma=torch.tensor([[0.5]])).sum().backward()
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+
+
+# -- penalties and gradient rules ----------------------------------------------------------------
+
+
+def test_penalties_are_the_gradient_of_the_elastic_net(generator: torch.Generator) -> None:
     params = torch.randn(V, P, dtype=torch.float64, generator=generator)
     params[0, 0] = 0.0
     l1, l2 = _column(0.0, 0.1, 0.0, 0.3), _column(0.2, 0.0, 0.0, 0.4)
     leaf = params.clone().requires_grad_()
     (l1 * leaf.abs() + l2 / 2 * leaf.square()).sum().backward()
     grad = torch.zeros_like(params)
-    methods.add_penalty_(grad, params, l1, l2)
+    L1.add_gradient_(grad, params, 1.0, strength=l1)
+    L2.add_gradient_(grad, params, 1.0, strength=l2)
     torch.testing.assert_close(grad, leaf.grad)
 
 
+@pytest.mark.parametrize("penalty", [L1, L2])
+def test_a_penalty_leaves_other_parameters_alone(penalty: type[L1] | type[L2]) -> None:
+    where = (torch.arange(P) % 2).double()
+    grad = torch.zeros(V, P, dtype=torch.float64)
+    params = torch.ones(V, P, dtype=torch.float64)
+    penalty.add_gradient_(grad, params, where, strength=_column(1, 2, 3, 4))
+    assert (grad[:, ::2] == 0).all()
+    assert (grad[:, 1::2] == _column(1, 2, 3, 4)).all()
+
+
 def test_clipping_equals_torch(generator: torch.Generator) -> None:
-    grad = torch.randn(V, P, dtype=torch.float64, generator=generator) * _column(0.01, 1.0, 10.0, 100.0)
-    largest = torch.tensor([1.0, math.inf, 2.0, 0.5], dtype=torch.float64)
-    expected, norms = [], []
+    scale = _column(0.01, 1.0, 10.0, 100.0)
+    grad = torch.randn(V, P, dtype=torch.float64, generator=generator) * scale
+    largest = _column(1.0, math.inf, 2.0, 0.5)
+    expected = []
     for v in range(V):
         parameter = nn.Parameter(torch.zeros(P, dtype=torch.float64))
         parameter.grad = grad[v].clone()
-        norms.append(nn.utils.clip_grad_norm_([parameter], float(largest[v])))
+        nn.utils.clip_grad_norm_([parameter], float(largest[v]))
         expected.append(parameter.grad)
-    pieces = [grad[:, :10], grad[:, 10:]]
-    found = methods.clip_by_norm_(pieces, largest)
+    ClipNorm.apply_([grad[:, :10], grad[:, 10:]], max_norm=largest)
     torch.testing.assert_close(grad, torch.stack(expected))
-    torch.testing.assert_close(found, torch.stack(norms))
+
+
+# -- optimizers ----------------------------------------------------------------------------------
 
 
 def _follow(
-    name: str, settings: dict[str, torch.Tensor], oracles: list[torch.optim.Optimizer], params: list[nn.Parameter]
+    method: type[BaseOptimizer],
+    settings: dict[str, torch.Tensor],
+    oracles: list[torch.optim.Optimizer],
+    params: list[nn.Parameter],
 ) -> None:
     """Run our step beside ``torch.optim`` for 30 steps of changing gradients and rates."""
     generator = torch.Generator().manual_seed(1)
-    method = methods.OPTIMIZERS[name]
-    ours = torch.stack([p.detach().clone() for p in params])
+    ours = {"": torch.stack([p.detach().clone() for p in params])}
     state = method.init(ours)
     for t in range(30):
         grad = torch.randn(V, P, dtype=torch.float64, generator=generator)
@@ -85,149 +142,158 @@ def _follow(
             parameter.grad = grad[v].clone()
             oracle.param_groups[0]["lr"] = float(lr[v])
             oracle.step()
+<<<<<<< HEAD
         factors = method.factors(lr=lr, step=torch.tensor(t + 1.0, dtype=torch.float64), **settings)
         method.step_(ours, grad.clone(), state, **factors)
     torch.testing.assert_close(ours, torch.stack([p.detach() for p in params]), rtol=1e-12, atol=1e-12)
+=======
+        number = torch.tensor(t + 1.0, dtype=torch.float64)
+        method.step_(ours, {"": grad.clone()}, state, {"lr": lr, **settings}, number=number)
+    expected = torch.stack([p.detach() for p in params])
+    torch.testing.assert_close(ours[""], expected, rtol=1e-12, atol=1e-12)
+>>>>>>> 1222c8b (Methods: one file each, under contracts of shapes; a user's optimizers, losses, schedules and penalties train like ours)
 
 
 def test_sgd_equals_torch(generator: torch.Generator) -> None:
-    momentum, nesterov, decay = (0.9, 0.0, 0.5, 0.99), (True, False, True, False), (0.0, 0.1, 0.01, 0.0)
-    params = [nn.Parameter(torch.randn(P, dtype=torch.float64, generator=generator)) for _ in range(V)]
+    momentum, nesterov = (0.9, 0.0, 0.5, 0.99), (True, False, True, False)
+    decay = (0.0, 0.1, 0.01, 0.0)
+    params = _parameters(generator)
     oracles: list[torch.optim.Optimizer] = [
         torch.optim.SGD([p], lr=0.1, momentum=m, nesterov=n, weight_decay=d)
         for p, m, n, d in zip(params, momentum, nesterov, decay, strict=True)
     ]
-    settings = {"momentum": _column(*momentum), "nesterov": _column(*map(float, nesterov)), "weight_decay": _column(*decay)}
-    _follow("sgd", settings, oracles, params)
+    settings = {
+        "momentum": _column(*momentum),
+        "nesterov": _column(*map(float, nesterov)),
+        "weight_decay": _column(*decay),
+    }
+    _follow(SGD, settings, oracles, params)
 
 
 def test_adamw_equals_torch(generator: torch.Generator) -> None:
-    beta1, beta2, eps, decay = (0.9, 0.8, 0.0, 0.95), (0.999, 0.9, 0.99, 0.95), (1e-8, 1e-6, 1e-3, 1e-8), (0.0, 0.1, 0.01, 0.3)
-    params = [nn.Parameter(torch.randn(P, dtype=torch.float64, generator=generator)) for _ in range(V)]
+    beta1, beta2 = (0.9, 0.8, 0.0, 0.95), (0.999, 0.9, 0.99, 0.95)
+    eps, decay = (1e-8, 1e-6, 1e-3, 1e-8), (0.0, 0.1, 0.01, 0.3)
+    params = _parameters(generator)
     oracles: list[torch.optim.Optimizer] = [
         torch.optim.AdamW([p], lr=0.1, betas=(b1, b2), eps=e, weight_decay=d)
         for p, b1, b2, e, d in zip(params, beta1, beta2, eps, decay, strict=True)
     ]
-    settings = {"beta1": _column(*beta1), "beta2": _column(*beta2), "eps": _column(*eps), "weight_decay": _column(*decay)}
-    _follow("adamw", settings, oracles, params)
+    settings = {
+        "beta1": _column(*beta1),
+        "beta2": _column(*beta2),
+        "eps": _column(*eps),
+        "weight_decay": _column(*decay),
+    }
+    _follow(AdamW, settings, oracles, params)
+
+
+def _parameters(generator: torch.Generator) -> list[nn.Parameter]:
+    rows = [torch.randn(P, dtype=torch.float64, generator=generator) for _ in range(V)]
+    return [nn.Parameter(row) for row in rows]
+
+
+def _by_hand(
+    method: type[BaseOptimizer],
+    settings: dict[str, float],
+    step: Callable[[np.ndarray, np.ndarray, dict[str, np.ndarray], float, int], np.ndarray],
+) -> None:
+    """Follow a step written in NumPy for single members, on a matrix and a vector at once."""
+    rng = np.random.default_rng(0)
+    shapes = {"matrix": (5, 3), "vector": (4,)}
+    mine = {n: rng.normal(size=(V, *shape)) for n, shape in shapes.items()}
+    params = {n: torch.from_numpy(value.copy()) for n, value in mine.items()}
+    states = method.init(params)
+    memory: dict[tuple[str, int], dict[str, np.ndarray]] = {}
+    columns = {n: _column(*[value] * V) for n, value in settings.items()}
+    for number in range(1, 6):
+        lr = 0.1 / number
+        grads = {n: rng.normal(size=value.shape) for n, value in mine.items()}
+        for name, value in mine.items():
+            for v in range(V):
+                own = memory.setdefault((name, v), {})
+                value[v] = step(value[v], grads[name][v], own, lr, number)
+        method.step_(
+            params,
+            {n: torch.from_numpy(g.copy()) for n, g in grads.items()},
+            states,
+            {"lr": _column(*[lr] * V), **columns},
+            number=torch.tensor(float(number), dtype=torch.float64),
+        )
+    for name, value in mine.items():
+        np.testing.assert_allclose(params[name].numpy(), value, rtol=1e-10, atol=1e-12)
+
+
+def test_lion_is_its_algorithm() -> None:
+    def step(p: np.ndarray, g: np.ndarray, memory: dict[str, np.ndarray], lr: float, number: int) -> np.ndarray:
+        m = memory.get("m", np.zeros_like(p))
+        update = np.sign(0.9 * m + 0.1 * g)
+        memory["m"] = 0.99 * m + 0.01 * g
+        return p - lr * (update + 0.2 * p)
+
+    _by_hand(Lion, {"beta1": 0.9, "beta2": 0.99, "weight_decay": 0.2}, step)
+
+
+def test_lamb_is_its_algorithm_layer_by_layer() -> None:
+    def step(p: np.ndarray, g: np.ndarray, memory: dict[str, np.ndarray], lr: float, number: int) -> np.ndarray:
+        m = memory["m"] = 0.9 * memory.get("m", np.zeros_like(p)) + 0.1 * g
+        v = memory["v"] = 0.99 * memory.get("v", np.zeros_like(p)) + 0.01 * g**2
+        r = m / (1 - 0.9**number) / (np.sqrt(v / (1 - 0.99**number)) + 1e-6) + 0.3 * p
+        return p - lr * np.linalg.norm(p) / np.linalg.norm(r) * r
+
+    settings = {"beta1": 0.9, "beta2": 0.99, "eps": 1e-6, "weight_decay": 0.3}
+    _by_hand(LAMB, settings, step)
+
+
+def test_lamb_leaves_a_layer_of_zeros_its_plain_step() -> None:
+    params = {"w": torch.zeros(1, 3, dtype=torch.float64)}
+    states = LAMB.init(params)
+    settings = {"lr": _column(0.1), "beta1": _column(0.9), "beta2": _column(0.9)}
+    settings |= {"eps": _column(0.0), "weight_decay": _column(0.0)}
+    grads = {"w": torch.ones(1, 3, dtype=torch.float64)}
+    LAMB.step_(params, grads, states, settings, number=torch.tensor(1.0, dtype=torch.float64))
+    torch.testing.assert_close(params["w"], torch.full((1, 3), -0.1, dtype=torch.float64))
+
+
+# -- schedules -----------------------------------------------------------------------------------
+
+
+def _course(make: Callable[[torch.optim.Optimizer], object], steps: int) -> np.ndarray:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.2)
+    scheduler = make(optimizer)
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()  # type: ignore[attr-defined]
+    return np.array(rates) / 0.2
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 100])
 def test_schedules_equal_torch(steps: int) -> None:
-    def course(make: object, lr: float = 0.2) -> np.ndarray:
-        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr)
-        scheduler = make(optimizer)  # type: ignore[operator]
-        rates = []
-        for _ in range(steps):
-            rates.append(optimizer.param_groups[0]["lr"])
-            optimizer.step()
-            scheduler.step()
-        return np.array(rates) / lr
-
-    plain = course(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=steps))
-    np.testing.assert_allclose(methods.factors(Cosine(), steps), plain, atol=1e-12)
-    floor = course(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=steps, eta_min=0.02))
-    np.testing.assert_allclose(methods.factors(Cosine(final=0.1), steps), floor, atol=1e-12)
-    assert (methods.factors(Constant(), steps) == 1).all()
+    schedulers = torch.optim.lr_scheduler
+    plain = _course(lambda o: schedulers.CosineAnnealingLR(o, T_max=steps), steps)
+    np.testing.assert_allclose(Cosine().factors(steps), plain, atol=1e-12)
+    floor = _course(lambda o: schedulers.CosineAnnealingLR(o, T_max=steps, eta_min=0.02), steps)
+    np.testing.assert_allclose(Cosine(final=0.1).factors(steps), floor, atol=1e-12)
+    assert (Constant().factors(steps) == 1).all()
+    size = max(1, round(steps * 0.25))
+    stairs = _course(lambda o: schedulers.StepLR(o, step_size=size, gamma=0.5), steps)
+    np.testing.assert_allclose(Step(every=0.25, gamma=0.5).factors(steps), stairs, atol=1e-12)
     if steps > 2:
-        make = lambda o: torch.optim.lr_scheduler.OneCycleLR(  # noqa: E731
-            o, max_lr=0.2, total_steps=steps + 1, pct_start=0.4 * steps / (steps + 1), cycle_momentum=False
-        )
-        # torch plans one step more than it is asked for here, so that its last call of step() is allowed
+        # torch plans one step more than it is asked for here, so that its last call of step() is
+        # allowed
         total = steps + 1
-        mine = methods.one_cycle(total, warmup=0.4 * steps / total)[:steps]
-        np.testing.assert_allclose(mine, course(make), atol=1e-12)
+        share = 0.4 * steps / total
+        cycle = _course(
+            lambda o: schedulers.OneCycleLR(o, max_lr=0.2, total_steps=total, pct_start=share, cycle_momentum=False),
+            steps,
+        )
+        mine = OneCycle(warmup=share).factors(total)[:steps]
+        np.testing.assert_allclose(mine, cycle, atol=1e-12)
 
 
 def test_warmup_rises_linearly_to_the_cosine() -> None:
-    found = methods.cosine(100, warmup=0.1)
+    found = Cosine(warmup=0.1).factors(100)
     np.testing.assert_allclose(found[:11], np.arange(1, 12) / 11)
     assert (np.diff(found[10:]) < 0).all()
-    assert methods.factors(OneCycle(), 100).max() == pytest.approx(1.0, abs=2e-3)
-
-
-def test_dropout_drops_at_its_rate_and_independently() -> None:
-    """Against the binomial law: counts over elements, over steps, and agreement between neighbours, layers, steps and members."""
-    steps, size, rate = 60, 4096, 0.3
-    keys = torch.from_numpy(methods.noise_keys([0, 1], 2, range(steps)))
-    threshold = torch.tensor(methods.drop_threshold(rate), dtype=torch.int32)
-    kept = torch.stack(
-        [torch.stack([torch.stack([methods.dropout_keep(torch.Size([size]), k, threshold) for k in m]) for m in s]) for s in keys]
-    ).double()  # (steps, members, layers, elements)
-
-    def z(mean: torch.Tensor, expected: float, variance: float, n: int) -> torch.Tensor:
-        return (mean - expected) / math.sqrt(variance / n)
-
-    p = 1 - rate
-    assert z(kept.mean(), p, p * rate, kept.numel()).abs() < 4
-    assert z(kept.mean(dim=(0, 1, 2)), p, p * rate, steps * 4).abs().max() < 5.5  # every element
-    assert z(kept.mean(dim=3), p, p * rate, size).abs().max() < 5  # every mask
-    both = {
-        "neighbours": kept[..., 1:] * kept[..., :-1],
-        "powers of two": kept[..., 1024:] * kept[..., :-1024],
-        "halves of one hash": kept[..., : size // 2] * kept[..., size // 2 :],
-        "layers": kept[:, :, 0] * kept[:, :, 1],
-        "members": kept[:, 0] * kept[:, 1],
-        "steps": kept[1:] * kept[:-1],
-    }
-    for name, product in both.items():
-        assert z(product.mean(), p * p, p * p * (1 - p * p), product.numel()).abs() < 4.5, name
-
-
-def sixteenths(size: int, keys: list[int]) -> np.ndarray:
-    """Which sixteenth of its range the random number of each element lies in, read off what survives at fifteen rates."""
-    key = torch.tensor(keys, dtype=torch.int32)
-    thresholds = [methods.drop_threshold(i / 16) for i in range(1, 16)]
-    return torch.stack([methods.dropout_keep(torch.Size([size]), key, t) for t in thresholds]).sum(dim=0).numpy()
-
-
-def test_dropout_draws_evenly_and_the_halves_of_a_hash_apart() -> None:
-    """Chi-square tests: of the numbers of either half, of both together, and of one number under two keys."""
-    size = 2**17
-    first, other = sixteenths(size, [12345, -678]), sixteenths(size, [12346, -678])
-    upper, lower = first[: size // 2], first[size // 2 :]
-    for half in (upper, lower):
-        assert scipy.stats.chisquare(np.bincount(half, minlength=16)).pvalue > 1e-4
-    for a, b in ((upper, lower), (upper[1:], lower[:-1]), (first, other), (first[1:], first[:-1])):
-        table = np.bincount(16 * a + b, minlength=256)
-        assert scipy.stats.chisquare(table).pvalue > 1e-4
-
-
-@pytest.mark.parametrize("size", [1, 2, 7, 1000])
-def test_dropout_is_the_hash_that_is_documented(size: int) -> None:
-    """Against whole numbers of Python, one element at a time."""
-    key, threshold = (-123456789, 987654321), methods.drop_threshold(0.37)
-
-    def survives(element: int) -> bool:
-        half = (size + 1) // 2
-        h = (element % half * 0x9E3779B9 + key[0]) % 2**32
-        h = (h ^ h >> 16) * 0x7FEB352D % 2**32
-        h ^= key[1] % 2**32
-        h = (h ^ h >> 15) * 0x846CA68B % 2**32
-        h ^= h >> 16
-        number = h >> 16 if element < half else h % 2**16  # of sixteen bits, as if without sign
-        return (number + 2**15) % 2**16 >= round(0.37 * 2**16)
-
-    found = methods.dropout_keep(torch.Size([size]), torch.tensor(key, dtype=torch.int32), threshold)
-    assert found.tolist() == [survives(i) for i in range(size)]
-
-
-@pytest.mark.parametrize("rate", [0.0, 1e-9, 0.1, 0.3, 0.5, 1 - 1e-9, 1.0])
-def test_what_survives_is_scaled_to_the_mean_that_was(rate: float) -> None:
-    threshold = methods.drop_threshold(rate)
-    dropped = Fraction(threshold + 2**31, 2**32)
-    assert (rate == 0) == (dropped == 0)
-    if rate < 1:
-        assert abs(dropped - Fraction(rate)) <= Fraction(1, 2**16)
-        assert methods.drop_scale(threshold) == pytest.approx(float(1 / (1 - dropped)), rel=1e-15)
-    else:
-        assert methods.drop_scale(threshold) == 0
-    kept = methods.dropout_keep(torch.Size([1000]), torch.tensor([5, 6], dtype=torch.int32), threshold)
-    assert {0.0: 1000, 1.0: 0}.get(rate, int(kept.sum())) == int(kept.sum())
-
-
-def test_noise_keys_do_not_depend_on_who_else_asks() -> None:
-    together = methods.noise_keys([3, 5, 8], 4, range(10, 20))
-    alone = methods.noise_keys([5], 4, range(15, 16))
-    assert (together[5, 1] == alone[0, 0]).all()
-    assert len({tuple(k) for k in methods.noise_keys(list(range(50)), 4, range(50)).reshape(-1, 2).tolist()}) == 50 * 50 * 4
+    assert OneCycle().factors(100).max() == pytest.approx(1.0, abs=2e-3)

@@ -6,21 +6,17 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from winnow.methods import SGD, AdamW, Constant, Cosine, OneCycle
 from winnow.recipe import (
-    SGD,
     Ablate,
-    AdamW,
     Choice,
     Compress,
-    Constant,
-    Cosine,
     Data,
     EarlyStopping,
     Final,
     Integer,
     Log,
     Model,
-    OneCycle,
     Prepare,
     Recipe,
     Search,

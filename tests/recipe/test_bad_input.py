@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from winnow.errors import RecipeError
+from winnow.methods import SGD, AdamW
 from winnow.recipe import (
-    SGD,
     Ablate,
-    AdamW,
     Choice,
     Data,
     EarlyStopping,
@@ -45,9 +44,14 @@ TRAIN = [
     # names
     ("dropuot: 0.3", 4, "train.dropuot", "unknown setting - did you mean 'dropout'?"),
     ("zzz: 1", 4, "train.zzz", "unknown setting - known: epochs, batch_size"),
-    ("optimizer: {kind: sdg}", 4, "train.optimizer.kind", "expected one of sgd, adamw, got 'sdg' - did you mean 'sgd'?"),
-    ("optimizer: {kind: zzz}", 4, "train.optimizer.kind", "expected one of sgd, adamw, got 'zzz'"),
-    ("optimizer: {kind: [sgd]}", 4, "train.optimizer.kind", "expected one of sgd, adamw, got ['sgd']"),
+    (
+        "optimizer: {kind: sdg}",
+        4,
+        "train.optimizer.kind",
+        "expected one of sgd, adamw, lion, lamb, got 'sdg' - did you mean 'sgd'?",
+    ),
+    ("optimizer: {kind: zzz}", 4, "train.optimizer.kind", "expected one of sgd, adamw, lion, lamb, got 'zzz'"),
+    ("optimizer: {kind: [sgd]}", 4, "train.optimizer.kind", "expected one of sgd, adamw, lion, lamb, got ['sgd']"),
     ("optimizer:\n  kind: sgd\n  beta1: 0.9", 6, "train.optimizer.beta1", "unknown setting - known: kind, lr, momentum"),
     ("optimizer: {lr: 0.1}", 4, "train.optimizer.kind", "missing: say which kind is meant"),
     ("optimizer: adam", 4, "train.optimizer", "expected a mapping of settings, got 'adam' - did you mean {kind: adamw}?"),
@@ -59,8 +63,8 @@ TRAIN = [
     ),
     ("optimizer: sgd", 4, "train.optimizer", "expected a mapping of settings, got 'sgd' - write {kind: sgd}"),
     ("optimizer: 3", 4, "train.optimizer", "expected a mapping of settings, got 3"),
-    ("loss: crossentropy", 4, "train.loss", "expected one of auto, cross_entropy, mse, got 'crossentropy' - did you mean"),
-    ("loss: 3", 4, "train.loss", "expected one of auto, cross_entropy, mse, got 3"),
+    ("loss: crossentropy", 4, "train.loss", "expected one of auto, cross_entropy, mse, focal, got 'crossentropy' - did you mean"),
+    ("loss: 3", 4, "train.loss", "expected one of auto, cross_entropy, mse, focal, got 3"),
     # types
     ("epochs: '30'", 4, "train.epochs", "expected a whole number, got '30' (text)"),
     ("epochs: thirty", 4, "train.epochs", "expected a whole number, got 'thirty'"),
@@ -436,7 +440,10 @@ PYTHON: list[tuple[Any, str]] = [
     ),
     (lambda: Train(dropout="0.3"), "dropout: expected a number, got '0.3' (text)"),
     (lambda: Train(dropout=math.nan), "dropout: expected a finite number, got nan"),
-    (lambda: Train(optimizer={"kind": "sdg"}), "optimizer.kind: expected one of sgd, adamw, got 'sdg' - did you mean 'sgd'?"),
+    (
+        lambda: Train(optimizer={"kind": "sdg"}),
+        "optimizer.kind: expected one of sgd, adamw, lion, lamb, got 'sdg' - did you mean 'sgd'?",
+    ),
     (lambda: Train(optimizer="sgd"), "optimizer: expected a mapping of settings, got 'sgd' - write {kind: sgd}"),
     (lambda: Train(optimizer=Choice(SGD(), 3)), "optimizer[1]: expected a mapping of settings, got 3"),
     (

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from winnow.errors import RecipeError
+from winnow.methods import SGD, AdamW
 from winnow.recipe import (
     QUICK,
-    SGD,
-    AdamW,
     Choice,
     Data,
     EarlyStopping,

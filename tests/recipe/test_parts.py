@@ -9,24 +9,8 @@ from hypothesis import given, settings
 from tests.recipe.strategies import recipes
 
 from winnow.errors import RecipeError
-from winnow.recipe import (
-    SGD,
-    Ablate,
-    AdamW,
-    Choice,
-    Constant,
-    Cosine,
-    Data,
-    EarlyStopping,
-    Integer,
-    Log,
-    Model,
-    OneCycle,
-    Prepare,
-    Recipe,
-    Train,
-    Uniform,
-)
+from winnow.methods import SGD, AdamW, Constant, Cosine, OneCycle
+from winnow.recipe import Ablate, Choice, Data, EarlyStopping, Integer, Log, Model, Prepare, Recipe, Train, Uniform
 
 FULL = Recipe(
     data=Data(source="sklearn:digits", prepare=Prepare(missing_indicator=True)),

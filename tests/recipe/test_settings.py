@@ -12,24 +12,8 @@ from pydantic import BaseModel
 from tests.recipe.strategies import recipes
 
 import winnow.recipe
-from winnow.recipe import (
-    READY,
-    SGD,
-    AdamW,
-    Choice,
-    Constant,
-    Cosine,
-    Data,
-    EarlyStopping,
-    Integer,
-    Log,
-    MLPArgs,
-    Model,
-    Recipe,
-    Train,
-    Uniform,
-    is_range,
-)
+from winnow.methods import SGD, AdamW, Constant, Cosine
+from winnow.recipe import READY, Choice, Data, EarlyStopping, Integer, Log, MLPArgs, Model, Recipe, Train, Uniform, is_range
 
 DATA = Data(source="sklearn:digits")
 

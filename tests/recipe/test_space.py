@@ -13,22 +13,8 @@ from hypothesis import strategies as st
 from tests.recipe.strategies import recipes
 
 from winnow.errors import RecipeError
-from winnow.recipe import (
-    SGD,
-    AdamW,
-    Choice,
-    Constant,
-    Cosine,
-    Data,
-    EarlyStopping,
-    Integer,
-    Log,
-    Model,
-    OpenSetting,
-    Recipe,
-    Train,
-    Uniform,
-)
+from winnow.methods import SGD, AdamW, Constant, Cosine
+from winnow.recipe import Choice, Data, EarlyStopping, Integer, Log, Model, OpenSetting, Recipe, Train, Uniform
 
 RECIPE = Recipe(
     data=Data(source="sklearn:digits"),

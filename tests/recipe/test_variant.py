@@ -10,13 +10,11 @@ import sys
 import pytest
 
 from winnow.errors import RecipeError
+from winnow.methods import SGD, AdamW, Cosine
 from winnow.recipe import (
     HIGHER_IS_BETTER,
     METRICS,
-    SGD,
-    AdamW,
     Choice,
-    Cosine,
     Data,
     Log,
     Model,
@@ -124,6 +122,7 @@ def test_a_variant_survives_json() -> None:
 def test_an_identity_is_the_same_in_every_process_and_release() -> None:
     code = """
 from winnow.recipe import *
+from winnow.methods import SGD
 r = Recipe(data=Data(source="sklearn:digits"), model=Model("mlp", width=64), train=Train(dropout=0.5, optimizer=SGD(lr=1.0)))
 print(r.variant(3, metric="accuracy", context="").id)
 """

@@ -10,22 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from tests.recipe.strategies import recipes, texts
 
 from winnow.errors import Problem, RecipeError
-from winnow.recipe import (
-    SGD,
-    AdamW,
-    Choice,
-    Cosine,
-    Data,
-    EarlyStopping,
-    Integer,
-    Log,
-    Model,
-    Recipe,
-    Train,
-    Uniform,
-    locate,
-    sections,
-)
+from winnow.methods import SGD, AdamW, Cosine
+from winnow.recipe import Choice, Data, EarlyStopping, Integer, Log, Model, Recipe, Train, Uniform, locate, sections
 
 PROPERTY = settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 

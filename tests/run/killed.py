@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from winnow.recipe import AdamW, Cosine, Data, EarlyStopping, Model, Train, Variant
+from winnow.methods import AdamW, Cosine
+from winnow.recipe import Data, EarlyStopping, Model, Train, Variant
 from winnow.run import Event, Runner, Workspace
 
 DATA = Data(source="sklearn:iris")

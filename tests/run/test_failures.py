@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from winnow.errors import DataError, ModelError, WorkspaceError
-from winnow.recipe import SGD, Data, Model, Recipe, Search, Train, Uniform, Variant
+from winnow.methods import SGD
+from winnow.recipe import Data, Model, Recipe, Search, Train, Uniform, Variant
 from winnow.run import Event, Runner, Workspace, _runner, _threads
 from winnow.run._halves import cause_of
 from winnow.study import search

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from winnow.data import Prepared, prepare
-from winnow.recipe import SGD, Data, EarlyStopping, Model, Outcome, Train, Variant
+from winnow.methods import SGD
+from winnow.recipe import Data, EarlyStopping, Model, Outcome, Train, Variant
 from winnow.run import Planner, Runner, Workspace, _plan
 from winnow.run._halves import train_in_halves
 from winnow.run._machine import free_bytes

@@ -16,7 +16,8 @@ from tests.train import architectures
 from torch import Tensor, nn
 
 from winnow.errors import WorkspaceError
-from winnow.recipe import SGD, AdamW, Choice, Data, EarlyStopping, Model, Prepare, Recipe, Train, Variant
+from winnow.methods import SGD, AdamW
+from winnow.recipe import Choice, Data, EarlyStopping, Model, Prepare, Recipe, Train, Variant
 from winnow.run import Event, Planner, Runner, Workspace, _plan, _threads
 from winnow.train import train_fleet
 

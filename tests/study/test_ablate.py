@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from winnow.data import prepare
 from winnow.errors import ModelError, RecipeError
-from winnow.recipe import SGD, Ablate, Cosine, Data, EarlyStopping, Log, Model, Part, Prepare, Recipe, Train, Variant
+from winnow.methods import SGD, Cosine
+from winnow.recipe import Ablate, Data, EarlyStopping, Log, Model, Part, Prepare, Recipe, Train, Variant
 from winnow.study import ablate, differences
 from winnow.study._arms import _assert_only
 

@@ -13,7 +13,8 @@ import pytest
 from scipy import stats
 from tests.study.doubles import recipe
 
-from winnow.recipe import SGD, AdamW, Choice, Integer, Log, Model, OpenSetting, Train, Uniform
+from winnow.methods import SGD, AdamW
+from winnow.recipe import Choice, Integer, Log, Model, OpenSetting, Train, Uniform
 from winnow.study._sampling import Proposer, finite_space
 
 Sampler = Literal["tpe", "random"]

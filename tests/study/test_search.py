@@ -12,7 +12,8 @@ from scipy import stats
 from tests.study.doubles import Pretender, recipe
 
 from winnow.errors import ModelError, RecipeError
-from winnow.recipe import SGD, AdamW, Choice, Integer, Log, Model, Recipe, Search, Train, Uniform, Variant, derive_seed
+from winnow.methods import SGD, AdamW
+from winnow.recipe import Choice, Integer, Log, Model, Recipe, Search, Train, Uniform, Variant, derive_seed
 from winnow.study import Study, conduct, plan_search, search
 
 

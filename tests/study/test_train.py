@@ -14,7 +14,8 @@ from tests.study.doubles import Pretender, recipe
 
 from winnow import models
 from winnow.errors import ModelError, RecipeError, WorkspaceError
-from winnow.recipe import SGD, Final, Log, Recipe, Train, Variant
+from winnow.methods import SGD
+from winnow.recipe import Final, Log, Recipe, Train, Variant
 from winnow.study import train
 
 

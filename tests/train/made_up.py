@@ -1,38 +1,42 @@
-"""An optimiser that does not exist: its state has shapes and types of its own, and nothing in the library names it."""
+"""An optimizer that nothing in the library names: its state has shapes and types of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
-from winnow.methods._optimizers import OptimizerMethod
+from winnow.methods import SGD
 
 
-def counting_(
-    params_VP: Tensor, grad_VP: Tensor, state: Mapping[str, Tensor], *, lr: Tensor, momentum: Tensor, step: Tensor, **_: Any
-) -> None:
+class Counting(SGD):
     """Momentum whose steps shrink with the number of the member's steps, and grow with the largest gradient that each parameter
     has seen.
     """
-    state["seen"].add_(1)
-    state["largest"].copy_(torch.maximum(state["largest"], grad_VP.abs()))
-    state["momentum"].mul_(momentum).add_(grad_VP)
-    params_VP.sub_(lr * state["momentum"] * (1 + state["largest"]) / state["seen"].sqrt())
 
-
-class _Counting(OptimizerMethod):
-    def init(self, params_VP: Tensor) -> dict[str, Tensor]:
-        members = params_VP.shape[0]
+    @classmethod
+    def init(cls, params: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         return {
-            "momentum": torch.zeros_like(params_VP),
-            "largest": torch.zeros_like(params_VP),
-            "seen": torch.zeros(members, 1, dtype=torch.int64),
+            name: {
+                "momentum": torch.zeros_like(param),
+                "largest": torch.zeros_like(param),
+                "seen": torch.zeros(param.shape[0], 1, dtype=torch.int64),
+            }
+            for name, param in params.items()
         }
 
+    @staticmethod
+    def update_(param: Tensor, grad: Tensor, state: dict[str, Tensor], *, lr: Tensor, momentum: Tensor, **_: Any) -> None:
+        state["seen"].add_(1)
+        state["largest"].copy_(torch.maximum(state["largest"], grad.abs()))
+        state["momentum"].mul_(momentum).add_(grad)
+        param.sub_(lr * state["momentum"] * (1 + state["largest"]) / state["seen"].sqrt())
 
-MADE_UP = _Counting(
-    counting_, ("momentum", "nesterov", "weight_decay"), ("nesterov", "weight_decay"), ("momentum", "largest", "seen")
-)
+
+def use_counting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``sgd`` step as ``Counting`` does."""
+    for name in ("init", "update_"):
+        monkeypatch.setattr(SGD, name, vars(Counting)[name])

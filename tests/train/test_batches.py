@@ -17,8 +17,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from winnow.data import prepare
+from winnow.methods import SGD, Cosine
 from winnow.models import build
-from winnow.recipe import SGD, Cosine, Data, EarlyStopping, Model, Train, Variant, derive_seed
+from winnow.recipe import Data, EarlyStopping, Model, Train, Variant, derive_seed
 from winnow.run import Runner, Workspace
 from winnow.train import Finished, probe, train_fleet
 from winnow.train._batches import InMemory, Streamed, open_batches

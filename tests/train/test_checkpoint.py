@@ -16,13 +16,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 from tests.train import architectures
-from tests.train.made_up import MADE_UP
+from tests.train.made_up import use_counting
 from tests.train.test_fleet import DATA, LANES, variant
 
 from winnow.data import Prepared, prepare
 from winnow.errors import WorkspaceError
-from winnow.methods import OPTIMIZERS
-from winnow.recipe import SGD, AdamW, Cosine, EarlyStopping, Variant
+from winnow.methods import SGD, AdamW, Cosine
+from winnow.recipe import EarlyStopping, Variant
 from winnow.train import (
     EpochReport,
     Finished,
@@ -124,7 +124,7 @@ def test_fifty_kill_points(kind: str, prepared: Prepared, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("kind", ["stacked", "alone"])
 def test_state_that_no_code_names_goes_on(kind: str, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(OPTIMIZERS, "sgd", MADE_UP)
+    use_counting(monkeypatch)
     kill_over_and_over(kind, prepared, tmp_path, trials=5)
 
 

@@ -18,8 +18,9 @@ from tests.train import architectures
 from torch import Tensor, nn
 
 from winnow.data import Prepared, prepare
+from winnow.methods import SGD, AdamW
 from winnow.models import build
-from winnow.recipe import HIGHER_IS_BETTER, METRICS, SGD, AdamW, Data, EarlyStopping, Model, Split, Train, Variant, derive_seed
+from winnow.recipe import HIGHER_IS_BETTER, METRICS, Data, EarlyStopping, Model, Split, Train, Variant, derive_seed
 from winnow.train import train_fleet
 from winnow.train._digest import OutputDigest
 

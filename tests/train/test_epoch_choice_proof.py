@@ -14,8 +14,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from winnow.data import Prepared, prepare
+from winnow.methods import AdamW
 from winnow.models import build
-from winnow.recipe import AdamW, Data, Model, Split, Train, Variant
+from winnow.recipe import Data, Model, Split, Train, Variant
 from winnow.train import train_fleet
 from winnow.train._predict import predict
 

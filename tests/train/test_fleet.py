@@ -14,8 +14,9 @@ from tests.train import architectures
 from torch import Tensor, nn
 
 from winnow.data import Prepared, prepare
+from winnow.methods import SGD, AdamW, Constant, Cosine, OneCycle
 from winnow.models import build
-from winnow.recipe import SGD, AdamW, Constant, Cosine, Data, EarlyStopping, Model, OneCycle, Train, Variant, derive_seed
+from winnow.recipe import Data, EarlyStopping, Model, Train, Variant, derive_seed
 from winnow.train import Finished, _stacked, probe, train_fleet
 from winnow.train._layers import make_stackable
 

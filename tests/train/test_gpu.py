@@ -11,7 +11,8 @@ from tests.train import architectures
 from torch import nn
 
 from winnow.data import prepare
-from winnow.recipe import SGD, Data, Model, Train, Variant
+from winnow.methods import SGD
+from winnow.recipe import Data, Model, Train, Variant
 from winnow.train import train_fleet
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is at hand")

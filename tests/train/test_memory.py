@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.autograd.profiler import profile
 
 from winnow.data import Prepared, Rows, prepare
-from winnow.recipe import SGD, AdamW, Data, Model, Train, Variant
+from winnow.methods import SGD, AdamW
+from winnow.recipe import Data, Model, Train, Variant
 from winnow.train import Footprint, footprint, train_fleet
 from winnow.train._memory import _HighWater
 from winnow.train._stacked import stacking

@@ -16,8 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from winnow.data import Prepared, prepare
 from winnow.errors import ModelError
+from winnow.methods import SGD, AdamW, Cosine
 from winnow.models import build
-from winnow.recipe import SGD, AdamW, Cosine, Model, derive_seed
+from winnow.recipe import Model, derive_seed
 from winnow.train import probe, train_fleet
 from winnow.train._build import build_members
 from winnow.train._mixed import mixed_precision

@@ -16,12 +16,12 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from winnow.data import Prepared, prepare
-from winnow.methods import drop_threshold, dropout_keep, noise_keys
 from winnow.recipe import Model
 from winnow.train import probe, train_fleet
+from winnow.train._dropout import CALLS, MemberDropout, key_places, keyed_noises, noisy_forward, rehearse, replace_dropout
 from winnow.train._functional import FunctionalNoise
-from winnow.train._lanes import CALLS, LaneDropout, key_places, keyed_noises, noisy_forward, rehearse, replace_dropout
 from winnow.train._layers import free_noise
+from winnow.train._noise import drop_threshold, dropout_keep, noise_keys
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,7 @@ def test_attention_layers_drop_their_weights_at_the_rate() -> None:
 def test_the_recipes_rate_holds_in_attention_that_drops(own: float, asked: float | None, expected: float) -> None:
     layer = free_noise(nn.MultiheadAttention(4, 2, dropout=own), asked)
     drop = keyed_noises(layer)["drop"]
-    assert isinstance(drop, LaneDropout)
+    assert isinstance(drop, MemberDropout)
     assert int(drop.threshold) == drop_threshold(expected)
     assert drop.active == (expected > 0)
 

@@ -15,13 +15,12 @@ from winnow.data._source import FILES, FrameSource, read_source
 from winnow.data._table import Table, load_table
 from winnow.data._worth import rounded_up, row_worth, validation_counts
 from winnow.errors import DataError
+from winnow.methods import AdamW, Cosine
 from winnow.recipe import (
     LONGEST_NAME,
     Ablate,
-    AdamW,
     Choice,
     Compress,
-    Cosine,
     Data,
     EarlyStopping,
     Integer,

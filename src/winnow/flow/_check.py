@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from winnow import models
 from winnow.bundle import BATCH_SIZES, export_onnx
 from winnow.data import Prepared, prepare_once
 from winnow.errors import DataError, ModelError, Problem, RecipeError, WinnowError, did_you_mean
-from winnow.recipe import READY, Choice, Data, Model, Recipe, locate, sections
+from winnow.recipe import READY, Choice, Data, Model, Recipe, Train, locate, sections
+from winnow.train import check_methods
 
 __all__ = ["Checked", "check", "check_export", "check_recipe", "load_recipe"]
 
@@ -62,7 +64,8 @@ def check_recipe(
     try:
         rows = prepared(recipe.data)
         built, problems = _built(recipe, rows)
-        problems = [*_task(recipe, rows), *problems, *(_modules(recipe, built) if names else ())]
+        names_of_modules = _modules(recipe, built) if names else []
+        problems = [*_task(recipe, rows), *problems, *_methods(recipe, rows.task), *names_of_modules]
     except DataError as error:
         problems = [_problem("data", error), *_named(recipe.model)]
     if problems:
@@ -165,6 +168,32 @@ def _named(model: Model) -> list[Problem]:
     except ModelError as error:
         return [_problem("model", error)]
     return []
+
+
+def _methods(recipe: Recipe, task: str) -> list[Problem]:
+    """Methods that cannot be found, or that refuse their arguments at either end of a range."""
+    problems: dict[str, Problem] = {}
+    for train in _trains(recipe):
+        try:
+            check_methods(train, task)
+        except ModelError as error:
+            problem = _problem("train", error)
+            problems.setdefault(problem.setting, problem)
+    return list(problems.values())
+
+
+def _trains(recipe: Recipe) -> Iterator[Train]:
+    """Training sections in which every option and both ends of every range of a method come up."""
+    ranges = recipe.ranges()
+    choices = {path: s.labels for path, s in ranges.items() if s.labels and s.condition is None}
+    largest = max([len(labels) for labels in choices.values()], default=1)
+    for k, end in itertools.product(range(largest), (0, -1)):
+        taken = {path: labels[k % len(labels)] for path, labels in choices.items()}
+        for path, setting in ranges.items():
+            condition = setting.condition
+            if path not in taken and (condition is None or taken.get(condition[0]) == condition[1]):
+                taken[path] = _values(setting.range)[end]
+        yield recipe.resolve(taken).train
 
 
 def _values(found: Any) -> list[Any]:

@@ -1,26 +1,40 @@
-"""The shelf of training methods: plain functions on tensors with a leading V. They know nothing of loops, files or screens."""
+"""The shelf of training methods: each in a file of its own, under the contract of its family.
 
-from winnow.methods._gradients import add_penalty_, clip_by_norm_
-from winnow.methods._losses import cross_entropy, mean_squared_error
-from winnow.methods._noise import drop_scale, drop_threshold, dropout_keep, noise_keys
-from winnow.methods._optimizers import OPTIMIZERS, OptimizerMethod, adamw_, sgd_
-from winnow.methods._schedules import constant, cosine, factors, one_cycle
+They know nothing of loops, files or screens. Axes: V members, B batch, C outputs.
+"""
+
+from winnow.methods._method import BaseMethod, Switch
+from winnow.methods.gradients import GRADIENT_RULES, BaseGradientRule, ClipNorm
+from winnow.methods.losses import LOSSES, MSE, BaseLoss, CrossEntropy, Focal
+from winnow.methods.optimizers import LAMB, OPTIMIZERS, SGD, AdamW, BaseOptimizer, Lion
+from winnow.methods.penalties import L1, L2, PENALTIES, BasePenalty
+from winnow.methods.schedules import SCHEDULES, BaseSchedule, Constant, Cosine, OneCycle, Step
 
 __all__ = [
+    "GRADIENT_RULES",
+    "L1",
+    "L2",
+    "LAMB",
+    "LOSSES",
+    "MSE",
     "OPTIMIZERS",
-    "OptimizerMethod",
-    "adamw_",
-    "add_penalty_",
-    "clip_by_norm_",
-    "constant",
-    "cosine",
-    "cross_entropy",
-    "drop_scale",
-    "drop_threshold",
-    "dropout_keep",
-    "factors",
-    "mean_squared_error",
-    "noise_keys",
-    "one_cycle",
-    "sgd_",
+    "PENALTIES",
+    "SCHEDULES",
+    "SGD",
+    "AdamW",
+    "BaseGradientRule",
+    "BaseLoss",
+    "BaseMethod",
+    "BaseOptimizer",
+    "BasePenalty",
+    "BaseSchedule",
+    "ClipNorm",
+    "Constant",
+    "Cosine",
+    "CrossEntropy",
+    "Focal",
+    "Lion",
+    "OneCycle",
+    "Step",
+    "Switch",
 ]

@@ -11,7 +11,7 @@ from winnow.recipe import _objects
 from winnow.recipe._ready import READY
 from winnow.spec import describe
 
-__all__ = ["FILES", "SKLEARN_SETS", "is_file", "source", "use"]
+__all__ = ["FILES", "SKLEARN_SETS", "is_file", "own", "source", "use"]
 
 SKLEARN_SETS = ("digits", "breast_cancer", "wine", "iris", "diabetes")
 FILES = (".csv", ".tsv", ".parquet")
@@ -69,6 +69,24 @@ def use(value: Any) -> str:
     close = nearest(value, READY)
     expected = f"a ready model ({', '.join(READY)}) or an import path package.module:name"
     raise ValueError(f"expected {expected}, got {value!r}" + (f" - did you mean {close!r}?" if close else ""))
+
+
+def own(value: Any, what: str) -> str:
+    """The name of a class of the user's own or of a library; a class is registered and named.
+
+    Args:
+        value: an import path, or the class.
+        what: it is, for a message: ``an optimizer``.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if inspect.isclass(value) or inspect.isroutine(value):
+        return _objects.register(value, getattr(value, "__name__", "class"))
+    is_name = isinstance(value, str) and (value.startswith(_objects.PREFIX) or _objects.is_import_path(value))
+    if is_name:
+        return str(value)
+    raise ValueError(f"expected the class of {what}, or its import path package.module:name, got {describe(value)}")
 
 
 def _or_nearest(name: str, names: tuple[str, ...], prefix: str) -> str:

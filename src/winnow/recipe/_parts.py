@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from winnow.errors import Problem, RecipeError, did_you_mean
+from winnow.methods import GRADIENT_RULES, OPTIMIZERS, PENALTIES, BaseGradientRule, BasePenalty, Constant
 from winnow.recipe._arguments import DROPOUT_NAMES
 from winnow.recipe._ready import READY
 from winnow.recipe._sections import Sections
-from winnow.recipe._settings import Constant
+from winnow.recipe._used import Penalty, Used
 from winnow.spec import Choice, Settings, describe, is_range
 
 __all__ = ["Part", "find", "switch_off", "unknown"]
@@ -18,6 +20,7 @@ __all__ = ["Part", "find", "switch_off", "unknown"]
 S = TypeVar("S", bound=Sections)
 MODULE = "model."
 ARGUMENT = "model.args."
+PENALTY = "penalty."
 
 
 @dataclass(frozen=True)
@@ -45,30 +48,48 @@ class _Switch:
     path: str
     off: Any
     phrase: Callable[[str], str]  # from its value in words
+    also_off: tuple[Any, ...] = ()  # further values that mean off
+
+
+def _of_methods() -> Iterator[_Switch]:
+    """The switches that training methods declare, each name once."""
+    seen: set[str] = set()
+    for optimizer in OPTIMIZERS:
+        for own in optimizer.switches:
+            if own.setting not in seen:
+                seen.add(own.setting)
+                yield _Switch(own.setting, f"train.optimizer.{own.setting}", own.off, own.phrase)
+
+
+def _of_rules() -> Iterator[_Switch]:
+    """The switches of methods that have their one setting in ``train`` itself."""
+    methods: tuple[type[BasePenalty | BaseGradientRule], ...] = (*PENALTIES, *GRADIENT_RULES)
+    for method in methods:
+        for own in method.switches:
+            yield _Switch(method.name, f"train.{method.name}", own.off, own.phrase)
 
 
 _SWITCHES = (
     _Switch("standardise", "data.prepare.standardise", False, lambda _: "standardised numbers"),
     _Switch("missing_indicator", "data.prepare.missing_indicator", False, lambda _: "indicators of missing values"),
-    _Switch("momentum", "train.optimizer.momentum", 0.0, lambda now: f"momentum {now}"),
-    _Switch("nesterov", "train.optimizer.nesterov", False, lambda _: "Nesterov momentum"),
-    _Switch("weight_decay", "train.optimizer.weight_decay", 0.0, lambda now: f"weight decay {now}"),
+    *_of_methods(),
     _Switch("schedule", "train.schedule", Constant(), lambda now: f"{now} schedule"),
+    # The usual loss of the task is no part: training needs one.
+    _Switch("loss", "train.loss", "auto", lambda now: f"{now} loss", ("cross_entropy", "mse")),
     _Switch("dropout", "train.dropout", 0.0, lambda now: f"dropout at rate {now}"),
     _Switch("label_smoothing", "train.label_smoothing", 0.0, lambda now: f"label smoothing {now}"),
-    _Switch("l1", "train.l1", 0.0, lambda now: f"L1 penalty {now}"),
-    _Switch("l2", "train.l2", 0.0, lambda now: f"L2 penalty {now}"),
-    _Switch("clip_norm", "train.clip_norm", None, lambda now: f"gradients clipped at norm {now}"),
+    *_of_rules(),
     _Switch("early_stopping", "train.early_stopping", None, lambda now: f"early stopping after {now} epochs without progress"),
 )
 
 
 def find(recipe: Sections) -> dict[str, Part]:
     """What can be switched off, by name, in the order of the recipe; an open setting counts as on."""
-    data = [_part(s, _read(recipe, s.path)) for s in _SWITCHES if s.path.startswith("data.")]
-    train = [_part(s, _read(recipe, s.path)) for s in _SWITCHES if s.path.startswith("train.")]
-    parts = [*data, *_argument_parts(recipe), *_module_parts(recipe), *train]
-    return {part.name: part for part in parts if _is_on(part.now, part.off)}
+    data = list(_switched(recipe, "data."))
+    train = list(_switched(recipe, "train."))
+    model = [p for p in (*_argument_parts(recipe), *_module_parts(recipe)) if _is_on(p.now, p.off)]
+    parts = [*data, *model, *train, *_penalty_parts(recipe)]
+    return {part.name: part for part in parts}
 
 
 def switch_off(recipe: S, names: Sequence[str]) -> S:
@@ -100,6 +121,32 @@ def unknown(recipe: Sections, names: Sequence[str]) -> list[tuple[int, str]]:
 
 
 # -- what there is -----------------------------------------------------------------------------------------------------
+
+
+def _switched(recipe: Sections, section: str) -> Iterator[Part]:
+    """The parts of a section that are on."""
+    for switch in _SWITCHES:
+        if switch.path.startswith(section):
+            now = _read(recipe, switch.path)
+            if any(_is_on_in(switch, value) for value in _values(now)):
+                yield _part(switch, now)
+
+
+def _values(now: Any) -> Sequence[Any]:
+    """What a setting may be: the options of a choice, the values in the options of an open optimizer, or itself."""
+    if isinstance(now, _ByOption):
+        return [value for inner in now.values() for value in _values(inner)]
+    return now.options if isinstance(now, Choice) else (now,)
+
+
+def _is_on_in(switch: _Switch, value: Any) -> bool:
+    return _is_on(value, switch.off) and value not in switch.also_off
+
+
+def _penalty_parts(recipe: Sections) -> Iterator[Part]:
+    for penalty in recipe.train.penalties:
+        words = _in_words(penalty)
+        yield Part(f"{PENALTY}{words}", "train.penalties", penalty, None, f"penalty {words}")
 
 
 def _part(switch: _Switch, now: Any) -> Part:
@@ -136,6 +183,8 @@ def _module_part(recipe: Sections, name: str) -> Part | None:
 def _is_known(recipe: Sections, name: str) -> bool:
     if name.startswith(ARGUMENT):
         return name.removeprefix(ARGUMENT) in recipe.model.args
+    if name.startswith(PENALTY):
+        return name in [part.name for part in _penalty_parts(recipe)]
     return name in [s.name for s in _SWITCHES] or (name.startswith(MODULE) and name != MODULE)
 
 
@@ -154,6 +203,8 @@ def _in_words(value: Any) -> str:
         return " or ".join(_in_words(option) for option in value.options)
     if is_range(value):
         return f"{value.low:g} to {value.high:g}"
+    if isinstance(value, Used):
+        return re.split(r"[:.]", value.use)[-1]
     if isinstance(value, Settings):
         named = getattr(value, "kind", getattr(value, "patience", ""))
         return named.replace("_", "-") if isinstance(named, str) else _in_words(named)
@@ -182,6 +233,9 @@ def _read(value: Any, path: str) -> Any:
 def _off(recipe: S, part: Part) -> S:
     if part.path == "model.without":
         return _with(recipe, ["model", "without"], (*recipe.model.without, part.name.removeprefix(MODULE)))
+    if isinstance(part.now, Penalty):
+        kept = tuple(penalty for penalty in recipe.train.penalties if penalty != part.now)
+        return _with(recipe, part.path.split("."), kept)
     if part.name == "momentum":  # Nesterov's correction of no momentum is refused, so it goes first
         recipe = _with(recipe, ["train", "optimizer", "nesterov"], False)
     return _with(recipe, part.path.split("."), part.off)

@@ -10,13 +10,14 @@ from pydantic import model_validator
 
 from winnow.errors import Problem, RecipeError
 from winnow.files import write_aside
+from winnow.methods import LOSSES, CrossEntropy
 from winnow.recipe import _parts, _schema, _space, _yaml
 from winnow.recipe._sections import Sections
+from winnow.recipe._used import loss_name, usual_loss
 from winnow.recipe._variant import METRICS, Task, Variant, resolve_metric
+from winnow.spec import Choice
 
 __all__ = ["Recipe"]
-
-LOSSES = {"classification": "cross_entropy", "regression": "mse"}
 
 
 class Recipe(Sections):
@@ -132,8 +133,21 @@ class Recipe(Sections):
         if self.metric not in ("auto", *METRICS[task]):
             known = ", ".join(METRICS[task])
             problems.append(Problem("metric", f"{self.metric!r} is not for {task}, whose metrics are {known}"))
-        if self.train.loss not in ("auto", LOSSES[task]):
-            problems.append(Problem("train.loss", f"{self.train.loss!r} is not for {task}, whose loss is {LOSSES[task]}"))
-        if task == "regression" and self.train.label_smoothing != 0:
-            problems.append(Problem("train.label_smoothing", "is for classification only, and the task is regression"))
+        losses = self.train.loss.options if isinstance(self.train.loss, Choice) else (self.train.loss,)
+        problems += [problem for loss in losses for problem in self._misfits_of_loss(loss, task)]
         return problems
+
+    def _misfits_of_loss(self, loss: Any, task: Task) -> list[Problem]:
+        usual = usual_loss(task)
+        kind = usual if loss == "auto" else loss if isinstance(loss, str) else loss_name(loss)
+        method = next((m for m in LOSSES if m.model_fields["kind"].default == kind), None)
+        if method is not None and method.task not in (None, task):
+            message = f"{kind!r} is not for {task}, whose loss is {usual}"
+            return [Problem("train.loss", message)]
+        if self.train.label_smoothing == 0 or method is CrossEntropy:
+            return []
+        if task == "regression":
+            message = "is for classification only, and the task is regression"
+        else:
+            message = f"is a setting of cross_entropy, and the loss is {kind}"
+        return [Problem("train.label_smoothing", message)]

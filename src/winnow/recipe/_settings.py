@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from winnow.errors import Problem, RecipeError, nearest
-from winnow.recipe import _arguments, _names, _objects
+from winnow.methods import LOSSES, OPTIMIZERS, SCHEDULES, SGD, BaseLoss, BaseOptimizer, BaseSchedule, Constant
+from winnow.recipe import _names, _objects
 from winnow.recipe._ready import READY
+from winnow.recipe._used import Loss, Optimizer, Penalty, Schedule, Used, one_of
 from winnow.spec import (
-    Above0To1,
     BelowOne,
     Character,
-    Choice,
     Classes,
     Count,
     Encoding,
     Flag,
-    Fraction,
     Index,
     Inside,
     Names,
@@ -34,21 +32,15 @@ from winnow.spec import (
     Several,
     Shape,
     Trainings,
-    is_range,
 )
 
 __all__ = [
-    "SGD",
     "Ablate",
-    "AdamW",
     "Compress",
-    "Constant",
-    "Cosine",
     "Data",
     "EarlyStopping",
     "Final",
     "Model",
-    "OneCycle",
     "Prepare",
     "Search",
     "Split",
@@ -178,45 +170,27 @@ class Data(Settings):
 # -- model -------------------------------------------------------------------------------------------------------------
 
 
-class Model(Settings):
+class Model(Used):
     """What is trained: a ready model (``mlp``, ``convnet``), or a class or builder of the user's, with its arguments.
 
     In Python: ``Model(MyNet, width=Choice(64, 128))``; in YAML: ``{use: my.nets:MyNet, args: {width: {choice: [64, 128]}}}``.
     """
 
-    use: str
-    args: dict[str, Any] = Field(default_factory=dict)  # values or ranges
     without: Names = ()  # modules switched off, by their dotted name in the model
 
-    def __init__(self, /, use: Any = None, *, args: Any = None, without: Any = (), **more: Any) -> None:
-        if more and isinstance(args, Mapping) and (twice := sorted(set(args) & set(more))):
-            raise RecipeError([Problem(f"args.{name}", "given twice, in `args` and by name") for name in twice])
-        args = {**(args or {}), **more} if more or args is None else args
-        super().__init__(**({} if use is None else {"use": use}), args=args, without=without)
+    def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
+        super().__init__(use, args=args, **more)
 
-    @model_validator(mode="before")
     @classmethod
-    def _no_stray_keys(cls, value: Any) -> Any:
-        """Refuse unknown keys of a mapping, which ``__init__`` would take for arguments of the model."""
-        stray = [key for key in value if key not in cls.model_fields] if isinstance(value, Mapping) else []
-        if not stray:
-            return value
-        problems = [Problem(str(key), f"unknown setting{_where_it_belongs(str(key), cls)}") for key in stray]
-        try:
-            cls(**{key: v for key, v in value.items() if key not in stray})
-        except RecipeError as error:
-            problems += error.problems
-        raise RecipeError(problems)
+    def _belongs(cls, key: str) -> str:
+        is_argument = any(key in args.model_fields for args in READY.values())
+        close = None if is_argument else nearest(key, cls.model_fields)
+        return f" - did you mean {close!r}?" if close else " - the model's arguments stand under `args`"
 
     @field_validator("use", mode="before")
     @classmethod
-    def _is_a_model(cls, value: Any) -> str:
+    def _is_a_class(cls, value: Any) -> str:
         return _names.use(value)
-
-    @field_validator("args", mode="before")
-    @classmethod
-    def _arguments_fit(cls, args: Any, info: ValidationInfo) -> Any:
-        return _arguments.check(info.data.get("use"), args) if isinstance(args, Mapping) else args
 
     @field_validator("without", mode="after")
     @classmethod
@@ -224,73 +198,7 @@ class Model(Settings):
         return tuple(sorted(set(names)))  # the order of switching off does not matter, so it must not change a variant's id
 
 
-def _where_it_belongs(key: str, model: type[Model]) -> str:
-    is_argument = any(key in args.model_fields for args in READY.values())
-    close = None if is_argument else nearest(key, model.model_fields)
-    return f" - did you mean {close!r}?" if close else " - the model's arguments stand under `args`"
-
-
 # -- training ----------------------------------------------------------------------------------------------------------
-
-
-class SGD(Settings):
-    """Stochastic gradient descent with momentum (``torch.optim.SGD``; L2 ``weight_decay`` is added to the gradient)."""
-
-    kind: Literal["sgd"] = "sgd"
-    lr: Open[Positive] = 0.1
-    momentum: Open[BelowOne] = 0.9
-    nesterov: Open[Flag] = False
-    weight_decay: Open[NonNegative] = 0.0
-
-    @model_validator(mode="after")
-    def _nesterov_has_momentum(self) -> Self:
-        may_be_on = self.nesterov is True or (isinstance(self.nesterov, Choice) and True in self.nesterov.options)
-        if may_be_on and _can_be_zero(self.momentum):
-            raise RecipeError(Problem("nesterov", "needs momentum above 0, and momentum is or may become 0"))
-        return self
-
-
-def _can_be_zero(value: Any) -> bool:
-    if isinstance(value, Choice):
-        return 0 in value.options
-    return (value.low if is_range(value) else value) == 0
-
-
-class AdamW(Settings):
-    """Adam with decoupled weight decay (``torch.optim.AdamW``)."""
-
-    kind: Literal["adamw"] = "adamw"
-    lr: Open[Positive] = 1e-3
-    beta1: Open[BelowOne] = 0.9
-    beta2: Open[BelowOne] = 0.999
-    eps: Positive = 1e-8
-    weight_decay: Open[NonNegative] = 0.01
-
-
-class Constant(Settings):
-    """The same learning rate at every step."""
-
-    kind: Literal["constant"] = "constant"
-
-
-class Cosine(Settings):
-    """From ``lr`` to ``final * lr`` along half a cosine over the whole training, after ``warmup`` of it rising linearly."""
-
-    kind: Literal["cosine"] = "cosine"
-    warmup: Open[BelowOne] = 0.0
-    final: Open[Fraction] = 0.0
-
-
-class OneCycle(Settings):
-    """Up to ``lr`` over ``warmup`` of the training and down again, both along cosines (``torch``'s OneCycleLR).
-
-    It starts at ``lr * start`` and ends at ``lr * start * final``. Momentum is not cycled.
-    """
-
-    kind: Literal["one_cycle"] = "one_cycle"
-    warmup: Open[Inside] = 0.3
-    start: Open[Above0To1] = 0.04
-    final: Open[Fraction] = 1e-4
 
 
 class EarlyStopping(Settings):
@@ -300,8 +208,14 @@ class EarlyStopping(Settings):
     min_delta: Open[NonNegative] = 0.0
 
 
-Optimizer = Annotated[SGD | AdamW, Field(discriminator="kind")]
-Schedule = Annotated[Constant | Cosine | OneCycle, Field(discriminator="kind")]
+if TYPE_CHECKING:
+    AnyOptimizer = BaseOptimizer | Optimizer
+    AnySchedule = BaseSchedule | Schedule
+    AnyLoss = str | BaseLoss | Loss
+else:
+    AnyOptimizer = one_of(OPTIMIZERS, Optimizer)
+    AnySchedule = one_of(SCHEDULES, Schedule)
+    AnyLoss = one_of(LOSSES, Loss, names=("auto", "cross_entropy", "mse"))
 
 
 class Train(Settings):
@@ -310,13 +224,14 @@ class Train(Settings):
     epochs: Trainings = 30
     batch_size: Open[Count] = 64
     drop_last: Flag = True  # leave the rows that do not fill a batch out of the epoch (which ones differs each epoch)
-    optimizer: Open[Optimizer] = SGD()
-    schedule: Open[Schedule] = Constant()
-    loss: Literal["auto", "cross_entropy", "mse"] = "auto"  # auto: by the task
+    optimizer: Open[AnyOptimizer] = SGD()
+    schedule: Open[AnySchedule] = Constant()
+    loss: Open[AnyLoss] = "auto"  # auto: by the task
     dropout: Open[BelowOne] | None = None  # the rate of every Dropout layer of the model; None: as the model says
     label_smoothing: Open[BelowOne] = 0.0
     l1: Open[NonNegative] = 0.0  # adds l1 * sum(|w|) to the loss, over weights (not biases and norms)
     l2: Open[NonNegative] = 0.0  # adds l2 / 2 * sum(w ** 2) to the loss, over weights (not biases and norms)
+    penalties: tuple[Penalty, ...] = ()  # on weights, of the user's own
     clip_norm: Open[Positive] | None = None  # largest norm of one member's whole gradient; None: not clipped
     early_stopping: EarlyStopping | None = None
     precision: Literal["float32", "float64", "bfloat16"] = "float32"  # bfloat16: forward and backward pass; weights stay float32

@@ -123,7 +123,8 @@ class Variant(Settings):
             absent["rare_classes"] = True
         if self.data.split.order_by is None:
             absent["split"] = {"order_by"}
-        content = self.model_dump(mode="json", exclude={"data": {"workers": True, **absent}})
+        train = set() if self.train.penalties else {"penalties"}
+        content = self.model_dump(mode="json", exclude={"data": {"workers": True, **absent}, "train": train})
         if _names.is_file(self.data.source):
             content["data"]["source"] = re.split(r"[/\\]", self.data.source)[-1]
         if self.model.use in READY:

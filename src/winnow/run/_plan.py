@@ -12,7 +12,7 @@ import torch
 
 from winnow.data import Prepared
 from winnow.errors import ModelError, WinnowError
-from winnow.recipe import OBJECT_PREFIX, Data, Variant
+from winnow.recipe import OBJECT_PREFIX, Data, Train, Used, Variant
 from winnow.run._machine import cores, free_bytes
 from winnow.train import (
     Footprint,
@@ -24,6 +24,7 @@ from winnow.train import (
     is_out_of_memory,
     measure,
     measure_compiled,
+    methods_key,
     num_steps,
     probe,
     recall,
@@ -130,7 +131,7 @@ class Planner:
     def __init__(self, prepared: Callable[[Data], Prepared], *, tries_compiling: bool = True) -> None:
         self._prepared = prepared
         self._tries_compiling = tries_compiling
-        self._keys: dict[str, Hashable] = {}
+        self._keys: dict[Hashable, Hashable] = {}
         self._probes: dict[Hashable, Probe] = {}
         self._footprints: dict[tuple[Hashable, bool], Footprint] = {}
         self._timings: dict[Hashable, Timing] = {}
@@ -182,9 +183,12 @@ class Planner:
 
     def key(self, variant: Variant) -> Hashable:
         """Equal for variants that may share a fleet."""
-        # The seed cannot change it (the probe refuses models where it does), nor can lane settings: one module built
-        # for each kind is enough.
-        kind = variant.model_copy(update={"seed": 0, "train": _shape_settings(variant)}).model_dump_json()
+        # The seed cannot change it (the probe refuses models where it does), nor can per-member
+        # settings: one module built for each kind is enough.
+        plain = variant.model_copy(update={"seed": 0, "train": Train()}).model_dump_json()
+        train = variant.train
+        fixed = (train.batch_size, train.drop_last, train.precision)
+        kind = (plain, fixed, methods_key(train))
         if kind not in self._keys:
             prepared = self._prepared(variant.data)
             self._keys[kind] = shape_key(variant, build_members([variant], prepared)[0])
@@ -384,21 +388,10 @@ def trains_elsewhere(variant: Variant, prepared: Prepared) -> bool:
     """Whether another process can train it: a model that is an object of this program cannot be imported there, and rows that are
     streamed are not sent around.
     """
-    return not prepared.is_streamed and not variant.model.use.startswith(OBJECT_PREFIX)
-
-
-def _shape_settings(variant: Variant) -> object:
-    """The training section with its lane settings blotted out."""
     train = variant.train
-    optimizer = type(train.optimizer)()
-    return type(train)(
-        epochs=1,
-        batch_size=train.batch_size,
-        drop_last=train.drop_last,
-        optimizer=optimizer,
-        loss=train.loss,
-        precision=train.precision,
-    )
+    named = (variant.model, train.optimizer, train.schedule, train.loss, *train.penalties)
+    used = [record.use for record in named if isinstance(record, Used)]
+    return not prepared.is_streamed and not any(use.startswith(OBJECT_PREFIX) for use in used)
 
 
 def cut(positions: list[int], most: int, *, spread: bool = True) -> list[list[int]]:

@@ -15,12 +15,11 @@ from pathlib import Path
 
 from winnow.data import Prepared
 from winnow.errors import WinnowError
-from winnow.models import model_digest
 from winnow.recipe import Variant
 from winnow.run._halves import cause_of, failure
 from winnow.run._plan import cores
 from winnow.run._worker import read_message, write_message
-from winnow.train import EpochReport, Finished
+from winnow.train import EpochReport, Finished, code_digest
 
 __all__ = ["train_in_processes"]
 
@@ -163,7 +162,9 @@ class _Pool:
         rows = self._prepared if with_rows else None
         place, seconds = self._checkpoints[position], self._checkpoint_seconds
         variant = self._variants[position]
-        write_message(process.stdin, (variant, model_digest(variant.model), self._prepared.digest, rows, place, seconds))
+        write_message(
+            process.stdin, (variant, code_digest(variant.model, variant.train), self._prepared.digest, rows, place, seconds)
+        )
         while isinstance(answer := read_message(process.stdout), EpochReport):
             if told is not None:
                 answer = replace(answer, message="; ".join(m for m in (told, answer.message) if m))

@@ -12,7 +12,6 @@ from typing import Any
 
 from winnow.data import Prepared, prepare_once
 from winnow.errors import ModelError, WorkspaceError
-from winnow.models import model_digest
 from winnow.recipe import HIGHER_IS_BETTER, Data, Outcome, Recipe, Variant, better, resolve_metric
 from winnow.run._halves import failure
 from winnow.run._machine import device, versions
@@ -20,7 +19,7 @@ from winnow.run._plan import How, PlannedFleet, Planner, cores, on_gpu, trains_e
 from winnow.run._processes import train_in_processes
 from winnow.run._threads import Fleet, one_thread, train_in_threads
 from winnow.run._workspace import Workspace
-from winnow.train import EpochReport, Finished, num_steps
+from winnow.train import EpochReport, Finished, code_digest, num_steps
 
 __all__ = ["Event", "Runner"]
 
@@ -96,7 +95,7 @@ class Runner:
         """
         prepared = self.prepared(recipe.data)
         metric = resolve_metric(recipe.metric, prepared.task)
-        text = f"{FORMAT}:{prepared.digest}:{model_digest(recipe.model)}"
+        text = f"{FORMAT}:{prepared.digest}:{code_digest(recipe.model, recipe.train)}"
         return metric, hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def train(

@@ -57,10 +57,9 @@ def main() -> None:
     import torch
 
     from winnow.errors import ModelError, WinnowError
-    from winnow.models import model_digest
     from winnow.recipe import Variant
     from winnow.run._halves import failure, train_in_halves
-    from winnow.train import EpochReport, Finished, train_fleet
+    from winnow.train import EpochReport, Finished, code_digest, train_fleet
 
     torch.set_num_threads(1)
     asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -78,7 +77,7 @@ def main() -> None:
             prepared[key] = rows
 
         try:
-            loaded = model_digest(variant.model)
+            loaded = code_digest(variant.model, variant.train)
         except ModelError as error:  # the parent could import it
             return failure(variant, f"its worker process cannot load the model: {error}", "environment")
         if loaded != code:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -63,17 +64,27 @@ def plain(value: Any) -> Any:
 
 
 def option_labels(options: Sequence[Any]) -> list[str | None]:
-    """The name of each option of a choice that is a settings record (its ``kind``), None for plain values.
+    """The name of each option of a choice that is a settings record (its ``kind``, or the class that it uses), None for plain
+    values.
 
     A kind that comes twice is numbered: ``sgd``, ``sgd_2``.
     """
     seen: Counter[str] = Counter()
     labels: list[str | None] = []
     for option in options:
-        kind = option.get("kind") if isinstance(option, Mapping) else getattr(option, "kind", None)
+        kind = _read(option, "kind") or _name_of_class(_read(option, "use"))
         if not isinstance(kind, str):
             labels.append(None)
             continue
         seen[kind] += 1
         labels.append(kind if seen[kind] == 1 else f"{kind}_{seen[kind]}")
     return labels
+
+
+def _read(option: Any, name: str) -> Any:
+    return option.get(name) if isinstance(option, Mapping) else getattr(option, name, None)
+
+
+def _name_of_class(use: Any) -> str | None:
+    """The last name of an import path, ``RAdam`` of ``torch.optim:RAdam``."""
+    return re.split(r"[:.]", use)[-1] if isinstance(use, str) else None

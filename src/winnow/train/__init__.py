@@ -8,6 +8,7 @@ from winnow.train._driver import EpochReport, train_fleet
 from winnow.train._measure import Timing, measure, measure_compiled
 from winnow.train._member import Finished
 from winnow.train._memory import Footprint, OutOfMemory, footprint, is_out_of_memory
+from winnow.train._methods import check_methods, code_digest, methods_key
 from winnow.train._predict import predict
 from winnow.train._probe import Probe, probe, shape_key
 from winnow.train._settings import dtype_of, num_steps
@@ -24,7 +25,9 @@ __all__ = [
     "Timing",
     "UnusableCheckpoint",
     "build_members",
+    "check_methods",
     "checksum",
+    "code_digest",
     "compiling",
     "dtype_of",
     "fleet_kind",
@@ -32,6 +35,7 @@ __all__ = [
     "is_out_of_memory",
     "measure",
     "measure_compiled",
+    "methods_key",
     "num_steps",
     "peek",
     "predict",

@@ -28,20 +28,19 @@ from torch import Tensor, nn
 
 from winnow.data import Prepared
 from winnow.errors import WorkspaceError
-from winnow.methods import factors, noise_keys
-from winnow.recipe import HIGHER_IS_BETTER, Train, Variant
+from winnow.recipe import HIGHER_IS_BETTER, Variant
 from winnow.train import _checkpoint
 from winnow.train._batches import open_batches
-from winnow.train._build import build_members
+from winnow.train._build import build_members, build_program
 from winnow.train._checkpoint import Checkpoint, UnusableCheckpoint
 from winnow.train._device import training_device
 from winnow.train._digest import OutputDigest
-from winnow.train._lanes import rehearse
 from winnow.train._member import Choice, Finished, Member
 from winnow.train._memory import OutOfMemory, evaluation_rows, is_out_of_memory, row_bytes
+from winnow.train._methods import rates
 from winnow.train._metrics import BaseTally, membership, open_tally
-from winnow.train._program import Alone, BaseProgram
-from winnow.train._settings import batch_size, dtype_of, make_lanes, num_steps
+from winnow.train._noise import noise_keys
+from winnow.train._settings import batch_size, dtype_of, num_steps
 from winnow.train._stacked import Stacked, stacking
 
 __all__ = ["EpochReport", "train_fleet"]
@@ -161,15 +160,8 @@ class _Run:
         self.batches = open_batches(prepared, self.dtype, first.data.split.seed, self.device)
         self.batch = batch_size(first, len(prepared.train))
         self.steps = num_steps(first, len(prepared.train))
+        self.program = build_program(modules, variants, prepared, stacked=stacked, compiled=compiled, device=self.device)
         x, _ = prepared.head("train", _FEW, self.dtype)
-        draws = rehearse(modules[0], x[: min(4, self.batch)])
-        lanes = make_lanes(variants, prepared.task, self.dtype).map(lambda t: t.to(self.device))
-        for module in modules:
-            module.to(self.device)
-        if stacked:
-            self.program: BaseProgram = Stacked(modules, lanes, compiled=compiled)
-        else:
-            self.program = Alone(modules[0], lanes, noise_seed=first.seed if draws else None)
         with stacking() if stacked else nullcontext():
             # now, while all members are there, so that a resumed fleet finds the same
             self.row_bytes = row_bytes(self.program, x.to(self.device))
@@ -181,7 +173,14 @@ class _Run:
         self.digest = OutputDigest(len(prepared.validation), self.device)
         choices = self.parts if self.parts == 1 else self.parts + 1
         self.members = [
-            Member(v, i, v.train, _rates(v.train, self.steps), [Choice() for _ in range(choices)]) for i, v in enumerate(variants)
+            Member(
+                variant,
+                i,
+                variant.train,
+                rates(variant.train, self.steps * variant.train.epochs),
+                [Choice() for _ in range(choices)],
+            )
+            for i, variant in enumerate(variants)
         ]
         self.alive = list(self.members)
         self.metric = first.metric
@@ -349,7 +348,7 @@ class _Run:
     def _remember(self, member: Member, facts: Mapping[str, Any], weights: dict[str, Tensor]) -> None:
         member.take(facts, weights)
         member.train = self.members[member.settings_of].variant.train
-        member.rates = _rates(member.train, self.steps)
+        member.rates = rates(member.train, self.steps * member.train.epochs)
 
     def state(self) -> Checkpoint:
         """The fleet between two epochs."""
@@ -405,8 +404,3 @@ class _Run:
         if not scores:
             return math.nan
         return max(scores) if HIGHER_IS_BETTER[self.members[0].variant.metric] else min(scores)
-
-
-def _rates(train: Train, steps: int) -> NDArray[np.float64]:
-    """The learning rate at every step of a training of so many steps an epoch, (steps,)."""
-    return float(train.optimizer.lr) * factors(train.schedule, steps * train.epochs)

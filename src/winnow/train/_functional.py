@@ -103,7 +103,7 @@ def _opened(function: Any) -> Any:
 
 
 _OPENED = {f: _opened(f) for f in (functional.multi_head_attention_forward, torch.autograd.backward)}
-# Trailing axes that share their fate (see LaneDropout), and the numbers of axes that PyTorch takes.
+# Trailing axes that share their fate (see MemberDropout), and the numbers of axes that PyTorch takes.
 _DROPOUTS: dict[Any, tuple[int | None, range]] = {
     functional.dropout: (None, range(65)),
     functional.dropout1d: (1, range(2, 4)),

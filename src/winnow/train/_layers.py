@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from winnow.train._dropout import MemberDropout
 from winnow.train._functional import FunctionalNoise
-from winnow.train._lanes import LaneDropout
 
 __all__ = ["free_noise", "make_stackable"]
 
@@ -68,9 +68,9 @@ class _StackableAttention(nn.MultiheadAttention):
         return float(self.training and self._drop.active)
 
     @property
-    def _drop(self) -> LaneDropout:
+    def _drop(self) -> MemberDropout:
         drop = self.get_submodule("drop")
-        assert isinstance(drop, LaneDropout)
+        assert isinstance(drop, MemberDropout)
         return drop
 
     def forward(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
@@ -145,8 +145,8 @@ def make_stackable(module: nn.Module) -> nn.Module:
 
 
 def free_noise(module: nn.Module, rate: float | None = None) -> nn.Module:
-    """Turn layers of ``module`` that drop something within into kin that do so by a ``LaneDropout``, in place; for fleets of one,
-    too. Parameters and their names stay.
+    """Turn layers of ``module`` that drop something within into kin that do so by a ``MemberDropout``, in
+    place; for fleets of one, too. Parameters and their names stay.
 
     Args:
         module: changed.
@@ -157,9 +157,9 @@ def free_noise(module: nn.Module, rate: float | None = None) -> nn.Module:
         if type(layer) is nn.MultiheadAttention:
             own = vars(layer).pop("dropout")
             layer.__class__ = _StackableAttention
-            layer.add_module("drop", LaneDropout(own if rate is None or not own else rate))
+            layer.add_module("drop", MemberDropout(own if rate is None or not own else rate))
         elif type(layer) in _RECURRENT and layer.dropout > 0 and layer.num_layers > 1:
             layer.__class__ = _RECURRENT[type(layer)]
-            layer.add_module("between", LaneDropout(layer.dropout if rate is None else rate))
+            layer.add_module("between", MemberDropout(layer.dropout if rate is None else rate))
             layer.dropout = 0.0
     return module

@@ -10,11 +10,9 @@ import torch
 
 from winnow.data import Prepared
 from winnow.recipe import Variant
-from winnow.train._build import build_members
-from winnow.train._lanes import rehearse
+from winnow.train._build import build_members, build_program
 from winnow.train._practice import practice_step, same_rows
-from winnow.train._program import Alone, BaseProgram
-from winnow.train._settings import batch_size, dtype_of, make_lanes
+from winnow.train._settings import batch_size, dtype_of
 from winnow.train._stacked import Stacked, stacking
 
 __all__ = ["Timing", "measure", "measure_compiled"]
@@ -107,10 +105,8 @@ class _Stopwatch:
         dtype = dtype_of(group[0])
         self._x, self._y = prepared.head("train", batch_size(group[0], len(prepared.train)), dtype)
         modules = build_members(group, prepared)
-        for module in modules:
-            rehearse(module, self._x[:4])
-        lanes = make_lanes(group, prepared.task, dtype)
-        self._program: BaseProgram = Alone(modules[0], lanes) if len(group) == 1 else Stacked(modules, lanes, compiled=compiled)
+        stacked = len(group) > 1
+        self._program = build_program(modules, group, prepared, stacked=stacked, compiled=compiled)
         self._seeds = [v.seed for v in group]
         self.members = len(group)
         self.steps = 0

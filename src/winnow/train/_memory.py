@@ -20,15 +20,13 @@ from torch.utils._pytree import tree_leaves
 from winnow.data import Prepared
 from winnow.recipe import Variant
 from winnow.train._batches import open_batches
-from winnow.train._build import build_members
+from winnow.train._build import build_members, build_program
 from winnow.train._digest import OutputDigest
-from winnow.train._lanes import rehearse
 from winnow.train._member import Finished
 from winnow.train._metrics import membership, open_tally, ranks_bytes
 from winnow.train._practice import practice_step
-from winnow.train._program import Alone, BaseProgram
-from winnow.train._settings import batch_size, dtype_of, make_lanes, num_steps
-from winnow.train._stacked import Stacked
+from winnow.train._program import BaseProgram
+from winnow.train._settings import batch_size, dtype_of, num_steps
 
 __all__ = ["Footprint", "OutOfMemory", "evaluation_rows", "footprint", "is_out_of_memory", "row_bytes"]
 
@@ -124,13 +122,9 @@ def footprint(variant: Variant, prepared: Prepared, *, stacked: bool = True, fre
     steps = num_steps(variant, len(prepared.train))
     modules = build_members(group, prepared)
     x, _ = prepared.head("train", _FEW, dtype)
-    draws = [rehearse(module, x) for module in modules]
     members = len(group)
     with _HighWater() as held:
-        lanes = make_lanes(group, prepared.task, dtype)
-        program: BaseProgram = (
-            Stacked(modules, lanes) if stacked else Alone(modules[0], lanes, noise_seed=variant.seed if draws[0] else None)
-        )
+        program = build_program(modules, group, prepared, stacked=stacked)
         planned_row_bytes = row_bytes(program, x)
         if held.now + members * batch * planned_row_bytes > free_bytes:
             raise OutOfMemory(f"{members * batch} rows of {planned_row_bytes:,} bytes do not fit {free_bytes:,.0f}", [])

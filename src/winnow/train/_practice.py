@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from winnow.methods import noise_keys
+from winnow.train._noise import noise_keys
 from winnow.train._program import BaseProgram
 
 __all__ = ["practice_step", "same_rows"]

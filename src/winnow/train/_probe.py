@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,18 +12,21 @@ from torch import nn
 
 from winnow.data import Prepared
 from winnow.errors import ModelError
-from winnow.methods import noise_keys
-from winnow.recipe import SGD, Variant
-from winnow.train._build import build_members
-from winnow.train._lanes import rehearse
-from winnow.train._program import Alone, BaseProgram
-from winnow.train._settings import dtype_of, make_lanes
+from winnow.methods import SGD
+from winnow.recipe import Used, Variant
+from winnow.train._build import build_members, build_program
+from winnow.train._dropout import rehearse
+from winnow.train._methods import Methods, make_methods, methods_key
+from winnow.train._noise import noise_keys
+from winnow.train._program import BaseProgram, ParameterGroup, init_state_, perturb_, update_
+from winnow.train._settings import dtype_of
 from winnow.train._signature import difference, signature
 from winnow.train._stacked import Stacked, stacking
 
 __all__ = ["Probe", "probe", "shape_key"]
 
 _ROWS = 4  # of the tiny batch
+_STEPS = 3  # that an optimizer is tried with
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,7 @@ def shape_key(variant: Variant, module: nn.Module) -> Hashable:
         variant.context,
         train.batch_size,
         train.drop_last,
-        train.optimizer.kind,
-        train.loss,
+        methods_key(train),
         train.precision,
         signature(module),
     )
@@ -68,23 +70,18 @@ def probe(variant: Variant, prepared: Prepared) -> Probe:
     Raises:
         ModelError: the model cannot be built, or fails in mixed precision.
     """
-    plain = variant.train.model_copy(update={"optimizer": SGD(momentum=0.0), "clip_norm": None})
-    variant = variant.model_copy(update={"train": plain})
-    pair = [variant, variant.model_copy(update={"seed": variant.seed + 1})]
+    plain = _without_adaptive_methods(variant)
+    pair = [plain, plain.model_copy(update={"seed": plain.seed + 1})]
     modules = build_members(pair, prepared)
-    dtype = dtype_of(variant)
-    lanes = make_lanes(pair, prepared.task, dtype)
+    dtype = dtype_of(plain)
+    methods = make_methods(pair, prepared.task, dtype)
     x, y = prepared.head("train", _ROWS, dtype)
     draws = [rehearse(module, x) for module in modules]
-    alone = [
-        Alone(copy.deepcopy(m), replace(make_lanes([v], prepared.task, dtype), mixed=False), noise_seed=v.seed if d else None)
-        for v, m, d in zip(pair, modules, draws, strict=True)
-    ]
-    if lanes.mixed:
-        _try_mixed(Alone(copy.deepcopy(modules[0]), make_lanes([variant], prepared.task, dtype)), x, y, variant)
+    alone = [_alone(m, v, prepared, mixed=False) for v, m in zip(pair, modules, strict=True)]
+    if methods.mixed:
+        _try_mixed(_alone(modules[0], plain, prepared, mixed=True), x, y, variant)
     expected = [_one_step(program, x, y, [v.seed]) for program, v in zip(alone, pair, strict=True)]
-    (piece,) = alone[0].pieces
-    parameters = piece.params.numel()
+    parameters = sum(group.params.numel() for group in alone[0].groups)
     if any(draws):
         return Probe("its forward pass draws random numbers from a global generator, of PyTorch, Python or NumPy", parameters)
     differs = difference(modules[0], modules[1])
@@ -92,7 +89,8 @@ def probe(variant: Variant, prepared: Prepared) -> Probe:
         return Probe(f"two members that differ only in the seed are not built alike: {differs}", parameters)
     try:
         with stacking():
-            for tried in [lanes, replace(lanes, mixed=False)][not lanes.mixed :]:  # the last is compared
+            # The last is compared.
+            for tried in [methods, replace(methods, mixed=False)][not methods.mixed :]:
                 stacked = Stacked(copy.deepcopy(modules), tried)
                 _one_step(stacked, x, y, [v.seed for v in pair])
                 stacked.predict(x)
@@ -100,10 +98,65 @@ def probe(variant: Variant, prepared: Prepared) -> Probe:
         return Probe(_sentence(error), parameters)
     if not _equal(stacked.weights(), expected, 1e-4 if x.dtype == torch.float32 else 1e-8):
         return Probe("stacked, it gives other numbers than alone", parameters)
-    return Probe(None, parameters)
+    shapes = {n: p.shape for n, p in modules[0].named_parameters() if p.requires_grad}
+    return Probe(_try_optimizer(variant, prepared.task, shapes), parameters)
 
 
-def _try_mixed(program: Alone, x: torch.Tensor, y: torch.Tensor, variant: Variant) -> None:
+def _without_adaptive_methods(variant: Variant) -> Variant:
+    plain = {"optimizer": SGD(momentum=0.0), "clip_norm": None}
+    return variant.model_copy(update={"train": variant.train.model_copy(update=plain)})
+
+
+def _alone(module: nn.Module, variant: Variant, prepared: Prepared, *, mixed: bool) -> BaseProgram:
+    methods = make_methods([variant], prepared.task, dtype_of(variant))
+    methods = replace(methods, mixed=mixed)
+    copied = [copy.deepcopy(module)]
+    return build_program(copied, [variant], prepared, stacked=False, methods=methods)
+
+
+def _try_optimizer(variant: Variant, task: str, shapes: Mapping[str, torch.Size]) -> str | None:
+    """Why an optimizer that is no part of winnow cannot step for several members; None when it can.
+
+    It is given gradients, the same stacked and alone, in double precision: what differs then is the
+    method's doing and not rounding's.
+    """
+    if not isinstance(variant.train.optimizer, Used):
+        return None
+    pair = [variant, variant]
+    generator = torch.Generator().manual_seed(0)
+    steps = [
+        {n: torch.randn(2, *shape, generator=generator, dtype=torch.float64) for n, shape in shapes.items()}
+        for _ in range(1 + _STEPS)
+    ]
+    try:
+        stacked = _stepped(make_methods(pair, task, torch.float64), steps)
+        for i in range(2):
+            own = [{n: t[i : i + 1] for n, t in step.items()} for step in steps]
+            alone = _stepped(make_methods(pair[:1], task, torch.float64), own)
+            for name, found in alone.items():
+                if not torch.allclose(stacked[name][i : i + 1], found, rtol=1e-9, atol=1e-12):
+                    return "its optimizer, stacked, gives other numbers than alone"
+    except Exception as error:  # whatever the user's method may raise
+        return f"its optimizer fails for several members: {_sentence(error)}"
+    return None
+
+
+def _stepped(methods: Methods, steps: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Parameters that begin as the first of ``steps`` and see the others as gradients."""
+    first, *rest = steps
+    groups = [ParameterGroup(n, t.flatten(1).clone(), {}, False, t.shape[1:]) for n, t in first.items()]
+    init_state_(methods.optimizer, groups)
+    lr_V1 = torch.full((len(groups[0].params), 1), 1e-2, dtype=torch.float64)
+    with torch.no_grad():
+        for number, gradients in enumerate(rest, start=1):
+            if methods.optimizer.perturbs:
+                perturb_(methods, groups, [t.flatten(1).clone() for t in gradients.values()], lr_V1)
+            grads = [t.flatten(1).clone() for t in gradients.values()]
+            update_(methods, groups, grads, lr_V1, torch.tensor(float(number), dtype=torch.float64))
+    return {group.name: group.params for group in groups}
+
+
+def _try_mixed(program: BaseProgram, x: torch.Tensor, y: torch.Tensor, variant: Variant) -> None:
     try:
         _one_step(program, x, y, [variant.seed])
         program.predict(x)

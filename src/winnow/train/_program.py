@@ -10,99 +10,88 @@ Axes: V members, B batch, N rows, F features (any number of axes), C outputs, P 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from winnow.methods import OPTIMIZERS, add_penalty_, clip_by_norm_, cross_entropy, mean_squared_error
+from winnow.methods import BaseOptimizer, BasePenalty
 from winnow.recipe import derive_seed
-from winnow.train._lanes import key_places, keyed_noises, noisy_forward, undrawn
+from winnow.train._dropout import key_places, keyed_noises, noisy_forward, undrawn
+from winnow.train._methods import Methods
 from winnow.train._mixed import mixed_precision
 
-__all__ = ["Alone", "BaseProgram", "Lanes", "Piece", "penalised_names", "run_module", "training_loss", "update_"]
+__all__ = [
+    "Alone",
+    "BaseProgram",
+    "ParameterGroup",
+    "init_state_",
+    "penalized_names",
+    "perturb_",
+    "run_module",
+    "update_",
+]
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 @dataclass
-class Lanes:
-    """The settings that may differ between the members of a fleet, as tensors with a leading V.
-
-    A method that is off for every member is None and left out of the program; for the numbers that is the same as running it
-    with strength zero.
-    """
-
-    optimizer: str  # a name in OPTIMIZERS
-    loss: str  # cross_entropy or mse
-    settings: dict[str, Tensor]  # of the optimiser, each (variants, 1)
-    smoothing: Tensor | None  # (variants,)
-    l1: Tensor | None  # (variants, 1)
-    l2: Tensor | None  # (variants, 1)
-    clip_norm: Tensor | None  # (variants,); infinity where a member is not clipped
-    mixed: bool = False  # the forward pass in bfloat16, all else as the tensors are
-
-    def map(self, change: Callable[[Tensor], Tensor]) -> Lanes:
-        """The settings with every tensor changed."""
-        settings = {n: change(t) for n, t in self.settings.items()}
-        single = {n: None if t is None else change(t) for n, t in self._single().items()}
-        return Lanes(self.optimizer, self.loss, settings, mixed=self.mixed, **single)
-
-    def tensors(self) -> list[Tensor]:
-        """All of them in a row; ``like`` is the way back."""
-        return [*self.settings.values(), *(t for t in self._single().values() if t is not None)]
-
-    def names(self) -> list[str]:
-        """What the ``tensors`` are."""
-        return [*self.settings, *(n for n, t in self._single().items() if t is not None)]
-
-    def like(self, tensors: Iterator[Tensor]) -> Lanes:
-        """Settings of this structure, made of the next tensors."""
-        return self.map(lambda _: next(tensors))
-
-    def structure(self) -> Hashable:
-        """All but the numbers."""
-        single = tuple(n for n, t in self._single().items() if t is not None)
-        return self.optimizer, self.loss, self.mixed, tuple(self.settings), single
-
-    def _single(self) -> dict[str, Tensor | None]:
-        return {"smoothing": self.smoothing, "l1": self.l1, "l2": self.l2, "clip_norm": self.clip_norm}
-
-
-@dataclass
-class Piece:
-    """Parameters that are updated by one operation: all of a member's, or one of its tensors. Each (variants, parameters).
+class ParameterGroup:
+    """Parameters that are updated by one operation: all of a member's, or one of its tensors.
 
     Attributes:
-        params: the parameters.
-        state: the optimiser's, by name.
-        penalised: 1 where penalties apply and 0 elsewhere, (parameters,), or one truth for the whole piece.
+        name: of the parameter; empty where several lie flat in one tensor.
+        params: the parameters, (variants, elements).
+        state: the optimizer's, by slot, each with a leading V.
+        penalized: 1 where penalties apply and 0 elsewhere, (elements,), or one truth for the whole
+            group.
+        shape: of the parameter of one member; None where several lie flat.
     """
 
+    name: str
     params: Tensor
     state: dict[str, Tensor]
-    penalised: Tensor | bool
+    penalized: Tensor | bool
+    shape: torch.Size | None = None
+
+    def shaped(self, tensor: Tensor) -> Tensor:
+        """View a tensor of the group's elements as (variants, *shape of the parameter)."""
+        assert self.shape is not None
+        return tensor.view(-1, *self.shape)
+
+    def like(self, params: Tensor, state: dict[str, Tensor]) -> ParameterGroup:
+        """Return the same group with other tensors."""
+        return ParameterGroup(self.name, params, state, self.penalized, self.shape)
 
 
-def training_loss(lanes: Lanes, outputs_VBC: Tensor, y_VB: Tensor) -> Tensor:
-    """The training loss of each member, without penalties, (variants,)."""
-    if lanes.loss == "cross_entropy":
-        return cross_entropy(outputs_VBC, y_VB, lanes.smoothing)
-    return mean_squared_error(outputs_VBC, y_VB)
+def init_state_(optimizer: type[BaseOptimizer], groups: Sequence[ParameterGroup]) -> None:
+    """Give every group the optimizer's state before the first step."""
+    flat = optimizer.elementwise
+    params = {g.name: g.params if flat else g.shaped(g.params) for g in groups}
+    states = optimizer.init(params)
+    for group in groups:
+        group.state = states[group.name]
 
 
-def update_(lanes: Lanes, pieces: Sequence[Piece], grads: Sequence[Tensor], lr_V1: Tensor, number: Tensor) -> None:
-    """From gradients to new parameters: penalties, clipping, the optimiser's step; in place.
+def update_(
+    methods: Methods,
+    groups: Sequence[ParameterGroup],
+    grads: Sequence[Tensor],
+    lr_V1: Tensor,
+    number: Tensor,
+) -> None:
+    """From gradients to new parameters: penalties, gradient rules, the optimizer's step; in place.
 
     Args:
-        lanes: the settings.
-        pieces: changed.
-        grads: one for each piece, of its shape; used as scratch space.
+        methods: with the settings of the members.
+        groups: changed.
+        grads: one for each group, of its shape; used as scratch space.
         lr_V1: learning rates at this step, (variants, 1).
         number: of this step, from 1, scalar.
     """
+<<<<<<< HEAD
     for piece, grad in zip(pieces, grads, strict=True):
         if piece.penalised is not False:
             mask = 1.0 if piece.penalised is True else piece.penalised
@@ -115,6 +104,55 @@ def update_(lanes: Lanes, pieces: Sequence[Piece], grads: Sequence[Tensor], lr_V
     shared = method.factors(lr=lr_V1, step=number, **lanes.settings)
     for piece, grad in zip(pieces, grads, strict=True):
         method.step_(piece.params, grad, piece.state, **shared)
+=======
+    for role, penalty in methods.penalties:
+        for group, grad in zip(groups, grads, strict=True):
+            _penalize_(methods, role, penalty, group, grad)
+    methods.apply_rules_(grads)
+    optimizer, settings = methods.optimizer, methods.optimizer_settings(lr_V1)
+    if optimizer.elementwise:
+        for group, grad in zip(groups, grads, strict=True):
+            optimizer.update_(group.params, grad, group.state, number=number, **settings)
+        return
+    params, named_grads, states = _by_name(groups, grads)
+    optimizer.step_(params, named_grads, states, settings, number=number)
+
+
+def perturb_(
+    methods: Methods,
+    groups: Sequence[ParameterGroup],
+    grads: Sequence[Tensor],
+    lr_V1: Tensor,
+) -> None:
+    """Move the parameters to where the optimizer wants its second gradient."""
+    params, named_grads, states = _by_name(groups, grads)
+    methods.optimizer.perturb_(params, named_grads, states, methods.optimizer_settings(lr_V1))
+
+
+def _penalize_(
+    methods: Methods,
+    role: str,
+    penalty: type[BasePenalty],
+    group: ParameterGroup,
+    grad: Tensor,
+) -> None:
+    if group.penalized is False:
+        return
+    where = 1.0 if group.penalized is True else group.penalized
+    param = group.params
+    if not methods.elementwise:  # then every group is one parameter, and penalized or not as a whole
+        grad, param = group.shaped(grad), group.shaped(param)
+    methods.add_penalties_(role, penalty, grad, param, where)
+
+
+def _by_name(
+    groups: Sequence[ParameterGroup], grads: Sequence[Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, dict[str, Tensor]]]:
+    """Parameters, gradients and states of shaped groups by the names of the parameters."""
+    params = {group.name: group.shaped(group.params) for group in groups}
+    named = {group.name: group.shaped(g) for group, g in zip(groups, grads, strict=True)}
+    return params, named, {group.name: group.state for group in groups}
+>>>>>>> 1222c8b (Methods: one file each, under contracts of shapes; a user's optimizers, losses, schedules and penalties train like ours)
 
 
 class BaseProgram(ABC):
@@ -122,22 +160,22 @@ class BaseProgram(ABC):
 
     Attributes:
         module: lends its forward pass.
-        lanes: settings of the members.
-        pieces: parameters and optimiser state.
+        methods: with the settings of the members.
+        groups: parameters and optimizer state.
         steps: optimiser steps taken.
     """
 
-    def __init__(self, module: nn.Module, lanes: Lanes) -> None:
+    def __init__(self, module: nn.Module, methods: Methods) -> None:
         self.module = module
-        self.lanes = lanes
+        self.methods = methods
         self.key_places = key_places(module)
         self.num_keys = max((place.stop for place in self.key_places.values()), default=0)
-        self.pieces: list[Piece] = []
+        self.groups: list[ParameterGroup] = []
         self.steps = 0
 
     @property
     def num_members(self) -> int:
-        return self.pieces[0].params.shape[0]
+        return self.groups[0].params.shape[0]
 
     @abstractmethod
     def step(self, x_VBF: Tensor, y_VB: Tensor, keys_VK2: Tensor | None, lr_V: Tensor) -> Tensor:
@@ -157,7 +195,7 @@ class BaseProgram(ABC):
 
     def tensors(self) -> dict[str, Tensor]:
         """All that training changes, live, each (variants, ...): weights, buffers and whatever state the methods hold."""
-        state = {f"state.{i}.{name}": t for i, piece in enumerate(self.pieces) for name, t in piece.state.items()}
+        state = {f"state.{i}.{name}": t for i, group in enumerate(self.groups) for name, t in group.state.items()}
         return {**{f"module.{n}": t for n, t in {**self.weights(), **self.buffers()}.items()}, **state}
 
     def state_dict(self, member: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -171,12 +209,12 @@ class Alone(BaseProgram):
 
     Args:
         module: the member's.
-        lanes: its settings.
+        methods: with its settings.
         noise_seed: seeds the global generators anew for every step, for modules that draw from one; None: they do not.
     """
 
-    def __init__(self, module: nn.Module, lanes: Lanes, *, noise_seed: int | None = None) -> None:
-        super().__init__(module, lanes)
+    def __init__(self, module: nn.Module, methods: Methods, *, noise_seed: int | None = None) -> None:
+        super().__init__(module, methods)
         self._noise_seed = noise_seed
         named = {n: p for n, p in module.named_parameters() if p.requires_grad}
         self._parameters = list(named.values())
@@ -186,10 +224,16 @@ class Alone(BaseProgram):
         for parameter, part, grad in zip(self._parameters, flat[0].split(sizes), self._grad[0].split(sizes), strict=True):
             parameter.data = part.view(parameter.shape)
             parameter.grad = grad.view(parameter.shape)  # backward adds to it in place, so the flat gradient needs no copying
-        weights = penalised_names(module)
+        weights = penalized_names(module)
         marks = [torch.full((p.numel(),), float(n in weights), dtype=flat.dtype, device=flat.device) for n, p in named.items()]
-        penalised = torch.cat(marks)
-        self.pieces = [Piece(flat, OPTIMIZERS[lanes.optimizer].init(flat), penalised)]
+        if methods.elementwise:
+            self.groups = [ParameterGroup("", flat, {}, torch.cat(marks))]
+            self._grads = [self._grad]
+        else:
+            parts = zip(named.items(), flat.split(sizes, dim=1), strict=True)
+            self.groups = [ParameterGroup(n, t, {}, n in weights, p.shape) for (n, p), t in parts]
+            self._grads = list(self._grad.split(sizes, dim=1))
+        init_state_(methods.optimizer, self.groups)
         self._weights = {n: p.detach().unsqueeze(0) for n, p in named.items()}
 
     def step(self, x_VBF: Tensor, y_VB: Tensor, keys_VK2: Tensor | None, lr_V: Tensor) -> Tensor:
@@ -197,16 +241,30 @@ class Alone(BaseProgram):
             self.module.train()
         if keys_VK2 is not None:
             self._lay_keys(keys_VK2[0])
+        loss_V = self._differentiate(x_VBF, y_VB)
+        lr_V1 = lr_V.unsqueeze(1)
+        with torch.no_grad():
+            if self.methods.optimizer.perturbs:
+                buffers = [buffer.clone() for buffer in self.module.buffers()]
+                perturb_(self.methods, self.groups, self._grads, lr_V1)
+                with torch.enable_grad():
+                    self._differentiate(x_VBF, y_VB)
+                # Running means are of the unperturbed weights.
+                for buffer, before in zip(self.module.buffers(), buffers, strict=True):
+                    buffer.copy_(before)
+            self.steps += 1
+            number = torch.full((), float(self.steps), dtype=lr_V.dtype, device=lr_V.device)
+            update_(self.methods, self.groups, self._grads, lr_V1, number)
+        return loss_V.detach()
+
+    def _differentiate(self, x_VBF: Tensor, y_VB: Tensor) -> Tensor:
+        """The loss, (1,), its gradient laid into ``_grads``."""
         with self._noise("noise"):
-            outputs_BC = run_module(self.module, x_VBF[0], mixed=self.lanes.mixed)
-            loss_V = training_loss(self.lanes, outputs_BC.unsqueeze(0), y_VB)
+            outputs_BC = run_module(self.module, x_VBF[0], mixed=self.methods.mixed)
+            loss_V = self.methods.training_loss(outputs_BC.unsqueeze(0), y_VB)
             self._grad.zero_()
             loss_V.backward()
-        self.steps += 1
-        with torch.no_grad():
-            number = torch.full((), float(self.steps), dtype=lr_V.dtype, device=lr_V.device)
-            update_(self.lanes, self.pieces, [self._grad], lr_V.unsqueeze(1), number)
-        return loss_V.detach()
+        return loss_V
 
     def _lay_keys(self, keys_K2: Tensor) -> None:
         noises = keyed_noises(self.module)
@@ -221,7 +279,7 @@ class Alone(BaseProgram):
     def predict(self, x_NF: Tensor) -> Tensor:
         self.module.eval()
         with torch.no_grad(), self._noise("noise in evaluation"):
-            return run_module(self.module, x_NF, mixed=self.lanes.mixed).unsqueeze(0)
+            return run_module(self.module, x_NF, mixed=self.methods.mixed).unsqueeze(0)
 
     def weights(self) -> dict[str, Tensor]:
         return self._weights
@@ -248,7 +306,7 @@ def run_module(module: nn.Module, x: Tensor, *, mixed: bool, stacked: bool = Fal
     return outputs.unsqueeze(-1) if outputs.dim() == 1 else outputs
 
 
-def penalised_names(module: nn.Module) -> set[str]:
+def penalized_names(module: nn.Module) -> set[str]:
     """Parameters that L1 and L2 penalties apply to: those with two axes or more, outside norm layers."""
     in_norms = {id(p) for m in module.modules() if isinstance(m, _NORMS) for p in m.parameters(recurse=False)}
     return {n for n, p in module.named_parameters() if p.dim() >= 2 and id(p) not in in_norms}

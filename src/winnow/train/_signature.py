@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from winnow.train._lanes import CALLS, KeyedNoise, LaneDropout
+from winnow.train._dropout import CALLS, KeyedNoise, MemberDropout
 
 __all__ = ["difference", "signature"]
 
@@ -120,8 +120,8 @@ class _Reader:
         self.entries.append((place, value))
 
     def _module(self, place: str, part: nn.Module) -> None:
-        if isinstance(part, LaneDropout):
-            self._add(place, (LaneDropout, part.spatial))
+        if isinstance(part, MemberDropout):
+            self._add(place, (MemberDropout, part.spatial))
             return
         # parametrize makes a class of its own for every module it touches
         self._add(place, type(part).__bases__ if parametrize.is_parametrized(part) else type(part))

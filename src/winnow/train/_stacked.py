@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from winnow.methods import OPTIMIZERS
 from winnow.train._compiled import Compiled, WrongInputs, compiled
 from winnow.train._device import Captured, can_capture
-from winnow.train._lanes import key_places, keyed_noises
+from winnow.train._dropout import key_places, keyed_noises
 from winnow.train._layers import make_stackable
-from winnow.train._program import BaseProgram, Lanes, Piece, penalised_names, run_module, training_loss, update_
+from winnow.train._methods import Methods
+from winnow.train._program import BaseProgram, ParameterGroup, init_state_, penalized_names, perturb_, run_module, update_
 from winnow.train._signature import signature
 
 __all__ = ["Stacked", "stacking"]
@@ -74,35 +74,36 @@ class _Block:
 
     Attributes:
         rows: of the stack that are members; a block whose tensors hold more rows has idle ones behind them.
-        pieces, buffers, lanes: of the block.
+        groups, buffers, methods: of the block.
     """
 
     rows: slice
-    pieces: list[Piece]
+    groups: list[ParameterGroup]
     buffers: dict[str, Tensor]
-    lanes: Lanes
+    methods: Methods
 
     def map(self, change: Callable[[Tensor], Tensor]) -> _Block:
-        pieces = [Piece(change(p.params), {n: change(t) for n, t in p.state.items()}, p.penalised) for p in self.pieces]
-        return _Block(self.rows, pieces, {n: change(t) for n, t in self.buffers.items()}, self.lanes.map(change))
+        groups = [group.like(change(group.params), {n: change(t) for n, t in group.state.items()}) for group in self.groups]
+        buffers = {n: change(t) for n, t in self.buffers.items()}
+        return _Block(self.rows, groups, buffers, self.methods.map(change))
 
     def tensors(self) -> list[Tensor]:
         """All of them in a row; ``like`` is the way back."""
-        state = (t for piece in self.pieces for t in piece.state.values())
-        return [*(piece.params for piece in self.pieces), *state, *self.buffers.values(), *self.lanes.tensors()]
+        state = (t for group in self.groups for t in group.state.values())
+        return [*(group.params for group in self.groups), *state, *self.buffers.values(), *self.methods.tensors()]
 
     def names(self, parameters: Iterable[str]) -> list[str]:
         """What the ``tensors`` are; ``parameters`` are those of the pieces."""
-        named = list(zip(parameters, self.pieces, strict=True))
-        state = [f"{key} of {n}" for n, piece in named for key in piece.state]
-        return [*(n for n, _ in named), *state, *self.buffers, *self.lanes.names()]
+        named = list(zip(parameters, self.groups, strict=True))
+        state = [f"{key} of {n}" for n, group in named for key in group.state]
+        return [*(n for n, _ in named), *state, *self.buffers, *self.methods.names()]
 
     def like(self, tensors: Sequence[Tensor]) -> _Block:
         """A block built as this one is, of other tensors."""
         rest = iter(tensors)
-        params = [next(rest) for _ in self.pieces]
-        pieces = [Piece(p, {n: next(rest) for n in old.state}, old.penalised) for p, old in zip(params, self.pieces, strict=True)]
-        return _Block(self.rows, pieces, {n: next(rest) for n in self.buffers}, self.lanes.like(rest))
+        params = [next(rest) for _ in self.groups]
+        groups = [old.like(param, {n: next(rest) for n in old.state}) for param, old in zip(params, self.groups, strict=True)]
+        return _Block(self.rows, groups, {n: next(rest) for n in self.buffers}, self.methods.like(rest))
 
 
 class Stacked(BaseProgram):
@@ -110,27 +111,28 @@ class Stacked(BaseProgram):
 
     Args:
         modules: one for each member, of equal ``signature``.
-        lanes: their settings.
+        methods: with their settings.
         compiled: run the step as compiled programs on blocks of members.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], lanes: Lanes, *, compiled: bool = False) -> None:
+    def __init__(self, modules: Sequence[nn.Module], methods: Methods, *, compiled: bool = False) -> None:
         for same in zip(*(keyed_noises(m).values() for m in modules), strict=True):
             same[0].active = any(layer.active for layer in same)  # the skeleton decides what the program holds
-        super().__init__(make_stackable(modules[0]), lanes)
+        super().__init__(make_stackable(modules[0]), methods)
         parameters = [dict(m.named_parameters()) for m in modules]
         self._shapes = {n: p.shape for n, p in parameters[0].items() if p.requires_grad}
-        penalised = penalised_names(modules[0])
-        for name in self._shapes:
+        penalized = penalized_names(modules[0])
+        for name, shape in self._shapes.items():
             params = torch.stack([p[name].detach().flatten() for p in parameters])
-            self.pieces.append(Piece(params, OPTIMIZERS[lanes.optimizer].init(params), name in penalised))
+            self.groups.append(ParameterGroup(name, params, {}, name in penalized, shape))
+        init_state_(methods.optimizer, self.groups)
         layers = keyed_noises(self.module)
         keys = {f"{n}.key" for n in layers}  # come with every step
         idle = {f"{n}.{b}" for n, layer in layers.items() if not layer.active for b in ("threshold", "scale")}
         rest = [_rest(m) for m in modules]
         self._buffers = {n: torch.stack([r[n].detach() for r in rest]) for n in rest[0] if n not in keys | idle}
-        self._kernel = _Kernel(self.module, mixed=lanes.mixed)
-        self._wants_compiling = compiled
+        self._kernel = _Kernel(self.module, mixed=methods.mixed)
+        self._wants_compiling = compiled and methods.optimizer.compiles
         self._begun_with = len(modules)  # a fleet that goes on with fewer cuts the same blocks, for the same bits
         self._compiled: Compiled | None = None
         self._refused = False  # the compiled programs did not take what they were given
@@ -184,15 +186,15 @@ class Stacked(BaseProgram):
         self._batch = batch["x"].shape[1]
         (whole,) = self._blocks
         skeleton = copy.deepcopy(self.module)  # one that no other thread works on
-        kernel = _Kernel(skeleton, mixed=self.lanes.mixed)
+        kernel = _Kernel(skeleton, mixed=self.methods.mixed)
         own = dict(zip(whole.names(self._shapes), whole.tensors(), strict=True))
 
         def step(*tensors: Tensor) -> Tensor:
             return kernel.run(whole.like(tensors[: len(own)]), tensors[-1], *tensors[len(own) : -1])
 
         places = tuple((n, place.start, place.stop) for n, place in self._kernel.key_places.items())
-        penalised = tuple(bool(piece.penalised) for piece in whole.pieces)
-        structure = ("step", signature(self.module), places, penalised, self.lanes.structure())
+        penalized = tuple(bool(group.penalized) for group in whole.groups)
+        structure = ("step", signature(self.module), places, penalized, self.methods.structure())
         self._compiled = compiled(structure, step, skeleton, {**own, **batch, "number": number}, fleet=self._begun_with)
         if self._compiled is not None:
             self._reseat(slice(None))
@@ -204,7 +206,7 @@ class Stacked(BaseProgram):
         for start in range(0, self.num_members, size):
             rows = slice(start, min(start + size, self.num_members))
             room = slice(start, start + size) if _worth_filling(rows.stop - rows.start, size) else rows
-            whole = _Block(rows, self.pieces, self._buffers, self.lanes)
+            whole = _Block(rows, self.groups, self._buffers, self.methods)
             blocks.append(whole.map(lambda t, room=room: _reaching(t, room)))  # type: ignore[misc]
         return blocks
 
@@ -221,8 +223,8 @@ class Stacked(BaseProgram):
                 return kept.clone()
             return _filled(kept, len(kept) - rest + size)[: len(kept)]
 
-        moved = _Block(slice(0), self.pieces, self._buffers, self.lanes).map(move)
-        self.pieces, self._buffers, self.lanes = moved.pieces, moved.buffers, moved.lanes
+        moved = _Block(slice(0), self.groups, self._buffers, self.methods).map(move)
+        self.groups, self._buffers, self.methods = moved.groups, moved.buffers, moved.methods
         self._captured = {}
         self._blocks = self._cut()
 
@@ -235,7 +237,7 @@ class Stacked(BaseProgram):
         """Whether there are compiled programs, and the block's tensors have as many rows as they take."""
         if self._compiled is None or self._refused:
             return False
-        return len(block.pieces[0].params) == self._compiled.members
+        return len(block.groups[0].params) == self._compiled.members
 
     def predict(self, x_NF: Tensor) -> Tensor:
         self.module.eval()
@@ -262,7 +264,7 @@ class Stacked(BaseProgram):
         self._wants_predicting = False
         self._chunk = -(-len(x_NF) // -(-len(x_NF) // _CHUNK))
         skeleton = copy.deepcopy(self.module)
-        kernel = _Kernel(skeleton, mixed=self.lanes.mixed)
+        kernel = _Kernel(skeleton, mixed=self.methods.mixed)
         own = self._forward_tensors(self._blocks[0])
         inputs = {**own, "x": x_NF[: self._chunk].clone()}
 
@@ -275,16 +277,16 @@ class Stacked(BaseProgram):
             *stacked, x = tensors
             kernel.predict(dict(zip(own, stacked, strict=True)), x.expand(len(stacked[0]), *x.shape), own_rows=True)
 
-        structure = ("predict", signature(self.module), self.lanes.mixed)
+        structure = ("predict", signature(self.module), self.methods.mixed)
         block = self._compiled.members
         self._predicts = compiled(structure, predict, skeleton, inputs, fleet=block, block=block, trial=trial)
 
     def _forward_tensors(self, block: _Block) -> dict[str, Tensor]:
         """What a forward pass in evaluation mode needs of a block."""
-        return {**dict(zip(self._shapes, (piece.params for piece in block.pieces), strict=True)), **block.buffers}
+        return {**dict(zip(self._shapes, (group.params for group in block.groups), strict=True)), **block.buffers}
 
     def weights(self) -> dict[str, Tensor]:
-        return {n: piece.params.view(-1, *shape) for (n, shape), piece in zip(self._shapes.items(), self.pieces, strict=True)}
+        return {group.name: group.shaped(group.params) for group in self.groups}
 
     def buffers(self) -> dict[str, Tensor]:
         return self._buffers
@@ -297,7 +299,7 @@ class Stacked(BaseProgram):
         """Write the members ``source`` over the members ``target`` (indices, equally many): all that training changes, and the
         settings. The others stay as they are.
         """
-        for tensor in [*self.tensors().values(), *self.lanes.tensors()]:
+        for tensor in [*self.tensors().values(), *self.methods.tensors()]:
             tensor[target] = tensor[source]
 
 
@@ -333,29 +335,38 @@ class _Kernel:
     def run(
         self, block: _Block, number: Tensor, x_VBF: Tensor, y_VB: Tensor, lr_V1: Tensor, keys_VK2: Tensor | None = None
     ) -> Tensor:
-        """One step; pieces and buffers of the block change in place. The losses before it, (variants,)."""
-        pieces, buffers, lanes = block.pieces, block.buffers, block.lanes
+        """One step; parameters, state and buffers of the block change in place. The losses before it, (variants,)."""
+        groups, buffers, methods = block.groups, block.buffers, block.methods
         if not self.module.training:
             self.module.train()
-        leaves = {
-            n: piece.params.detach().view(-1, *shape).requires_grad_()
-            for (n, shape), piece in zip(self.shapes.items(), pieces, strict=True)
-        }
-        lent = dict(buffers)
+        keys = {}
         if keys_VK2 is not None:
-            lent.update((n, keys_VK2[:, place]) for n, place in self.key_places.items())
-        outputs_VBC, after = self._forward(leaves, lent, x_VBF)
-        loss_V = training_loss(lanes, outputs_VBC, y_VB)
-        grads = torch.autograd.grad(loss_V.sum(), list(leaves.values()), allow_unused=True)
+            keys = {name: keys_VK2[:, place] for name, place in self.key_places.items()}
+        loss_V, grads, after = self._differentiate(block, keys, x_VBF, y_VB)
         with torch.no_grad():
+            if methods.optimizer.perturbs:
+                perturb_(methods, groups, grads, lr_V1)
+                with torch.enable_grad():
+                    # Running means are of the unperturbed weights.
+                    _, grads, _ = self._differentiate(block, keys, x_VBF, y_VB)
             for name, tensor in buffers.items():
                 tensor.copy_(after[name])
-            flat = [
-                torch.zeros_like(piece.params) if g is None else g.reshape(piece.params.shape)
-                for piece, g in zip(pieces, grads, strict=True)
-            ]
-            update_(lanes, pieces, flat, lr_V1, number)
-        return loss_V.detach()
+            update_(methods, groups, grads, lr_V1, number)
+        return loss_V
+
+    def _differentiate(
+        self, block: _Block, keys: Mapping[str, Tensor], x_VBF: Tensor, y_VB: Tensor
+    ) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+        """The losses, (variants,); the gradient of each group; the buffers after the pass."""
+        leaves = {group.name: group.shaped(group.params.detach()).requires_grad_() for group in block.groups}
+        outputs_VBC, after = self._forward(leaves, {**block.buffers, **keys}, x_VBF)
+        loss_V = block.methods.training_loss(outputs_VBC, y_VB)
+        grads = torch.autograd.grad(loss_V.sum(), list(leaves.values()), allow_unused=True)
+        flat = [
+            torch.zeros_like(group.params) if grad is None else grad.reshape(group.params.shape)
+            for group, grad in zip(block.groups, grads, strict=True)
+        ]
+        return loss_V.detach(), flat, after
 
     def predict(self, own: Mapping[str, Tensor], x: Tensor, *, own_rows: bool = False) -> Tensor:
         """Outputs in evaluation mode of members with these parameters and buffers, (variants, rows, outputs).

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from winnow.errors import ModelError
-from winnow.methods import drop_scale, drop_threshold, dropout_keep
 from winnow.train._functional import FunctionalNoise
+from winnow.train._noise import drop_scale, drop_threshold, dropout_keep
 
 __all__ = [
     "CALLS",
     "CallNoise",
     "KeyedNoise",
-    "LaneDropout",
+    "MemberDropout",
     "key_places",
     "keyed_noises",
     "noisy_forward",
@@ -61,7 +61,7 @@ class KeyedNoise(nn.Module):
         return key
 
 
-class LaneDropout(KeyedNoise):
+class MemberDropout(KeyedNoise):
     """Stands for ``nn.Dropout`` and its channel-wise kin. The rate is in buffers, too."""
 
     threshold: Tensor
@@ -101,15 +101,15 @@ def _drop(x: Tensor, key: Tensor, threshold: Tensor | int, scale: Tensor | float
 
 
 def replace_dropout(module: nn.Module, rate: float | None) -> nn.Module:
-    """Put a ``LaneDropout`` in the place of every dropout layer, in place, and give the module a place for the keys of
+    """Put a ``MemberDropout`` in the place of every dropout layer, in place, and give the module a place for the keys of
     functional calls; ``rate`` None keeps each layer's own rate.
     """
-    replaced: dict[int, LaneDropout] = {}  # one layer used under two names stays one layer
+    replaced: dict[int, MemberDropout] = {}  # one layer used under two names stays one layer
     for name, child in list(module.named_modules(remove_duplicate=False)):
         if type(child) in _SPATIAL:
             if id(child) not in replaced:
                 own: Any = child
-                replaced[id(child)] = LaneDropout(own.p if rate is None else rate, _SPATIAL[type(child)])
+                replaced[id(child)] = MemberDropout(own.p if rate is None else rate, _SPATIAL[type(child)])
             parent, _, attribute = name.rpartition(".")
             setattr(module.get_submodule(parent), attribute, replaced[id(child)])
     vars(module)[CALLS] = CallNoise()  # no child of it: a user's module may go through its children, or count them

@@ -1,0 +1,50 @@
+"""The contract of losses. Axes: V members, B batch, C outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from winnow.methods._method import BaseMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["BaseLoss"]
+
+
+class BaseLoss(BaseMethod):
+    """What training makes small: a number for each row, whose mean over the batch is descended.
+
+    Class attributes:
+        task: what it is for; None: for classification and regression.
+
+    Example:
+        >>> class LogCosh(BaseLoss):
+        ...     task = "regression"
+        ...
+        ...     @staticmethod
+        ...     def per_row(outputs_VBC, targets_VB):
+        ...         return (outputs_VBC.squeeze(-1) - targets_VB).cosh().log()
+    """
+
+    task: ClassVar[Literal["classification", "regression"] | None] = None
+
+    if TYPE_CHECKING:  # a subclass names the settings that it takes
+        per_row: ClassVar[Callable[..., Tensor]]
+    else:
+
+        @staticmethod
+        def per_row(outputs_VBC: Tensor, targets_VB: Tensor, **settings: Tensor) -> Tensor:
+            """Return the loss of each row of each member.
+
+            Args:
+                outputs_VBC: of the model, (variants, batch, classes), or (variants, batch, 1) for
+                    regression.
+                targets_VB: class indices (int64), or standardized targets, (variants, batch).
+                settings: of each member, (variants, 1).
+
+            Returns:
+                (variants, batch).
+            """
+            raise NotImplementedError("a loss defines per_row")
