@@ -142,16 +142,10 @@ def _follow(
             parameter.grad = grad[v].clone()
             oracle.param_groups[0]["lr"] = float(lr[v])
             oracle.step()
-<<<<<<< HEAD
-        factors = method.factors(lr=lr, step=torch.tensor(t + 1.0, dtype=torch.float64), **settings)
-        method.step_(ours, grad.clone(), state, **factors)
-    torch.testing.assert_close(ours, torch.stack([p.detach() for p in params]), rtol=1e-12, atol=1e-12)
-=======
         number = torch.tensor(t + 1.0, dtype=torch.float64)
         method.step_(ours, {"": grad.clone()}, state, {"lr": lr, **settings}, number=number)
     expected = torch.stack([p.detach() for p in params])
     torch.testing.assert_close(ours[""], expected, rtol=1e-12, atol=1e-12)
->>>>>>> 1222c8b (Methods: one file each, under contracts of shapes; a user's optimizers, losses, schedules and penalties train like ours)
 
 
 def test_sgd_equals_torch(generator: torch.Generator) -> None:

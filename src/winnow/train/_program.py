@@ -91,28 +91,15 @@ def update_(
         lr_V1: learning rates at this step, (variants, 1).
         number: of this step, from 1, scalar.
     """
-<<<<<<< HEAD
-    for piece, grad in zip(pieces, grads, strict=True):
-        if piece.penalised is not False:
-            mask = 1.0 if piece.penalised is True else piece.penalised
-            l1 = None if lanes.l1 is None else lanes.l1 * mask
-            l2 = None if lanes.l2 is None else lanes.l2 * mask
-            add_penalty_(grad, piece.params, l1, l2)
-    if lanes.clip_norm is not None:
-        clip_by_norm_(grads, lanes.clip_norm)
-    method = OPTIMIZERS[lanes.optimizer]
-    shared = method.factors(lr=lr_V1, step=number, **lanes.settings)
-    for piece, grad in zip(pieces, grads, strict=True):
-        method.step_(piece.params, grad, piece.state, **shared)
-=======
     for role, penalty in methods.penalties:
         for group, grad in zip(groups, grads, strict=True):
             _penalize_(methods, role, penalty, group, grad)
     methods.apply_rules_(grads)
     optimizer, settings = methods.optimizer, methods.optimizer_settings(lr_V1)
     if optimizer.elementwise:
+        shared = optimizer.prepare(number=number, **settings)
         for group, grad in zip(groups, grads, strict=True):
-            optimizer.update_(group.params, grad, group.state, number=number, **settings)
+            optimizer.update_(group.params, grad, group.state, **shared)
         return
     params, named_grads, states = _by_name(groups, grads)
     optimizer.step_(params, named_grads, states, settings, number=number)
@@ -152,7 +139,6 @@ def _by_name(
     params = {group.name: group.shaped(group.params) for group in groups}
     named = {group.name: group.shaped(g) for group, g in zip(groups, grads, strict=True)}
     return params, named, {group.name: group.state for group in groups}
->>>>>>> 1222c8b (Methods: one file each, under contracts of shapes; a user's optimizers, losses, schedules and penalties train like ours)
 
 
 class BaseProgram(ABC):

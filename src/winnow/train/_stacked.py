@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -163,7 +163,7 @@ class Stacked(BaseProgram):
                 return self._run_compiled(block, [*filled, number])[:members]
             except WrongInputs as error:
                 self._refuse(error)
-        is_filled = len(block.pieces[0].params) > members  # to cut what need not be cut takes a twentieth of a small step
+        is_filled = len(block.groups[0].params) > members  # to cut what need not be cut takes a twentieth of a small step
         return self._kernel.run(block.map(lambda t: t[:members]) if is_filled else block, number, *batch)
 
     def _run_compiled(self, block: _Block, batch: Sequence[Tensor]) -> Tensor:
@@ -346,9 +346,11 @@ class _Kernel:
         with torch.no_grad():
             if methods.optimizer.perturbs:
                 perturb_(methods, groups, grads, lr_V1)
+                # Running means are of the unperturbed weights.
+                spare = {name: tensor.clone() for name, tensor in buffers.items()}
                 with torch.enable_grad():
-                    # Running means are of the unperturbed weights.
-                    _, grads, _ = self._differentiate(block, keys, x_VBF, y_VB)
+                    again = replace(block, buffers=spare)
+                    _, grads, _ = self._differentiate(again, keys, x_VBF, y_VB)
             for name, tensor in buffers.items():
                 tensor.copy_(after[name])
             update_(methods, groups, grads, lr_V1, number)

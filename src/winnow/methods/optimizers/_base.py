@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from winnow.methods._method import BaseMethod
 from winnow.spec import Open, Positive
@@ -67,8 +67,18 @@ class BaseOptimizer(BaseMethod):
         return {name: {slot: torch.zeros_like(param) for slot in cls.slots} for name, param in params.items()}
 
     if TYPE_CHECKING:  # a subclass names the settings that it takes
+        prepare: ClassVar[Callable[..., dict[str, Any]]]
         update_: ClassVar[Callable[..., None]]
     else:
+
+        @classmethod
+        def prepare(cls, *, number: Tensor, **settings: Any) -> dict[str, Any]:
+            """Return what ``update_`` receives by name: by default the settings and ``number``.
+
+            A method overrides it to make once a step what all parameters need alike: in small networks
+            those few numbers take as long as the parameters.
+            """
+            return {**settings, "number": number}
 
         @staticmethod
         def update_(param: Tensor, grad: Tensor, state: State, *, number: Tensor, **settings: Tensor) -> None:
@@ -103,9 +113,10 @@ class BaseOptimizer(BaseMethod):
             settings: ``lr`` and the other settings, each (variants, 1).
             number: number of this step, from 1, a scalar.
         """
+        shared = cls.prepare(number=number, **settings)
         for name, param in params.items():
-            own = {key: _with_axes_of(param, value) for key, value in settings.items()}
-            cls.update_(param, grads[name], states[name], number=number, **own)
+            own = {key: _with_axes_of(param, value) for key, value in shared.items()}
+            cls.update_(param, grads[name], states[name], **own)
 
     @classmethod
     def perturb_(
@@ -119,6 +130,7 @@ class BaseOptimizer(BaseMethod):
         raise NotImplementedError("an optimizer that perturbs defines perturb_")
 
 
-def _with_axes_of(param: Tensor, value_V1: Tensor) -> Tensor:
-    """View (variants, 1) as (variants, 1, ..., 1), with the axes of ``param``."""
-    return value_V1.view(-1, *[1] * (param.dim() - 1))
+def _with_axes_of(param: Tensor, value: Any) -> Any:
+    """View (variants, 1) as (variants, 1, ..., 1), with the axes of ``param``; leave the rest."""
+    is_setting = getattr(value, "ndim", 0) == 2
+    return value.view(-1, *[1] * (param.dim() - 1)) if is_setting else value
