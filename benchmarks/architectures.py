@@ -54,7 +54,7 @@ class Dropped(nn.Sequential):
 
 
 class ConvNet(nn.Sequential):
-    """Two convolutions with batch normalisation on 8 x 8 images."""
+    """Two convolutions with batch normalization on 8 x 8 images."""
 
     def __init__(self) -> None:
         first = [nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()]

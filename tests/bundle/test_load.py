@@ -351,7 +351,7 @@ def external(tensor: onnx.TensorProto) -> None:
     entry.key, entry.value = "location", "../../etc/passwd"
 
 
-def in_an_initialiser(model: onnx.ModelProto) -> None:
+def in_an_initializer(model: onnx.ModelProto) -> None:
     external(model.graph.initializer[0])
 
 
@@ -368,7 +368,7 @@ def in_a_branch(model: onnx.ModelProto) -> None:
     model.graph.node.append(helper.make_node("If", ["w"], ["z"], then_branch=inner, else_branch=inner))
 
 
-@pytest.mark.parametrize("where", [in_an_initialiser, in_an_attribute, in_a_branch])
+@pytest.mark.parametrize("where", [in_an_initializer, in_an_attribute, in_a_branch])
 def test_a_model_that_points_to_other_files_is_refused(
     where: Callable[[onnx.ModelProto], None], saved: Path, iris: Example, tmp_path: Path
 ) -> None:

@@ -50,7 +50,7 @@ class Attention(nn.Module):
 
 
 class Branchy(nn.Module):
-    """Two branches, a skip, a gate and batch normalisation."""
+    """Two branches, a skip, a gate and batch normalization."""
 
     def __init__(self) -> None:
         super().__init__()

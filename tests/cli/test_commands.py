@@ -239,7 +239,7 @@ def test_the_version() -> None:
         (["predict", "runs", "rows.csv", "-o", "out.csv"], "runs is not a bundle: it has no manifest.json: it holds runs/quick"),
         (
             ["check", "quick.yaml", "--metric", "f1"],
-            "'f1' - the F1 of the classes is reported as macro_f1 and cannot be optimised",
+            "'f1' - the F1 of the classes is reported as macro_f1 and cannot be optimized",
         ),
         (["check", "quick.yaml", "--metric", "auc"], "did you mean 'roc_auc'?"),
         (["report", "absent"], "absent is no run directory"),

@@ -18,7 +18,7 @@ from tests.compress.conftest import QUICK, Model
 from torch import nn
 
 from winnow import bundle
-from winnow.compress import Compressed, Latency, Quantised, _trial, _words, compress, compress_module, quantise
+from winnow.compress import Compressed, Latency, Quantized, _trial, _words, compress, compress_module, quantize
 from winnow.compress._choice import choose, judged
 from winnow.compress._compressed import Candidate, Loss
 from winnow.errors import ModelError
@@ -42,15 +42,15 @@ def spoiled(content: bytes) -> bytes:
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, *hows: str) -> list[str]:
-    """Let the named quantisers give wrong models; returns the list of what was tried."""
+    """Let the named quantizers give wrong models; returns the list of what was tried."""
     tried: list[str] = []
 
-    def wrong(content: bytes, rows: np.ndarray, *, how: Any) -> Quantised:
+    def wrong(content: bytes, rows: np.ndarray, *, how: Any) -> Quantized:
         tried.append(how)
-        found = quantise(content, rows, how=how)
+        found = quantize(content, rows, how=how)
         return dataclasses.replace(found, onnx=spoiled(found.onnx)) if how in hows else found
 
-    monkeypatch.setattr(_trial, "quantise", wrong)
+    monkeypatch.setattr(_trial, "quantize", wrong)
     return tried
 
 
@@ -72,10 +72,10 @@ def test_the_smallest_that_keeps_the_budget_is_chosen(compressed: Compressed, co
     rows, y = convnet.prepared.validation.X, convnet.prepared.validation.y
     with torch.inference_mode():
         eager = convnet.module(torch.from_numpy(rows.copy())).argmax(1).numpy()
-    quantised = session(int8.onnx).run(None, {"x": rows})[0].argmax(1)
+    quantized = session(int8.onnx).run(None, {"x": rows})[0].argmax(1)
     assert compressed["eager"].score == compressed["onnx"].score == metrics.accuracy_score(y, eager)
-    assert int8.score == metrics.accuracy_score(y, quantised)
-    assert int8.score_drop.mean == pytest.approx(np.mean(eager == y) - np.mean(quantised == y))
+    assert int8.score == metrics.accuracy_score(y, quantized)
+    assert int8.score_drop.mean == pytest.approx(np.mean(eager == y) - np.mean(quantized == y))
     assert compressed.rows == int8.score_drop.n == len(y)
 
 
@@ -175,17 +175,17 @@ def test_int8_may_be_off(mlp: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.notes == ("int8 was not tried: the recipe's compress.int8 is off",)
 
 
-def test_a_quantiser_that_cannot_is_said(mlp: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    def cannot(*_: Any, how: str) -> Quantised:
-        raise ModelError(f"ONNX Runtime's {how} quantiser cannot handle this model: Unsupported")
+def test_a_quantizer_that_cannot_is_said(mlp: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot(*_: Any, how: str) -> Quantized:
+        raise ModelError(f"ONNX Runtime's {how} quantizer cannot handle this model: Unsupported")
 
-    monkeypatch.setattr(_trial, "quantise", cannot)
+    monkeypatch.setattr(_trial, "quantize", cannot)
 
     found = compress_module(mlp.module, mlp.prepared, metric="mae", budget=0.01, timing=QUICK)
 
     assert found.chosen == "onnx"
-    assert found.notes[0] == "no int8: ONNX Runtime's static quantiser cannot handle this model: Unsupported"
-    assert found.notes[1].startswith("no int8 dynamic: ONNX Runtime's dynamic quantiser")
+    assert found.notes[0] == "no int8: ONNX Runtime's static quantizer cannot handle this model: Unsupported"
+    assert found.notes[1].startswith("no int8 dynamic: ONNX Runtime's dynamic quantizer")
 
 
 def test_errors_are_scored_in_the_targets_unit_and_the_budget_is_a_share_of_them(mlp: Model) -> None:
@@ -210,11 +210,11 @@ def test_errors_are_scored_in_the_targets_unit_and_the_budget_is_a_share_of_them
 def test_test_rows_are_not_touched_and_training_rows_calibrate(mlp: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[np.ndarray] = []
 
-    def spy(content: bytes, rows: np.ndarray, *, how: Any) -> Quantised:
+    def spy(content: bytes, rows: np.ndarray, *, how: Any) -> Quantized:
         seen.append(rows)
-        return quantise(content, rows, how=how)
+        return quantize(content, rows, how=how)
 
-    monkeypatch.setattr(_trial, "quantise", spy)
+    monkeypatch.setattr(_trial, "quantize", spy)
     hidden = dataclasses.replace(mlp.prepared, test=None)  # type: ignore[arg-type]
 
     compress_module(mlp.module, hidden, metric="r2", budget=1.0, timing=QUICK)
@@ -365,7 +365,7 @@ def test_a_bundle_holds_the_chosen_model(compressed: Compressed, convnet: Model,
     assert loaded.recipe_yaml() == "name: digits\n"
     rows = datasets.load_digits().data[convnet.prepared.test.index]
     expected = session(compressed["int8"].onnx).run(None, {"x": convnet.prepared.test.X})[0]
-    np.testing.assert_allclose(loaded.logits(rows), expected, atol=0.2)  # a feature may fall into the neighbouring step
+    np.testing.assert_allclose(loaded.logits(rows), expected, atol=0.2)  # a feature may fall into the neighboring step
     assert np.mean(loaded.predict(rows) == expected.argmax(1)) > 0.99
     weights = loaded.weights()
     assert all(np.array_equal(weights[k], v.numpy()) for k, v in convnet.module.state_dict().items())

@@ -17,16 +17,16 @@ def mixed_frame(rows: int = 200, seed: int = 0) -> pl.DataFrame:
         return [None if rng.random() < share else v for v in values]
 
     age = rng.normal(40, 12, rows)
-    colour = rng.choice(["red", "green", "blue", "grey"], rows, p=[0.4, 0.3, 0.2, 0.1])
+    color = rng.choice(["red", "green", "blue", "grey"], rows, p=[0.4, 0.3, 0.2, 0.1])
     return pl.DataFrame(
         {
             "age": gaps(age.tolist(), 0.1),
             "rooms": rng.integers(1, 7, rows),
-            "colour": gaps(colour.tolist(), 0.1),
+            "color": gaps(color.tolist(), 0.1),
             "member": gaps((rng.random(rows) < 0.6).tolist(), 0.05),
             "since": pl.Series(np.datetime64("2020-01-01") + rng.integers(0, 900, rows)),
             "city": rng.choice([f"c{i:02d}" for i in range(40)], rows),
-            "label": np.where(age + 8 * (colour == "red") + rng.normal(0, 4, rows) > 42, "yes", "no"),
+            "label": np.where(age + 8 * (color == "red") + rng.normal(0, 4, rows) > 42, "yes", "no"),
         }
     )
 

@@ -56,7 +56,7 @@ def test_one_dataset_is_divided_as_rows_in_memory_are() -> None:
     ds = Made(90)
     x, y = (np.stack(v) for v in zip(*((np.asarray(a), b) for a, b in map(ds.__getitem__, range(90))), strict=True))
     streamed = prepare(Data.dataset(ds, split={"seed": 4}))
-    held = prepare(Data.arrays(x, y, split={"seed": 4}, prepare={"standardise": False}))
+    held = prepare(Data.arrays(x, y, split={"seed": 4}, prepare={"standardize": False}))
     for part in ("train", "validation", "test"):
         a, b = getattr(streamed, part), getattr(held, part)
         np.testing.assert_array_equal(a.index, b.index)
@@ -154,12 +154,12 @@ def test_a_source_may_be_a_function_a_class_or_an_object_of_a_module(tmp_path: P
         "it = Mine(90)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    as_it_is = {"standardise": False}
+    as_it_is = {"standardize": False}
     for name in ("one", "Mine", "it"):
         prepared = prepare(Data(source=f"streamed_here:{name}", prepare=as_it_is))
         assert (len(prepared.train), prepared.source) == (54, f"dataset from streamed_here:{name}")
     assert len(prepare(Data(source="streamed_here:parts", prepare=as_it_is)).validation) == 30
-    with pytest.raises(DataError, match=r"data\.prepare\.standardise: .* write `prepare: \{standardise: false\}`"):
+    with pytest.raises(DataError, match=r"data\.prepare\.standardize: .* write `prepare: \{standardize: false\}`"):
         prepare(Data(source="streamed_here:parts"))
     with pytest.raises(DataError, match="the dataset from streamed_here:one is no table: write a recipe with a model"):
         sketch_recipe("streamed_here:one")
@@ -389,7 +389,7 @@ def test_a_label_beyond_those_that_were_counted_is_found() -> None:
         ({"shape": [2, 3]}, "data.shape: the items of a dataset have a shape of their own"),
         (
             {"prepare": {"missing_indicator": True}},
-            "data.prepare.standardise: the items of a dataset go into the model as they are",
+            "data.prepare.standardize: the items of a dataset go into the model as they are",
         ),
         ({"task": "regression", "classes": 3}, "data.classes: is for classification, and the task is regression"),
         ({"classes": 2}, r"expected y as a class index \(0 to 1\), got 2"),

@@ -39,7 +39,7 @@ def by_scikit_learn(frame: pl.DataFrame, train: np.ndarray, settings: Prepare) -
         if series.dtype == pl.Boolean:
             out[series.name] = SimpleImputer(strategy="most_frequent").fit(values[train]).transform(values)
             continue
-        steps: list[Any] = [SimpleImputer(strategy=settings.impute), *([StandardScaler()] if settings.standardise else [])]
+        steps: list[Any] = [SimpleImputer(strategy=settings.impute), *([StandardScaler()] if settings.standardize else [])]
         found = make_pipeline(*steps).fit(values[train]).transform(values)
         if settings.missing_indicator:
             found = np.hstack([found, MissingIndicator().fit(values[train]).transform(values)])
@@ -51,7 +51,7 @@ def by_scikit_learn(frame: pl.DataFrame, train: np.ndarray, settings: Prepare) -
     "settings",
     [
         Prepare(),
-        Prepare(standardise=False, impute="mean"),
+        Prepare(standardize=False, impute="mean"),
         Prepare(impute="most_frequent", missing_indicator=True, max_categories=5),
         Prepare(max_categories=2, missing_indicator=True),
     ],
@@ -70,7 +70,7 @@ def test_features_equal_those_of_scikit_learn(frame: pl.DataFrame, settings: Pre
         np.testing.assert_array_equal(part.X, everything[part.index])
 
 
-def test_arrays_are_standardised_as_by_scikit_learn() -> None:
+def test_arrays_are_standardized_as_by_scikit_learn() -> None:
     data = Data(source="sklearn:digits")
     table, prepared = load_table(data), prepare(data)
     assert isinstance(table.X, np.ndarray)
@@ -83,7 +83,7 @@ def test_arrays_are_standardised_as_by_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
-def test_pictures_are_standardised_by_channel(dtype: type) -> None:
+def test_pictures_are_standardized_by_channel(dtype: type) -> None:
     rng = np.random.default_rng(0)
     X = (rng.random((60, 3, 4, 5)) * np.array([1, 10, 200]).reshape(3, 1, 1)).astype(dtype)
     prepared = prepare(Data.arrays(X, np.arange(60) % 2))
@@ -111,10 +111,10 @@ def test_features_have_names(frame: pl.DataFrame) -> None:
         "age",
         "age (missing)",
         "rooms",
-        "colour=green",
-        "colour=red",
-        "colour (other)",
-        "colour (missing)",
+        "color=green",
+        "color=red",
+        "color (other)",
+        "color (missing)",
         "member",
         "since",
     )
@@ -156,7 +156,7 @@ def test_columns_that_say_nothing_are_left_out_and_told(frame: pl.DataFrame) -> 
 
     prepared = prepare(Data.frame(frame, "label"))
 
-    assert {c.name for c in prepared.preparation.columns} == {"age", "rooms", "colour", "member", "since", "city", "number"}
+    assert {c.name for c in prepared.preparation.columns} == {"age", "rooms", "color", "member", "since", "city", "number"}
     notes = " | ".join(prepared.notes)
     for note in [
         "column 'empty' has no values in the training rows: left out",
@@ -204,7 +204,7 @@ def test_every_form_of_rows_gives_the_same(prepared_columns: tuple[pl.DataFrame,
         frame.with_columns(extra=pl.lit(1)),
         frame.lazy(),
         pandas,
-        pandas.astype({"colour": "category", "member": "boolean"}),
+        pandas.astype({"color": "category", "member": "boolean"}),
         records,
         [{**r, "since": r["since"].isoformat()} for r in records],
         frame.to_dict(as_series=False),
@@ -225,8 +225,8 @@ def test_tensors_and_arrays_give_the_same() -> None:
 
 
 def test_unseen_categories_and_gaps() -> None:
-    colours = ["red"] * 20 + ["blue"] * 12 + ["grey", "pink", "black"] * 4
-    frame = pl.DataFrame({"c": colours, "g": [None, "u", "v", "u"] * 11, "h": ["u", "v"] * 22, "y": [0, 1] * 22})
+    colors = ["red"] * 20 + ["blue"] * 12 + ["grey", "pink", "black"] * 4
+    frame = pl.DataFrame({"c": colors, "g": [None, "u", "v", "u"] * 11, "h": ["u", "v"] * 22, "y": [0, 1] * 22})
     prepared = prepare(Data.frame(frame, "y", prepare=Prepare(max_categories=3)))
     assert prepared.preparation.feature_names == ("c=blue", "c=red", "c (other)", "g=u", "g=v", "g (missing)", "h=u", "h=v")
 
@@ -333,9 +333,9 @@ def test_the_schema_describes_the_training_rows(frame: pl.DataFrame) -> None:
     assert schema["age"]["minimum"] == train["age"].min()
     assert schema["age"]["typical"] == train["age"].median()
     assert schema["rooms"]["whole"] is True
-    assert schema["colour"]["categories"] == ["blue", "green", "grey", "red"]
-    assert schema["colour"]["typical"] == "red"
-    assert schema["colour"]["gaps"] == train["colour"].null_count()
+    assert schema["color"]["categories"] == ["blue", "green", "grey", "red"]
+    assert schema["color"]["typical"] == "red"
+    assert schema["color"]["gaps"] == train["color"].null_count()
     assert schema["member"]["typical"] is True
     assert schema["since"]["minimum"] == str(train["since"].min())
     assert json.loads(json.dumps(prepared.preparation.schema)) == prepared.preparation.schema
@@ -347,5 +347,5 @@ def test_the_schema_describes_the_training_rows(frame: pl.DataFrame) -> None:
 def test_rows_that_do_not_fit_raise(frame: pl.DataFrame) -> None:
     preparation = prepare(Data.frame(frame, "label")).preparation
 
-    with pytest.raises(InputError, match=r"colour: missing; found 'color'"):
-        preparation.transform(frame.rename({"colour": "color"}))
+    with pytest.raises(InputError, match=r"color: missing; found 'color'"):
+        preparation.transform(frame.rename({"color": "color"}))

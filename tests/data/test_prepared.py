@@ -30,7 +30,7 @@ def test_nothing_is_learned_from_validation_and_test_rows(frame: pl.DataFrame) -
     wild = frame.with_columns(
         age=pl.when(is_held_out).then(pl.lit(1e12)).otherwise("age"),
         rooms=pl.when(is_held_out).then(None).otherwise("rooms"),
-        colour=pl.when(is_held_out).then(pl.lit("never seen")).otherwise("colour"),
+        color=pl.when(is_held_out).then(pl.lit("never seen")).otherwise("color"),
         member=pl.when(is_held_out).then(None).otherwise("member"),
         since=pl.when(is_held_out).then(pl.date(1800, 1, 1)).otherwise("since"),
         label=pl.when(is_held_out).then(pl.col("label").replace({"yes": "no", "no": "yes"})).otherwise("label"),
@@ -65,7 +65,7 @@ def test_nothing_is_learned_from_validation_and_test_rows_of_arrays(shape: tuple
 
 def test_rows_know_where_they_came_from() -> None:
     frame = pl.DataFrame({"a": [float(i) for i in range(40)], "y": [None, "u", "v", "u"] * 10})
-    prepared = prepare(Data.frame(frame, "y", prepare=Prepare(standardise=False)))
+    prepared = prepare(Data.frame(frame, "y", prepare=Prepare(standardize=False)))
 
     for part in (prepared.train, prepared.validation, prepared.test):
         np.testing.assert_array_equal(part.X[:, 0], part.index)
@@ -136,7 +136,7 @@ def test_the_facts_for_the_report(frame: pl.DataFrame) -> None:
     assert facts["rows"] == {"train": 120, "validation": 40, "test": 40}
     assert facts["classes"] == ["no", "yes"]
     assert (facts["task"], facts["target"], facts["source"]) == ("classification", "label", "frame from Python")
-    assert [c["name"] for c in facts["columns"]] == ["age", "rooms", "colour", "member", "since", "city"]
+    assert [c["name"] for c in facts["columns"]] == ["age", "rooms", "color", "member", "since", "city"]
     assert facts["columns"][0]["fill"] == frame["age"][prepared.train.index].median()
     assert facts["digest"] == prepared.digest
     table = describe(load_table(Data.frame(frame, "label")))

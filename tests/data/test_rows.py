@@ -20,7 +20,7 @@ def preparation(frame: pl.DataFrame) -> Preparation:
     return prepare(Data.frame(frame, "label", drop=("city",))).preparation
 
 
-GOOD: dict[str, Any] = {"age": 41.5, "rooms": 3, "colour": "red", "member": True, "since": "2021-05-06"}
+GOOD: dict[str, Any] = {"age": 41.5, "rooms": 3, "color": "red", "member": True, "since": "2021-05-06"}
 
 
 def said(preparation: Preparation, rows: Any, **options: Any) -> list[str]:
@@ -32,7 +32,7 @@ def said(preparation: Preparation, rows: Any, **options: Any) -> list[str]:
     [
         GOOD,
         dict.fromkeys(GOOD, None),
-        {**GOOD, "colour": "violet"},
+        {**GOOD, "color": "violet"},
         {**GOOD, "member": 0},
         {**GOOD, "since": "2021-05-06T10:00:00+02:00"},
         {**GOOD, "since": 18000},
@@ -55,15 +55,15 @@ def test_rows_that_fit(preparation: Preparation, row: dict[str, Any]) -> None:
         ({"age": math.nan}, "rows[1].age: expected a number, got nan"),
         ({"age": 1e300}, "rows[1].age: expected a number within ±3.4e+38, got 1e+300"),
         ({"age": 10**400}, "rows[1].age: expected a number, got 1000000000000000000000000000000000000..."),
-        ({"colour": 5}, "rows[1].colour: expected text, got 5"),
-        ({"colour": {"a": 1}}, "rows[1].colour: expected text, got {'a': 1}"),
-        ({"colour": math.nan}, "rows[1].colour: expected text, got nan"),
+        ({"color": 5}, "rows[1].color: expected text, got 5"),
+        ({"color": {"a": 1}}, "rows[1].color: expected text, got {'a': 1}"),
+        ({"color": math.nan}, "rows[1].color: expected text, got nan"),
         ({"member": "yes"}, "rows[1].member: expected true or false, got 'yes'"),
         ({"member": 2}, "rows[1].member: expected true or false, got 2"),
         ({"since": "May"}, "rows[1].since: expected a date such as 2024-05-31, got 'May'"),
         ({"since": False}, "rows[1].since: expected a date such as 2024-05-31, got False"),
-        ({"colr": "red"}, "rows[1].colr: no such field - did you mean 'colour'?"),
-        ({"zzz": "red"}, "rows[1].zzz: no such field - known: age, rooms, colour, member, since"),
+        ({"colr": "red"}, "rows[1].colr: no such field - did you mean 'color'?"),
+        ({"zzz": "red"}, "rows[1].zzz: no such field - known: age, rooms, color, member, since"),
     ],
 )
 def test_values_that_do_not_fit(preparation: Preparation, change: dict[str, Any], message: str) -> None:
@@ -89,9 +89,9 @@ def test_missing_fields_and_other_things(preparation: Preparation) -> None:
 
 
 def test_every_mistake_is_found_at_once(preparation: Preparation) -> None:
-    bad = {**GOOD, "age": "x", "member": "y", "colour": 1.5}
+    bad = {**GOOD, "age": "x", "member": "y", "color": 1.5}
 
-    with pytest.raises(InputError, match=r"rows\[0\]\.age.*rows\[2\]\.age.*rows\[0\]\.member.*rows\[0\]\.colour") as caught:
+    with pytest.raises(InputError, match=r"rows\[0\]\.age.*rows\[2\]\.age.*rows\[0\]\.member.*rows\[0\]\.color") as caught:
         preparation.transform([bad, GOOD, bad])
 
     assert len(caught.value.problems) == 6
@@ -102,10 +102,10 @@ def test_a_flood_of_mistakes_is_cut_off(preparation: Preparation) -> None:
 
 
 def test_lenient_rows_are_as_in_files(preparation: Preparation) -> None:
-    row = {**GOOD, "age": math.nan, "colour": math.nan, "label": "yes"}
+    row = {**GOOD, "age": math.nan, "color": math.nan, "label": "yes"}
 
     assert said(preparation, [row], lenient=True) == []
-    np.testing.assert_array_equal(preparation.transform([row]), preparation.transform([{**GOOD, "age": None, "colour": None}]))
+    np.testing.assert_array_equal(preparation.transform([row]), preparation.transform([{**GOOD, "age": None, "color": None}]))
     assert said(preparation, [{**row, "age": math.inf}], lenient=True) == ["rows[0].age: expected a finite number, got inf"]
 
 
@@ -115,7 +115,7 @@ def test_frames_with_columns_of_another_type(preparation: Preparation) -> None:
     assert said(preparation, good) == []
     assert said(preparation, good.assign(age=["1", "x"]))[0] == "rows[0].age: expected a number, got '1'"
     assert said(preparation, good.assign(age=[True, False]))[0] == "rows[0].age: expected a number, got True"
-    assert said(preparation, good.assign(colour=[1.5, 2.5]))[0] == "rows[0].colour: expected text, got 1.5"
+    assert said(preparation, good.assign(color=[1.5, 2.5]))[0] == "rows[0].color: expected text, got 1.5"
     assert said(preparation, good.drop(columns="age")) == ["age: missing"]
     assert said(preparation, pl.DataFrame([GOOD]).with_columns(age=pl.lit([1]))) == [
         "rows: column 'age' holds List(Int64): expected numbers, text, booleans or dates; "

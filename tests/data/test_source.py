@@ -59,7 +59,7 @@ def test_a_file_is_known_by_its_bytes(csv: Path, frame: pl.DataFrame) -> None:
     for path in (csv, parquet):
         table = load_table(Data(source=str(path), target="label"))
         assert table.digest == hashlib.sha256(path.read_bytes()).hexdigest()
-        assert table.names == ("age", "rooms", "colour", "member", "since", "city")
+        assert table.names == ("age", "rooms", "color", "member", "since", "city")
 
 
 def test_csv_and_parquet_say_the_same(csv: Path, frame: pl.DataFrame) -> None:

@@ -19,7 +19,7 @@ from winnow.flow import run
 
 YAML = """
 name: streamed
-data: {source: "tests.data.datasets:parts", prepare: {standardise: false}}
+data: {source: "tests.data.datasets:parts", prepare: {standardize: false}}
 model: {use: mlp, args: {width: {choice: [4, 8]}, depth: 1}}
 train: {epochs: 3, batch_size: 16, dropout: {uniform: [0.0, 0.5]}}
 search: {trials: 4, batch: 2, leaders: 2, seeds: 2}
@@ -41,7 +41,7 @@ def test_a_recipe_of_datasets_runs_to_its_bundle(tmp_path: Path) -> None:
     np.testing.assert_allclose(done.evaluation.predictions, expected, atol=1e-6)
     assert done.evaluation.shipped["accuracy"] == metrics.accuracy_score(y, expected.argmax(axis=1))
     assert done.ablation is not None
-    assert "standardise" not in done.ablation.verdicts()  # nothing is standardised, so it cannot be left out
+    assert "standardize" not in done.ablation.verdicts()  # nothing is standardized, so it cannot be left out
 
     bundle = winnow.load(done.bundle)
     assert bundle.schema[0]["shape"] == [FEATURES]

@@ -84,7 +84,7 @@ def test_writers_lose_nothing_and_none_is_locked_out(tmp_path: Path) -> None:
     with Ledger.open(path) as ledger:
         told = [s.note["fleet"] for s in ledger.study_outcomes("shared")]
     assert len(told) == number * fleets * FLEET
-    assert all(told[i : i + FLEET] == [told[i]] * FLEET for i in range(0, len(told), FLEET))  # a fleet's places are neighbours
+    assert all(told[i : i + FLEET] == [told[i]] * FLEET for i in range(0, len(told), FLEET))  # a fleet's places are neighbors
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")

@@ -145,7 +145,7 @@ data = st.builds(
     shape=st.none() | st.lists(st.integers(1, 64), min_size=1, max_size=3),
     split=st.builds(Split, test=floats(0.05, 0.4), validation=floats(0.05, 0.4), stratify=st.booleans(), seed=st.integers(0, 99)),
     prepare=st.builds(
-        Prepare, standardise=st.booleans(), impute=st.sampled_from(["median", "mean"]), missing_indicator=st.booleans()
+        Prepare, standardize=st.booleans(), impute=st.sampled_from(["median", "mean"]), missing_indicator=st.booleans()
     ),
 )
 recipes = st.builds(

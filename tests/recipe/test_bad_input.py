@@ -243,9 +243,9 @@ WHOLE = [
         "did you mean 'impute'?",
     ),
     (
-        "data:\n  source: sklearn:iris\n  prepare: {standardise: {choice: [true, false]}}\nmodel: {use: mlp}",
+        "data:\n  source: sklearn:iris\n  prepare: {standardize: {choice: [true, false]}}\nmodel: {use: mlp}",
         3,
-        "data.prepare.standardise",
+        "data.prepare.standardize",
         "this setting cannot be a range",
     ),
     # model

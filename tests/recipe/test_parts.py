@@ -29,7 +29,7 @@ FULL = Recipe(
 )
 
 PHRASES = {
-    "standardise": "standardised numbers",
+    "standardize": "standardized numbers",
     "missing_indicator": "indicators of missing values",
     "model.args.gate": "gate of the model",
     "model.args.drop_rate": "dropout at rate 0.1 in the model",
@@ -62,7 +62,7 @@ def test_every_part_is_found_and_put_in_words() -> None:
 
 
 def test_what_is_off_is_no_part() -> None:
-    assert list(recipe(optimizer=SGD(momentum=0)).parts()) == ["standardise"]
+    assert list(recipe(optimizer=SGD(momentum=0)).parts()) == ["standardize"]
 
 
 @pytest.mark.parametrize("name", [name for name in PHRASES if name != "model.block.fc2"])
@@ -120,7 +120,7 @@ def test_an_open_setting_counts_as_on() -> None:
 
     parts = found.parts()
 
-    assert list(parts) == ["standardise", "momentum", "nesterov", "schedule", "dropout", "l1", "l2", "early_stopping"]
+    assert list(parts) == ["standardize", "momentum", "nesterov", "schedule", "dropout", "l1", "l2", "early_stopping"]
     assert parts["dropout"].now == Uniform(0, 0.6)
     assert parts["dropout"].what == "dropout at rate 0 to 0.6"
     assert parts["schedule"].what == "constant or cosine schedule"
@@ -169,10 +169,10 @@ def test_arguments_of_a_model_are_parts() -> None:
     assert found.without("model.args.b", "model.args.p").model.args == {**model.args, "b": False, "p": 0.0}
 
 
-def test_the_normalisation_of_a_ready_model_is_a_part_when_it_is_named() -> None:
+def test_the_normalization_of_a_ready_model_is_a_part_when_it_is_named() -> None:
     found = Recipe(data=Data(source="sklearn:digits"), model=Model("mlp", norm="batch", residual=True))
 
-    assert found.parts()["model.args.norm"].what == "batch normalisation"
+    assert found.parts()["model.args.norm"].what == "batch normalization"
     assert found.without("model.args.norm", "model.args.residual").model == Model("mlp", norm="none", residual=False)
     assert "model.args.norm" not in Recipe(data=found.data, model=Model("convnet")).parts()
 
@@ -193,7 +193,7 @@ def test_the_dropout_of_a_user_s_model_can_be_switched_off_unseen() -> None:
         (["model."], r"^model.: no such part"),
         (
             ["zzz", "yyy"],
-            r"^2 problems in the recipe:\n  zzz: no such part - known: standardise, missing_indicator.*\n  yyy: no such part",
+            r"^2 problems in the recipe:\n  zzz: no such part - known: standardize, missing_indicator.*\n  yyy: no such part",
         ),
     ],
 )

@@ -105,7 +105,7 @@ def test_the_forest_has_a_row_for_each_part_under_its_verdict(classified: Docume
     assert [order[n] for n in drawn.layout.yaxis.categoryarray] == means  # the largest help on top
     band = drawn.layout.shapes[0]
     assert (band.x0, band.x1) == (-ablation["smallest_effect"], ablation["smallest_effect"])
-    assert len({t.marker.symbol for t in drawn.data}) == len(drawn.data)  # verdicts differ by more than colour
+    assert len({t.marker.symbol for t in drawn.data}) == len(drawn.data)  # verdicts differ by more than color
 
 
 def test_metrics_show_every_seed_the_mean_and_the_shipped_model(classified: Documents) -> None:

@@ -78,7 +78,7 @@ def test_lane_settings_share_a_fleet_and_shape_settings_do_not(workspace: Worksp
         variant(5, batch_size=32),
         variant(6, optimizer=AdamW()),
         variant(7, precision="float64"),
-        variant(8, data=Data(source="sklearn:iris", prepare=Prepare(standardise=False))),
+        variant(8, data=Data(source="sklearn:iris", prepare=Prepare(standardize=False))),
         variant(9, model=Model("mlp", width=8, depth=1, activation="tanh")),
     ]
     plan = Planner(Runner(workspace).prepared).plan([*lanes, *shapes])

@@ -72,11 +72,11 @@ def test_every_script_and_style_carries_the_nonce_of_its_answer() -> None:
 
 def test_every_control_has_a_label() -> None:
     page = page_of(MIXED, classes=["a", "b"])
-    labelled = {a.get("for") for tag, a in page.elements if tag == "label"}
+    labeled = {a.get("for") for tag, a in page.elements if tag == "label"}
     controls = [a for tag, a in page.elements if tag in ("input", "select", "textarea")]
 
     assert len(controls) == 6  # one for each column, and one for another category
-    assert all(a["id"] in labelled or a.get("aria-label") for a in controls)
+    assert all(a["id"] in labeled or a.get("aria-label") for a in controls)
     for attributes in controls:
         for described in (attributes.get("aria-describedby") or "").split():
             assert described in page.ids()

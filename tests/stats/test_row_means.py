@@ -1,4 +1,4 @@
-"""Intervals over rows, held against exact enumeration, SciPy, an optimiser and simulation."""
+"""Intervals over rows, held against exact enumeration, SciPy, an optimizer and simulation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def shares(lost: int, won: int, n: int, **more: float) -> tuple[float, float]:
 
 @pytest.mark.parametrize(("lost", "won", "n"), [(3, 1, 20), (12, 2, 50), (0, 4, 30), (7, 7, 100)])
 def test_the_ends_are_where_the_score_test_turns(lost: int, won: int, n: int) -> None:
-    """The most likely share under the difference is found by an optimiser, not by Tango's quadratic."""
+    """The most likely share under the difference is found by an optimizer, not by Tango's quadratic."""
 
     def statistic(difference: float) -> float:
         def minus_log_likelihood(share: float) -> float:

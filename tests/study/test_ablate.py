@@ -19,7 +19,7 @@ from winnow.recipe import Ablate, Data, EarlyStopping, Log, Model, Part, Prepare
 from winnow.study import ablate, differences
 from winnow.study._arms import _assert_only
 
-QUIET = Data(source="sklearn:iris", prepare=Prepare(standardise=False))  # one part fewer
+QUIET = Data(source="sklearn:iris", prepare=Prepare(standardize=False))  # one part fewer
 
 
 def full_recipe(**more: Any) -> Recipe:

@@ -13,7 +13,7 @@ from winnow.run import Event, Runner, Workspace
 from winnow.study import ablate, search, train
 
 RECIPE = Recipe(
-    data=Data(source="sklearn:iris", prepare=Prepare(standardise=False)),
+    data=Data(source="sklearn:iris", prepare=Prepare(standardize=False)),
     model=Model("mlp", args={"width": Choice(4, 8), "depth": 1}),
     train=Train(epochs=4, batch_size=16, optimizer=SGD(lr=Log(0.01, 0.3), momentum=0.9)),
     search=Search(trials=6, batch=3, leaders=2, seeds=2),

@@ -12,7 +12,7 @@ class Plain(nn.Sequential):
 
 
 class Normed(nn.Module):
-    """Batch normalisation, branches, dropout used twice under one name."""
+    """Batch normalization, branches, dropout used twice under one name."""
 
     def __init__(self, dropout: float = 0.3) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Normed(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """An LSTM over 4 steps of 3 numbers, batch normalisation and dropout behind it."""
+    """An LSTM over 4 steps of 3 numbers, batch normalization and dropout behind it."""
 
     def __init__(self, dropout: float = 0.2, cell: str = "LSTM") -> None:
         super().__init__()

@@ -206,7 +206,7 @@ def test_the_order_follows_from_the_data_alone() -> None:
 @pytest.mark.parametrize("streamed", [True, False])
 def test_an_epoch_holds_every_row_once(streamed: bool) -> None:
     x, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
-    plain = Data.arrays(x, y, prepare={"standardise": False})
+    plain = Data.arrays(x, y, prepare={"standardize": False})
     of = Data.dataset(torch.utils.data.TensorDataset(torch.tensor(x), torch.tensor(y))) if streamed else plain
     prepared = prepare(of)
     batches = open_batches(prepared, torch.float64, 0)

@@ -92,7 +92,7 @@ def test_a_copy_goes_on_as_its_source_would(kind: str, model: Any, prepared: Pre
     assert {v.train.optimizer.kind for v in variants} == {kind}
     found = run(variants, prepared, copies=([3, 0], [1, 4]))
     untouched = run(variants, prepared)
-    for i in (0, 2, 3):  # neighbours and sources: bit for bit
+    for i in (0, 2, 3):  # neighbors and sources: bit for bit
         same(found[i], untouched[i], 0.0)
     for source, target in ((3, 1), (0, 4)):
         same(found[target], expected_of(variants[source], variants[target], prepared))

@@ -14,7 +14,7 @@ from winnow.train import _noise as methods
 
 
 def test_dropout_drops_at_its_rate_and_independently() -> None:
-    """Against the binomial law: counts over elements, over steps, and agreement between neighbours, layers, steps and members."""
+    """Against the binomial law: counts over elements, over steps, and agreement between neighbors, layers, steps and members."""
     steps, size, rate = 60, 4096, 0.3
     keys = torch.from_numpy(methods.noise_keys([0, 1], 2, range(steps)))
     threshold = torch.tensor(methods.drop_threshold(rate), dtype=torch.int32)
@@ -30,7 +30,7 @@ def test_dropout_drops_at_its_rate_and_independently() -> None:
     assert z(kept.mean(dim=(0, 1, 2)), p, p * rate, steps * 4).abs().max() < 5.5  # every element
     assert z(kept.mean(dim=3), p, p * rate, size).abs().max() < 5  # every mask
     both = {
-        "neighbours": kept[..., 1:] * kept[..., :-1],
+        "neighbors": kept[..., 1:] * kept[..., :-1],
         "powers of two": kept[..., 1024:] * kept[..., :-1024],
         "halves of one hash": kept[..., : size // 2] * kept[..., size // 2 :],
         "layers": kept[:, :, 0] * kept[:, :, 1],

@@ -221,7 +221,7 @@ def test_the_probe_names_what_cannot_be_stacked(prepared: Prepared) -> None:
 
 
 def test_large_inputs_do_not_make_a_fleet_look_wrong() -> None:
-    data = Data.arrays(1e4 * np.random.default_rng(0).normal(size=(90, 12)), np.arange(90) % 3, prepare={"standardise": False})
+    data = Data.arrays(1e4 * np.random.default_rng(0).normal(size=(90, 12)), np.arange(90) % 3, prepare={"standardize": False})
     one = variant(architectures.Plain, precision="float32").model_copy(update={"data": data})
     assert probe(one, prepare(data)).reason is None
 
@@ -364,7 +364,7 @@ def test_a_module_that_keeps_count_in_python_is_not_captured(prepared: Prepared)
 
 
 class BeforeNorm(nn.Sequential):
-    """Biases before batch normalisation: their gradients are zero but for rounding, of which AdamW makes whole steps."""
+    """Biases before batch normalization: their gradients are zero but for rounding, of which AdamW makes whole steps."""
 
     def __init__(self) -> None:
         super().__init__(nn.Linear(12, 16), nn.BatchNorm1d(16), nn.Tanh(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))

@@ -85,7 +85,7 @@ def export_onnx(module: torch.nn.Module, in_shape: Sequence[int], *, example: np
     """
     model = inference_copy(module)
     ready = convert_ready(model, in_shape)
-    onnx = _convert(model, tuple(in_shape), example) if ready is None else _serialise(ready)
+    onnx = _convert(model, tuple(in_shape), example) if ready is None else _serialize(ready)
     parity = measure_parity(model, onnx, in_shape, example=example)
     if not parity.holds:
         raise ModelError(
@@ -181,10 +181,10 @@ def _convert(model: torch.nn.Module, in_shape: tuple[int, ...], example: np.ndar
     except Exception as error:  # the exporter's errors share no base, and a user's forward may raise anything
         raise ModelError(f"cannot export the model to ONNX: {_blame(error, model, x, arguments)}") from error
     assert program is not None
-    return _serialise(program.model_proto)
+    return _serialize(program.model_proto)
 
 
-def _serialise(model: Any) -> bytes:
+def _serialize(model: Any) -> bytes:
     """One file: weights inside; the exporter's notes, which hold paths and source lines of this machine, left out."""
     graph = model.graph
     for item in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *model.functions):

@@ -1,4 +1,4 @@
-"""Keeping other libraries quiet: exporters and quantisers print, log and warn about their own insides."""
+"""Keeping other libraries quiet: exporters and quantizers print, log and warn about their own insides."""
 
 from __future__ import annotations
 

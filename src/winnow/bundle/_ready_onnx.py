@@ -62,13 +62,13 @@ def _is_changed(module: torch.nn.Module) -> bool:
 def _block(graph: _Graph, name: str, block: Any, x: str) -> str:
     if not _is_ready(block, "Block"):
         raise _Unfamiliar
-    y = _normalised(graph, f"{name}.norm", block.norm, (f"{name}.linear", block.linear), x)
+    y = _normalized(graph, f"{name}.norm", block.norm, (f"{name}.linear", block.linear), x)
     y = _activated(graph, block.activation, y)
     return graph.node("Add", [x, y]) if block.residual else y
 
 
 def _linear(graph: _Graph, name: str, linear: torch.nn.Module, x: str, *, norm: Any = None, output: str | None = None) -> str:
-    """A linear layer; a batch normalisation behind it is a change of its weights."""
+    """A linear layer; a batch normalization behind it is a change of its weights."""
     from torch import nn
 
     if type(linear) is not nn.Linear or linear.bias is None:
@@ -84,7 +84,7 @@ def _linear(graph: _Graph, name: str, linear: torch.nn.Module, x: str, *, norm: 
     return graph.node("Gemm", inputs, output=output, transB=1)
 
 
-def _normalised(graph: _Graph, name: str, norm: torch.nn.Module, linear: tuple[str, torch.nn.Module], x: str) -> str:
+def _normalized(graph: _Graph, name: str, norm: torch.nn.Module, linear: tuple[str, torch.nn.Module], x: str) -> str:
     """A linear layer and the norm behind it."""
     from torch import nn
 

@@ -62,7 +62,7 @@ def save(
         preparation: turns rows into ``x`` and outputs into predictions.
         name: what the model is called; None: the folder's name.
         weights: the trained float32 state dict (tensors or arrays), to go on training from; not needed to predict.
-        metric: the score that was optimised.
+        metric: the score that was optimized.
         metrics: of this very model file on the test rows, by name: intervals over the rows, or numbers.
         recipe_metrics: what the recipe gives on average: means over trainings with several seeds, before compression.
         test_rows: how many rows ``metrics`` are of.

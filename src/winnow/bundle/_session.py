@@ -46,7 +46,7 @@ def check_self_contained(onnx: bytes) -> None:
 
 
 def _tensors(message: Any) -> Iterator[Any]:
-    """Every TensorProto below a protobuf message, wherever it hangs: initialisers, attributes, subgraphs, functions."""
+    """Every TensorProto below a protobuf message, wherever it hangs: initializers, attributes, subgraphs, functions."""
     for field, value in message.ListFields():
         if field.message_type is None:
             continue

@@ -56,7 +56,7 @@ Seeds = Annotated[
     ),
 ]
 Metric = Annotated[
-    str | None, typer.Option(help="What is optimised, as accuracy or rmse (metric).", show_default=False, rich_help_panel=CHANGES)
+    str | None, typer.Option(help="What is optimized, as accuracy or rmse (metric).", show_default=False, rich_help_panel=CHANGES)
 ]
 Quick = Annotated[
     bool,

@@ -24,7 +24,7 @@ class Changes:
         assignments: ``train.epochs=3`` and so on.
         trials: of the search.
         seeds: of search, ablation and final training.
-        metric: what is optimised.
+        metric: what is optimized.
         quick: a small version, see ``winnow.recipe.QUICK``.
         minutes: that the run may take.
     """

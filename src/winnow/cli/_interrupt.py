@@ -15,7 +15,7 @@ def insisting() -> Iterator[Callable[[], None]]:
     """Inside, Ctrl-C raises KeyboardInterrupt as ever, and is remembered: what this gives raises it again when it is called.
 
     Python raises it wherever the program happens to be. In a callback from compiled code that is somebody else's error handling,
-    and pydantic's serialiser, for one, drops it: the work would go on as if nobody had pressed anything. Called between pieces of
+    and pydantic's serializer, for one, drops it: the work would go on as if nobody had pressed anything. Called between pieces of
     work, this makes sure that it ends.
     """
     is_wanted = False

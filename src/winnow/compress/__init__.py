@@ -5,7 +5,7 @@ from winnow.compress._compressed import Candidate, Compressed
 from winnow.compress._difference import Difference
 from winnow.compress._judge import Judge
 from winnow.compress._latency import Latency, Timing, measure_latency, speedup
-from winnow.compress._quantise import Quantised, quantise
+from winnow.compress._quantize import Quantized, quantize
 from winnow.compress._shipped import Shipped, measure_shipped
 
 __all__ = [
@@ -14,7 +14,7 @@ __all__ = [
     "Difference",
     "Judge",
     "Latency",
-    "Quantised",
+    "Quantized",
     "Shipped",
     "Timing",
     "Trained",
@@ -22,6 +22,6 @@ __all__ = [
     "compress_module",
     "measure_latency",
     "measure_shipped",
-    "quantise",
+    "quantize",
     "speedup",
 ]

@@ -53,7 +53,7 @@ class Trained(Protocol):
 
 
 def compress(trained: Trained, *, budget: float | None = None, timing: Timing | None = None) -> Compressed:
-    """Export the trained model that ships, quantise it, measure both, and choose.
+    """Export the trained model that ships, quantize it, measure both, and choose.
 
     int8 is chosen only where the rows show that it keeps the budgets and that it brings what the recipe prefers.
 
@@ -116,7 +116,7 @@ def compress_module(
             where log_loss is the metric, which has ``budget``.
         prefer: ``speed``: int8 ships when it is shown to be faster than float32 in ONNX Runtime; ``size``: when it is smaller by
             at least a tenth and 20 kB, also where it is slower.
-        int8: whether to quantise.
+        int8: whether to quantize.
         timing: how much is measured; None: about 6 s in all.
         model: how the model was made, for the bundle.
         recipe_yaml: the recipe, for the bundle.

@@ -21,7 +21,7 @@ class Difference:
     Attributes:
         rows: how many were compared.
         on: which part they are of.
-        max_output: largest absolute difference of raw outputs: logits, or the standardised target.
+        max_output: largest absolute difference of raw outputs: logits, or the standardized target.
         changed_classes: share of the rows whose predicted class differs; None for regression.
         max_probability: largest absolute difference of a class's probability; None for regression.
         max_prediction: largest absolute difference of a prediction, in the target's unit; None for classification.

@@ -17,7 +17,7 @@ from winnow.compress._compressed import Candidate, Loss
 from winnow.compress._difference import Difference, difference
 from winnow.compress._judge import Judge
 from winnow.compress._latency import Call, Latency, Timing, measure_latency, speedup
-from winnow.compress._quantise import Features, Quantised, quantise
+from winnow.compress._quantize import Features, Quantized, quantize
 from winnow.data import Preparation
 from winnow.errors import ModelError
 from winnow.stats import Interval
@@ -100,9 +100,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class _Int8:
-    """A quantised model that runs, with its predictions."""
+    """A quantized model that runs, with its predictions."""
 
-    model: Quantised
+    model: Quantized
     call: Call
     score: float
     losses: tuple[Loss, ...]
@@ -115,7 +115,7 @@ class _Int8:
 
 @dataclass(frozen=True)
 class Tried:
-    """What quantising gave, by candidate name, and what is to be said about it."""
+    """What quantizing gave, by candidate name, and what is to be said about it."""
 
     models: dict[str, _Int8]
     notes: tuple[str, ...] = ()
@@ -130,7 +130,7 @@ def try_int8(trial: Trial, onnx: bytes, rows: Features) -> Tried:
     notes: list[str] = []
     for name, how in (("int8", "static"), ("int8 dynamic", "dynamic")):
         try:
-            found = _quantised(trial, quantise(onnx, rows, how=how))  # type: ignore[arg-type]
+            found = _quantized(trial, quantize(onnx, rows, how=how))  # type: ignore[arg-type]
         except ModelError as error:
             notes.append(f"no {name}: {error}")
             continue
@@ -144,12 +144,12 @@ def try_int8(trial: Trial, onnx: bytes, rows: Features) -> Tried:
     return Tried(models, tuple(notes))
 
 
-def _quantised(trial: Trial, model: Quantised) -> _Int8:
+def _quantized(trial: Trial, model: Quantized) -> _Int8:
     try:
         call = onnx_call(model.onnx, trial.timing.threads)
         outputs = trial.outputs(call)
     except Exception as error:  # ONNX Runtime's own exception types are many
-        raise ModelError(f"ONNX Runtime cannot run what its {model.how} quantiser wrote: {error}") from error
+        raise ModelError(f"ONNX Runtime cannot run what its {model.how} quantizer wrote: {error}") from error
     if not np.isfinite(outputs).all():
         raise ModelError("its outputs are not finite")
     predictions = trial.judge.predictions(outputs)

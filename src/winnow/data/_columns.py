@@ -173,7 +173,7 @@ class Target:
         return np.array([int(x) if self.kind == "integer" else float(x) for x in self.classes])
 
     def encode(self, y: np.ndarray) -> np.ndarray:
-        """(N,) class indices as int64, or standardised float32, of raw target values ``y`` (N,)."""
+        """(N,) class indices as int64, or standardized float32, of raw target values ``y`` (N,)."""
         if self.task == "regression":
             return ((y.astype(np.float64) - self.mean) / self.scale).astype(np.float32)
         table = {label: i for i, label in enumerate(self.classes)}

@@ -85,10 +85,10 @@ def _check_settings(data: Data) -> None:
             raise DataError(f"data.{name}: is for files of text: leave it out")
     if data.shape is not None:
         raise DataError("data.shape: the items of a dataset have a shape of their own: leave it out, and reshape in the dataset")
-    if data.prepare != Prepare(standardise=False):
+    if data.prepare != Prepare(standardize=False):
         raise DataError(
-            "data.prepare.standardise: the items of a dataset go into the model as they are: write "
-            "`prepare: {standardise: false}` and nothing else there"
+            "data.prepare.standardize: the items of a dataset go into the model as they are: write "
+            "`prepare: {standardize: false}` and nothing else there"
         )
 
 

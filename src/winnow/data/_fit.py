@@ -65,7 +65,7 @@ def _fit_target(table: Table, y: np.ndarray) -> Target:
 def _fit_array(X: np.ndarray, names: tuple[str, ...], prepare: Prepare, notes: list[str]) -> tuple[Column, ...]:
     """Every column is kept, the constant ones too: an array says what the model sees."""
     X = X.astype(np.float64)
-    mean, scale = _centre(X, prepare.standardise)
+    mean, scale = _center(X, prepare.standardize)
     low, high, middle = X.min(axis=0), X.max(axis=0), np.median(X, axis=0)
     whole = (np.floor(X) == X).all(axis=0)
     if constant := [name for i, name in enumerate(names) if low[i] == high[i]]:
@@ -97,7 +97,7 @@ def _fit_block(X: np.ndarray, name: str, prepare: Prepare) -> Block:
 
     channels = X.shape[1]
     mean, scale = np.zeros(channels), np.ones(channels)
-    if prepare.standardise:
+    if prepare.standardize:
         scaler = StandardScaler()
         for chunk in np.array_split(X, max(1, X.size // 10_000_000)):  # a copy in double precision of a part at a time
             scaler.partial_fit(np.moveaxis(chunk, 1, -1).reshape(-1, channels).astype(np.float64))
@@ -105,10 +105,10 @@ def _fit_block(X: np.ndarray, name: str, prepare: Prepare) -> Block:
     return Block(name, X.shape[1:], tuple(mean.tolist()), tuple(scale.tolist()), float(X.min()), float(X.max()))
 
 
-def _centre(X: np.ndarray, standardise: bool) -> tuple[np.ndarray, np.ndarray]:
+def _center(X: np.ndarray, standardize: bool) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.preprocessing import StandardScaler
 
-    if not standardise or X.shape[1] == 0:
+    if not standardize or X.shape[1] == 0:
         return np.zeros(X.shape[1]), np.ones(X.shape[1])
     scaler = StandardScaler().fit(X)
     return scaler.mean_, scaler.scale_
@@ -182,7 +182,7 @@ def _fit_numbers(frame: pl.DataFrame, table: Table, prepare: Prepare) -> dict[st
     X = frame.fill_null(float("nan")).to_numpy()
     imputer = SimpleImputer(strategy=prepare.impute)
     filled = imputer.fit_transform(X)
-    mean, scale = _centre(filled, prepare.standardise)
+    mean, scale = _center(filled, prepare.standardize)
     whole = frame.select((pl.all() == pl.all().floor()).all()).row(0)
     lows, highs, middles = frame.min().row(0), frame.max().row(0), frame.median().row(0)
     firsts = frame.select(pl.all().drop_nulls().first()).row(0)

@@ -35,7 +35,7 @@ class Rows:
 
     Attributes:
         X: (N, *in_shape) float32 features.
-        y: (N,) class indices as int64, or the standardised target as float32.
+        y: (N,) class indices as int64, or the standardized target as float32.
         index: (N,) number of each row in the source, from 0.
     """
 
@@ -286,7 +286,7 @@ def describe(data: Prepared | Table) -> dict[str, Any]:
 
 
 def _fitted(column: Column | Block) -> dict[str, Any]:
-    """What was learned of a number: what it is centred on and divided by, and what stands in for a gap."""
+    """What was learned of a number: what it is centered on and divided by, and what stands in for a gap."""
     if isinstance(column, Block):
         return {"mean": list(column.mean), "scale": list(column.scale)}
     if column.kind != "number":

@@ -242,7 +242,7 @@ def _read(path: Path, encoding: str, separator: str, *, plain: bool) -> tuple[pl
             raise pl.exceptions.ComputeError("no separator for polars")
         source: Path | io.BytesIO = path
         if not plain or encoding not in ("utf-8", "utf-8-sig"):
-            source = _normalised(path, encoding)
+            source = _normalized(path, encoding)
         frame = pl.read_csv(source, separator=separator, has_header=False, infer_schema=False)
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         frame, notes = _slowly(path, encoding, separator)
@@ -258,7 +258,7 @@ def _read(path: Path, encoding: str, separator: str, *, plain: bool) -> tuple[pl
     return frame, notes
 
 
-def _normalised(path: Path, encoding: str) -> io.BytesIO:
+def _normalized(path: Path, encoding: str) -> io.BytesIO:
     """The file in UTF-8, its lines ended by a newline, without empty ones at the start."""
     text = path.read_text(encoding=encoding)  # translates all ends of lines
     return io.BytesIO(text.lstrip("\n\ufeff").encode("utf-8", "replace"))

@@ -250,7 +250,7 @@ def _measured(
 ) -> dict[str, float]:
     found = measure(y, predicted)
     if prepared.task == "regression" and np.ptp(predicted) == 0:  # the mean is the constant for squares, the median for sizes
-        found["mae"] = measure(y, np.full(len(y), _centre(prepared, "mae")))["mae"]
+        found["mae"] = measure(y, np.full(len(y), _center(prepared, "mae")))["mae"]
     return found
 
 
@@ -266,10 +266,10 @@ def _constant(prepared: Prepared, metric: str) -> Fitted:
         what = f"always {classes[int(shares.argmax())]!r}, with the classes' shares in the training rows as probabilities"
         return Fitted(Baseline("constant", what), np.tile(shares, (rows, 1)))
     what = f"always the {'median' if metric == 'mae' else 'mean'} of the training rows"
-    return Fitted(Baseline("constant", what), np.full(rows, _centre(prepared, metric)))
+    return Fitted(Baseline("constant", what), np.full(rows, _center(prepared, metric)))
 
 
-def _centre(prepared: Prepared, metric: str) -> float:
+def _center(prepared: Prepared, metric: str) -> float:
     labels = prepared.preparation.decode(_training_labels(prepared).astype(np.float64))
     return float(np.median(labels) if metric == "mae" else np.mean(labels))
 
@@ -370,7 +370,7 @@ def _probabilities(model: Any, prepared: Prepared) -> NDArray[np.float64]:
 _NAMES = {"linear": "a linear model", "boosting": "gradient boosting"}
 _MODELS: dict[str, tuple[tuple[str, str, Callable[[Prepared], tuple[NDArray[np.float64], str | None]]], ...]] = {
     "classification": (
-        ("linear", "logistic regression (scikit-learn, C = 1) on standardised features", _linear_classes),
+        ("linear", "logistic regression (scikit-learn, C = 1) on standardized features", _linear_classes),
         ("boosting", "scikit-learn's HistGradientBoostingClassifier with its default settings", _boosted_classes),
     ),
     "regression": (

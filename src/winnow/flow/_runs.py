@@ -38,7 +38,7 @@ class RunFacts:
         path: the run directory.
         name: of its recipe.
         started: ISO 8601, when its first sitting began.
-        metric: what is optimised.
+        metric: what is optimized.
         validation: the score of the final trainings on the validation rows; None before them.
         test: the score on the test rows; None before the evaluation.
         bytes: of the bundle; None without one.
@@ -197,7 +197,7 @@ def compare_runs(a: str | Path, b: str | Path) -> Comparison:
 def _paired(a: RunFacts, b: RunFacts, recipes: list[Recipe]) -> Interval | str:
     """How much better ``a`` is on the rows that both have, or why that cannot be said."""
     if a.metric != b.metric:
-        return f"they optimise different metrics, {a.metric} and {b.metric}"
+        return f"they optimize different metrics, {a.metric} and {b.metric}"
     without = [run.path for run in (a, b) if run.bytes is None]
     if without:
         return f"{without[0]} has no bundle yet"

@@ -1,4 +1,4 @@
-"""Optimiser steps on stacked, flat parameters. Axes: V members, P parameters of one member.
+"""Optimizer steps on stacked, flat parameters. Axes: V members, P parameters of one member.
 
 Every number that may differ between members is a tensor of shape (V, 1). A step changes parameters and state in place and may
 use the gradient as scratch space. State is a dict of tensors with a leading V, so that a fleet can drop, copy and save
@@ -128,7 +128,7 @@ def adamw_with_(
 
 @dataclass(frozen=True)
 class OptimizerMethod:
-    """How the driver runs an optimiser: the step, the names of its settings and of its state.
+    """How the driver runs an optimizer: the step, the names of its settings and of its state.
 
     ``factors`` takes learning rate, settings and number of a step by name, and gives what ``step_`` takes besides parameters,
     gradient and state.

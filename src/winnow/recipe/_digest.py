@@ -29,7 +29,7 @@ def source_digest(value: Any) -> str:
     package, or from its directory where it is in none. The files are read once in a process, when the module is first asked
     about: what is edited later was not loaded, and does not count until the module is imported anew.
 
-    What was typed into a script or notebook goes by its compiled code and that of the neighbours it uses: other edits there
+    What was typed into a script or notebook goes by its compiled code and that of the neighbors it uses: other edits there
     change nothing. The helpers beside a script count as above.
     """
     digest = hashlib.sha256()
@@ -199,7 +199,7 @@ class _Feed:
                 self.what_can_be_read(inner)
 
     def compiled(self, code: types.CodeType, function: types.FunctionType) -> None:
-        """Feed what was compiled, and the neighbours it uses: classes, functions and plain values of the same module."""
+        """Feed what was compiled, and the neighbors it uses: classes, functions and plain values of the same module."""
         self.digest.update(code.co_code)
         self.text(repr((code.co_names, code.co_varnames)))
         for constant in code.co_consts:

@@ -70,7 +70,7 @@ def _of_rules() -> Iterator[_Switch]:
 
 
 _SWITCHES = (
-    _Switch("standardise", "data.prepare.standardise", False, lambda _: "standardised numbers"),
+    _Switch("standardize", "data.prepare.standardize", False, lambda _: "standardized numbers"),
     _Switch("missing_indicator", "data.prepare.missing_indicator", False, lambda _: "indicators of missing values"),
     *_of_methods(),
     _Switch("schedule", "train.schedule", Constant(), lambda now: f"{now} schedule"),
@@ -163,7 +163,7 @@ def _argument_parts(recipe: Sections) -> Iterator[Part]:
         elif all(isinstance(option, bool) for option in options) and any(options):
             yield Part(path, path, now, False, f"{name} of the model")
         elif name == "norm" and recipe.model.use in READY:
-            yield Part(path, path, now, "none", f"{_in_words(now)} normalisation")
+            yield Part(path, path, now, "none", f"{_in_words(now)} normalization")
 
 
 def _module_parts(recipe: Sections) -> Iterator[Part]:

@@ -69,7 +69,7 @@ class Split(Settings):
 class Prepare(Settings):
     """The fitted steps between raw columns and features. Each learns from the training rows only."""
 
-    standardise: Flag = True  # numbers: subtract the mean, divide by the deviation
+    standardize: Flag = True  # numbers: subtract the mean, divide by the deviation
     impute: Literal["median", "mean", "most_frequent"] = "median"  # gaps in numbers; gaps in text are their own category
     missing_indicator: Flag = False  # one more 0/1 feature for each number column that had gaps in the training rows
     max_categories: Several = 30  # text: the most frequent get a feature each, the rest share one
@@ -145,7 +145,7 @@ class Data(Settings):
                 Problem("data", f"expected one dataset, or all of train, validation and test, got {one}{found} of these three")
             )
         given = parts if dataset is None else dataset
-        settings.setdefault("prepare", Prepare(standardise=False))
+        settings.setdefault("prepare", Prepare(standardize=False))
         makes_one = inspect.isclass(given) or inspect.isroutine(given)  # goes by its code
         digest = None if makes_one else _objects.dataset_digest(given, settings.get("version"))
         return cls(source=_objects.register(given, "dataset", digest=digest), **settings)

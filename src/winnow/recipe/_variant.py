@@ -150,7 +150,7 @@ class Outcome:
         best_epoch: epoch (from 0) that all validation rows together choose, whose weights are kept; -1 when failed. The curves
             say what it scored; as the best of many epochs on the rows that chose it, that is optimistic.
         epochs: epochs trained: with early stopping, until the two halves and all rows had each waited their patience.
-        steps: optimiser steps taken.
+        steps: optimizer steps taken.
         seconds: this member's share of its fleet's wall time.
         weights: path of the weights, relative to the run directory, when they were kept.
         fleet: how it was trained: ``stacked x 16``, ``stacked x 16, compiled``, ``alone`` or ``process``.

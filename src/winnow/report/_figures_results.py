@@ -36,9 +36,9 @@ def forest(ablation: Document) -> go.Figure:
         figure.add_shape(type="rect", fillcolor=translucent(GREY, 0.18), **band)
     figure.add_vline(x=0, line={"color": GREY, "width": 1})
     names = labels(c["name"] for c in rows)
-    for verdict, (colour, symbol, _, said) in VERDICTS.items():
+    for verdict, (color, symbol, _, said) in VERDICTS.items():
         _add_verdict(
-            figure, said, [(n, c) for n, c in zip(names, rows, strict=True) if c.get("verdict") == verdict], colour, symbol
+            figure, said, [(n, c) for n, c in zip(names, rows, strict=True) if c.get("verdict") == verdict], color, symbol
         )
     figure.update_layout(margin_r=190)
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], showgrid=False, range=[-0.6, len(rows) - 0.4])
@@ -47,7 +47,7 @@ def forest(ablation: Document) -> go.Figure:
     return figure
 
 
-def _add_verdict(figure: go.Figure, said: str, named: Sequence[tuple[str, Document]], colour: str, symbol: str) -> None:
+def _add_verdict(figure: go.Figure, said: str, named: Sequence[tuple[str, Document]], color: str, symbol: str) -> None:
     if not named:
         return
     rows = [c for _, c in named]
@@ -56,8 +56,8 @@ def _add_verdict(figure: go.Figure, said: str, named: Sequence[tuple[str, Docume
         y=[name for name, _ in named],
         mode="markers",
         name=said,
-        marker={"color": colour, "symbol": symbol, "size": 12, "line": {"color": colour, "width": 2 if "open" in symbol else 0}},
-        error_x=error_bars(rows, colour, width=5),
+        marker={"color": color, "symbol": symbol, "size": 12, "line": {"color": color, "width": 2 if "open" in symbol else 0}},
+        error_x=error_bars(rows, color, width=5),
         text=[f"{fmt.interval(c, sign=True)}, Holm p {fmt.p_value(c.get('p_holm'))}, n = {c.get('n')}" for c in rows],
         hovertemplate="%{y}: " + said + "<br>%{text}<extra></extra>",
     )
@@ -132,7 +132,7 @@ def _add_metric(figure: go.Figure, name: str, interval: Mapping[str, Any], per_s
 
 
 def confusion(evaluation: Document) -> go.Figure:
-    """Counts of truth (rows) against prediction (columns); the colour is the share of the row.
+    """Counts of truth (rows) against prediction (columns); the color is the share of the row.
 
     Raises:
         NothingToDraw: the task has no classes.
@@ -143,8 +143,8 @@ def confusion(evaluation: Document) -> go.Figure:
     classes = labels(evaluation.get("classes") or range(len(counts)), 18)
     shares = [[n / sum(row) if sum(row) else 0.0 for n in row] for row in counts]
     figure = blank(min(620, 150 + 40 * len(classes)), showlegend=False)
-    for name, colour, right in (("right", BLUE, True), ("wrong", ORANGE, False)):
-        # At most 60 % of the colour: text in the page's ink stays readable on it, light or dark. A single wrong row shows.
+    for name, color, right in (("right", BLUE, True), ("wrong", ORANGE, False)):
+        # At most 60 % of the color: text in the page's ink stays readable on it, light or dark. A single wrong row shows.
         least = 0.05 if right else 0.2
         figure.add_heatmap(
             name=name,
@@ -153,7 +153,7 @@ def confusion(evaluation: Document) -> go.Figure:
             y=classes,
             zmin=0,
             zmax=1,
-            colorscale=[[0, translucent(colour, least)], [1, translucent(colour, 0.6)]],
+            colorscale=[[0, translucent(color, least)], [1, translucent(color, 0.6)]],
             showscale=False,
             xgap=1,
             ygap=1,
@@ -239,7 +239,7 @@ def compression(compressed: Document) -> go.Figure:
 def _add_bars(figure: go.Figure, i: int, title: str, candidates: Any, values: Any, upper: Any, chosen: Any) -> None:
     suffix = str(i + 1) if i else ""
     names = labels((c["name"] for c in candidates), 24)
-    for name, colour, wanted in (("chosen", TEAL, True), ("not chosen", GREY, False)):
+    for name, color, wanted in (("chosen", TEAL, True), ("not chosen", GREY, False)):
         rows = [k for k, c in enumerate(candidates) if (c["name"] == chosen) is wanted]
         reach = [upper[k] - values[k] if fmt.finite(upper[k]) and fmt.finite(values[k]) else 0 for k in rows]
         figure.add_bar(
@@ -248,7 +248,7 @@ def _add_bars(figure: go.Figure, i: int, title: str, candidates: Any, values: An
             orientation="h",
             name=name,
             showlegend=i == 0 and bool(rows),
-            marker={"color": translucent(colour, 0.85)},
+            marker={"color": translucent(color, 0.85)},
             error_x={"type": "data", "symmetric": False, "array": reach, "arrayminus": [0] * len(rows), "color": GREY, "width": 4}
             if any(reach)
             else None,

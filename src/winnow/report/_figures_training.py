@@ -212,8 +212,8 @@ def curves(final: Document) -> go.Figure:
     score = score_curve(done)
     losses = [("train_loss", "training", ORANGE), ("validation_loss", "validation", BLUE)]
     drawn = [v for key, _, _ in losses for o in done for v in o["curves"].get(key, ()) if fmt.finite(v)]
-    for key, name, colour in losses:
-        _add_curves(figure, "", key, f"{name} (mean)", colour, done)
+    for key, name, color in losses:
+        _add_curves(figure, "", key, f"{name} (mean)", color, done)
     # A steep start would leave the rest of a linear axis flat.
     steep = bool(drawn) and min(drawn) > 0 and max(drawn) / min(drawn) > 15
     scale = log_axis(min(drawn), max(drawn)) if steep else {}
@@ -251,7 +251,7 @@ def mean_curve(outcomes: Sequence[Mapping[str, Any]], key: str) -> list[float]:
     return [sum(row) / len(row) if all(fmt.finite(v) for v in row) else float("nan") for row in rows]
 
 
-def _add_curves(figure: go.Figure, suffix: str, key: str, name: str | None, colour: str, done: Sequence[Any]) -> None:
+def _add_curves(figure: go.Figure, suffix: str, key: str, name: str | None, color: str, done: Sequence[Any]) -> None:
     axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
     for outcome in done:
         y = outcome["curves"].get(key) or []
@@ -261,7 +261,7 @@ def _add_curves(figure: go.Figure, suffix: str, key: str, name: str | None, colo
             mode="lines",
             name=f"seed {outcome.get('seed')}",
             showlegend=False,
-            line={"color": translucent(colour, 0.35), "width": 1},
+            line={"color": translucent(color, 0.35), "width": 1},
             hovertemplate=f"seed {outcome.get('seed')}, epoch %{{x}}: %{{y:.4g}}<extra></extra>",
             **axes,
         )
@@ -272,7 +272,7 @@ def _add_curves(figure: go.Figure, suffix: str, key: str, name: str | None, colo
         mode="lines",
         name=name or f"{fmt.words(key)} (mean)",
         showlegend=name is not None,
-        line={"color": colour, "width": 2.4},
+        line={"color": color, "width": 2.4},
         hovertemplate="mean, epoch %{x}: %{y:.4g}<extra></extra>",
         **axes,
     )

@@ -1,7 +1,7 @@
-"""What every figure shares: colours, signs for verdicts, the layout, panels that fold into one column on a narrow screen.
+"""What every figure shares: colors, signs for verdicts, the layout, panels that fold into one column on a narrow screen.
 
-Each colour has a contrast of at least 3 : 1 on white *and* on the report's dark page, and no pair is told apart by red against
-green, so a figure needs no second version. Text and grid lines get their colours from the page's style sheet.
+Each color has a contrast of at least 3 : 1 on white *and* on the report's dark page, and no pair is told apart by red against
+green, so a figure needs no second version. Text and grid lines get their colors from the page's style sheet.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BLUE, ORANGE, TEAL, GREY = "#2a7ab8", "#cc5a14", "#168a70", "#7f858c"
 INK, RULE = "#33383d", "#dde1e5"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', Arial, sans-serif"
 
-VERDICTS: dict[str, tuple[str, str, str, str]] = {  # verdict: (colour, plotly's symbol, sign in text, words)
+VERDICTS: dict[str, tuple[str, str, str, str]] = {  # verdict: (color, plotly's symbol, sign in text, words)
     "helps": (BLUE, "triangle-up", "▲", "helps"),
     "needed": (TEAL, "star", "★", "needed"),
     "hurts": (ORANGE, "triangle-down", "▼", "hurts"),
@@ -100,9 +100,9 @@ def labels(texts: Iterable[Any], length: int = 40) -> list[str]:
     return out
 
 
-def translucent(colour: str, alpha: float) -> str:
+def translucent(color: str, alpha: float) -> str:
     """``#rrggbb`` as ``rgba(...)``; ``alpha`` in [0, 1]."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, {alpha:g})"
 
 
@@ -161,14 +161,14 @@ def fold(figure: go.Figure, num_panels: int, *, columns: int, row_pixels: int, g
     figure.layout.meta = {"narrow": {**figure.layout.meta["narrow"], **narrow}}
 
 
-def error_bars(intervals: Sequence[Mapping[str, Any]], colour: str, *, width: int = 4) -> dict[str, Any]:
+def error_bars(intervals: Sequence[Mapping[str, Any]], color: str, *, width: int = 4) -> dict[str, Any]:
     """Plotly's error bars for intervals: the distances from the mean to either end, 0 where there is no interval."""
     return {
         "type": "data",
         "symmetric": False,
         "array": [i["high"] - i["mean"] if fmt.finite(i.get("high")) else 0 for i in intervals],
         "arrayminus": [i["mean"] - i["low"] if fmt.finite(i.get("low")) else 0 for i in intervals],
-        "color": colour,
+        "color": color,
         "thickness": 1.6,
         "width": width,
     }

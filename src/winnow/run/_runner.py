@@ -36,7 +36,7 @@ class Event:
         total: variants asked for.
         best: best score so far; None before the first.
         metric: of the best score.
-        member_steps_per_second: optimiser steps of all members together, over this call; None before the first epoch.
+        member_steps_per_second: optimizer steps of all members together, over this call; None before the first epoch.
         seconds_left: estimate; early stopping makes it shorter until some variants have finished, which tell how early they stop.
         message: something the user should know, once.
     """

@@ -13,7 +13,7 @@ from winnow.errors import Problem, RecipeError, did_you_mean, nearest
 
 __all__ = ["RANGE_KEYS", "describe", "from_pydantic", "join", "range_key", "refusal"]
 
-_F1 = " - the F1 of the classes is reported as macro_f1 and cannot be optimised: 'balanced_accuracy' is the nearest that can"
+_F1 = " - the F1 of the classes is reported as macro_f1 and cannot be optimized: 'balanced_accuracy' is the nearest that can"
 OTHER_METRICS = {  # names that people give metrics, and what to write
     **dict.fromkeys(("f1", "f1_score", "f1_macro", "macro_f1"), _F1),
     **dict.fromkeys(("acc", "error_rate"), " - did you mean 'accuracy'?"),

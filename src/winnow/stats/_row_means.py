@@ -75,7 +75,7 @@ def mean_over_rows(groups: Sequence[RowGroup], *, confidence: float = 0.95, time
 
 
 def _unskewed(quantile: float, skew: float) -> float:
-    """The quantile of a Studentised mean with a skew, from that without: the inverse of Hall's transformation."""
+    """The quantile of a Studentized mean with a skew, from that without: the inverse of Hall's transformation."""
     if abs(skew) < 1e-6:
         return quantile
     return 3 / skew * (math.cbrt(1 + skew * (quantile - skew / 6)) - 1)

@@ -98,10 +98,10 @@ def row_parts(metric: str, y: NDArray[Any], prediction: NDArray[Any]) -> NDArray
     """
     n = len(y)
     if metric == "accuracy":
-        return _centred(prediction.argmax(axis=1) == y)
+        return _centered(prediction.argmax(axis=1) == y)
     if metric == "log_loss":
         tiny = np.finfo(np.float64).eps  # as scikit-learn clips
-        return _centred(-np.log(np.clip(prediction[np.arange(n), y], tiny, 1.0)))
+        return _centered(-np.log(np.clip(prediction[np.arange(n), y], tiny, 1.0)))
     if metric == "balanced_accuracy":
         right, (classes, class_n, counts) = prediction.argmax(axis=1) == y, np.unique(y, return_inverse=True, return_counts=True)
         recall = np.bincount(class_n, right) / counts
@@ -119,8 +119,8 @@ def row_parts(metric: str, y: NDArray[Any], prediction: NDArray[Any]) -> NDArray
         return n * (parts - (np.bincount(class_n, parts) / np.bincount(class_n))[class_n])
     error = np.asarray(prediction - y, dtype=np.float64)
     if metric == "mae":
-        return _centred(np.abs(error))
-    squares = _centred(error**2)
+        return _centered(np.abs(error))
+    squares = _centered(error**2)
     if metric == "mse":
         return squares
     mse = float((error**2).mean())
@@ -128,7 +128,7 @@ def row_parts(metric: str, y: NDArray[Any], prediction: NDArray[Any]) -> NDArray
         return squares / (2 * math.sqrt(mse)) if mse > 0 else squares
     if metric == "r2":
         spread = float(np.var(y))
-        return -squares / spread + mse * _centred((y - y.mean()) ** 2) / spread**2
+        return -squares / spread + mse * _centered((y - y.mean()) ** 2) / spread**2
     raise ValueError(f"expected a metric that is known here, got {metric!r}")
 
 
@@ -201,10 +201,10 @@ def _score(metric: str, y: NDArray[Any], prediction: NDArray[Any]) -> float:
     return {"mse": mse, "rmse": math.sqrt(mse), "r2": 1 - mse / max(float(np.var(y)), np.finfo(np.float64).tiny)}[metric]
 
 
-def _centred(values: NDArray[Any]) -> NDArray[np.float64]:
+def _centered(values: NDArray[Any]) -> NDArray[np.float64]:
     values = np.asarray(values, dtype=np.float64)
-    centred: NDArray[np.float64] = values - values.mean()
-    return centred
+    centered: NDArray[np.float64] = values - values.mean()
+    return centered
 
 
 def _variance(parts: NDArray[np.float64], class_n: NDArray[Any]) -> float:

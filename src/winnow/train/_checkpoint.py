@@ -41,7 +41,7 @@ class Checkpoint:
         variant_ids: of all members, also of those that have left.
         stacked, compiled: how it trains; going on in another way would give other last bits.
         epoch: the next one.
-        steps: optimiser steps taken.
+        steps: optimizer steps taken.
         members: what the driver remembers of each.
         tensors: by name.
     """

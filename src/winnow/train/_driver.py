@@ -59,8 +59,8 @@ class EpochReport:
     Attributes:
         fleet: the id of its first variant.
         members: those that trained in the epoch.
-        member_steps: optimiser steps of all members in the epoch.
-        taken: optimiser steps of all members since training began, also before a kill.
+        member_steps: optimizer steps of all members in the epoch.
+        taken: optimizer steps of all members since training began, also before a kill.
         seconds: of the epoch.
         best: the best score of a member so far; NaN before the first.
         message: something that the user should know.

@@ -58,7 +58,7 @@ class Footprint:
     """What one member of a fleet takes, in bytes.
 
     Attributes:
-        program_bytes: weights, buffers, optimiser state.
+        program_bytes: weights, buffers, optimizer state.
         module_bytes: weights and buffers; the driver keeps a copy of the best.
         step_bytes: what an epoch's first step takes on top of that: the order of the rows, a batch, activations, gradients,
             temporaries.

@@ -192,12 +192,12 @@ def ranks_bytes(rows: int, classes: int) -> int:
 
 
 class Regression(BaseTally):
-    """Root mean squared and mean absolute error in units of the target, and R2, of standardised predictions and targets.
+    """Root mean squared and mean absolute error in units of the target, and R2, of standardized predictions and targets.
 
     The sums are those of squared and of absolute errors.
 
     Args:
-        scale: units of the target in one standardised unit.
+        scale: units of the target in one standardized unit.
         parts: of the rows that are added up apart.
     """
 

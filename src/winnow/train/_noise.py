@@ -23,7 +23,7 @@ def noise_keys(seeds_V: list[int], num_layers: int, steps: range, *, purpose: st
     Returns:
         int32, (steps, variants, layers, 2).
 
-    Source: the SplitMix64 finaliser (Steele et al. 2014) over a 64-bit digest of (seed, purpose) offset by step and layer.
+    Source: the SplitMix64 finalizer (Steele et al. 2014) over a 64-bit digest of (seed, purpose) offset by step and layer.
     """
     roots = [int.from_bytes(hashlib.blake2b(f"{purpose}:{s}".encode(), digest_size=8).digest(), "little") for s in seeds_V]
     counter = (
@@ -65,7 +65,7 @@ def dropout_keep(shape: torch.Size, key: Tensor, threshold: Tensor | int) -> Ten
     Returns:
         bool, of ``shape``.
 
-    Source: the 32-bit finaliser ``lowbias32`` (Wellons 2018, "Prospecting for Hash Functions") over a Weyl sequence, the
+    Source: the 32-bit finalizer ``lowbias32`` (Wellons 2018, "Prospecting for Hash Functions") over a Weyl sequence, the
     second key mixed in between its two rounds. Shifts are masked because ``>>`` on int32 carries the sign. Its last step, which
     mixes the upper half into the lower, is made for the lower half alone; the upper sixteen bits of a number decide whether it
     lies below the threshold, whose own lower ones are zero.

@@ -17,7 +17,7 @@ def practice_step(program: BaseProgram, x_VBF: Tensor, y_VB: Tensor, seeds: Sequ
     """A step like the first of a training.
 
     Args:
-        program: changed by the step; with ``lr`` 0 only its buffers and optimiser state.
+        program: changed by the step; with ``lr`` 0 only its buffers and optimizer state.
         x_VBF: a batch for each member, (variants, batch, ...).
         y_VB: targets, (variants, batch).
         seeds: of the members.

@@ -65,7 +65,7 @@ def shape_key(variant: Variant, module: nn.Module) -> Hashable:
 def probe(variant: Variant, prepared: Prepared) -> Probe:
     """Run one step of two members on a tiny batch, stacked and alone, and compare: without mixed precision, whose rounding would
     hide a difference. With it both need only run. The step is plain gradient descent's: an adaptive method makes a whole step
-    of what is only rounding, where a gradient is zero (a bias before batch normalisation).
+    of what is only rounding, where a gradient is zero (a bias before batch normalization).
 
     Raises:
         ModelError: the model cannot be built, or fails in mixed precision.

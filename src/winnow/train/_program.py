@@ -142,13 +142,13 @@ def _by_name(
 
 
 class BaseProgram(ABC):
-    """Parameters, buffers and optimiser state of V members, and the step that moves them.
+    """Parameters, buffers and optimizer state of V members, and the step that moves them.
 
     Attributes:
         module: lends its forward pass.
         methods: with the settings of the members.
         groups: parameters and optimizer state.
-        steps: optimiser steps taken.
+        steps: optimizer steps taken.
     """
 
     def __init__(self, module: nn.Module, methods: Methods) -> None:
@@ -165,7 +165,7 @@ class BaseProgram(ABC):
 
     @abstractmethod
     def step(self, x_VBF: Tensor, y_VB: Tensor, keys_VK2: Tensor | None, lr_V: Tensor) -> Tensor:
-        """One optimiser step for every member on its own batch; the loss of each before the step, (variants,)."""
+        """One optimizer step for every member on its own batch; the loss of each before the step, (variants,)."""
 
     @abstractmethod
     def predict(self, x_NF: Tensor) -> Tensor:

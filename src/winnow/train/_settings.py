@@ -17,7 +17,7 @@ def batch_size(variant: Variant, num_rows: int) -> int:
 
 
 def num_steps(variant: Variant, num_rows: int) -> int:
-    """Optimiser steps in one epoch over ``num_rows`` training rows."""
+    """Optimizer steps in one epoch over ``num_rows`` training rows."""
     size = batch_size(variant, num_rows)
     return num_rows // size if variant.train.drop_last else math.ceil(num_rows / size)
 

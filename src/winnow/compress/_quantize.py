@@ -13,7 +13,7 @@ import numpy as np
 from winnow.bundle import quiet
 from winnow.errors import ModelError
 
-__all__ = ["Features", "Quantised", "quantise"]
+__all__ = ["Features", "Quantized", "quantize"]
 
 _MAX_CALIBRATION_ROWS = 1024
 _STRIDE = 64  # calibration rows in memory at once
@@ -30,7 +30,7 @@ class Features(Protocol):
 
 
 @dataclass(frozen=True)
-class Quantised:
+class Quantized:
     """An int8 model.
 
     Attributes:
@@ -46,8 +46,8 @@ class Quantised:
     left: tuple[str, ...]
 
 
-def quantise(onnx: bytes, rows: Features, *, how: Literal["static", "dynamic"] = "static") -> Quantised:
-    """Quantise a float32 ONNX model after training: unsigned 8-bit activations, signed 8-bit weights with a scale per channel.
+def quantize(onnx: bytes, rows: Features, *, how: Literal["static", "dynamic"] = "static") -> Quantized:
+    """Quantize a float32 ONNX model after training: unsigned 8-bit activations, signed 8-bit weights with a scale per channel.
 
     ``static`` writes QuantizeLinear and DequantizeLinear nodes around every operator that can do without floats; it suits
     networks of convolutions and linear layers. ``dynamic`` only covers matrix products, convolutions and LSTMs; it suits
@@ -62,23 +62,23 @@ def quantise(onnx: bytes, rows: Features, *, how: Literal["static", "dynamic"] =
         how: see above.
 
     Raises:
-        ModelError: the quantiser fails, or it left every weight as it was.
+        ModelError: the quantizer fails, or it left every weight as it was.
 
     Source: ONNX Runtime ``quantize_static`` (QDQ format, min-max calibration) and ``quantize_dynamic``.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="winnow-") as folder, quiet():
             content = _run(onnx, rows, how, Path(folder))
-    except Exception as error:  # the quantiser raises whatever its insides raise
+    except Exception as error:  # the quantizer raises whatever its insides raise
         lines = [line for line in str(error).splitlines() if line.strip()]
         reason = lines[0][:300] if lines else type(error).__name__
-        raise ModelError(f"ONNX Runtime's {how} quantiser cannot handle this model: {reason}") from error
+        raise ModelError(f"ONNX Runtime's {how} quantizer cannot handle this model: {reason}") from error
     model = _parse(content)
     share, left = _count(model)
     if share == 0:
-        raise ModelError(f"ONNX Runtime's {how} quantiser changed nothing: no weight became an integer")
+        raise ModelError(f"ONNX Runtime's {how} quantizer changed nothing: no weight became an integer")
     _slim(model)
-    return Quantised(onnx=model.SerializeToString(), how=how, share=share, left=left)
+    return Quantized(onnx=model.SerializeToString(), how=how, share=share, left=left)
 
 
 def _run(onnx: bytes, rows: Features, how: str, folder: Path) -> bytes:
