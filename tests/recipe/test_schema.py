@@ -138,7 +138,7 @@ def test_every_reference_leads_somewhere() -> None:
 
 def test_fields_are_described_by_the_words_beside_them() -> None:
     assert SCHEMA["$defs"]["Train"]["properties"]["clip_norm"]["description"].startswith(
-        "largest norm of one member's whole gradient"
+        "Largest norm of one member's whole gradient"
     )
     assert SCHEMA["properties"]["metric"]["description"] == "auto: accuracy for classification, rmse for regression"
     assert SCHEMA["$defs"]["Uniform"]["description"] == "A real number from `low` to `high`, every value equally likely."

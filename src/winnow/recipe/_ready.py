@@ -18,7 +18,8 @@ class MLPArgs(Settings):
     depth: Open[Depth] = 2
     activation: Open[Activation] = "relu"
     norm: Open[Literal["none", "batch", "layer"]] = "none"
-    residual: Open[Flag] = False  # add each hidden layer's input to its output
+    residual: Open[Flag] = False
+    """Add each hidden layer's input to its output."""
 
 
 class ConvNetArgs(Settings):
@@ -26,7 +27,8 @@ class ConvNetArgs(Settings):
 
     channels: Open[Count] = 16
     depth: Open[Depth] = 2
-    kernel: Open[Count] = 3  # edge length of the kernels
+    kernel: Open[Count] = 3
+    """Edge length of the kernels."""
     activation: Open[Activation] = "relu"
     norm: Open[Literal["none", "batch"]] = "batch"
     width: Open[Count] = 64

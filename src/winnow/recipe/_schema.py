@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from winnow.recipe import _ready, _sections, _settings
 from winnow.recipe._ready import READY
 from winnow.recipe._sections import Sections
 from winnow.spec import Settings
 
 __all__ = ["json_schema"]
 
-_COMMENTED = re.compile(r"^    (\w+): .+?  # (.+)$", re.MULTILINE)
 
 
 def json_schema(recipe: type[Sections]) -> dict[str, Any]:
@@ -24,10 +20,6 @@ def json_schema(recipe: type[Sections]) -> dict[str, Any]:
     records: list[type[Settings]] = [recipe, *READY.values()]
     _, schema = models_json_schema([(record, "validation") for record in records])
     definitions = schema["$defs"]
-    for record in _records():
-        if record.__name__ in definitions:
-            _describe(definitions[record.__name__], record)
-    _describe(definitions[recipe.__name__], _sections.Sections)
     for node in _nodes(definitions):
         _tidy(node)
     definitions["Model"]["allOf"] = [
@@ -39,20 +31,6 @@ def json_schema(recipe: type[Sections]) -> dict[str, Any]:
     ]
     top = definitions.pop(recipe.__name__)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "title": "winnow recipe", "$defs": definitions}
-
-
-def _records() -> Iterator[Any]:
-    for module in (_settings, _ready):
-        for value in vars(module).values():
-            if inspect.isclass(value) and issubclass(value, Settings) and value.__module__ == module.__name__:
-                yield value
-
-
-def _describe(schema: dict[str, Any], record: type[Settings]) -> None:
-    """Each field's description is the comment beside it in the source: written once, read in both places."""
-    for name, words in _COMMENTED.findall(inspect.getsource(record)):
-        if name in schema.get("properties", {}):
-            schema["properties"][name]["description"] = words
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:

@@ -19,9 +19,12 @@ class Sections(Settings):
     data: Data
     model: Model
     train: Train = Train()
-    metric: Metric = "auto"  # auto: accuracy for classification, rmse for regression
-    seed: Seed = 0  # everything random in every study follows from it
-    minutes: Minutes | None = None  # that a run may take, all stages together; no outcome depends on it
+    metric: Metric = "auto"
+    """Auto: accuracy for classification, rmse for regression."""
+    seed: Seed = 0
+    """Everything random in every study follows from it."""
+    minutes: Minutes | None = None
+    """That a run may take, all stages together; no outcome depends on it."""
     search: Search = Search()
     ablate: Ablate = Ablate()
     final: Final = Final()

@@ -55,8 +55,10 @@ class Split(Settings):
 
     test: Inside = 0.2
     validation: Inside = 0.2
-    stratify: Flag = True  # classification only: every part keeps the share of each class
-    order_by: str | None = None  # a column: the oldest rows train, newer ones choose, the newest test; None: at random
+    stratify: Flag = True
+    """Classification only: every part keeps the share of each class."""
+    order_by: str | None = None
+    """A column: the oldest rows train, newer ones choose, the newest test; None: at random."""
     seed: Seed = 0
 
     @model_validator(mode="after")
@@ -69,10 +71,14 @@ class Split(Settings):
 class Prepare(Settings):
     """The fitted steps between raw columns and features. Each learns from the training rows only."""
 
-    standardize: Flag = True  # numbers: subtract the mean, divide by the deviation
-    impute: Literal["median", "mean", "most_frequent"] = "median"  # gaps in numbers; gaps in text are their own category
-    missing_indicator: Flag = False  # one more 0/1 feature for each number column that had gaps in the training rows
-    max_categories: Several = 30  # text: the most frequent get a feature each, the rest share one
+    standardize: Flag = True
+    """Numbers: subtract the mean, divide by the deviation."""
+    impute: Literal["median", "mean", "most_frequent"] = "median"
+    """Gaps in numbers; gaps in text are their own category."""
+    missing_indicator: Flag = False
+    """One more 0/1 feature for each number column that had gaps in the training rows."""
+    max_categories: Several = 30
+    """Text: the most frequent get a feature each, the rest share one."""
 
 
 class Data(Settings):
@@ -83,23 +89,33 @@ class Data(Settings):
     """
 
     source: str
-    target: str | None = None  # the column to predict; needed for frames and files
-    drop: Names = ()  # columns that are not used
+    target: str | None = None
+    """The column to predict; needed for frames and files."""
+    drop: Names = ()
+    """Columns that are not used."""
     task: Literal["auto", "classification", "regression"] = "auto"
-    encoding: Encoding | None = None  # files of text: of their bytes, e.g. cp1250; None: found, UTF-8 first
-    separator: Character | None = None  # files of text: between fields; None: found in the first line
-    decimal: Literal[".", ","] | None = None  # files of text: the mark before decimals; None: found
-    dates: Literal["day_first", "month_first"] | None = None  # files of text: what dates begin with; None: found
-    rare_classes: Literal["error", "merge", "drop"] = (
-        "error"  # classes of fewer rows than rare_below: into one class, or left out
-    )
-    rare_below: Several | None = None  # rows of a class; None: as many as the split needs, 5 by default
-    shape: Shape | None = None  # one row's features as the model sees them, e.g. [1, 8, 8]; None: as they are
+    encoding: Encoding | None = None
+    """Files of text: of their bytes, e.g. cp1250; None: found, UTF-8 first."""
+    separator: Character | None = None
+    """Files of text: between fields; None: found in the first line."""
+    decimal: Literal[".", ","] | None = None
+    """Files of text: the mark before decimals; None: found."""
+    dates: Literal["day_first", "month_first"] | None = None
+    """Files of text: what dates begin with; None: found."""
+    rare_classes: Literal["error", "merge", "drop"] = "error"
+    """Classes of fewer rows than rare_below: into one class, or left out."""
+    rare_below: Several | None = None
+    """Rows of a class; None: as many as the split needs, 5 by default."""
+    shape: Shape | None = None
+    """One row's features as the model sees them, e.g. [1, 8, 8]; None: as they are."""
     split: Split = Split()
     prepare: Prepare = Prepare()
-    classes: Classes | None = None  # datasets only: how many, or their names in the order of the labels; None: labels are read
-    version: str | None = None  # datasets only: any text; another one says that the content is another
-    workers: Index = 0  # datasets only: processes that read ahead; changes no number
+    classes: Classes | None = None
+    """Datasets only: how many, or their names in the order of the labels; None: labels are read."""
+    version: str | None = None
+    """Datasets only: any text; another one says that the content is another."""
+    workers: Index = 0
+    """Datasets only: processes that read ahead; changes no number."""
 
     @model_validator(mode="after")
     def _rare_below_is_used(self) -> Self:
@@ -176,7 +192,8 @@ class Model(Used):
     In Python: ``Model(MyNet, width=Choice(64, 128))``; in YAML: ``{use: my.nets:MyNet, args: {width: {choice: [64, 128]}}}``.
     """
 
-    without: Names = ()  # modules switched off, by their dotted name in the model
+    without: Names = ()
+    """Modules switched off, by their dotted name in the model."""
 
     def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
         super().__init__(use, args=args, **more)
@@ -223,18 +240,26 @@ class Train(Settings):
 
     epochs: Trainings = 30
     batch_size: Open[Count] = 64
-    drop_last: Flag = True  # leave the rows that do not fill a batch out of the epoch (which ones differs each epoch)
+    drop_last: Flag = True
+    """Leave the rows that do not fill a batch out of the epoch (which ones differs each epoch)."""
     optimizer: Open[AnyOptimizer] = SGD()
     schedule: Open[AnySchedule] = Constant()
-    loss: Open[AnyLoss] = "auto"  # auto: by the task
-    dropout: Open[BelowOne] | None = None  # the rate of every Dropout layer of the model; None: as the model says
+    loss: Open[AnyLoss] = "auto"
+    """Auto: by the task."""
+    dropout: Open[BelowOne] | None = None
+    """The rate of every Dropout layer of the model; None: as the model says."""
     label_smoothing: Open[BelowOne] = 0.0
-    l1: Open[NonNegative] = 0.0  # adds l1 * sum(|w|) to the loss, over weights (not biases and norms)
-    l2: Open[NonNegative] = 0.0  # adds l2 / 2 * sum(w ** 2) to the loss, over weights (not biases and norms)
-    penalties: tuple[Penalty, ...] = ()  # on weights, of the user's own
-    clip_norm: Open[Positive] | None = None  # largest norm of one member's whole gradient; None: not clipped
+    l1: Open[NonNegative] = 0.0
+    """Adds l1 * sum(|w|) to the loss, over weights (not biases and norms)."""
+    l2: Open[NonNegative] = 0.0
+    """Adds l2 / 2 * sum(w ** 2) to the loss, over weights (not biases and norms)."""
+    penalties: tuple[Penalty, ...] = ()
+    """On weights, of the user's own."""
+    clip_norm: Open[Positive] | None = None
+    """Largest norm of one member's whole gradient; None: not clipped."""
     early_stopping: EarlyStopping | None = None
-    precision: Literal["float32", "float64", "bfloat16"] = "float32"  # bfloat16: forward and backward pass; weights stay float32
+    precision: Literal["float32", "float64", "bfloat16"] = "float32"
+    """Bfloat16: forward and backward pass; weights stay float32."""
 
     @property
     def weights_precision(self) -> Literal["float32", "float64"]:
@@ -250,21 +275,27 @@ class Search(Settings):
 
     sampler: Literal["tpe", "random"] = "tpe"
     trials: Trainings = 64
-    batch: Trainings = 16  # trials proposed together; they train as one fleet where shapes allow
-    leaders: Trainings = 3  # the best so many are trained again on fresh seeds before a winner is named
-    seeds: Seeds = 5  # fresh seeds for each leader
+    batch: Trainings = 16
+    """Trials proposed together; they train as one fleet where shapes allow."""
+    leaders: Trainings = 3
+    """The best so many are trained again on fresh seeds before a winner is named."""
+    seeds: Seeds = 5
+    """Fresh seeds for each leader."""
 
 
 class Ablate(Settings):
     """Which parts matter?"""
 
-    parts: Parts = "all"  # names as ``winnow check`` prints them
-    modules: Names = ()  # modules of the model, by their dotted name
+    parts: Parts = "all"
+    """Names as ``winnow check`` prints them."""
+    modules: Names = ()
+    """Modules of the model, by their dotted name."""
     seeds: Seeds = 10
-    smallest_effect: NonNegative = 0.005  # differences of the score below this do not matter to the user
+    smallest_effect: NonNegative = 0.005
+    """Differences of the score below this do not matter to the user."""
     confidence: Annotated[float, Field(gt=0.5, lt=1, strict=True)] = 0.95
-    # parts go where fresh seeds show no loss above smallest_effect; mean: where the mean shows none, which claims less
     accept: Literal["shown", "mean"] = "shown"
+    """Parts go where fresh seeds show no loss above smallest_effect; mean: where the mean shows none, which claims less."""
 
 
 class Final(Settings):
@@ -277,6 +308,9 @@ class Compress(Settings):
     """How small may it get?"""
 
     int8: Flag = True
-    budget: NonNegative = 0.01  # largest loss of the score on validation rows that is accepted; of rmse and mae as a share
-    log_loss_budget: NonNegative = 0.02  # classifiers: largest rise of the log loss, in nats; for the metric log_loss: budget
-    prefer: Literal["speed", "size"] = "speed"  # speed: int8 must be faster than float32; size: smaller is enough
+    budget: NonNegative = 0.01
+    """Largest loss of the score on validation rows that is accepted; of rmse and mae as a share."""
+    log_loss_budget: NonNegative = 0.02
+    """Classifiers: largest rise of the log loss, in nats; for the metric log_loss: budget."""
+    prefer: Literal["speed", "size"] = "speed"
+    """Speed: int8 must be faster than float32; size: smaller is enough."""

@@ -28,7 +28,9 @@ class Settings(BaseModel):
         RecipeError: with every mistake in the arguments, each under its dotted path.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @_not_for_nested
     def __init__(self, /, **settings: Any) -> None:
