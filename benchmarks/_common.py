@@ -1,4 +1,6 @@
-"""What the benchmarks share: the reference network, a hand-written loop, the rate of matrix products, alternating rounds."""
+"""What the benchmarks share: the reference network, a hand-written loop, the rate of matrix
+products, alternating rounds.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +23,30 @@ def machine() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
         model = next(
-            (line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), model
+            (
+                line.split(":")[1].strip()
+                for line in info.read_text().splitlines()
+                if line.startswith("model name")
+            ),
+            model,
         )
     cores = len(os.sched_getaffinity(0))
     today = datetime.now(UTC).date()
-    return f"{model}, {cores} cores, Python {platform.python_version()}, PyTorch {torch.__version__}, {today}"
+    return (
+        f"{model}, {cores} cores, Python {platform.python_version()}, PyTorch "
+        f"{torch.__version__}, {today}"
+    )
 
 
 def network() -> nn.Sequential:
     """The reference MLP 64-128-128-10."""
-    return nn.Sequential(nn.Linear(FEATURES, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, CLASSES))
+    return nn.Sequential(
+        nn.Linear(FEATURES, WIDTH),
+        nn.ReLU(),
+        nn.Linear(WIDTH, WIDTH),
+        nn.ReLU(),
+        nn.Linear(WIDTH, CLASSES),
+    )
 
 
 def hand_written_epochs(
@@ -41,7 +57,8 @@ def hand_written_epochs(
     lr: float = 0.01,
     validation: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> int:
-    """The loop a user would write: shuffle, forward, cross-entropy, backward, SGD with momentum. Steps taken.
+    """The loop a user would write: shuffle, forward, cross-entropy, backward, SGD with momentum.
+    Steps taken.
 
     Args:
         x, y: training rows.
@@ -72,9 +89,13 @@ def hand_written_epochs(
 
 
 def matrix_products(members: int) -> Callable[[], None]:
-    """The batched products of one training step of the reference MLP and nothing else: what the machine allows at best."""
+    """The batched products of one training step of the reference MLP and nothing else: what the
+    machine allows at best.
+    """
     inputs, hidden, outputs = (torch.randn(members, BATCH, n) for n in (FEATURES, WIDTH, CLASSES))
-    first, second, last = (torch.randn(members, *s) for s in ((WIDTH, FEATURES), (WIDTH, WIDTH), (CLASSES, WIDTH)))
+    first, second, last = (
+        torch.randn(members, *s) for s in ((WIDTH, FEATURES), (WIDTH, WIDTH), (CLASSES, WIDTH))
+    )
 
     def run() -> None:
         torch.bmm(inputs, first.mT)
@@ -92,7 +113,9 @@ def matrix_products(members: int) -> Callable[[], None]:
 def forward_products(members: int, rows: int) -> Callable[[], None]:
     """The same of a forward pass over ``rows`` rows, as for validation."""
     inputs, hidden = (torch.randn(members, rows, n) for n in (FEATURES, WIDTH))
-    first, second, last = (torch.randn(members, *s) for s in ((WIDTH, FEATURES), (WIDTH, WIDTH), (CLASSES, WIDTH)))
+    first, second, last = (
+        torch.randn(members, *s) for s in ((WIDTH, FEATURES), (WIDTH, WIDTH), (CLASSES, WIDTH))
+    )
 
     def run() -> None:
         torch.bmm(inputs, first.mT)
@@ -102,8 +125,12 @@ def forward_products(members: int, rows: int) -> Callable[[], None]:
     return run
 
 
-def alternate(contestants: dict[str, Callable[[], float]], *, rounds: int) -> dict[str, list[float]]:
-    """Run every contestant once a round, in turns: what else the machine does falls on all of them. Each gives a figure."""
+def alternate(
+    contestants: dict[str, Callable[[], float]], *, rounds: int
+) -> dict[str, list[float]]:
+    """Run every contestant once a round, in turns: what else the machine does falls on all of
+    them. Each gives a figure.
+    """
     figures: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, run in contestants.items():

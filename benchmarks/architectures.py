@@ -1,13 +1,16 @@
 """Fleets of five small architectures, trained the way the plan chooses, against two processes.
 
-Each contestant trains the same members (the same network, data, batches of 32, epochs) with the same work around it: shuffling,
-validation after each epoch, the best weights kept. The processes run a hand-written PyTorch loop on one thread each, one member
-after another; starting them and importing PyTorch is not counted. winnow's time is that of its runner in a fresh workspace,
-with planning, probing, ledger and weights. The plan is told how many trainings the study is going to ask for (--ahead), as
-a search tells it: where that is enough, it compiles. "First" is winnow's first run in this process, which measures, decides and
-compiles; the figure with the range is of the runs after it.
+Each contestant trains the same members (the same network, data, batches of 32, epochs) with the
+same work around it: shuffling, validation after each epoch, the best weights kept. The processes
+run a hand-written PyTorch loop on one thread each, one member after another; starting them and
+importing PyTorch is not counted. winnow's time is that of its runner in a fresh workspace, with
+planning, probing, ledger and weights. The plan is told how many trainings the study is going to ask
+for (--ahead), as
+a search tells it: where that is enough, it compiles. "First" is winnow's first run in this process,
+which measures, decides and compiles; the figure with the range is of the runs after it.
 
-    python benchmarks/architectures.py [--rounds 3] [--members 32] [--epochs 10] [--ahead 1000] [--only lstm ...]
+    python benchmarks/architectures.py [--rounds 3] [--members 32] [--epochs 10] [--ahead 1000]
+    [--only lstm ...]
 """
 
 from __future__ import annotations
@@ -39,7 +42,9 @@ class Tabular(nn.Sequential):
     """16-32-32-2, as for a table."""
 
     def __init__(self) -> None:
-        super().__init__(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2))
+        super().__init__(
+            nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x[:, :16])  # type: ignore[no-any-return]
@@ -49,7 +54,14 @@ class Dropped(nn.Sequential):
     """The reference MLP with dropout."""
 
     def __init__(self) -> None:
-        layers = [nn.Linear(64, 128), nn.ReLU(), nn.Dropout(0.2), nn.Linear(128, 128), nn.ReLU(), nn.Dropout(0.2)]
+        layers = [
+            nn.Linear(64, 128),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.Linear(128, 128),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+        ]
         super().__init__(*layers, nn.Linear(128, CLASSES))
 
 
@@ -57,8 +69,19 @@ class ConvNet(nn.Sequential):
     """Two convolutions with batch normalization on 8 x 8 images."""
 
     def __init__(self) -> None:
-        first = [nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()]
-        second = [nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
+        first = [
+            nn.Unflatten(1, (1, 8, 8)),
+            nn.Conv2d(1, 8, 3, padding=1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+        ]
+        second = [
+            nn.Conv2d(8, 16, 3, padding=1),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+        ]
         super().__init__(*first, *second, nn.Linear(16 * 16, CLASSES))
 
 
@@ -78,7 +101,9 @@ class Transformer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layer = nn.TransformerEncoderLayer(32, 4, 64, dropout=0.1, batch_first=True, norm_first=True)
+        layer = nn.TransformerEncoderLayer(
+            32, 4, 64, dropout=0.1, batch_first=True, norm_first=True
+        )
         self.into, self.out = nn.Linear(8, 32), nn.Linear(32, CLASSES)
         self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
 
@@ -97,10 +122,14 @@ NETWORKS: dict[str, type[nn.Module]] = {
 
 def data() -> Data:
     rng = np.random.default_rng(0)
-    return Data.arrays(rng.normal(size=(ROWS, FEATURES)), rng.integers(0, 2, size=ROWS), task="classification")
+    return Data.arrays(
+        rng.normal(size=(ROWS, FEATURES)), rng.integers(0, 2, size=ROWS), task="classification"
+    )
 
 
-def hand_written(network: type[nn.Module], seed: int, epochs: int, tensors: tuple[Tensor, ...]) -> None:
+def hand_written(
+    network: type[nn.Module], seed: int, epochs: int, tensors: tuple[Tensor, ...]
+) -> None:
     """Train one member as a user would."""
     x, y, xv, yv = tensors
     torch.manual_seed(seed)
@@ -126,7 +155,10 @@ def _worker(pipe: Connection) -> None:
 
     torch.set_num_threads(1)
     prepared = prepare(data())
-    tensors = (*prepared.tensors("train", torch.float32), *prepared.tensors("validation", torch.float32))
+    tensors = (
+        *prepared.tensors("train", torch.float32),
+        *prepared.tensors("validation", torch.float32),
+    )
     while (job := pipe.recv()) is not None:
         network, seeds, epochs = job
         for seed in seeds:
@@ -164,11 +196,16 @@ class Processes:
             pipe.close()
 
 
-def winnow_fleet(network: str, members: int, epochs: int, ahead: int, section: Data, told: list[str]) -> Callable[[], float]:
+def winnow_fleet(
+    network: str, members: int, epochs: int, ahead: int, section: Data, told: list[str]
+) -> Callable[[], float]:
     """Seconds of the runner; what the plan chose goes to ``told``."""
     train = Train(epochs=epochs, batch_size=BATCH, optimizer=AdamW(lr=1e-3))
     variants = [
-        Variant(data=section, model=Model(NETWORKS[network]), train=train, metric="accuracy", seed=s) for s in range(members)
+        Variant(
+            data=section, model=Model(NETWORKS[network]), train=train, metric="accuracy", seed=s
+        )
+        for s in range(members)
     ]
 
     def run() -> float:
@@ -185,7 +222,9 @@ def winnow_fleet(network: str, members: int, epochs: int, ahead: int, section: D
 
 
 def main(given: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--members", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=10)
@@ -197,19 +236,27 @@ def main(given: Sequence[str] | None = None) -> None:
     for _ in range(2):
         processes.train("tabular", 2, 1)  # warm
     print(machine(), f"- {arguments.members} members, {arguments.epochs} epochs, {cores()} cores")
-    print(f"{'seconds, median [range]':14s} {'winnow':>32s} {'two processes':>32s}   {'times':>5s}  {'first':>6s}")
+    print(
+        f"{'seconds, median [range]':14s} {'winnow':>32s} {'two processes':>32s}   {'times':>5s} "
+        f" {'first':>6s}"
+    )
     for network in arguments.only:
         told: list[str] = []
-        fleet = winnow_fleet(network, arguments.members, arguments.epochs, arguments.ahead, section, told)
+        fleet = winnow_fleet(
+            network, arguments.members, arguments.epochs, arguments.ahead, section, told
+        )
         first = fleet()
         contestants: dict[str, Any] = {
             "winnow": fleet,
-            "processes": lambda name=network: processes.train(name, arguments.members, arguments.epochs),
+            "processes": lambda name=network: processes.train(
+                name, arguments.members, arguments.epochs
+            ),
         }
         figures = alternate(contestants, rounds=arguments.rounds)
         ratio = statistics.median(figures["processes"]) / statistics.median(figures["winnow"])
         print(
-            f"{network:14s} {spread(figures['winnow']):>32s} {spread(figures['processes']):>32s}   {ratio:5.2f}  {first:6.1f}",
+            f"{network:14s} {spread(figures['winnow']):>32s} {spread(figures['processes']):>32s} "
+            f"  {ratio:5.2f}  {first:6.1f}",
             flush=True,
         )
         for line in told:

@@ -1,8 +1,9 @@
 """V members as one fleet on a GPU against the same members trained one after another on it.
 
-The reference MLP 64-128-128-10 and a small ConvNet, both with batches of 64 of 1,078 rows that stay on the device. The fleet is
-winnow's driver as studies run it: compiled, captured as a CUDA graph, validated after each epoch. One after another is a
-hand-written PyTorch loop, each member's steps on the same device; with --eager-members it trains only so many and is scaled up.
+The reference MLP 64-128-128-10 and a small ConvNet, both with batches of 64 of 1,078 rows that stay
+on the device. The fleet is winnow's driver as studies run it: compiled, captured as a CUDA graph,
+validated after each epoch. One after another is a hand-written PyTorch loop, each member's steps on
+the same device; with --eager-members it trains only so many and is scaled up.
 
     python benchmarks/gpu.py [--members 128] [--epochs 20] [--rounds 3] [--eager-members 8]
 
@@ -32,7 +33,9 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {"mlp": network, "convnet": ConvN
 AIMS = {"mlp": 50, "convnet": 15}
 
 
-def one_after_another(make: Callable[[], nn.Module], prepared: Prepared, members: int, epochs: int) -> float:
+def one_after_another(
+    make: Callable[[], nn.Module], prepared: Prepared, members: int, epochs: int
+) -> float:
     """Seconds of a member-step."""
     device = torch.device("cuda")
     x, y = (t.to(device) for t in prepared.tensors("train", torch.float32))
@@ -52,10 +55,15 @@ def one_after_another(make: Callable[[], nn.Module], prepared: Prepared, members
     return (time.perf_counter() - began) / steps
 
 
-def one_fleet(make: Callable[[], nn.Module], section: Data, prepared: Prepared, members: int, epochs: int) -> float:
+def one_fleet(
+    make: Callable[[], nn.Module], section: Data, prepared: Prepared, members: int, epochs: int
+) -> float:
     """Seconds of a member-step."""
     train = Train(epochs=epochs, batch_size=BATCH, optimizer=SGD(lr=0.01, momentum=0.9))
-    variants = [Variant(data=section, model=Model(make), train=train, metric="accuracy", seed=s) for s in range(members)]
+    variants = [
+        Variant(data=section, model=Model(make), train=train, metric="accuracy", seed=s)
+        for s in range(members)
+    ]
     torch.cuda.synchronize()
     began = time.perf_counter()
     results = train_fleet(variants, prepared, stacked=True, compiled=True)
@@ -64,7 +72,9 @@ def one_fleet(make: Callable[[], nn.Module], section: Data, prepared: Prepared, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--members", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
@@ -78,7 +88,9 @@ def main() -> None:
     print(f"{torch.cuda.get_device_name()}; {machine()}")
     for name, make in NETWORKS.items():
         contestants: dict[str, Callable[[], float]] = {
-            "fleet": lambda make=make: one_fleet(make, section, prepared, arguments.members, arguments.epochs) * 1e6,
+            "fleet": lambda make=make: (
+                one_fleet(make, section, prepared, arguments.members, arguments.epochs) * 1e6
+            ),
             "one after another": lambda make=make: (
                 one_after_another(make, prepared, arguments.eager_members, arguments.epochs) * 1e6
             ),
@@ -86,10 +98,15 @@ def main() -> None:
         for run in contestants.values():  # warm up, compile
             run()
         figures = alternate(contestants, rounds=arguments.rounds)
-        ratio = statistics.median(figures["one after another"]) / statistics.median(figures["fleet"])
+        ratio = statistics.median(figures["one after another"]) / statistics.median(
+            figures["fleet"]
+        )
         for contestant, values in figures.items():
             print(f"{name:8s} {contestant:18s} {spread(values)} us a member-step")
-        print(f"{name:8s} the fleet of {arguments.members} is {ratio:.1f} times as fast (aim {AIMS[name]})")
+        print(
+            f"{name:8s} the fleet of {arguments.members} is {ratio:.1f} times as fast (aim "
+            f"{AIMS[name]})"
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""A whole search: 64 trials of 15 epochs on digits (MLP, SGD with momentum), winnow against Optuna in two processes.
+"""A whole search: 64 trials of 15 epochs on digits (MLP, SGD with momentum), winnow against Optuna
+in two processes.
 
-Both search the same space with TPE, train the same network on the same split with the same batches of 64 and score accuracy
-on the same validation rows. winnow's time is that of ``winnow.search``, ledger included, and with the best trial trained
-again on two fresh seeds, which Optuna's study does not do. Optuna's is that of two worker processes on one SQLite study, each
-a hand-written PyTorch loop on one thread; starting them and importing PyTorch is not counted.
+Both search the same space with TPE, train the same network on the same split with the same batches
+of 64 and score accuracy on the same validation rows. winnow's time is that of ``winnow.search``,
+ledger included, and with the best trial trained again on two fresh seeds, which Optuna's study does
+not do. Optuna's is that of two worker processes on one SQLite study, each a hand-written PyTorch
+loop on one thread; starting them and importing PyTorch is not counted.
 
 python benchmarks/study.py [--rounds 3] [--trials 64] [--epochs 15]
 """
@@ -47,9 +49,13 @@ def _worker(url: str, trials: int, epochs: int, seed: int, ready: Barrier) -> No
         for fan_in in (64, width):
             layers += [nn.Linear(fan_in, width), nn.ReLU(), nn.Dropout(rate)]
         model = nn.Sequential(*layers, nn.Linear(width, 10))
-        optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum, weight_decay=decay)
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=lr, momentum=momentum, weight_decay=decay
+        )
         steps = epochs * (len(x) // 64)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=steps, cycle_momentum=False)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=lr, total_steps=steps, cycle_momentum=False
+        )
         best = 0.0
         for _ in range(epochs):
             model.train()
@@ -57,7 +63,9 @@ def _worker(url: str, trials: int, epochs: int, seed: int, ready: Barrier) -> No
                 if len(rows) < 64:
                     continue
                 optimizer.zero_grad()
-                nn.functional.cross_entropy(model(x[rows]), y[rows], label_smoothing=smoothing).backward()
+                nn.functional.cross_entropy(
+                    model(x[rows]), y[rows], label_smoothing=smoothing
+                ).backward()
                 optimizer.step()
                 schedule.step()
             model.eval()
@@ -65,7 +73,9 @@ def _worker(url: str, trials: int, epochs: int, seed: int, ready: Barrier) -> No
                 best = max(best, float((model(xv).argmax(1) == yv).double().mean()))
         return best
 
-    study = optuna.load_study(study_name="digits", storage=url, sampler=optuna.samplers.TPESampler(seed=seed))
+    study = optuna.load_study(
+        study_name="digits", storage=url, sampler=optuna.samplers.TPESampler(seed=seed)
+    )
     ready.wait()
     study.optimize(objective, n_trials=trials)
 
@@ -80,7 +90,10 @@ def optuna_study(trials: int, epochs: int, processes: int = 2) -> tuple[float, f
         study = optuna.create_study(study_name="digits", storage=url, direction="maximize")
         context = multiprocessing.get_context("spawn")
         ready = context.Barrier(processes + 1)
-        workers = [context.Process(target=_worker, args=(url, trials // processes, epochs, i, ready)) for i in range(processes)]
+        workers = [
+            context.Process(target=_worker, args=(url, trials // processes, epochs, i, ready))
+            for i in range(processes)
+        ]
         for worker in workers:
             worker.start()
         ready.wait()
@@ -103,7 +116,9 @@ def winnow_study(trials: int, epochs: int) -> tuple[float, float]:
         train=Train(
             epochs=epochs,
             batch_size=64,
-            optimizer=SGD(lr=Log(0.01, 1.0), momentum=Uniform(0.5, 0.99), weight_decay=Log(1e-6, 1e-2)),
+            optimizer=SGD(
+                lr=Log(0.01, 1.0), momentum=Uniform(0.5, 0.99), weight_decay=Log(1e-6, 1e-2)
+            ),
             schedule=OneCycle(),
             dropout=Uniform(0.0, 0.5),
             label_smoothing=Uniform(0.0, 0.2),
@@ -112,7 +127,8 @@ def winnow_study(trials: int, epochs: int) -> tuple[float, float]:
     )
     with tempfile.TemporaryDirectory() as folder, Workspace.open(Path(folder) / "run") as workspace:
         runner = Runner(workspace)
-        runner.prepared(recipe.data)  # Optuna's workers have their data, too, before the clock starts
+        # Optuna's workers have their data, too, before the clock starts
+        runner.prepared(recipe.data)
         began = time.perf_counter()
         found = search(recipe, runner=runner)
         whole = time.perf_counter() - began
@@ -120,7 +136,9 @@ def winnow_study(trials: int, epochs: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=15)
@@ -136,11 +154,17 @@ def main() -> None:
     winnow_study(4, 2)  # imports
     figures = alternate({name: (lambda n=name: run(n)) for name in scores}, rounds=arguments.rounds)
     print(machine())
-    print(f"{arguments.trials} trials x {arguments.epochs} epochs on digits; seconds, median [range] of {arguments.rounds}")
+    print(
+        f"{arguments.trials} trials x {arguments.epochs} epochs on digits; seconds, median "
+        f"[range] of {arguments.rounds}"
+    )
     for name, values in figures.items():
         print(f"{name:22s} {spread(values)}   best trial {statistics.median(scores[name]):.4f}")
     ratio = statistics.median(figures["Optuna, 2 processes"]) / statistics.median(figures["winnow"])
-    print(f"winnow is {ratio:.2f} times as fast, with the winner's retraining on fresh seeds in its time")
+    print(
+        f"winnow is {ratio:.2f} times as fast, with the winner's retraining on fresh seeds in "
+        f"its time"
+    )
 
 
 if __name__ == "__main__":

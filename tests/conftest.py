@@ -1,4 +1,6 @@
-"""One thread for every test: the tensors are tiny, and threads that wait for each other cost more than they bring."""
+"""One thread for every test: the tensors are tiny, and threads that wait for each other cost
+more than they bring.
+"""
 
 from __future__ import annotations
 

@@ -12,13 +12,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "winnow"
-LAZY = {"cli", "__init__"}  # these import rooms where they are used, so that `import winnow` and `--help` are quick
+# These import rooms where they are used, so that `import winnow` and `--help` are quick
+LAZY = {"cli", "__init__"}
 ENTRY_POINTS = {"src/winnow/run/_worker.py"}  # its pipes must be in place before anything can print
 
 
 @dataclass(frozen=True)
 class Import:
-    """One import of a room by a room; ``nested`` when it stands inside a function or under TYPE_CHECKING."""
+    """One import of a room by a room; ``nested`` when it stands inside a function or under
+    TYPE_CHECKING.
+    """
 
     of: str
     by: str
@@ -73,7 +76,9 @@ def _modules(node: ast.AST, package: list[str]) -> list[str]:
     if isinstance(node, ast.ImportFrom):
         base = package[: len(package) - node.level + 1] if node.level else []
         module = ".".join([*base, *([node.module] if node.module else [])])
-        return [f"{module}.{alias.name}" for alias in node.names] if module == "winnow" else [module]
+        return (
+            [f"{module}.{alias.name}" for alias in node.names] if module == "winnow" else [module]
+        )
     return []
 
 
@@ -101,7 +106,11 @@ def test_the_table_is_layered() -> None:
 def test_rooms_import_only_what_the_table_allows() -> None:
     may = allowed(room_table())
 
-    wrong = [f"{i.place}: {i.by} imports {i.of}" for i in all_imports() if i.by != "__init__" and i.of not in may[i.by]]
+    wrong = [
+        f"{i.place}: {i.by} imports {i.of}"
+        for i in all_imports()
+        if i.by != "__init__" and i.of not in may[i.by]
+    ]
 
     assert wrong == []
 
@@ -113,7 +122,11 @@ def test_no_two_rooms_import_each_other() -> None:
 
 
 def test_rooms_import_each_other_at_the_top_of_the_file() -> None:
-    nested = [i for i in all_imports() if i.nested and i.by not in LAZY and i.place.partition(":")[0] not in ENTRY_POINTS]
+    nested = [
+        i
+        for i in all_imports()
+        if i.nested and i.by not in LAZY and i.place.partition(":")[0] not in ENTRY_POINTS
+    ]
     hidden = [f"{i.place}: {i.by} imports {i.of}" for i in nested]
 
     assert hidden == []

@@ -1,4 +1,6 @@
-"""The benchmarks run to their end, on as little as they take. What they measure is another matter."""
+"""The benchmarks run to their end, on as little as they take. What they measure is another
+matter.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,18 @@ def run(name: str, *arguments: str) -> str:
 
 
 def test_architectures() -> None:
-    small = ("--rounds", "1", "--members", "2", "--epochs", "1", "--ahead", "0", "--only", "tabular")
+    small = (
+        "--rounds",
+        "1",
+        "--members",
+        "2",
+        "--epochs",
+        "1",
+        "--ahead",
+        "0",
+        "--only",
+        "tabular",
+    )
     assert "tabular" in run("architectures.py", *small)
 
 

@@ -30,15 +30,22 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PORT = "127.0.0.1:8000"
 
-# what the pages call recipes/digits.yaml, and the recipe that winnow writes for data.csv: both short, to be quick
+# what the pages call recipes/digits.yaml, and the recipe that winnow writes for data.csv: both
+# short, to be quick
 SHORT = """
 train: {epochs: 2, batch_size: 32, dropout: {uniform: [0.0, 0.5]}}
 search: {trials: 2, batch: 2, leaders: 1, seeds: 2}
 ablate: {parts: [dropout], seeds: 2}
 final: {seeds: 2}
 """
-DIGITS = 'name: digits\ndata: {source: "sklearn:digits"}\nmodel: {use: mlp, args: {width: 8, depth: 1}}' + SHORT
-PRICES = "name: data\ndata: {source: data.csv, target: price}\nmodel: {use: mlp, args: {width: 8, depth: 1}}" + SHORT
+DIGITS = (
+    'name: digits\ndata: {source: "sklearn:digits"}\nmodel: {use: mlp, args: {width: 8, depth: 1}}'
+    + SHORT
+)
+PRICES = (
+    "name: data\ndata: {source: data.csv, target: price}\nmodel: {use: mlp, args: {width: 8, "
+    "depth: 1}}" + SHORT
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,9 @@ def blocks(page: Path) -> list[Block]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with what the pages speak of. Pages share it, so that a run which several of them show is made once."""
+    """A directory with what the pages speak of. Pages share it, so that a run which several of
+    them show is made once.
+    """
     folder = tmp_path_factory.mktemp("docs")
     (folder / "recipes").mkdir()
     (folder / "recipes" / "digits.yaml").write_text(DIGITS)
@@ -99,7 +108,10 @@ def run_line(line: str, where: str, servers: ExitStack, served: str) -> str:
         if shutil.which("curl") is not None:
             given = [argument.replace(PORT, served) for argument in arguments]
             done = subprocess.run(
-                ["curl", "--fail", "--silent", "--show-error", *given], capture_output=True, text=True, check=False
+                ["curl", "--fail", "--silent", "--show-error", *given],
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert done.returncode == 0, f"{where}: {done.stderr}"
     elif arguments[0] == "serve":
@@ -153,11 +165,13 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [t for t in targets if not (page.parent / t).exists()] == []
 
 
-# -- the tables of docs/recipes.md -----------------------------------------------------------------------------------------
+# -- the tables of docs/recipes.md -----------------------------------------------------------------
 
 
 def settings_of(record: BaseModel | type[BaseModel], path: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted setting, its default as the tables spell it), without records that are described elsewhere."""
+    """(dotted setting, its default as the tables spell it), without records that are described
+    elsewhere.
+    """
     fields = (record if isinstance(record, type) else type(record)).model_fields
     for name, field in fields.items():
         default = "" if field.is_required() else field.get_default(call_default_factory=True)
@@ -185,7 +199,9 @@ def section(title: str) -> str:
 def table(title: str) -> dict[str, str]:
     """Setting -> default, from the first table under a title."""
     rows = re.findall(
-        r"^\| `([\w.]+)` \| ?(?:`([^`]*)`|(none)|) \|", section(title).partition("| record |")[0], flags=re.MULTILINE
+        r"^\| `([\w.]+)` \| ?(?:`([^`]*)`|(none)|) \|",
+        section(title).partition("| record |")[0],
+        flags=re.MULTILINE,
     )
     return {name: code or none for name, code, none in rows}
 
@@ -194,12 +210,16 @@ def test_the_tables_hold_every_setting_with_its_default() -> None:
     recipe = Recipe(data=Data(source="sklearn:iris"), model=Model("mlp"))
     questions = ("search", "ablate", "final", "compress")
 
-    assert table("The recipe") == {name: spelled(getattr(recipe, name)) for name in ("name", "metric", "seed", "minutes")}
+    assert table("The recipe") == {
+        name: spelled(getattr(recipe, name)) for name in ("name", "metric", "seed", "minutes")
+    }
     assert table("data") == dict(settings_of(Data))
     assert table("model") == dict(settings_of(Model))
     assert table("train") == dict(settings_of(recipe.train))
     assert table("The questions") == {
-        f"{name}.{key}": default for name in questions for key, default in settings_of(getattr(recipe, name))
+        f"{name}.{key}": default
+        for name in questions
+        for key, default in settings_of(getattr(recipe, name))
     }
 
 

@@ -1,4 +1,6 @@
-"""Files are whole or not there: what a kill in the middle of writing leaves is what was there before."""
+"""Files are whole or not there: what a kill in the middle of writing leaves is what was there
+before.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,9 @@ def test_a_links_target_is_replaced_and_a_pipe_is_written_to(tmp_path: Path) -> 
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
-def test_recipes_reports_and_tables_are_written_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recipes_reports_and_tables_are_written_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A disk that fills up while they are written leaves the old ones."""
     places = [tmp_path / name for name in ("recipe.yaml", "report.html", "table.csv")]
     for place in places:

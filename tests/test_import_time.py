@@ -44,7 +44,9 @@ COMMANDS = [
 def loaded_by(code: str) -> set[str]:
     """Which of ``HEAVY`` a fresh interpreter holds after ``code``."""
     script = f"{code}\nimport sys\nprint(*[name for name in {HEAVY} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
+    )
     return set(done.stdout.splitlines()[-1].split())
 
 
@@ -56,7 +58,9 @@ def test_recipes_load_nothing_heavy() -> None:
     assert loaded_by("import winnow; winnow.Recipe") == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in COMMANDS)], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], *([command, "--help"] for command in COMMANDS)], ids=" ".join
+)
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = f"""
 import sys
@@ -70,8 +74,12 @@ except SystemExit:
     assert loaded_by(code) == set()
 
 
-@pytest.mark.parametrize("command", ["run", "check", "search", "train", "ablate", "evaluate", "compress"])
-def test_a_mistake_in_a_recipe_is_told_before_anything_heavy_is_loaded(tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize(
+    "command", ["run", "check", "search", "train", "ablate", "evaluate", "compress"]
+)
+def test_a_mistake_in_a_recipe_is_told_before_anything_heavy_is_loaded(
+    tmp_path: Path, command: str
+) -> None:
     recipe = tmp_path / "bad.yaml"
     recipe.write_text('data: {source: "sklearn:iris"}\nmodel: {use: mlp}\ntrain: {epoks: 3}\n')
     code = f"""

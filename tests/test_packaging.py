@@ -1,4 +1,6 @@
-"""What an installation brings: few packages, lower bounds without caps, and pins for everything in the constraints file."""
+"""What an installation brings: few packages, lower bounds without caps, and pins for everything
+in the constraints file.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PINS = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE))
+PINS = dict(
+    re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE)
+)
 
 
 def closure(requirements: list[str]) -> set[str]:
@@ -22,7 +26,9 @@ def closure(requirements: list[str]) -> set[str]:
     while todo:
         requirement, extra = todo.pop()
         name = canonicalize_name(requirement.name)
-        if name in found or (requirement.marker is not None and not requirement.marker.evaluate({"extra": extra})):
+        if name in found or (
+            requirement.marker is not None and not requirement.marker.evaluate({"extra": extra})
+        ):
             continue
         found.add(name)
         inner = importlib.metadata.distribution(name).requires or []
@@ -32,14 +38,21 @@ def closure(requirements: list[str]) -> set[str]:
 
 def test_a_core_installation_is_at_most_60_packages() -> None:
     # those that a GPU build of torch adds are not counted: the constraints install the CPU build
-    core = {name for name in closure(PROJECT["dependencies"]) if not name.startswith(("nvidia-", "cuda-", "triton"))}
+    core = {
+        name
+        for name in closure(PROJECT["dependencies"])
+        if not name.startswith(("nvidia-", "cuda-", "triton"))
+    }
 
     assert "torch" in core
     assert len(core) <= 60
 
 
 def test_dependencies_have_a_lower_bound_and_no_cap() -> None:
-    for text in [*PROJECT["dependencies"], *(r for extra in PROJECT["optional-dependencies"].values() for r in extra)]:
+    for text in [
+        *PROJECT["dependencies"],
+        *(r for extra in PROJECT["optional-dependencies"].values() for r in extra),
+    ]:
         assert [s.operator for s in Requirement(text).specifier] == [">="], text
 
 

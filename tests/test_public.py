@@ -14,7 +14,9 @@ import pytest
 import winnow
 
 ROOMS = sorted(
-    module.name for module in pkgutil.iter_modules(winnow.__path__, "winnow.") if not module.name.startswith("winnow._")
+    module.name
+    for module in pkgutil.iter_modules(winnow.__path__, "winnow.")
+    if not module.name.startswith("winnow._")
 )
 
 
@@ -31,7 +33,11 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_type_checkers_see_the_names_that_are_there() -> None:
     source = inspect.getsource(winnow)
 
-    seen = {line.rsplit(" as ", 1)[1] for line in source.splitlines() if line.startswith("    from winnow.")}
+    seen = {
+        line.rsplit(" as ", 1)[1]
+        for line in source.splitlines()
+        if line.startswith("    from winnow.")
+    }
 
     assert seen == set(winnow.__all__) - {"__version__"}
 
@@ -64,7 +70,9 @@ from winnow.train import predict
 from winnow import train
 assert isinstance(train, types.FunctionType) and callable(predict)
 """
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
 
     assert done.returncode == 0, done.stderr
 

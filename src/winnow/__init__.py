@@ -101,8 +101,9 @@ __all__ = sorted([*_HOME, "__version__"])
 class _ShopWindow(types.ModuleType):
     """A module whose public names stay what they are.
 
-    ``winnow.train`` is a function and ``winnow.train`` is a room: importing a room binds it on its parent package, which would
-    replace the function. Here that binding is left out; ``from winnow.train import ...`` finds the room in ``sys.modules``.
+    ``winnow.train`` is a function and ``winnow.train`` is a room: importing a room binds it on its
+    parent package, which would replace the function. Here that binding is left out; ``from
+    winnow.train import ...`` finds the room in ``sys.modules``.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -3,7 +3,8 @@
 import os
 import sys
 
-# `python -m` puts the current directory before everything that is installed, so that a stray onnxruntime.py in it would be run.
+# `python -m` puts the current directory before everything that is installed, so that a stray
+# onnxruntime.py in it would be run.
 if not sys.flags.safe_path and sys.path[:1] == [os.getcwd()]:
     del sys.path[0]
 

@@ -2,16 +2,16 @@
 
 ::
 
-    WinnowError
-    ├── RecipeError(ValueError)        a recipe says something that cannot be; lists every problem at once
-    ├── DataError(ValueError)          the data cannot be used as asked
-    ├── ModelError(ValueError)         the model cannot be built, switched or trained as asked
-    ├── BundleError(ValueError)        a bundle is damaged, changed, too new, or not a bundle
-    ├── InputError(ValueError)         rows given to a bundle do not fit its schema
-    ├── WorkspaceError(RuntimeError)   a run directory or its ledger cannot be used
-    ├── OutOfTime(RuntimeError)        the minutes of a run do not hold the least that it needs
-    ├── report.ReportError(ValueError) the report cannot be made as asked
-    └── MissingExtraError(ImportError) an optional dependency is needed; the message holds the install line
+    WinnowError ├── RecipeError(ValueError)        a recipe says something that cannot be; lists
+    every problem at once ├── DataError(ValueError)          the data cannot be used as asked ├──
+    ModelError(ValueError)         the model cannot be built, switched or trained as asked ├──
+    BundleError(ValueError)        a bundle is damaged, changed, too new, or not a bundle ├──
+    InputError(ValueError)         rows given to a bundle do not fit its schema ├──
+    WorkspaceError(RuntimeError)   a run directory or its ledger cannot be used ├──
+    OutOfTime(RuntimeError)        the minutes of a run do not hold the least that it needs ├──
+    report.ReportError(ValueError) the report cannot be made as asked └──
+    MissingExtraError(ImportError) an optional dependency is needed; the message holds the install
+    line
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class WinnowError(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake: the setting at fault (dotted path), what was expected and found, and where it stands in a file."""
+    """One mistake: the setting at fault (dotted path), what was expected and found, and where
+    it stands in a file.
+    """
 
     setting: str
     message: str
@@ -53,11 +55,15 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file or '<recipe>'}:{self.line}: " if self.line is not None else ""
-        return f"{place}{self.setting}: {self.message}" if self.setting else f"{place}{self.message}"
+        return (
+            f"{place}{self.setting}: {self.message}" if self.setting else f"{place}{self.message}"
+        )
 
 
 class RecipeError(WinnowError, ValueError):
-    """A recipe that cannot be used. ``problems`` holds every mistake found, in the order of the file."""
+    """A recipe that cannot be used. ``problems`` holds every mistake found, in the order of the
+    file.
+    """
 
     def __init__(self, problems: Sequence[Problem] | Problem | str) -> None:
         if isinstance(problems, str):
@@ -82,7 +88,9 @@ class BundleError(WinnowError, ValueError):
 
 
 class InputError(WinnowError, ValueError):
-    """Rows that do not fit a bundle's input schema. ``problems`` names the row and the field of each mistake."""
+    """Rows that do not fit a bundle's input schema. ``problems`` names the row and the field of
+    each mistake.
+    """
 
     def __init__(self, problems: Sequence[Problem] | str) -> None:
         if isinstance(problems, str):
@@ -109,7 +117,9 @@ class MissingExtraError(WinnowError, ImportError):
     """
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"this needs `{package}`, which is not installed: pip install 'winnow-ml[{extra}]'")
+        super().__init__(
+            f"this needs `{package}`, which is not installed: pip install 'winnow-ml[{extra}]'"
+        )
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
@@ -119,7 +129,9 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """The tail of an error message: `` - did you mean 'x'?``, or the list of names when nothing is close."""
+    """The tail of an error message: `` - did you mean 'x'?``, or the list of names when nothing
+    is close.
+    """
     names = list(names)
     close = nearest(name, names)
     if close is not None:
@@ -127,13 +139,14 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f" - known: {', '.join(map(str, names[:30]))}" if names else ""
 
 
-# Everything but line feed and tab that a terminal obeys instead of showing, that turns the direction of writing, or that
-# cannot be encoded (half of a surrogate pair, as in the names of files that are not UTF-8).
+# Everything but line feed and tab that a terminal obeys instead of showing, that turns the
+# direction of writing, or that cannot be encoded (half of a surrogate pair, as in the names of
+# files that are not UTF-8).
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def printable(text: object) -> str:
-    """``text`` with every control character written out, as ``\\x1b``: names and values come from files that anybody may have
-    made, and a terminal would obey what is hidden in them.
+    """``text`` with every control character written out, as ``\\x1b``: names and values come from
+    files that anybody may have made, and a terminal would obey what is hidden in them.
     """
     return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], str(text))

@@ -1,7 +1,8 @@
 """Files that are whole or not there: written aside, flushed to the disk, and moved into place.
 
-Whoever reads a file meanwhile, or after the process was killed in the middle, finds the old one or the new one, never half of
-one. What a kill leaves is a hidden file beside it, which ``remove_leftovers`` takes away.
+Whoever reads a file meanwhile, or after the process was killed in the middle, finds the old one or
+the new one, never half of one. What a kill leaves is a hidden file beside it, which
+``remove_leftovers`` takes away.
 
 Tables that are written as CSV go through ``without_formulas`` before.
 """
@@ -19,17 +20,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["as_text", "is_torn", "remove_leftovers", "sync_folder", "without_formulas", "write_aside", "written_aside"]
+__all__ = [
+    "as_text",
+    "is_torn",
+    "remove_leftovers",
+    "sync_folder",
+    "without_formulas",
+    "write_aside",
+    "written_aside",
+]
 
 _ENDING = ".part"
-# What a spreadsheet takes for a formula, which may run programs and send data away (OWASP, "CSV injection").
+# What a spreadsheet takes for a formula, which may run programs and send data away (OWASP, "CSV
+# injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @contextmanager
 def written_aside(path: str | Path) -> Iterator[Path]:
-    """A place to write to, whose file takes that of ``path`` at the end of the block; if the block fails, ``path`` stays as it
-    was. A link's target is replaced, not the link; a pipe or a device is written to as it is.
+    """A place to write to, whose file takes that of ``path`` at the end of the block; if the block
+    fails, ``path`` stays as it was. A link's target is replaced, not the link; a pipe or a device
+    is written to as it is.
 
     Raises:
         OSError: the file cannot be written.
@@ -62,8 +73,8 @@ def write_aside(path: str | Path, content: str | bytes) -> None:
 
 
 def is_torn(content: bytes) -> bool:
-    """Whether a text that was written in whole lines has lost its end, as after a crash: what follows half a line is nothing, or
-    zeros.
+    """Whether a text that was written in whole lines has lost its end, as after a crash: what
+    follows half a line is nothing, or zeros.
     """
     return not content.rstrip(b"\0").endswith(b"\n")
 
@@ -95,11 +106,15 @@ def as_text(text: str) -> str:
 
 
 def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with its text and the names of its columns as ``as_text`` gives them; numbers stay numbers."""
+    """The frame with its text and the names of its columns as ``as_text`` gives them; numbers
+    stay numbers.
+    """
     import polars as pl
 
     columns = [
-        pl.Series(s.name, [None if text is None else as_text(text) for text in s], dtype=pl.String) if s.dtype == pl.String else s
+        pl.Series(s.name, [None if text is None else as_text(text) for text in s], dtype=pl.String)
+        if s.dtype == pl.String
+        else s
         for s in frame.get_columns()
     ]
     return pl.DataFrame([series.alias(as_text(series.name)) for series in columns])

@@ -45,7 +45,11 @@ def make(source: str) -> Example:
     torch.manual_seed(0)
     prepared = prepare(Data(source=source))
     module = nn.Sequential(
-        nn.Linear(*prepared.in_shape, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, prepared.out_features)
+        nn.Linear(*prepared.in_shape, 16),
+        nn.BatchNorm1d(16),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(16, prepared.out_features),
     )
     module(prepared.tensors("train")[0])  # batch norm has seen data
     return Example(module, prepared, bundle.export_onnx(module, prepared.in_shape))

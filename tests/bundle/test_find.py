@@ -13,7 +13,10 @@ from winnow.errors import BundleError
 
 def test_a_run_directory_stands_for_the_bundle_in_it(iris: Example, tmp_path: Path) -> None:
     (tmp_path / "ledger.db").touch()
-    with pytest.raises(BundleError, match=r"is a run directory without a bundle: `winnow run .*` goes on until there is one"):
+    with pytest.raises(
+        BundleError,
+        match=r"is a run directory without a bundle: `winnow run .*` goes on until there is one",
+    ):
         bundle.load(tmp_path)
 
     place = iris.save(tmp_path / "iris.winnow")
@@ -21,5 +24,7 @@ def test_a_run_directory_stands_for_the_bundle_in_it(iris: Example, tmp_path: Pa
     assert bundle.load(tmp_path).path == place
 
     iris.save(tmp_path / "other.winnow")
-    with pytest.raises(BundleError, match=r"with 2 bundles: name one of them, .*iris.winnow, .*other.winnow"):
+    with pytest.raises(
+        BundleError, match=r"with 2 bundles: name one of them, .*iris.winnow, .*other.winnow"
+    ):
         bundle.load(tmp_path)

@@ -1,4 +1,6 @@
-"""Reading a bundle: it predicts what training-time code predicts, and everything suspicious is refused."""
+"""Reading a bundle: it predicts what training-time code predicts, and everything suspicious is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ from winnow import bundle
 from winnow.bundle import _files, _load
 from winnow.errors import BundleError, InputError
 
-# -- predictions -----------------------------------------------------------------------------------------------------------
+# -- predictions -----------------------------------------------------------------------------------
 
 
 def test_predictions_equal_pytorchs_on_the_same_rows(iris: Example, saved: Path) -> None:
@@ -36,7 +38,9 @@ def test_predictions_equal_pytorchs_on_the_same_rows(iris: Example, saved: Path)
     loaded = bundle.load(saved)
 
     np.testing.assert_allclose(loaded.logits(rows), expected.numpy(), atol=1e-5)
-    np.testing.assert_allclose(loaded.predict_proba(rows), torch.softmax(expected.double(), dim=1).numpy(), atol=1e-6)
+    np.testing.assert_allclose(
+        loaded.predict_proba(rows), torch.softmax(expected.double(), dim=1).numpy(), atol=1e-6
+    )
     assert list(loaded.predict(rows)) == list(data.target_names[expected.argmax(dim=1).numpy()])
 
 
@@ -61,7 +65,14 @@ def test_every_form_of_rows_gives_the_same(saved: Path) -> None:
     records = [dict(zip(names, row, strict=True)) for row in X.tolist()]
     expected = loaded.logits(X)
 
-    for rows in (X.tolist(), columns, records, pl.DataFrame(columns), pd.DataFrame(columns), pd.DataFrame(columns)[names[::-1]]):
+    for rows in (
+        X.tolist(),
+        columns,
+        records,
+        pl.DataFrame(columns),
+        pd.DataFrame(columns),
+        pd.DataFrame(columns)[names[::-1]],
+    ):
         np.testing.assert_array_equal(loaded.logits(rows), expected)
     np.testing.assert_array_equal(loaded.logits(records[2]), expected[2:3])
     assert loaded.predict([]).shape == (0,)
@@ -87,7 +98,9 @@ def test_many_rows_go_through_in_pieces(saved: Path, monkeypatch: pytest.MonkeyP
     assert sizes == [40, 40, 40, 30]
 
 
-def test_rows_that_do_not_fit_are_refused_by_row_and_field(saved: Path, record: Callable[..., dict[str, Any]]) -> None:
+def test_rows_that_do_not_fit_are_refused_by_row_and_field(
+    saved: Path, record: Callable[..., dict[str, Any]]
+) -> None:
     wrong = record()
     name = next(iter(wrong))
     wrong[name] = "wide"
@@ -167,7 +180,7 @@ def test_threads_must_be_some(saved: Path) -> None:
         bundle.load(saved, threads=0)
 
 
-# -- what is refused -------------------------------------------------------------------------------------------------------
+# -- what is refused -------------------------------------------------------------------------------
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], Any], *, sign: bool = True) -> None:
@@ -186,7 +199,9 @@ def replace(folder: Path, name: str, content: bytes) -> None:
     rewrite(folder, lambda m: m["files"].update({name: entry}))
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "weights.safetensors", "preparation.json", "recipe.yaml"])
+@pytest.mark.parametrize(
+    "name", ["model.onnx", "weights.safetensors", "preparation.json", "recipe.yaml"]
+)
 @pytest.mark.parametrize("how", ["one bit", "longer"])
 def test_a_file_that_was_changed_is_named(name: str, how: str, saved: Path) -> None:
     content = bytearray((saved / name).read_bytes())
@@ -200,7 +215,9 @@ def test_a_file_that_was_changed_is_named(name: str, how: str, saved: Path) -> N
         bundle.load(saved)
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "weights.safetensors", "preparation.json", "recipe.yaml"])
+@pytest.mark.parametrize(
+    "name", ["model.onnx", "weights.safetensors", "preparation.json", "recipe.yaml"]
+)
 def test_a_missing_file_is_named(name: str, saved: Path) -> None:
     (saved / name).unlink()
 
@@ -211,29 +228,52 @@ def test_a_missing_file_is_named(name: str, saved: Path) -> None:
 def test_a_bundle_of_a_newer_winnow_is_refused(saved: Path) -> None:
     rewrite(saved, lambda m: m.update(format_version=3), sign=False)
 
-    with pytest.raises(BundleError, match=r"written by a newer winnow \(format 3, this one reads up to 1\): upgrade"):
+    with pytest.raises(
+        BundleError,
+        match=r"written by a newer winnow \(format 3, this one reads up to 1\): upgrade",
+    ):
         bundle.load(saved)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(format_version="1"), "expected `format_version` to be a number from 1, found '1'"),
-        (lambda m: m.update(format_version=True), "expected `format_version` to be a number from 1, found True"),
+        (
+            lambda m: m.update(format_version="1"),
+            "expected `format_version` to be a number from 1, found '1'",
+        ),
+        (
+            lambda m: m.update(format_version=True),
+            "expected `format_version` to be a number from 1, found True",
+        ),
         (lambda m: m.update(format="else"), "is not a bundle: its manifest.json does not say"),
         (lambda m: m.update(files=[]), "expected `files` to be an object, found list"),
         (lambda m: m["files"].pop("model.onnx"), "does not list model.onnx"),
-        (lambda m: m["files"].update({"../../etc/passwd": {}}), r"lists '\.\./\.\./etc/passwd', which is no file of a bundle"),
-        (lambda m: m["files"].update({"/etc/passwd": {}}), "lists '/etc/passwd', which is no file of a bundle"),
-        (lambda m: m["files"].update({"extra.py": {}}), "lists 'extra.py', which is no file of a bundle"),
+        (
+            lambda m: m["files"].update({"../../etc/passwd": {}}),
+            r"lists '\.\./\.\./etc/passwd', which is no file of a bundle",
+        ),
+        (
+            lambda m: m["files"].update({"/etc/passwd": {}}),
+            "lists '/etc/passwd', which is no file of a bundle",
+        ),
+        (
+            lambda m: m["files"].update({"extra.py": {}}),
+            "lists 'extra.py', which is no file of a bundle",
+        ),
         (
             lambda m: m["files"].update({"model.onnx": {"bytes": -1, "sha256": ""}}),
             "expected `bytes` and `sha256` for model.onnx",
         ),
-        (lambda m: m["files"].update({"model.onnx": None}), "expected `bytes` and `sha256` for model.onnx, found None"),
+        (
+            lambda m: m["files"].update({"model.onnx": None}),
+            "expected `bytes` and `sha256` for model.onnx, found None",
+        ),
     ],
 )
-def test_a_manifest_that_plays_tricks_is_refused(change: Callable[[dict[str, Any]], Any], message: str, saved: Path) -> None:
+def test_a_manifest_that_plays_tricks_is_refused(
+    change: Callable[[dict[str, Any]], Any], message: str, saved: Path
+) -> None:
     rewrite(saved, change)
 
     with pytest.raises(BundleError, match=message):
@@ -243,7 +283,9 @@ def test_a_manifest_that_plays_tricks_is_refused(change: Callable[[dict[str, Any
 def test_a_manifest_with_prettier_metrics_is_refused(saved: Path) -> None:
     rewrite(saved, lambda m: m.update(metrics={"accuracy": 1.0}), sign=False)
 
-    with pytest.raises(BundleError, match=r"manifest\.json was changed after the bundle was written"):
+    with pytest.raises(
+        BundleError, match=r"manifest\.json was changed after the bundle was written"
+    ):
         bundle.load(saved)
 
 
@@ -257,7 +299,9 @@ def test_a_manifest_with_prettier_metrics_is_refused(saved: Path) -> None:
         (b"[]", "expected an object in manifest.json, found list"),
     ],
 )
-def test_a_manifest_that_is_no_json_object_is_refused(text: bytes, message: str, saved: Path) -> None:
+def test_a_manifest_that_is_no_json_object_is_refused(
+    text: bytes, message: str, saved: Path
+) -> None:
     (saved / "manifest.json").write_bytes(text)
 
     with pytest.raises(BundleError, match=message):
@@ -267,9 +311,14 @@ def test_a_manifest_that_is_no_json_object_is_refused(text: bytes, message: str,
 def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(BundleError, match=r"expected the folder of a bundle or a run directory, .*nowhere does not exist"):
+    with pytest.raises(
+        BundleError,
+        match=r"expected the folder of a bundle or a run directory, .*nowhere does not exist",
+    ):
         bundle.load(tmp_path / "nowhere")
-    with pytest.raises(BundleError, match=r"expected the folder of a bundle or a run directory, .*file is a file"):
+    with pytest.raises(
+        BundleError, match=r"expected the folder of a bundle or a run directory, .*file is a file"
+    ):
         bundle.load(tmp_path / "file")
     with pytest.raises(BundleError, match=r"is not a bundle: it has no manifest\.json"):
         bundle.load(tmp_path)
@@ -296,7 +345,9 @@ def test_files_of_an_insane_size_are_not_read(saved: Path) -> None:
     with open(saved / "manifest.json", "ab") as file:
         file.truncate(20 * 2**20)  # sparse
 
-    with pytest.raises(BundleError, match=r"manifest\.json has 20,971,520 bytes, at most 16,777,216 are read"):
+    with pytest.raises(
+        BundleError, match=r"manifest\.json has 20,971,520 bytes, at most 16,777,216 are read"
+    ):
         bundle.load(saved)
 
 
@@ -318,7 +369,10 @@ def test_a_preparation_that_is_none_is_refused(content: bytes, message: str, sav
 def test_a_model_for_other_data_is_refused(saved: Path, diabetes: Example) -> None:
     replace(saved, "model.onnx", diabetes.onnx)
 
-    with pytest.raises(BundleError, match=r"model\.onnx: expected one input x \(batch, 4\) of floats, found x \['batch', 10\]"):
+    with pytest.raises(
+        BundleError,
+        match=r"model\.onnx: expected one input x \(batch, 4\) of floats, found x \['batch', 10\]",
+    ):
         bundle.load(saved)
 
 
@@ -365,7 +419,9 @@ def in_a_branch(model: onnx.ModelProto) -> None:
     tensor = helper.make_tensor("b", TensorProto.FLOAT, [1], [0.0])
     external(tensor)
     inner = helper.make_graph([], "then", [], [], [tensor])
-    model.graph.node.append(helper.make_node("If", ["w"], ["z"], then_branch=inner, else_branch=inner))
+    model.graph.node.append(
+        helper.make_node("If", ["w"], ["z"], then_branch=inner, else_branch=inner)
+    )
 
 
 @pytest.mark.parametrize("where", [in_an_initializer, in_an_attribute, in_a_branch])
@@ -374,7 +430,10 @@ def test_a_model_that_points_to_other_files_is_refused(
 ) -> None:
     model = linear(4, 3)
     where(model)
-    message = r"model\.onnx keeps the tensor '\w' in another file \('\.\./\.\./etc/passwd'\); it must be inside"
+    message = (
+        r"model\.onnx keeps the tensor '\w' in another file \('\.\./\.\./etc/passwd'\); it must "
+        r"be inside"
+    )
 
     replace(saved, "model.onnx", model.SerializeToString())
     with pytest.raises(BundleError, match=message):
@@ -391,5 +450,7 @@ def test_what_is_no_onnx_model_is_refused(saved: Path) -> None:
     model = linear(4, 3)
     model.graph.node[0].op_type = "NoSuchOperator"
     replace(saved, "model.onnx", model.SerializeToString())
-    with pytest.raises(BundleError, match=r"ONNX Runtime cannot open model\.onnx: .*NoSuchOperator"):
+    with pytest.raises(
+        BundleError, match=r"ONNX Runtime cannot open model\.onnx: .*NoSuchOperator"
+    ):
         bundle.load(saved)

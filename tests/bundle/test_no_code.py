@@ -1,4 +1,6 @@
-"""A bundle holds the recipe that made it, and nothing that reads a bundle follows the names in it."""
+"""A bundle holds the recipe that made it, and nothing that reads a bundle follows the names in
+it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ model: {use: "leaves_a_mark:Net"}
 """
 
 
-def test_a_bundle_never_resolves_the_names_in_its_recipe(iris: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_never_resolves_the_names_in_its_recipe(
+    iris: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mark = tmp_path / "mark"
     (tmp_path / "leaves_a_mark.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -41,7 +41,9 @@ class Attention(nn.Module):
         super().__init__()
         self.embed = nn.Linear(5, 16)
         self.place = nn.Parameter(torch.randn(7, 16))
-        layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.1, batch_first=True, activation="gelu")
+        layer = nn.TransformerEncoderLayer(
+            16, 2, 32, dropout=0.1, batch_first=True, activation="gelu"
+        )
         self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
         self.head = nn.Linear(16, 3)
 
@@ -78,7 +80,9 @@ class Tokens(nn.Module):
 
 
 def mlp() -> nn.Module:
-    return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 3))
+    return nn.Sequential(
+        nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 3)
+    )
 
 
 def convnet() -> nn.Module:
@@ -105,12 +109,18 @@ ARCHITECTURES = {
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_an_export_equals_pytorch_at_any_batch_size(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_export_equals_pytorch_at_any_batch_size(
+    name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     build, shape = ARCHITECTURES[name]
     torch.manual_seed(1)
     module = build()
     rng = np.random.default_rng(2)
-    rows = rng.integers(0, 10, (130, *shape)) if name == "tokens" else rng.standard_normal((130, *shape))
+    rows = (
+        rng.integers(0, 10, (130, *shape))
+        if name == "tokens"
+        else rng.standard_normal((130, *shape))
+    )
     rows = rows.astype(np.float32)
     module.train()(torch.from_numpy(rows))  # batch norms and dropouts are left in training mode
     before = {key: value.clone() for key, value in module.state_dict().items()}
@@ -126,7 +136,9 @@ def test_an_export_equals_pytorch_at_any_batch_size(name: str, capfd: pytest.Cap
     with torch.inference_mode():
         for size in (1, 2, 3, 7, 64, 130):
             expected = module(torch.from_numpy(rows[:size])).numpy()
-            np.testing.assert_allclose(session.run(["y"], {"x": rows[:size]})[0], expected, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(
+                session.run(["y"], {"x": rows[:size]})[0], expected, rtol=1e-4, atol=1e-5
+            )
 
 
 READY_MLPS = [
@@ -138,7 +150,9 @@ READY_MLPS = [
 
 
 def ready_mlp(in_shape: tuple[int, ...], **settings: Any) -> MLP:
-    """With running statistics and affine parameters of norms that are not those of the beginning."""
+    """With running statistics and affine parameters of norms that are not those of the
+    beginning.
+    """
     torch.manual_seed(3)
     module = MLP(in_shape, 3, width=16, depth=3, **settings)
     with torch.no_grad():
@@ -167,7 +181,9 @@ def test_a_ready_mlp_is_written_without_the_exporter_and_equals_pytorch(
     with torch.inference_mode():
         for size in (1, 7, 130):
             expected = module(torch.from_numpy(rows[:size])).numpy()
-            np.testing.assert_allclose(session.run(["y"], {"x": rows[:size]})[0], expected, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(
+                session.run(["y"], {"x": rows[:size]})[0], expected, rtol=1e-4, atol=1e-5
+            )
 
 
 def _doubled(_: nn.Module, __: object, output: Tensor) -> Tensor:
@@ -185,7 +201,9 @@ def test_a_ready_mlp_with_something_else_in_it_goes_to_the_exporter(change: str)
         nn.utils.parametrizations.weight_norm(module.head)
     assert convert_ready(inference_copy(module), (8,)) is None
     rows = np.random.default_rng(4).standard_normal((7, 8)).astype(np.float32)
-    session = onnxruntime.InferenceSession(export_onnx(module, (8,)), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        export_onnx(module, (8,)), providers=["CPUExecutionProvider"]
+    )
     with torch.inference_mode():
         expected = module.eval()(torch.from_numpy(rows)).numpy()
     np.testing.assert_allclose(session.run(["y"], {"x": rows})[0], expected, rtol=1e-4, atol=1e-5)
@@ -198,7 +216,9 @@ def exported() -> tuple[nn.Module, bytes]:
     return module, export_onnx(module, (8,))
 
 
-def test_an_export_is_one_file_and_says_nothing_of_this_machine(exported: tuple[nn.Module, bytes]) -> None:
+def test_an_export_is_one_file_and_says_nothing_of_this_machine(
+    exported: tuple[nn.Module, bytes],
+) -> None:
     module, content = exported
     model = onnx.load_model_from_string(content)
     onnx.checker.check_model(model, full_check=True)
@@ -243,11 +263,16 @@ def test_a_wrong_export_is_refused_with_the_worst_difference(
         other[-1].bias[1] += 0.25
     monkeypatch.setattr(_onnx, "_convert", lambda *_: content)
 
-    with pytest.raises(ModelError, match=r"does not compute what PyTorch computes: outputs differ by up to 0\.25 \(batch size"):
+    with pytest.raises(
+        ModelError,
+        match=r"does not compute what PyTorch computes: outputs differ by up to 0\.25 \(batch size",
+    ):
         export_onnx(other, (8,))
 
 
-def test_outputs_that_are_nan_in_one_only_are_a_difference(exported: tuple[nn.Module, bytes]) -> None:
+def test_outputs_that_are_nan_in_one_only_are_a_difference(
+    exported: tuple[nn.Module, bytes],
+) -> None:
     module, content = exported
     other = inference_copy(module)
     with torch.no_grad():
@@ -263,13 +288,17 @@ def test_a_double_precision_model_is_exported_in_single_precision() -> None:
     content = export_onnx(module, (4,))
 
     x = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
-    (y,) = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(None, {"x": x})
+    (y,) = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(
+        None, {"x": x}
+    )
     assert y.dtype == np.float32
     assert module[0].weight.dtype == torch.float64
-    np.testing.assert_allclose(y, module(torch.from_numpy(x).double()).detach().numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        y, module(torch.from_numpy(x).double()).detach().numpy(), rtol=1e-5, atol=1e-6
+    )
 
 
-# -- what cannot be exported ---------------------------------------------------------------------------------------------
+# -- what cannot be exported -----------------------------------------------------------------------
 
 
 class Inside(nn.Module):
@@ -315,17 +344,29 @@ class NotATensor(nn.Module):
     [
         (
             BranchOnValues(),
-            r"cannot export .*module `body\.1` \(Branch.* at test_onnx\.py:\d+: `if x\.sum\(\) > 0:`.*torch\.where",
+            r"cannot export .*module `body\.1` \(Branch.* at test_onnx\.py:\d+: `if x\.sum\(\) > "
+            r"0:`.*torch\.where",
         ),
         (NoSuchOperator(), r"cannot export .*module `body\.1`.*operator `prims\.bessel_j0`"),
-        (Squeezed(), r"expected an output \(batch, \.\.\.\) = \(1, \.\.\.\), the model gave \(8,\)"),
+        (
+            Squeezed(),
+            r"expected an output \(batch, \.\.\.\) = \(1, \.\.\.\), the model gave \(8,\)",
+        ),
         (FixedBatch(), r"the model fails on 1 rows"),
-        (NotATensor(), r"expected an output \(batch, \.\.\.\) = \(2, \.\.\.\), the model gave tuple"),
-        (nn.Linear(3, 3), r"the model fails on 2 rows \(2, 8\): mat1 and mat2 shapes cannot be multiplied"),
+        (
+            NotATensor(),
+            r"expected an output \(batch, \.\.\.\) = \(2, \.\.\.\), the model gave tuple",
+        ),
+        (
+            nn.Linear(3, 3),
+            r"the model fails on 2 rows \(2, 8\): mat1 and mat2 shapes cannot be multiplied",
+        ),
     ],
     ids=["branch", "operator", "squeezed", "fixed batch", "tuple", "shapes"],
 )
-def test_what_cannot_be_exported_is_named(part: nn.Module, message: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_exported_is_named(
+    part: nn.Module, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(ModelError, match=message):
         export_onnx(Inside(part), (8,))
     printed = capfd.readouterr()
@@ -342,11 +383,15 @@ def test_a_module_that_cannot_be_copied_is_refused() -> None:
         module.lock.close()
 
 
-# -- quiet -----------------------------------------------------------------------------------------------------------------
+# -- quiet -----------------------------------------------------------------------------------------
 
 
 def test_quiet_hides_everything_and_puts_everything_back(capfd: pytest.CaptureFixture[str]) -> None:
-    handlers, level, filters = list(logging.root.handlers), logging.root.manager.disable, list(warnings.filters)
+    handlers, level, filters = (
+        list(logging.root.handlers),
+        logging.root.manager.disable,
+        list(warnings.filters),
+    )
 
     with quiet():
         print("out")
@@ -354,7 +399,11 @@ def test_quiet_hides_everything_and_puts_everything_back(capfd: pytest.CaptureFi
         logging.root.handlers.clear()
         logging.warning("adds a handler to the root logger, unasked")
 
-    assert (logging.root.handlers, logging.root.manager.disable, warnings.filters) == (handlers, level, filters)
+    assert (logging.root.handlers, logging.root.manager.disable, warnings.filters) == (
+        handlers,
+        level,
+        filters,
+    )
     printed = capfd.readouterr()
     assert not re.search("out|unheard|unasked", printed.out + printed.err)
 

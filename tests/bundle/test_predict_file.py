@@ -29,27 +29,41 @@ def loaded(saved: Path) -> Bundle:
 def flowers(loaded: Bundle) -> pl.DataFrame:
     names = [column["name"] for column in loaded.schema]
     X = datasets.load_iris().data[::10]
-    return pl.DataFrame(dict(zip(names, X.T, strict=True))).with_columns(code=pl.Series([f"{i:03}" for i in range(15)]))
+    return pl.DataFrame(dict(zip(names, X.T, strict=True))).with_columns(
+        code=pl.Series([f"{i:03}" for i in range(15)])
+    )
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_predictions_stand_beside_the_columns(kind: str, loaded: Bundle, flowers: pl.DataFrame, tmp_path: Path) -> None:
+def test_predictions_stand_beside_the_columns(
+    kind: str, loaded: Bundle, flowers: pl.DataFrame, tmp_path: Path
+) -> None:
     source, out = tmp_path / f"rows.{kind}", tmp_path / f"out.{kind}"
     getattr(flowers, f"write_{kind}")(source)
 
     assert predict_file(loaded, source, out) == 15
 
-    read = pl.read_csv(out, schema_overrides={"code": pl.String}) if kind == "csv" else pl.read_parquet(out)
+    read = (
+        pl.read_csv(out, schema_overrides={"code": pl.String})
+        if kind == "csv"
+        else pl.read_parquet(out)
+    )
     labels = [f"probability_{c}" for c in loaded.classes or ()]
     assert read.columns == [*flowers.columns, "prediction", *labels, "warnings"]
     assert read.select(flowers.columns).equals(flowers)
     rows = flowers.drop("code")
     assert read["prediction"].to_list() == loaded.predict(rows).tolist()
-    np.testing.assert_allclose(read.select(pl.col("^probability_.*$")).to_numpy(), loaded.predict_proba(rows), rtol=1e-12)
-    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == sorted([source.name, out.name])
+    np.testing.assert_allclose(
+        read.select(pl.col("^probability_.*$")).to_numpy(), loaded.predict_proba(rows), rtol=1e-12
+    )
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == sorted(
+        [source.name, out.name]
+    )
 
 
-def test_what_stands_in_a_csv_file_is_written_back_as_it_stood(loaded: Bundle, flowers: pl.DataFrame, tmp_path: Path) -> None:
+def test_what_stands_in_a_csv_file_is_written_back_as_it_stood(
+    loaded: Bundle, flowers: pl.DataFrame, tmp_path: Path
+) -> None:
     names = [column["name"] for column in loaded.schema]
     (tmp_path / "rows.csv").write_text(";".join([*names, "id"]) + "\n5.10;3.50;1.4;0.20;007\n")
 
@@ -71,21 +85,35 @@ def test_regression_has_no_probabilities(diabetes: Example, tmp_path: Path) -> N
     np.testing.assert_allclose(read["prediction"].to_numpy(), loaded.predict(X), rtol=1e-9)
 
 
-def test_what_cannot_be_done_is_refused_and_nothing_is_written(loaded: Bundle, flowers: pl.DataFrame, tmp_path: Path) -> None:
+def test_what_cannot_be_done_is_refused_and_nothing_is_written(
+    loaded: Bundle, flowers: pl.DataFrame, tmp_path: Path
+) -> None:
     out = tmp_path / "out.csv"
     flowers.with_columns(prediction=1).write_csv(tmp_path / "again.csv")
     flowers.drop(flowers.columns[1]).write_csv(tmp_path / "short.csv")
 
-    with pytest.raises(InputError, match=r"prediction: again\.csv already has a column of this name"):
+    with pytest.raises(
+        InputError, match=r"prediction: again\.csv already has a column of this name"
+    ):
         predict_file(loaded, tmp_path / "again.csv", out)
-    with pytest.raises(InputError, match=r"^these columns are missing: 'sepal width \(cm\)'; the table has: 'sepal length"):
+    with pytest.raises(
+        InputError,
+        match=r"^these columns are missing: 'sepal width \(cm\)'; the table has: 'sepal length",
+    ):
         predict_file(loaded, tmp_path / "short.csv", out)
-    with pytest.raises(InputError, match=r"cannot read 'rows\.xlsx': expected a file that ends in \.csv, \.tsv, \.parquet"):
+    with pytest.raises(
+        InputError,
+        match=r"cannot read 'rows\.xlsx': expected a file that ends in \.csv, \.tsv, \.parquet",
+    ):
         predict_file(loaded, tmp_path / "rows.xlsx", out)
-    with pytest.raises(InputError, match=r"cannot write 'out\.txt': expected a file that ends in \.csv, \.parquet"):
+    with pytest.raises(
+        InputError, match=r"cannot write 'out\.txt': expected a file that ends in \.csv, \.parquet"
+    ):
         predict_file(loaded, tmp_path / "again.csv", tmp_path / "out.txt")
     flowers.write_csv(tmp_path / "fits.csv")
-    with pytest.raises(InputError, match=r"cannot write '.*absent/out.csv': there is no directory '.*absent'"):
+    with pytest.raises(
+        InputError, match=r"cannot write '.*absent/out.csv': there is no directory '.*absent'"
+    ):
         predict_file(loaded, tmp_path / "fits.csv", tmp_path / "absent" / "out.csv")
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(InputError, match=r"cannot write '.*folder.csv': Is a directory"):
@@ -95,7 +123,9 @@ def test_what_cannot_be_done_is_refused_and_nothing_is_written(loaded: Bundle, f
     assert not out.exists()
 
 
-def test_values_unlike_the_training_rows_are_told(loaded: Bundle, flowers: pl.DataFrame, tmp_path: Path) -> None:
+def test_values_unlike_the_training_rows_are_told(
+    loaded: Bundle, flowers: pl.DataFrame, tmp_path: Path
+) -> None:
     first = flowers.columns[0]
     flowers[:2].with_columns(pl.Series(first, [5.0, 3000.0])).write_csv(tmp_path / "rows.csv")
 
@@ -117,7 +147,11 @@ def test_labels_are_no_formulas_in_a_spreadsheet(tmp_path: Path) -> None:
     with torch.no_grad():  # the three labels in turn
         module.weight[:] = torch.tensor([[-10.0], [0.0], [10.0]])
         module.bias.zero_()
-    loaded = bundle.load(Example(module, prepared, bundle.export_onnx(module, prepared.in_shape)).save(tmp_path / "b"))
+    loaded = bundle.load(
+        Example(module, prepared, bundle.export_onnx(module, prepared.in_shape)).save(
+            tmp_path / "b"
+        )
+    )
     frame.select("x").write_csv(tmp_path / "rows.csv")
 
     predict_file(loaded, tmp_path / "rows.csv", tmp_path / "out.csv")
@@ -127,10 +161,13 @@ def test_labels_are_no_formulas_in_a_spreadsheet(tmp_path: Path) -> None:
         cells = [cell for line in csv.reader(file) for cell in line]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "@"))]
     assert "'=cmd|'/c calc'!A0" in cells
-    assert set(pl.read_parquet(tmp_path / "out.parquet")["prediction"]) <= set(labels.tolist())  # no spreadsheet opens these
+    # No spreadsheet opens these
+    assert set(pl.read_parquet(tmp_path / "out.parquet")["prediction"]) <= set(labels.tolist())
 
 
-def test_the_rows_are_not_written_over(loaded: Bundle, flowers: pl.DataFrame, tmp_path: Path) -> None:
+def test_the_rows_are_not_written_over(
+    loaded: Bundle, flowers: pl.DataFrame, tmp_path: Path
+) -> None:
     flowers.write_csv(tmp_path / "rows.csv")
     (tmp_path / "link.csv").symlink_to(tmp_path / "rows.csv")
     before = (tmp_path / "rows.csv").read_bytes()

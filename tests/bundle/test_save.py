@@ -55,7 +55,11 @@ def test_the_manifest_says_what_is_known(iris: Example, tmp_path: Path) -> None:
     assert manifest["created"] == "2031-05-04T00:00:00+00:00"
     assert manifest["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert manifest["versions"].keys() == {"winnow", "torch", "onnx", "onnxruntime"}
-    assert (manifest["name"], manifest["task"], manifest["deployed"]) == ("flowers", "classification", "fp32")
+    assert (manifest["name"], manifest["task"], manifest["deployed"]) == (
+        "flowers",
+        "classification",
+        "fp32",
+    )
     assert manifest["classes"] == list(iris.prepared.classes or ())
     assert manifest["metrics"] == {"accuracy": interval.to_dict(), "roc_auc": None}
     assert manifest["model"]["args"] == {"width": 16}
@@ -104,7 +108,7 @@ def test_weights_and_recipe_may_be_left_out(iris: Example, tmp_path: Path) -> No
         loaded.recipe_yaml()
 
 
-# -- what was there before -------------------------------------------------------------------------------------------------
+# -- what was there before -------------------------------------------------------------------------
 
 
 def test_a_bundle_is_replaced(iris: Example, diabetes: Example, tmp_path: Path) -> None:
@@ -145,7 +149,11 @@ def test_what_is_no_bundle_is_left_alone(kind: str, iris: Example, tmp_path: Pat
         message = r"is a bundle but also holds notes\.txt"
     else:
         path.mkdir()
-        name, text = ("thesis.tex", "precious") if kind == "folder" else ("manifest.json", '{"format": "precious"}')
+        name, text = (
+            ("thesis.tex", "precious")
+            if kind == "folder"
+            else ("manifest.json", '{"format": "precious"}')
+        )
         (path / name).write_text(text)
         message = f"exists and is not a bundle \\(it holds {name}\\)"
     before = path.read_bytes() if kind == "file" else content(path)
@@ -202,11 +210,14 @@ def test_everything_is_on_the_disk_before_the_name_appears(
     log: list[str] = []
     fsync, rename = os.fsync, Path.rename
     monkeypatch.setattr(os, "fsync", lambda handle: (log.append("sync"), fsync(handle))[1])
-    monkeypatch.setattr(Path, "rename", lambda self, target: (log.append("rename"), rename(self, target))[1])
+    monkeypatch.setattr(
+        Path, "rename", lambda self, target: (log.append("rename"), rename(self, target))[1]
+    )
 
     iris.save(tmp_path / "b")
 
-    assert log == ["sync"] * (len(FILES) + 1) + ["rename", "sync"]  # every file, their folder; then the folder above
+    # Every file, their folder; then the folder above
+    assert log == ["sync"] * (len(FILES) + 1) + ["rename", "sync"]
 
 
 def test_json_with_numbers_that_are_none_is_refused() -> None:
@@ -218,13 +229,21 @@ def test_what_a_kill_left_of_a_bundle_is_put_right(iris: Example, tmp_path: Path
     kept, moved = iris.save(tmp_path / "kept.winnow"), iris.save(tmp_path / "moved.winnow")
     before = content(moved)
     moved.rename(tmp_path / ".moved.winnow.0123abcd.old")  # killed between the two renamings
-    for name in (".moved.winnow.0123abcd.new", ".kept.winnow.4567cdef.old", ".kept.winnow.4567cdef.new"):
+    for name in (
+        ".moved.winnow.0123abcd.new",
+        ".kept.winnow.4567cdef.old",
+        ".kept.winnow.4567cdef.new",
+    ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.onnx").write_bytes(b"half")
     (tmp_path / ".mine.old").mkdir()
 
     bundle.clean_up(tmp_path)
 
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".mine.old", "kept.winnow", "moved.winnow"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        ".mine.old",
+        "kept.winnow",
+        "moved.winnow",
+    ]
     assert content(moved) == before
     bundle.load(kept)

@@ -63,7 +63,9 @@ def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def test_run_says_what_came_out_and_what_to_do_next(ran: subprocess.CompletedProcess[str], place: Path) -> None:
+def test_run_says_what_came_out_and_what_to_do_next(
+    ran: subprocess.CompletedProcess[str], place: Path
+) -> None:
     assert ran.returncode == 0, ran.stderr
     for word in ("accuracy", "fresh seeds", "dropout", "test", "runs/quick/report.html"):
         assert word in ran.stdout
@@ -77,7 +79,9 @@ def test_the_report_holds_the_command(ran: subprocess.CompletedProcess[str], pla
     assert "winnow run quick.yaml" in (place / "runs" / "quick" / "report.html").read_text()
 
 
-def test_a_stage_of_a_finished_run_comes_from_the_ledger(ran: subprocess.CompletedProcess[str], here: Path) -> None:
+def test_a_stage_of_a_finished_run_comes_from_the_ledger(
+    ran: subprocess.CompletedProcess[str], here: Path
+) -> None:
     result = winnow_("evaluate", "runs/quick")
 
     assert result.exit_code == 0
@@ -91,7 +95,11 @@ def test_a_torn_copy_of_the_recipe_is_mended_where_its_directory_is_given(
     out = tmp_path / "run"
     shutil.copytree(here / "runs" / "quick", out)
     text = (out / "recipe.yaml").read_bytes()
-    torn = {"half": text[: text.index(b"choice") + 3], "nothing": b"", "zeros": text[:30] + bytes(20)}[left]
+    torn = {
+        "half": text[: text.index(b"choice") + 3],
+        "nothing": b"",
+        "zeros": text[:30] + bytes(20),
+    }[left]
     (out / "recipe.yaml").write_bytes(torn)
 
     result = winnow_("evaluate", str(out))
@@ -100,7 +108,9 @@ def test_a_torn_copy_of_the_recipe_is_mended_where_its_directory_is_given(
     assert (out / "recipe.yaml").read_bytes() == text
 
 
-def test_predict_writes_what_the_bundle_says(ran: subprocess.CompletedProcess[str], here: Path) -> None:
+def test_predict_writes_what_the_bundle_says(
+    ran: subprocess.CompletedProcess[str], here: Path
+) -> None:
     X, _ = load_iris(return_X_y=True)
     names = [column["name"] for column in winnow.load("runs/quick/quick.winnow").schema]
     with open("rows.csv", "w", newline="") as file:
@@ -115,17 +125,35 @@ def test_predict_writes_what_the_bundle_says(ran: subprocess.CompletedProcess[st
     assert written == winnow.load("runs/quick/quick.winnow").predict(X[::30]).tolist()
 
 
-def test_a_run_directory_stands_for_its_bundle(ran: subprocess.CompletedProcess[str], here: Path) -> None:
+def test_a_run_directory_stands_for_its_bundle(
+    ran: subprocess.CompletedProcess[str], here: Path
+) -> None:
     X, _ = load_iris(return_X_y=True)
     names = [column["name"] for column in winnow.load("runs/quick").schema]
     with open("few.csv", "w", newline="") as file:
         csv.writer(file).writerows([names, *X[:2].tolist()])
 
-    assert "2 rows predicted" in winnow_("predict", "runs/quick", "few.csv", "-o", "few_out.csv").output
+    assert (
+        "2 rows predicted"
+        in winnow_("predict", "runs/quick", "few.csv", "-o", "few_out.csv").output
+    )
 
 
-def test_changes_are_what_is_run_written_and_reported(ran: subprocess.CompletedProcess[str], here: Path) -> None:
-    more = ["--set", "train.epochs=3", "--trials", "3", "--seeds", "3", "--metric", "log_loss", "--set", "compress.int8=false"]
+def test_changes_are_what_is_run_written_and_reported(
+    ran: subprocess.CompletedProcess[str], here: Path
+) -> None:
+    more = [
+        "--set",
+        "train.epochs=3",
+        "--trials",
+        "3",
+        "--seeds",
+        "3",
+        "--metric",
+        "log_loss",
+        "--set",
+        "compress.int8=false",
+    ]
 
     result = winnow_("evaluate", "quick.yaml", "-o", "runs/changed", "--no-ablate", *more)
 
@@ -139,13 +167,16 @@ def test_changes_are_what_is_run_written_and_reported(ran: subprocess.CompletedP
     refused = winnow_("evaluate", "runs/changed", "--set", "train.epochs=4")
     assert refused.exit_code == 2
     assert "train.epochs: 3 there, 4 now" in refused.stderr
-    asked = winnow_("evaluate", "runs/changed", "--no-ablate", "--set", "final.seeds=2")  # other questions go on there
+    # Other questions go on there
+    asked = winnow_("evaluate", "runs/changed", "--no-ablate", "--set", "final.seeds=2")
     assert asked.exit_code == 0, asked.output
     assert "over 2 final seeds" in asked.output
 
 
 def test_a_quick_run_is_small_and_ablates_nothing(here: Path) -> None:
-    (here / "large.yaml").write_text(RECIPE.replace("trials: 2", "trials: 40").replace("final: {seeds: 2}", "final: {seeds: 9}"))
+    (here / "large.yaml").write_text(
+        RECIPE.replace("trials: 2", "trials: 40").replace("final: {seeds: 2}", "final: {seeds: 9}")
+    )
 
     result = winnow_("evaluate", "large.yaml", "--out", "runs/large", "--quick")
 
@@ -157,7 +188,9 @@ def test_a_quick_run_is_small_and_ablates_nothing(here: Path) -> None:
     assert "ablating" not in result.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "search", "ablate", "train", "evaluate", "compress", "check"])
+@pytest.mark.parametrize(
+    "command", ["run", "search", "ablate", "train", "evaluate", "compress", "check"]
+)
 def test_changes_are_checked_like_a_file(here: Path, command: str) -> None:
     result = winnow_(command, "quick.yaml", "--set", "train.epohs=3", "--trials", "0")
 
@@ -200,14 +233,25 @@ def test_check_shows_recipe_ranges_parts_and_plan(here: Path) -> None:
     result = winnow_("check", "quick.yaml")
 
     assert result.exit_code == 0
-    for line in ("label_smoothing: 0.0", "2 open settings", "model.args.width", "4 | 8", "parts can be switched off", "the plan"):
+    for line in (
+        "label_smoothing: 0.0",
+        "2 open settings",
+        "model.args.width",
+        "4 | 8",
+        "parts can be switched off",
+        "the plan",
+    ):
         assert line in result.output
     assert "about 10 trainings" in result.output
 
 
 def test_check_tells_every_mistake_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
-    path.write_text(RECIPE.replace("epochs: 2", "epoks: 2").replace("uniform: [0.0, 0.5]", "uniform: [0.5, 0.0]"))
+    path.write_text(
+        RECIPE.replace("epochs: 2", "epoks: 2").replace(
+            "uniform: [0.0, 0.5]", "uniform: [0.5, 0.0]"
+        )
+    )
 
     result = winnow_("check", str(path))
 
@@ -236,7 +280,10 @@ def test_the_version() -> None:
         (["serve", "absent.winnow"], "absent.winnow"),
         (["serve", "runs/quik"], "runs/quik does not exist - did you mean 'runs/quick'?"),
         (["serve", "quick"], "quick does not exist - did you mean 'runs/quick'?"),
-        (["predict", "runs", "rows.csv", "-o", "out.csv"], "runs is not a bundle: it has no manifest.json: it holds runs/quick"),
+        (
+            ["predict", "runs", "rows.csv", "-o", "out.csv"],
+            "runs is not a bundle: it has no manifest.json: it holds runs/quick",
+        ),
         (
             ["check", "quick.yaml", "--metric", "f1"],
             "'f1' - the F1 of the classes is reported as macro_f1 and cannot be optimized",
@@ -257,7 +304,9 @@ def test_mistakes_are_told_in_a_message_without_traceback(
     assert isinstance(result.exception, SystemExit)
 
 
-def test_a_report_that_cannot_be_written_is_told(ran: subprocess.CompletedProcess[str], here: Path) -> None:
+def test_a_report_that_cannot_be_written_is_told(
+    ran: subprocess.CompletedProcess[str], here: Path
+) -> None:
     result = winnow_("report", "runs/quick", "-o", "quick.yaml/report.html")
 
     assert result.exit_code == 2

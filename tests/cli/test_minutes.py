@@ -29,7 +29,9 @@ final: {seeds: 3}
 def winnow_process(*arguments: str, here: Path) -> tuple[subprocess.CompletedProcess[str], float]:
     began = time.monotonic()
     command = [sys.executable, "-m", "winnow", *arguments]
-    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        command, cwd=here, capture_output=True, text=True, check=False, timeout=300
+    )
     return done, time.monotonic() - began
 
 
@@ -37,7 +39,9 @@ def test_the_process_began_before_now() -> None:
     assert 0 <= time.perf_counter() - process_began() < 24 * 3600
 
 
-def test_a_process_ends_a_twentieth_after_its_minutes_in_the_middle_of_a_call(tmp_path: Path) -> None:
+def test_a_process_ends_a_twentieth_after_its_minutes_in_the_middle_of_a_call(
+    tmp_path: Path,
+) -> None:
     program = (
         "import time\n"
         "from winnow.cli._deadline import deadline, run_process\n"
@@ -48,7 +52,9 @@ def test_a_process_ends_a_twentieth_after_its_minutes_in_the_middle_of_a_call(tm
         "run_process(command)\n"
     )
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50
+    )
     assert done.returncode == 124
     assert done.stdout == "began\n"
     assert "0.05 minutes were over before everything was done" in done.stderr
@@ -69,11 +75,15 @@ def test_a_process_ends_without_being_taken_apart() -> None:
         "    sys.exit(3)\n"
         "run_process(command)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50
+    )
     assert (done.returncode, done.stdout) == (3, "done\nwished\n")
 
 
-def test_minutes_that_hold_nothing_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minutes_that_hold_nothing_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "quick.yaml").write_text(RECIPE)
     refused = CliRunner().invoke(app, ["run", "quick.yaml", "--minutes", "0.001"])
@@ -88,14 +98,20 @@ def test_minutes_that_hold_nothing_are_refused(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.slow
 @pytest.mark.parametrize("minutes", [0.5, 1.5])
 def test_a_whole_run_ends_within_a_twentieth_of_its_minutes(minutes: float, tmp_path: Path) -> None:
-    """On a machine with much other work the minutes may hold no model; they are kept all the same, and it is said.
+    """On a machine with much other work the minutes may hold no model; they are kept all the same,
+    and it is said.
 
-    The process ends by its own clock a little before the twentieth; what a busy machine needs to start and to reap it is not in
-    its hands, so half a second is added here.
+    The process ends by its own clock a little before the twentieth; what a busy machine needs to
+    start and to reap it is not in its hands, so half a second is added here.
     """
     (tmp_path / "quick.yaml").write_text(RECIPE)
-    done, seconds = winnow_process("run", "quick.yaml", "--minutes", str(minutes), "--out", "run", here=tmp_path)
-    print(f"{minutes} minutes: {seconds:.1f} s, exit code {done.returncode}, load {os.getloadavg()[0]:.1f}\n{done.stderr}")
+    done, seconds = winnow_process(
+        "run", "quick.yaml", "--minutes", str(minutes), "--out", "run", here=tmp_path
+    )
+    print(
+        f"{minutes} minutes: {seconds:.1f} s, exit code {done.returncode}, load "
+        f"{os.getloadavg()[0]:.1f}\n{done.stderr}"
+    )
     assert seconds <= 1.05 * 60 * minutes + 0.5
     if done.returncode == 0:
         facts = read_documents(tmp_path / "run")

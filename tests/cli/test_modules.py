@@ -1,4 +1,6 @@
-"""Which modules the commands import: those of the recipe, never what happens to lie in the current directory."""
+"""Which modules the commands import: those of the recipe, never what happens to lie in the
+current directory.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from sklearn.datasets import load_iris
 
 import winnow
 
-INSTALLED = "from winnow.cli import main; main()"  # as the installed command starts, without the directory on the path
+# As the installed command starts, without the directory on the path
+INSTALLED = "from winnow.cli import main; main()"
 STRAYS = ("onnxruntime", "torch", "numpy", "polars", "sklearn", "typer", "yaml", "uvicorn")
 
 NETS = """\
@@ -24,7 +27,8 @@ class Net(nn.Module):
         self.layer = nn.Linear(in_features, out_features)
 
     def forward(self, x):
-        return self.layer(x) * (1.0 if x.sum().item() > 0 else 2.0)  # decides by a value: it trains in a worker process
+        # Decides by a value: it trains in a worker process.
+        return self.layer(x) * (1.0 if x.sum().item() > 0 else 2.0)
 """
 RECIPE = """\
 name: mine
@@ -38,16 +42,26 @@ compress: {int8: false}
 
 @pytest.fixture
 def littered(tmp_path: Path) -> Path:
-    """A directory with files that are called like libraries, and leave a mark when they are imported."""
+    """A directory with files that are called like libraries, and leave a mark when they are
+    imported.
+    """
     mark = str(tmp_path / "imported")
     for name in STRAYS:
-        (tmp_path / f"{name}.py").write_text(f"open({mark!r}, 'a').write('{name} ')\nraise SystemExit(99)\n")
+        (tmp_path / f"{name}.py").write_text(
+            f"open({mark!r}, 'a').write('{name} ')\nraise SystemExit(99)\n"
+        )
     return tmp_path
 
 
 def command(*arguments: str, folder: Path, module: bool) -> subprocess.CompletedProcess[str]:
     start = ["-m", "winnow"] if module else ["-P", "-c", INSTALLED]
-    return subprocess.run([sys.executable, *start, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, *start, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def marks(folder: Path) -> str:
@@ -63,7 +77,9 @@ def test_the_strays_leave_a_mark(littered: Path) -> None:
 
 
 @pytest.mark.parametrize("module", [True, False])
-def test_a_model_beside_the_recipe_is_found_and_a_stray_library_is_not(littered: Path, module: bool) -> None:
+def test_a_model_beside_the_recipe_is_found_and_a_stray_library_is_not(
+    littered: Path, module: bool
+) -> None:
     (littered / "my_nets.py").write_text(NETS)
     (littered / "mine.yaml").write_text(RECIPE)
 
@@ -76,9 +92,13 @@ def test_a_model_beside_the_recipe_is_found_and_a_stray_library_is_not(littered:
 
 
 @pytest.mark.parametrize("module", [True, False])
-def test_predicting_imports_nothing_from_the_current_directory(littered: Path, module: bool) -> None:
+def test_predicting_imports_nothing_from_the_current_directory(
+    littered: Path, module: bool
+) -> None:
     recipe = winnow.Recipe(
-        data=winnow.Data(source="sklearn:iris"), model=winnow.Model("mlp", width=4, depth=1), train=winnow.Train(epochs=1)
+        data=winnow.Data(source="sklearn:iris"),
+        model=winnow.Model("mlp", width=4, depth=1),
+        train=winnow.Train(epochs=1),
     )
     trained = winnow.train(recipe, seeds=2)
     winnow.compress(trained).save(littered / "iris.winnow")
@@ -86,7 +106,9 @@ def test_predicting_imports_nothing_from_the_current_directory(littered: Path, m
     rows = "\n".join(",".join(map(str, row)) for row in [names, *load_iris().data[:3]])
     (littered / "rows.csv").write_text(rows)
 
-    done = command("predict", "iris.winnow", "rows.csv", "-o", "out.csv", folder=littered, module=module)
+    done = command(
+        "predict", "iris.winnow", "rows.csv", "-o", "out.csv", folder=littered, module=module
+    )
 
     assert done.returncode == 0, done.stderr
     assert "3 rows predicted" in done.stdout

@@ -60,7 +60,10 @@ def test_keys_and_values_of_a_recipe(tmp_path: Path, command: str) -> None:
 
 
 def test_a_recipe_that_is_printed(tmp_path: Path) -> None:
-    text = 'name: "n\\e[31mred"\ndata: {source: "sklearn:iris"}\nmodel: {use: mlp, args: {width: 4}}\ntrain: {epochs: 1}\n'
+    text = (
+        'name: "n\\e[31mred"\ndata: {source: "sklearn:iris"}\nmodel: {use: mlp, args: {width: '
+        "4}}\ntrain: {epochs: 1}\n"
+    )
     (tmp_path / "odd.yaml").write_text(text)
 
     assert ESC not in winnow_("check", str(tmp_path / "odd.yaml"))
@@ -86,7 +89,13 @@ def test_columns_labels_and_names_of_files(tmp_path: Path) -> None:
 
 def test_messages_while_something_runs() -> None:
     for terminal in (False, True):
-        console = Console(file=io.StringIO(), force_terminal=terminal, width=120, color_system=None, legacy_windows=False)
+        console = Console(
+            file=io.StringIO(),
+            force_terminal=terminal,
+            width=120,
+            color_system=None,
+            legacy_windows=False,
+        )
         event = Event("train", 1, 2, message=f"column {RED} is odd")
         if terminal:
             with Bars(console) as bars:

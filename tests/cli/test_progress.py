@@ -17,7 +17,13 @@ from winnow.run import Event
 
 
 def console(*, terminal: bool) -> Console:
-    return Console(file=io.StringIO(), force_terminal=terminal, width=120, color_system=None, legacy_windows=False)
+    return Console(
+        file=io.StringIO(),
+        force_terminal=terminal,
+        width=120,
+        color_system=None,
+        legacy_windows=False,
+    )
 
 
 def text(shown: Console) -> str:
@@ -33,13 +39,24 @@ class Clock:
 
 
 def test_all_that_is_known_is_said() -> None:
-    event = Event("search", 3, 64, best=0.97218, metric="accuracy", member_steps_per_second=12345.6, seconds_left=75.0)
+    event = Event(
+        "search",
+        3,
+        64,
+        best=0.97218,
+        metric="accuracy",
+        member_steps_per_second=12345.6,
+        seconds_left=75.0,
+    )
 
     assert describe(event) == "best accuracy 0.9722, 12,346 member-steps/s, 1 min 15 s left"
     assert describe(Event("search", 0, 64)) == ""
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(2.34, "2.3 s"), (42.4, "42 s"), (3600.0, "1 h 0 min"), (119.7, "2 min 0 s")])
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(2.34, "2.3 s"), (42.4, "42 s"), (3600.0, "1 h 0 min"), (119.7, "2 min 0 s")],
+)
 def test_times_read_well(seconds: float, words: str) -> None:
     assert describe(Event("search", 0, 64, seconds_left=seconds)) == f"{words} left"
 
@@ -101,7 +118,9 @@ def test_compiling_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "compiling" in text(on_terminal)
 
 
-def test_a_log_is_told_by_a_thread_while_the_work_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_is_told_by_a_thread_while_the_work_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(_progress, "SECONDS_BETWEEN_LINES", 0.1)
     shown = console(terminal=False)
     with shown_on(shown) as show:
@@ -159,7 +178,10 @@ def test_the_display_fits_the_place() -> None:
         assert isinstance(bars, Bars)
 
 
-@pytest.mark.skipif(signal.getsignal(signal.SIGINT) is not signal.default_int_handler, reason="Ctrl-C is somebody else's here")
+@pytest.mark.skipif(
+    signal.getsignal(signal.SIGINT) is not signal.default_int_handler,
+    reason="Ctrl-C is somebody else's here",
+)
 def test_a_ctrl_c_that_got_lost_ends_the_work_at_the_next_event() -> None:
     with display(console(terminal=False)) as tell:
         tell(Event("search", 0, 2))

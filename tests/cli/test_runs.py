@@ -38,10 +38,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("runs")
     recipe = winnow.Recipe.from_yaml(RECIPE)
     winnow.run(recipe, out=place / "runs" / "first", ablate=False)
-    better = RECIPE.replace("name: first", "name: second").replace("epochs: 2", "epochs: 30, optimizer: {kind: sgd, lr: 0.3}")
+    better = RECIPE.replace("name: first", "name: second").replace(
+        "epochs: 2", "epochs: 30, optimizer: {kind: sgd, lr: 0.3}"
+    )
     winnow.run(winnow.Recipe.from_yaml(better), out=place / "runs" / "second", ablate=False)
     other = RECIPE.replace("name: first", "name: third").replace("iris", "wine")
-    with winnow.Flow(winnow.Recipe.from_yaml(other), place / "runs" / "third", ablate=False) as flow:
+    with winnow.Flow(
+        winnow.Recipe.from_yaml(other), place / "runs" / "third", ablate=False
+    ) as flow:
         _ = flow.trained
     (place / "first.yaml").write_text(RECIPE)
     return place
@@ -58,7 +62,17 @@ def test_runs_are_listed_with_what_is_known(here: Path) -> None:
 
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["run", "name", "began", "(UTC)", "metric", "test", "score", "bundle", "state"]
+    assert lines[0].split() == [
+        "run",
+        "name",
+        "began",
+        "(UTC)",
+        "metric",
+        "test",
+        "score",
+        "bundle",
+        "state",
+    ]
     by_name = {line.split()[1]: line for line in lines[1:]}
     assert set(by_name) == {"first", "second", "third"}
     facts = {run.name: run for run in list_runs("runs")}
@@ -88,7 +102,10 @@ def test_two_runs_are_compared_row_by_row(here: Path) -> None:
     finally:
         rows.close()
     names = load_iris().target_names
-    right = [(winnow.load(here / "runs" / r).predict(X[test]) == names[y[test]]).mean() for r in ("first", "second")]
+    right = [
+        (winnow.load(here / "runs" / r).predict(X[test]) == names[y[test]]).mean()
+        for r in ("first", "second")
+    ]
     assert found.advantage is not None
     assert found.advantage.mean == pytest.approx(right[0] - right[1])
     assert found.advantage.n == len(test)
@@ -97,7 +114,11 @@ def test_two_runs_are_compared_row_by_row(here: Path) -> None:
     assert found.settings["name"] == ("first", "second")
 
     shown = winnow_("compare", "first.yaml", "runs/second").stdout
-    for words in ("train.epochs", "B: runs/second", "interval; the two shipped models on the same 30 test rows"):
+    for words in (
+        "train.epochs",
+        "B: runs/second",
+        "interval; the two shipped models on the same 30 test rows",
+    ):
         assert words in shown
 
 
@@ -107,8 +128,12 @@ def test_a_run_is_no_better_than_itself(here: Path) -> None:
     assert (found.better, found.settings) == ("cannot tell", {})
     assert found.advantage is not None
     assert found.advantage.mean == 0
-    assert found.advantage.low < 0 < found.advantage.high  # equal answers on 30 rows exclude no difference on others
-    assert "cannot tell which is better: A is ahead by" in winnow_("compare", "runs/second", "runs/second").stdout
+    # Equal answers on 30 rows exclude no difference on others
+    assert found.advantage.low < 0 < found.advantage.high
+    assert (
+        "cannot tell which is better: A is ahead by"
+        in winnow_("compare", "runs/second", "runs/second").stdout
+    )
 
 
 def test_what_cannot_be_paired_says_why(here: Path) -> None:
@@ -121,10 +146,15 @@ def test_what_cannot_be_paired_says_why(here: Path) -> None:
 
 def test_the_model_is_exported(here: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.onnx"
-    assert f"written: {out}" in winnow_("export", "runs/first", "--format", "onnx", "-o", str(out)).output
+    assert (
+        f"written: {out}"
+        in winnow_("export", "runs/first", "--format", "onnx", "-o", str(out)).output
+    )
 
     onnx.checker.check_model(onnx.load(out))
-    assert out.read_bytes() == (here / "runs" / "first" / "first.winnow" / "model.onnx").read_bytes()
+    assert (
+        out.read_bytes() == (here / "runs" / "first" / "first.winnow" / "model.onnx").read_bytes()
+    )
     result = winnow_("export", "runs/third", "--format", "onnx")
     assert result.exit_code == 2
     assert "runs/third is a run directory without a bundle" in result.stderr
@@ -138,7 +168,9 @@ def test_outcomes_are_exported(here: Path, tmp_path: Path) -> None:
         assert f"written: first.{kind}" in result.output
 
     assert pl.read_parquet("first.parquet").equals(table)
-    np.testing.assert_allclose(pl.read_csv("first.csv")["score"].to_numpy(), table["score"].to_numpy())
+    np.testing.assert_allclose(
+        pl.read_csv("first.csv")["score"].to_numpy(), table["score"].to_numpy()
+    )
     facts = json.loads(Path("first.json").read_text())
     assert [row["variant_id"] for row in facts["outcomes"]] == table["variant_id"].to_list()
     assert facts["documents"]["run"]["name"] == "first"
@@ -152,7 +184,10 @@ def test_outcomes_are_exported(here: Path, tmp_path: Path) -> None:
             "expected one of onnx, csv, json, parquet as the kind of file, got 'xlsx'",
         ),
         (["export", "runs/absent", "--format", "csv"], "runs/absent is no run directory"),
-        (["export", "runs/first", "--format", "csv", "-o", "absent/x.csv"], "cannot write absent/x.csv"),
+        (
+            ["export", "runs/first", "--format", "csv", "-o", "absent/x.csv"],
+            "cannot write absent/x.csv",
+        ),
         (["compare", "runs/first", "nothing"], "nothing is no run directory"),
     ],
 )

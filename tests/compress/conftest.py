@@ -45,7 +45,9 @@ def fit(module: nn.Module, prepared: Prepared, *, epochs: int, lr: float = 0.01)
     for _ in range(epochs):
         for rows in torch.randperm(len(X)).split(64):
             output = module.train()(X[rows])
-            squared = (output[:, 0] - y[rows]).square().mean() if prepared.task == "regression" else None
+            squared = (
+                (output[:, 0] - y[rows]).square().mean() if prepared.task == "regression" else None
+            )
             loss = nn.functional.cross_entropy(output, y[rows]) if squared is None else squared
             optimizer.zero_grad()
             loss.backward()
@@ -68,7 +70,8 @@ def exports() -> Iterator[None]:
 
     def export(module: nn.Module, in_shape: tuple[int, ...], *, example: np.ndarray) -> bytes:
         key = hashlib.sha256(
-            repr(module).encode() + b"".join(t.numpy().tobytes() for t in module.state_dict().values())
+            repr(module).encode()
+            + b"".join(t.numpy().tobytes() for t in module.state_dict().values())
         ).hexdigest()
         if key not in known:
             known[key] = export_onnx(module, in_shape, example=example)
@@ -85,7 +88,14 @@ def mlp(one_thread: None) -> Model:
     torch.manual_seed(0)
     prepared = prepare(Data(source="sklearn:diabetes"))
     return fit(
-        nn.Sequential(nn.Linear(10, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)),
+        nn.Sequential(
+            nn.Linear(10, 64),
+            nn.BatchNorm1d(64),
+            nn.ReLU(),
+            nn.Linear(64, 64),
+            nn.ReLU(),
+            nn.Linear(64, 1),
+        ),
         prepared,
         epochs=4,
     )
@@ -120,21 +130,33 @@ def lstm(one_thread: None) -> Model:
 
 @pytest.fixture(scope="session")
 def onnx_of_convnet(exports: None, convnet: Model) -> bytes:
-    return _compress.export_onnx(convnet.module, convnet.prepared.in_shape, example=convnet.prepared.validation.X)
+    return _compress.export_onnx(
+        convnet.module, convnet.prepared.in_shape, example=convnet.prepared.validation.X
+    )
 
 
 @pytest.fixture(scope="session")
 def onnx_of_mlp(exports: None, mlp: Model) -> bytes:
-    return _compress.export_onnx(mlp.module, mlp.prepared.in_shape, example=mlp.prepared.validation.X)
+    return _compress.export_onnx(
+        mlp.module, mlp.prepared.in_shape, example=mlp.prepared.validation.X
+    )
 
 
 @pytest.fixture(scope="session")
 def onnx_of_lstm(exports: None, lstm: Model) -> bytes:
-    return _compress.export_onnx(lstm.module, lstm.prepared.in_shape, example=lstm.prepared.validation.X)
+    return _compress.export_onnx(
+        lstm.module, lstm.prepared.in_shape, example=lstm.prepared.validation.X
+    )
 
 
 @pytest.fixture(scope="session")
 def compressed(exports: None, convnet: Model) -> Compressed:
     return compress_module(
-        convnet.module, convnet.prepared, metric="accuracy", budget=0.05, log_loss_budget=0.1, prefer="size", timing=QUICK
+        convnet.module,
+        convnet.prepared,
+        metric="accuracy",
+        budget=0.05,
+        log_loss_budget=0.1,
+        prefer="size",
+        timing=QUICK,
     )

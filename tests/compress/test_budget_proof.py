@@ -1,7 +1,9 @@
-"""The claim about budgets, by simulation: a true loss of one and a half times the budget ships in at most 5 % of cases.
+"""The claim about budgets, by simulation: a true loss of one and a half times the budget ships in
+at most 5 % of cases.
 
-The predictions are drawn; what judges them is the real `Judge`. Each case has two int8 models that are damaged independently, as
-when static and dynamic int8 are both tried, and counts as shipped when the upper end of either keeps the budget.
+The predictions are drawn; what judges them is the real `Judge`. Each case has two int8 models that
+are damaged independently, as when static and dynamic int8 are both tried, and counts as shipped
+when the upper end of either keeps the budget.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class Kind:
         return Judge(self.metric, task, y, lambda raw: raw), outputs
 
     def loss(self, judge: Judge, outputs: np.ndarray, worse: np.ndarray) -> float:
-        before, after = (quick(self.metric, judge.y, judge.predictions(raw)) for raw in (outputs, worse))
+        before, after = (
+            quick(self.metric, judge.y, judge.predictions(raw)) for raw in (outputs, worse)
+        )
         return before - after if judge.higher_is_better else after - before
 
 
@@ -48,7 +52,11 @@ def quick(metric: str, y: np.ndarray, p: np.ndarray) -> float:
     """A score without all the others; `test_judge.py` holds them against scikit-learn."""
     if metric in ("accuracy", "balanced_accuracy"):
         right = p.argmax(axis=1) == y
-        return float(right.mean() if metric == "accuracy" else np.mean([right[y == c].mean() for c in (0, 1)]))
+        return float(
+            right.mean()
+            if metric == "accuracy"
+            else np.mean([right[y == c].mean() for c in (0, 1)])
+        )
     if metric == "roc_auc":
         return float(area_parts(y, p).sum() / 2)
     if metric == "log_loss":
@@ -90,7 +98,9 @@ def calibrated(kind: Kind, budget: float) -> float:
     for _ in range(14):
         middle = (low + high) / 2
         worse = kind.damage(np.random.default_rng(2), outputs, middle)
-        low, high = (middle, high) if kind.loss(judge, outputs, worse) < 1.5 * allowed else (low, middle)
+        low, high = (
+            (middle, high) if kind.loss(judge, outputs, worse) < 1.5 * allowed else (low, middle)
+        )
     return high
 
 
@@ -111,7 +121,9 @@ def rate(kind: Kind, n: int, much: float, budget: float, cases: int) -> int:
 @pytest.mark.parametrize("damage", [noise, rare])
 @pytest.mark.parametrize("metric", METRIC_NAMES)
 def test_a_loss_of_one_and_a_half_budgets_hardly_ever_ships(metric: str, damage: Damage) -> None:
-    """Its upper confidence bound is below 5 % but for accuracies, whose level of twice 2.5 % is used up where rows are few."""
+    """Its upper confidence bound is below 5 % but for accuracies, whose level of twice 2.5 % is
+    used up where rows are few.
+    """
     kind, is_exact = Kind(metric, damage), metric in ("accuracy", "balanced_accuracy")
     cases = 400 if is_exact else 120
     for budget, sizes in ((0.01, (50, 200, 1000, 4000)), (0.04, (50, 200, 1000))):
@@ -119,9 +131,14 @@ def test_a_loss_of_one_and_a_half_budgets_hardly_ever_ships(metric: str, damage:
         for n in sizes:
             count = rate(kind, n, much, budget, cases)
             upper = stats.binomtest(count, cases, alternative="less").proportion_ci().high
-            said = f"{metric}, {damage.__name__}, budget {budget}, {n} rows: {count} of {cases} shipped, at most {upper:.1%}"
+            said = (
+                f"{metric}, {damage.__name__}, budget {budget}, {n} rows: {count} of {cases} "
+                f"shipped, at most {upper:.1%}"
+            )
             print(said)
-            assert upper <= 0.05 or (is_exact and stats.binomtest(count, cases, 0.05, "greater").pvalue > 0.05), said
+            assert upper <= 0.05 or (
+                is_exact and stats.binomtest(count, cases, 0.05, "greater").pvalue > 0.05
+            ), said
 
 
 @pytest.mark.slow
@@ -130,7 +147,9 @@ def test_a_model_that_lost_nothing_ships_when_there_are_rows_enough(metric: str)
     cases, kind = 40, Kind(metric, noise)
     shipped = {n: rate(kind, n, HARDLY, 0.01, cases) / cases for n in (400, 1000, 5000)}
 
-    print(metric, *(f"{share:.0%} of {cases} with {n} rows" for n, share in shipped.items()), sep=", ")
+    print(
+        metric, *(f"{share:.0%} of {cases} with {n} rows" for n, share in shipped.items()), sep=", "
+    )
     assert shipped[5000] > 0.9
 
 

@@ -18,7 +18,16 @@ from tests.compress.conftest import QUICK, Model
 from torch import nn
 
 from winnow import bundle
-from winnow.compress import Compressed, Latency, Quantized, _trial, _words, compress, compress_module, quantize
+from winnow.compress import (
+    Compressed,
+    Latency,
+    Quantized,
+    _trial,
+    _words,
+    compress,
+    compress_module,
+    quantize,
+)
 from winnow.compress._choice import choose, judged
 from winnow.compress._compressed import Candidate, Loss
 from winnow.errors import ModelError
@@ -37,7 +46,11 @@ def spoiled(content: bytes) -> bytes:
     for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1:
             values = onnx.numpy_helper.to_array(tensor)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(np.roll(values, 1, axis=0)), tensor.name))
+            tensor.CopyFrom(
+                onnx.numpy_helper.from_array(
+                    np.ascontiguousarray(np.roll(values, 1, axis=0)), tensor.name
+                )
+            )
     return model.SerializeToString()
 
 
@@ -54,10 +67,12 @@ def spoil(monkeypatch: pytest.MonkeyPatch, *hows: str) -> list[str]:
     return tried
 
 
-# -- what is chosen --------------------------------------------------------------------------------------------------------
+# -- what is chosen --------------------------------------------------------------------------------
 
 
-def test_the_smallest_that_keeps_the_budget_is_chosen(compressed: Compressed, convnet: Model) -> None:
+def test_the_smallest_that_keeps_the_budget_is_chosen(
+    compressed: Compressed, convnet: Model
+) -> None:
     assert [c.name for c in compressed.candidates] == ["eager", "onnx", "int8"]
     assert compressed.chosen == "int8"
     int8, fp32 = compressed["int8"], compressed["onnx"]
@@ -87,13 +102,23 @@ def test_latency_is_measured_for_all_at_both_batch_sizes(compressed: Compressed)
             assert latency.samples >= QUICK.min_rounds
             if candidate.name != "int8":
                 assert getattr(candidate, f"versus_{candidate.name}")[size].mean == pytest.approx(1)
-    assert len({c.latency[1].turns_ms.shape for c in compressed.candidates}) == 1  # turns that belong together
+    # Turns that belong together
+    assert len({c.latency[1].turns_ms.shape for c in compressed.candidates}) == 1
 
 
-def test_a_budget_that_is_broken_rules_int8_out(convnet: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_budget_that_is_broken_rules_int8_out(
+    convnet: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tried = spoil(monkeypatch, "static", "dynamic")
 
-    found = compress_module(convnet.module, convnet.prepared, metric="accuracy", budget=0.01, prefer="size", timing=QUICK)
+    found = compress_module(
+        convnet.module,
+        convnet.prepared,
+        metric="accuracy",
+        budget=0.01,
+        prefer="size",
+        timing=QUICK,
+    )
 
     assert tried == ["static", "dynamic"]
     assert found.chosen == "onnx"
@@ -106,7 +131,14 @@ def test_a_budget_that_is_broken_rules_int8_out(convnet: Model, monkeypatch: pyt
 
 
 def test_what_the_rows_cannot_tell_does_not_ship(convnet: Model) -> None:
-    found = compress_module(convnet.module, convnet.prepared, metric="accuracy", budget=0.002, prefer="size", timing=QUICK)
+    found = compress_module(
+        convnet.module,
+        convnet.prepared,
+        metric="accuracy",
+        budget=0.002,
+        prefer="size",
+        timing=QUICK,
+    )
 
     loss = found["int8"].losses[0]
     assert loss.verdict == "undecided"
@@ -115,13 +147,22 @@ def test_what_the_rows_cannot_tell_does_not_ship(convnet: Model) -> None:
     assert "which may be over the budget of 0.002: " in found["int8"].reason
     if loss.drop.mean < 0.002:
         assert loss.rows_needed is not None
-        assert "about 2," in found["int8"].reason or "rows would decide, if the loss stays what it is" in found["int8"].reason
+        assert (
+            "about 2," in found["int8"].reason
+            or "rows would decide, if the loss stays what it is" in found["int8"].reason
+        )
 
 
 def test_the_log_loss_has_a_budget_of_its_own(convnet: Model) -> None:
     """Accuracy is kept, but probabilities are served as well."""
     found = compress_module(
-        convnet.module, convnet.prepared, metric="accuracy", budget=1.0, log_loss_budget=0.0, prefer="size", timing=QUICK
+        convnet.module,
+        convnet.prepared,
+        metric="accuracy",
+        budget=1.0,
+        log_loss_budget=0.0,
+        prefer="size",
+        timing=QUICK,
     )
 
     first, second = found["int8"].losses
@@ -129,17 +170,31 @@ def test_the_log_loss_has_a_budget_of_its_own(convnet: Model) -> None:
     assert second.verdict != "within"
     assert found.chosen == "onnx"
     by_log_loss = compress_module(
-        convnet.module, convnet.prepared, metric="log_loss", budget=1.0, log_loss_budget=0.0, prefer="size", timing=QUICK
+        convnet.module,
+        convnet.prepared,
+        metric="log_loss",
+        budget=1.0,
+        log_loss_budget=0.0,
+        prefer="size",
+        timing=QUICK,
     )
     assert [loss.metric for loss in by_log_loss["int8"].losses] == ["log_loss"]
     assert by_log_loss.chosen == "int8"
 
 
-def test_dynamic_int8_is_tried_where_static_loses_too_much(convnet: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dynamic_int8_is_tried_where_static_loses_too_much(
+    convnet: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spoil(monkeypatch, "static")
 
     found = compress_module(
-        convnet.module, convnet.prepared, metric="balanced_accuracy", budget=0.2, log_loss_budget=0.3, prefer="size", timing=QUICK
+        convnet.module,
+        convnet.prepared,
+        metric="balanced_accuracy",
+        budget=0.2,
+        log_loss_budget=0.3,
+        prefer="size",
+        timing=QUICK,
     )
 
     assert found.chosen == "int8 dynamic"
@@ -148,19 +203,33 @@ def test_dynamic_int8_is_tried_where_static_loses_too_much(convnet: Model, monke
 
 
 def test_dynamic_int8_is_tried_where_static_reaches_little(lstm: Model) -> None:
-    found = compress_module(lstm.module, lstm.prepared, metric="log_loss", budget=0.05, timing=QUICK)
+    found = compress_module(
+        lstm.module, lstm.prepared, metric="log_loss", budget=0.05, timing=QUICK
+    )
 
     assert [c.name for c in found.candidates] == ["eager", "onnx", "int8", "int8 dynamic"]
-    assert any(note.startswith("int8: 3% of the weights are integers; floats remain in LSTM") for note in found.notes)
+    assert any(
+        note.startswith("int8: 3% of the weights are integers; floats remain in LSTM")
+        for note in found.notes
+    )
 
 
 def test_a_model_too_small_for_int8_stays_in_floats(lstm: Model) -> None:
     found = compress_module(
-        nn.Linear(4, 3), lstm.prepared, metric="accuracy", budget=1.0, log_loss_budget=9.0, prefer="size", timing=QUICK
+        nn.Linear(4, 3),
+        lstm.prepared,
+        metric="accuracy",
+        budget=1.0,
+        log_loss_budget=9.0,
+        prefer="size",
+        timing=QUICK,
     )
 
     assert found.chosen == "onnx"
-    assert any("not smaller (" in note and "scales and extra nodes outweigh" in note for note in found.notes)
+    assert any(
+        "not smaller (" in note and "scales and extra nodes outweigh" in note
+        for note in found.notes
+    )
     assert all(loss.verdict == "within" for loss in found["int8"].losses)
     assert not found["int8"].accepted
 
@@ -168,7 +237,9 @@ def test_a_model_too_small_for_int8_stays_in_floats(lstm: Model) -> None:
 def test_int8_may_be_off(mlp: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = spoil(monkeypatch)
 
-    found = compress_module(mlp.module, mlp.prepared, metric="rmse", budget=0.0, int8=False, timing=QUICK)
+    found = compress_module(
+        mlp.module, mlp.prepared, metric="rmse", budget=0.0, int8=False, timing=QUICK
+    )
 
     assert tried == []
     assert [c.name for c in found.candidates] == ["eager", "onnx"]
@@ -184,11 +255,16 @@ def test_a_quantizer_that_cannot_is_said(mlp: Model, monkeypatch: pytest.MonkeyP
     found = compress_module(mlp.module, mlp.prepared, metric="mae", budget=0.01, timing=QUICK)
 
     assert found.chosen == "onnx"
-    assert found.notes[0] == "no int8: ONNX Runtime's static quantizer cannot handle this model: Unsupported"
+    assert (
+        found.notes[0]
+        == "no int8: ONNX Runtime's static quantizer cannot handle this model: Unsupported"
+    )
     assert found.notes[1].startswith("no int8 dynamic: ONNX Runtime's dynamic quantizer")
 
 
-def test_errors_are_scored_in_the_targets_unit_and_the_budget_is_a_share_of_them(mlp: Model) -> None:
+def test_errors_are_scored_in_the_targets_unit_and_the_budget_is_a_share_of_them(
+    mlp: Model,
+) -> None:
     found = compress_module(mlp.module, mlp.prepared, metric="rmse", budget=0.05, timing=QUICK)
 
     decode, rows = mlp.prepared.preparation.decode, mlp.prepared.validation
@@ -204,10 +280,12 @@ def test_errors_are_scored_in_the_targets_unit_and_the_budget_is_a_share_of_them
     assert drop.mean == pytest.approx(found["int8"].score - found["eager"].score)
 
 
-# -- what it may look at ---------------------------------------------------------------------------------------------------
+# -- what it may look at ---------------------------------------------------------------------------
 
 
-def test_test_rows_are_not_touched_and_training_rows_calibrate(mlp: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_test_rows_are_not_touched_and_training_rows_calibrate(
+    mlp: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[np.ndarray] = []
 
     def spy(content: bytes, rows: np.ndarray, *, how: Any) -> Quantized:
@@ -227,7 +305,9 @@ def test_the_module_and_the_threads_are_left_as_they_were(mlp: Model) -> None:
     before = {k: v.clone() for k, v in mlp.module.state_dict().items()}
     torch.set_num_threads(2)
     try:
-        compress_module(mlp.module, mlp.prepared, metric="mae", budget=0.1, int8=False, timing=QUICK)
+        compress_module(
+            mlp.module, mlp.prepared, metric="mae", budget=0.1, int8=False, timing=QUICK
+        )
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
@@ -237,19 +317,25 @@ def test_the_module_and_the_threads_are_left_as_they_were(mlp: Model) -> None:
     mlp.module.eval()
 
 
-# -- what is said ----------------------------------------------------------------------------------------------------------
+# -- what is said ----------------------------------------------------------------------------------
 
 
 SAME, FASTER, SLOWER = (Interval(r, 0.96 * r, 1.04 * r, 0.95, 9) for r in (1.0, 2.0, 0.8))
 
 
 def candidate(
-    name: str, *, high: float = 0.005, size: int = 10, ratios: tuple[Interval, Interval] = (FASTER, FASTER)
+    name: str,
+    *,
+    high: float = 0.005,
+    size: int = 10,
+    ratios: tuple[Interval, Interval] = (FASTER, FASTER),
 ) -> Candidate:
     latency = {1: Latency(1, 1, 4, np.ones(4)), 64: Latency(1, 1, 4, np.ones(4))}
     versus = dict(zip((1, 64), ratios, strict=True))
     losses = (Loss("accuracy", Interval(0.0, -0.005, high, 0.95, 400), 0.01, None),)
-    return Candidate(name, size, 0.9, losses[0].drop, latency, versus, versus, False, "", b"", losses)
+    return Candidate(
+        name, size, 0.9, losses[0].drop, latency, versus, versus, False, "", b"", losses
+    )
 
 
 @pytest.mark.parametrize(
@@ -257,7 +343,11 @@ def candidate(
     [
         ((FASTER, FASTER), True, "; faster than float32 in ONNX Runtime"),
         ((SAME, FASTER), True, "; faster than float32 in ONNX Runtime"),
-        ((SAME, SAME), False, "; not shown to be faster than float32 in ONNX Runtime (compress.prefer: size"),
+        (
+            (SAME, SAME),
+            False,
+            "; not shown to be faster than float32 in ONNX Runtime (compress.prefer: size",
+        ),
         ((SLOWER, FASTER), False, "; slower than float32 in ONNX Runtime (compress.prefer: size"),
     ],
 )
@@ -269,7 +359,9 @@ def test_for_speed_it_must_be_shown_faster_somewhere_and_slower_nowhere(
 
     assert (found.accepted, said in found.reason) == (accepted, True)
     assert choose([candidate("eager"), float32, found]).name == ("int8" if accepted else "onnx")
-    assert judged(candidate("int8", size=300_000, ratios=ratios), float32=float32, prefer="size").accepted
+    assert judged(
+        candidate("int8", size=300_000, ratios=ratios), float32=float32, prefer="size"
+    ).accepted
 
 
 @pytest.mark.parametrize(
@@ -298,9 +390,17 @@ def test_the_upper_end_must_keep_the_budget(prefer: Any) -> None:
     assert judged(candidate("int8", size=9, high=0.0099), float32=float32, prefer=prefer).accepted
     found = judged(candidate("int8", size=9, high=0.0101), float32=float32, prefer=prefer)
     assert not found.accepted
-    assert "on 400 validation rows, which may be over the budget of 0.01: the rows cannot decide" in found.reason
-    counted = dataclasses.replace(found, losses=(dataclasses.replace(found.losses[0], rows_needed=1234),))
-    assert "about 1,300 rows would decide, if the loss stays what it is" in judged(counted, float32=float32, prefer=prefer).reason
+    assert (
+        "on 400 validation rows, which may be over the budget of 0.01: the rows cannot decide"
+        in found.reason
+    )
+    counted = dataclasses.replace(
+        found, losses=(dataclasses.replace(found.losses[0], rows_needed=1234),)
+    )
+    assert (
+        "about 1,300 rows would decide, if the loss stays what it is"
+        in judged(counted, float32=float32, prefer=prefer).reason
+    )
 
 
 @pytest.mark.parametrize(
@@ -323,8 +423,19 @@ def test_it_says_where_int8_is_not_faster(ratio: Interval, expected: str | None)
 def test_the_document_is_json_and_has_what_the_report_reads(compressed: Compressed) -> None:
     document = json.loads(json.dumps(compressed.to_dict(), allow_nan=False))
 
-    assert document.keys() >= {"metric", "budget", "higher_is_better", "candidates", "chosen", "notes"}
-    assert (document["metric"], document["budget"], document["chosen"]) == ("accuracy", 0.05, "int8")
+    assert document.keys() >= {
+        "metric",
+        "budget",
+        "higher_is_better",
+        "candidates",
+        "chosen",
+        "notes",
+    }
+    assert (document["metric"], document["budget"], document["chosen"]) == (
+        "accuracy",
+        0.05,
+        "int8",
+    )
     by_name = {c["name"]: c for c in document["candidates"]}
     int8 = by_name["int8"]
     assert int8["latency"].keys() == {"1", "64"}
@@ -345,34 +456,55 @@ def test_the_table_has_a_row_for_each_candidate(compressed: Compressed) -> None:
 
     assert table["name"].to_list() == ["eager", "onnx", "int8"]
     assert table["chosen"].to_list() == [False, False, True]
-    assert {"bytes", "score", "score_drop", "score_drop_low", "score_drop_high", "median_ms_1", "p95_ms_64"} <= set(table.columns)
+    assert {
+        "bytes",
+        "score",
+        "score_drop",
+        "score_drop_low",
+        "score_drop_high",
+        "median_ms_1",
+        "p95_ms_64",
+    } <= set(table.columns)
 
 
-# -- what is saved ---------------------------------------------------------------------------------------------------------
+# -- what is saved ---------------------------------------------------------------------------------
 
 
-def test_a_bundle_holds_the_chosen_model(compressed: Compressed, convnet: Model, tmp_path: Path) -> None:
-    path = compressed.save(tmp_path / "digits.winnow", metrics={"accuracy": 0.97}, recipe_yaml="name: digits\n")
+def test_a_bundle_holds_the_chosen_model(
+    compressed: Compressed, convnet: Model, tmp_path: Path
+) -> None:
+    path = compressed.save(
+        tmp_path / "digits.winnow", metrics={"accuracy": 0.97}, recipe_yaml="name: digits\n"
+    )
 
     loaded = bundle.load(path)
 
     assert (loaded.manifest["deployed"], loaded.manifest["metrics"]) == ("int8", {"accuracy": 0.97})
     assert loaded.manifest["compression"]["score_drop"]["n"] == 359
-    assert loaded.manifest["model"] == {"use": "Sequential", "parameters": sum(p.numel() for p in convnet.module.parameters())}
+    assert loaded.manifest["model"] == {
+        "use": "Sequential",
+        "parameters": sum(p.numel() for p in convnet.module.parameters()),
+    }
     parity = compressed["int8"].parity
     assert parity is not None
     assert loaded.manifest["parity"] == parity.to_dict()
     assert loaded.recipe_yaml() == "name: digits\n"
     rows = datasets.load_digits().data[convnet.prepared.test.index]
     expected = session(compressed["int8"].onnx).run(None, {"x": convnet.prepared.test.X})[0]
-    np.testing.assert_allclose(loaded.logits(rows), expected, atol=0.2)  # a feature may fall into the neighboring step
+    # A feature may fall into the neighboring step
+    np.testing.assert_allclose(loaded.logits(rows), expected, atol=0.2)
     assert np.mean(loaded.predict(rows) == expected.argmax(1)) > 0.99
     weights = loaded.weights()
-    assert all(np.array_equal(weights[k], v.numpy()) for k, v in convnet.module.state_dict().items())
+    assert all(
+        np.array_equal(weights[k], v.numpy()) for k, v in convnet.module.state_dict().items()
+    )
 
 
 def test_another_candidate_may_be_saved(compressed: Compressed, tmp_path: Path) -> None:
-    assert bundle.load(compressed.save(tmp_path / "a", candidate="onnx")).manifest["deployed"] == "fp32"
+    assert (
+        bundle.load(compressed.save(tmp_path / "a", candidate="onnx")).manifest["deployed"]
+        == "fp32"
+    )
     for name in ("eager", "int9"):
         with pytest.raises(ValueError, match=f"expected one of onnx, int8, got '{name}'"):
             compressed.save(tmp_path / "b", candidate=name)
@@ -381,7 +513,8 @@ def test_another_candidate_may_be_saved(compressed: Compressed, tmp_path: Path) 
 def test_compress_takes_what_training_gave(mlp: Model, tmp_path: Path) -> None:
     documents: dict[str, Any] = {}
     recipe = Recipe.from_yaml(
-        "data: {source: 'sklearn:diabetes'}\nmodel: {use: mlp, args: {width: 8}}\ncompress: {budget: 0.25, int8: false}\n"
+        "data: {source: 'sklearn:diabetes'}\nmodel: {use: mlp, args: {width: 8}}\ncompress: "
+        "{budget: 0.25, int8: false}\n"
     )
     ledger = SimpleNamespace(put_document=documents.__setitem__)
     trained = SimpleNamespace(
@@ -402,7 +535,7 @@ def test_compress_takes_what_training_gave(mlp: Model, tmp_path: Path) -> None:
     assert compress(trained, budget=0.5, timing=QUICK).budget == 0.5
 
 
-# -- what is refused -------------------------------------------------------------------------------------------------------
+# -- what is refused -------------------------------------------------------------------------------
 
 
 def test_wrong_arguments_are_refused_before_anything_is_done(mlp: Model) -> None:
@@ -428,6 +561,8 @@ def test_a_model_that_diverged_is_refused(lstm: Model) -> None:
 def test_outputs_that_are_probabilities_already_are_told(lstm: Model) -> None:
     module = nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=1))
 
-    found = compress_module(module, lstm.prepared, metric="accuracy", budget=0.1, int8=False, timing=QUICK)
+    found = compress_module(
+        module, lstm.prepared, metric="accuracy", budget=0.1, int8=False, timing=QUICK
+    )
 
     assert found.notes[0].startswith("the model's outputs look like probabilities")

@@ -44,12 +44,18 @@ def test_classification_scores_are_scikit_learns(metric: str) -> None:
 
     assert found.score(before) == pytest.approx(measure(before), abs=1e-12)
     sign = -1 if metric == "log_loss" else 1
-    assert found.drop(before, after).mean == pytest.approx(sign * (measure(before) - measure(after)), abs=1e-12)
+    assert found.drop(before, after).mean == pytest.approx(
+        sign * (measure(before) - measure(after)), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize(
     ("metric", "measure", "sign"),
-    [("rmse", metrics.root_mean_squared_error, -1), ("mae", metrics.mean_absolute_error, -1), ("r2", metrics.r2_score, 1)],
+    [
+        ("rmse", metrics.root_mean_squared_error, -1),
+        ("mae", metrics.mean_absolute_error, -1),
+        ("r2", metrics.r2_score, 1),
+    ],
 )
 def test_regression_scores_are_scikit_learns(metric: str, measure: object, sign: int) -> None:
     found = regression(metric)
@@ -88,7 +94,8 @@ def test_the_drop_of_roc_auc_is_that_of_scikit_learn_and_its_interval_delongs(cl
         for rows in (np.concatenate([rng.choice(i, len(i)) for i in inside]) for _ in range(400))
     ]
     assert drop.mean - drop.low == pytest.approx(1.97 * np.std(resampled), rel=0.12)
-    assert drop.high - drop.mean > 1.8 * np.std(resampled)  # more: rare rows that lose much may not have been seen
+    # More: rare rows that lose much may not have been seen
+    assert drop.high - drop.mean > 1.8 * np.std(resampled)
 
 
 def test_the_log_loss_is_a_mean_over_rows() -> None:
@@ -100,7 +107,8 @@ def test_the_log_loss_is_a_mean_over_rows() -> None:
     drop = found.drop(before, after)
 
     assert drop.low == pytest.approx(expected.low, abs=0.15 * (expected.high - expected.low))
-    assert drop.high > expected.high  # losses of single rows are skewed to that side, and rare ones may not have been seen
+    # Losses of single rows are skewed to that side, and rare ones may not have been seen
+    assert drop.high > expected.high
     assert drop.n == 200
 
 
@@ -124,11 +132,14 @@ def test_regression_drops_have_the_lower_half_width_of_the_bootstrap(metric: str
 def test_one_row_says_nothing_about_spread() -> None:
     one = Judge("rmse", "regression", TARGET[:1], lambda outputs: outputs)
 
-    assert one.drop(GUESS[:1], WORSE[:1]).low == pytest.approx(-abs(GUESS[0] - TARGET[0]))  # no error can become less than 0
+    # No error can become less than 0
+    assert one.drop(GUESS[:1], WORSE[:1]).low == pytest.approx(-abs(GUESS[0] - TARGET[0]))
     assert one.drop(GUESS[:1], WORSE[:1]).high == math.inf
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "log_loss", "roc_auc", "rmse", "mae", "r2"])
+@pytest.mark.parametrize(
+    "metric", ["accuracy", "balanced_accuracy", "log_loss", "roc_auc", "rmse", "mae", "r2"]
+)
 def test_equal_predictions_do_not_exclude_a_loss_on_other_rows(metric: str) -> None:
     is_class = metric in ("accuracy", "balanced_accuracy", "log_loss", "roc_auc")
     found = judge(metric) if is_class else regression(metric)
@@ -154,7 +165,9 @@ def test_balanced_accuracy_is_drawn_from_the_classes_that_have_rows() -> None:
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss", "rmse"])
 def test_so_many_rows_would_decide(metric: str) -> None:
-    """So many copies of the rows, and the drop is within what is allowed; a tenth fewer, and it is not."""
+    """So many copies of the rows, and the drop is within what is allowed; a tenth fewer, and it
+    is not.
+    """
     is_class = metric != "rmse"
     found = judge(metric) if is_class else regression(metric)
     before = found.predictions(LOGITS) if is_class else GUESS
@@ -174,7 +187,7 @@ def test_so_many_rows_would_decide(metric: str) -> None:
     assert found.rows_needed(before, after, mean / 2) is None
 
 
-# -- rare losses, none of which may have been seen --------------------------------------------------------------------------
+# -- rare losses, none of which may have been seen -------------------------------------------------
 
 
 def test_where_nothing_is_known_rows_get_other_rows_answers() -> None:
@@ -189,7 +202,9 @@ def test_where_nothing_is_known_rows_get_other_rows_answers() -> None:
 
 
 def test_unseen_rows_cost_what_the_exact_share_of_them_loses() -> None:
-    """No change on n rows: by hand, a share of 1 - alpha ** (1 / n), each as bad as the mean of what is large."""
+    """No change on n rows: by hand, a share of 1 - alpha ** (1 / n), each as bad as the mean of
+    what is large.
+    """
     ignorant = np.array([0.0, 0.0, 0.0, 4.0, 6.0])  # large above (2 / 8), so 5 - 0.25 beyond it
     changes = Changes(np.zeros(300), ignorant)
 
@@ -224,7 +239,7 @@ def test_a_candidate_that_changed_nothing_needs_some_hundred_rows(metric: str) -
     assert found.drop(same, same, times=1.02 * needed / len(found.y)).high <= allowed
 
 
-# -- areas under the ROC curve ---------------------------------------------------------------------------------------------
+# -- areas under the ROC curve ---------------------------------------------------------------------
 
 
 def binary(scores: np.ndarray) -> np.ndarray:
@@ -241,10 +256,14 @@ def test_the_area_interval_is_delongs_on_many_rows() -> None:
     y = (rng.random(3000) < 0.3).astype(int)
     before = y + rng.standard_normal(3000)
     after = before + 0.5 * rng.standard_normal(3000)
-    # by the pairs themselves: the placements are means of rows and columns of the matrix of comparisons
+    # by the pairs themselves: the placements are means of rows and columns of the matrix of
+    # comparisons
     pairs = [(s[y == 1][:, None] > s[y == 0][None]).astype(float) for s in (before, after)]
     difference = pairs[0] - pairs[1]
-    error = math.sqrt(difference.mean(1).var(ddof=1) / (y == 1).sum() + difference.mean(0).var(ddof=1) / (y == 0).sum())
+    error = math.sqrt(
+        difference.mean(1).var(ddof=1) / (y == 1).sum()
+        + difference.mean(0).var(ddof=1) / (y == 0).sum()
+    )
 
     found = area_drop(binary(before), binary(after), y)
 
@@ -261,7 +280,11 @@ def test_the_area_interval_covers_the_truth_as_often_as_it_says(classes: int, no
     def draw(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         y = np.sort(rng.choice(classes, n, p=share))
         logits = 1.5 * np.eye(classes)[y] + rng.standard_normal((n, classes))
-        return special.softmax(logits, 1), special.softmax(logits + noise * rng.standard_normal(logits.shape), 1), y
+        return (
+            special.softmax(logits, 1),
+            special.softmax(logits + noise * rng.standard_normal(logits.shape), 1),
+            y,
+        )
 
     before, after, y = draw(400_000)
     truth = (area_parts(y, before) - area_parts(y, after)).sum() / 2
@@ -274,13 +297,16 @@ def test_the_area_interval_covers_the_truth_as_often_as_it_says(classes: int, no
     assert covered / 600 >= 0.93  # more often where rare losses are allowed for
 
 
-# -- budget ----------------------------------------------------------------------------------------------------------------
+# -- budget ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("metric", "expected"), [("accuracy", 0.01), ("r2", 0.01), ("log_loss", 0.01), ("rmse", 0.5), ("mae", 0.5)]
+    ("metric", "expected"),
+    [("accuracy", 0.01), ("r2", 0.01), ("log_loss", 0.01), ("rmse", 0.5), ("mae", 0.5)],
 )
-def test_a_budget_is_absolute_but_a_share_where_the_unit_is_the_targets(metric: str, expected: float) -> None:
+def test_a_budget_is_absolute_but_a_share_where_the_unit_is_the_targets(
+    metric: str, expected: float
+) -> None:
     assert judge(metric).allowed(0.01, 50.0) == pytest.approx(expected)
 
 

@@ -24,7 +24,9 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
-    def contestant(self, name: str, seconds: Callable[[int], float]) -> Callable[[np.ndarray], None]:
+    def contestant(
+        self, name: str, seconds: Callable[[int], float]
+    ) -> Callable[[np.ndarray], None]:
         """Takes ``seconds(call number)``."""
         count = 0
 
@@ -38,7 +40,9 @@ class Clock:
 
 
 def timing(clock: Clock, **more: float) -> Timing:
-    return Timing(**{"seconds": 1.0, "min_samples": 20, "min_rounds": 4, "warm_up": 3, "clock": clock, **more})  # type: ignore[arg-type]
+    return Timing(
+        **{"seconds": 1.0, "min_samples": 20, "min_rounds": 4, "warm_up": 3, "clock": clock, **more}
+    )  # type: ignore[arg-type]
 
 
 def test_median_and_p95_are_those_of_the_calls() -> None:
@@ -46,13 +50,19 @@ def test_median_and_p95_are_those_of_the_calls() -> None:
     # one call fills a turn (4 ms or more); warm-up takes calls 0 to 2, then 3, 4, 5 ...
     calls = {"a": clock.contestant("a", lambda i: 0.004 + 0.001 * (i % 5))}
 
-    found = measure_latency(calls, ROWS, timing=timing(clock, batch_sizes=(1,), seconds=0.3))["a"][1]
+    found = measure_latency(calls, ROWS, timing=timing(clock, batch_sizes=(1,), seconds=0.3))["a"][
+        1
+    ]
 
     taken = np.array([4 + (i % 5) for i in range(3, 3 + found.samples)], dtype=float)
     assert found.samples >= 20
     assert found.median_ms == pytest.approx(np.median(taken))
     assert found.p95_ms == pytest.approx(np.quantile(taken, 0.95))
-    assert found.to_dict() == {"median_ms": found.median_ms, "p95_ms": found.p95_ms, "samples": found.samples}
+    assert found.to_dict() == {
+        "median_ms": found.median_ms,
+        "p95_ms": found.p95_ms,
+        "samples": found.samples,
+    }
 
 
 def test_contestants_take_turns_and_the_order_is_reversed_each_round() -> None:
@@ -69,7 +79,10 @@ def test_contestants_take_turns_and_the_order_is_reversed_each_round() -> None:
 
 def test_quick_calls_fill_a_turn_and_its_first_call_does_not_count() -> None:
     clock = Clock()
-    calls = {"a": clock.contestant("a", lambda _: 0.0005), "b": clock.contestant("b", lambda _: 0.004)}
+    calls = {
+        "a": clock.contestant("a", lambda _: 0.0005),
+        "b": clock.contestant("b", lambda _: 0.004),
+    }
 
     found = measure_latency(calls, ROWS, timing=timing(clock, batch_sizes=(1,)))
 
@@ -81,14 +94,19 @@ def test_quick_calls_fill_a_turn_and_its_first_call_does_not_count() -> None:
 
 def test_a_slow_model_is_bounded_by_time_and_a_quick_one_by_samples() -> None:
     clock = Clock()
-    slow = measure_latency({"a": clock.contestant("a", lambda _: 0.5)}, ROWS, timing=timing(clock, batch_sizes=(1,)))
+    slow = measure_latency(
+        {"a": clock.contestant("a", lambda _: 0.5)}, ROWS, timing=timing(clock, batch_sizes=(1,))
+    )
     assert slow["a"][1].samples == 4  # min_rounds, though the second has passed
 
     clock = Clock()
     quick = measure_latency(
-        {"a": clock.contestant("a", lambda _: 0.002)}, ROWS, timing=timing(clock, batch_sizes=(1,), seconds=10)
+        {"a": clock.contestant("a", lambda _: 0.002)},
+        ROWS,
+        timing=timing(clock, batch_sizes=(1,), seconds=10),
     )
-    assert quick["a"][1].samples * 0.002 == pytest.approx(5, rel=0.05)  # enough samples, and half of the time
+    # Enough samples, and half of the time
+    assert quick["a"][1].samples * 0.002 == pytest.approx(5, rel=0.05)
 
 
 def test_every_batch_size_is_measured_with_rows_repeated() -> None:
@@ -98,7 +116,9 @@ def test_every_batch_size_is_measured_with_rows_repeated() -> None:
         seen.append(batch.copy())
         clock.now += 0.01
 
-    found = measure_latency({"a": call}, ROWS, timing=timing(clock, batch_sizes=(1, 7), seconds=0.1))
+    found = measure_latency(
+        {"a": call}, ROWS, timing=timing(clock, batch_sizes=(1, 7), seconds=0.1)
+    )
 
     assert found["a"].keys() == {1, 7}
     np.testing.assert_array_equal(seen[-1], ROWS[[0, 1, 2, 0, 1, 2, 0]])
@@ -126,7 +146,8 @@ def turns(values: np.ndarray) -> Latency:
 
 
 def test_speedup_is_the_median_of_paired_ratios() -> None:
-    drift = np.array([1.0, 2.0, 4.0, 1.5, 1.0, 1.0, 8.0])  # the machine slows down and recovers: both contestants feel it
+    # The machine slows down and recovers: both contestants feel it
+    drift = np.array([1.0, 2.0, 4.0, 1.5, 1.0, 1.0, 8.0])
 
     found = speedup(turns(3 * drift), turns(drift))
 
@@ -137,7 +158,9 @@ def test_speedup_is_the_median_of_paired_ratios() -> None:
 
 def test_the_interval_of_a_speedup_covers_the_median_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
-    found = [speedup(turns(2 * np.exp(rng.standard_t(2, 25))), turns(np.ones(25))) for _ in range(600)]
+    found = [
+        speedup(turns(2 * np.exp(rng.standard_t(2, 25))), turns(np.ones(25))) for _ in range(600)
+    ]
 
     assert 0.93 <= np.mean([f.low <= 2 <= f.high for f in found]) <= 0.99
 

@@ -17,7 +17,9 @@ from winnow.errors import ModelError
 
 
 def run(content: bytes, rows: np.ndarray) -> np.ndarray:
-    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(None, {"x": rows})[0]
+    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(
+        None, {"x": rows}
+    )[0]
 
 
 def weights(content: bytes) -> dict[str, onnx.TensorProto]:
@@ -25,7 +27,9 @@ def weights(content: bytes) -> dict[str, onnx.TensorProto]:
 
 
 @pytest.mark.parametrize("name", ["mlp", "convnet"])
-def test_static_int8_is_small_and_close(name: str, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]) -> None:
+def test_static_int8_is_small_and_close(
+    name: str, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
+) -> None:
     model: Model = request.getfixturevalue(name)
     fp32: bytes = request.getfixturevalue(f"onnx_of_{name}")
     rows = model.prepared.validation.X
@@ -41,17 +45,27 @@ def test_static_int8_is_small_and_close(name: str, request: pytest.FixtureReques
     assert not np.array_equal(got, expected)
 
 
-def test_weights_are_signed_bytes_with_a_scale_for_each_channel(convnet: Model, onnx_of_convnet: bytes) -> None:
+def test_weights_are_signed_bytes_with_a_scale_for_each_channel(
+    convnet: Model, onnx_of_convnet: bytes
+) -> None:
     found = quantize(onnx_of_convnet, convnet.prepared.train.X)
     graph = onnx.load_model_from_string(found.onnx).graph
     tensors = weights(found.onnx)
-    scales = {node.input[0]: tensors[node.input[1]].dims for node in graph.node if node.op_type == "DequantizeLinear"}
+    scales = {
+        node.input[0]: tensors[node.input[1]].dims
+        for node in graph.node
+        if node.op_type == "DequantizeLinear"
+    }
 
     kernels = {n: t for n, t in tensors.items() if len(t.dims) == 4}
 
     assert len(kernels) == 2
-    assert all(t.data_type == TensorProto.INT8 and scales[n] == [t.dims[0]] for n, t in kernels.items())
-    zero_points = {tensors[node.input[2]].data_type for node in graph.node if node.op_type == "QuantizeLinear"}
+    assert all(
+        t.data_type == TensorProto.INT8 and scales[n] == [t.dims[0]] for n, t in kernels.items()
+    )
+    zero_points = {
+        tensors[node.input[2]].data_type for node in graph.node if node.op_type == "QuantizeLinear"
+    }
     assert zero_points == {TensorProto.UINT8}
 
 
@@ -60,11 +74,17 @@ def test_ranges_come_from_the_calibration_rows(mlp: Model, onnx_of_mlp: bytes) -
 
     def input_scale(content: bytes) -> float:
         graph = onnx.load_model_from_string(content).graph
-        scale = next(n.input[1] for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == "x")
+        scale = next(
+            n.input[1] for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == "x"
+        )
         return float(onnx.numpy_helper.to_array(weights(content)[scale]))
 
-    assert input_scale(quantize(onnx_of_mlp, rows).onnx) == pytest.approx((rows.max() - rows.min()) / 255, rel=1e-5)
-    assert input_scale(quantize(onnx_of_mlp, 3 * rows).onnx) == pytest.approx(3 * (rows.max() - rows.min()) / 255, rel=1e-5)
+    assert input_scale(quantize(onnx_of_mlp, rows).onnx) == pytest.approx(
+        (rows.max() - rows.min()) / 255, rel=1e-5
+    )
+    assert input_scale(quantize(onnx_of_mlp, 3 * rows).onnx) == pytest.approx(
+        3 * (rows.max() - rows.min()) / 255, rel=1e-5
+    )
 
 
 def test_calibration_rows_are_few_spread_out_and_read_in_strides() -> None:
@@ -80,12 +100,15 @@ def test_calibration_rows_are_few_spread_out_and_read_in_strides() -> None:
     assert len(np.concatenate([p["x"] for p in _quantize._pieces(rows[:10])])) == 10
 
 
-def test_what_stays_in_floats_is_said_and_dynamic_reaches_it(lstm: Model, onnx_of_lstm: bytes) -> None:
+def test_what_stays_in_floats_is_said_and_dynamic_reaches_it(
+    lstm: Model, onnx_of_lstm: bytes
+) -> None:
     static = quantize(onnx_of_lstm, lstm.prepared.train.X)
     dynamic = quantize(onnx_of_lstm, lstm.prepared.train.X, how="dynamic")
 
     assert static.left == ("LSTM",)
-    assert static.share == pytest.approx(24 * 3 / (24 * 3 + 96 * 24))  # the LSTM's input weights are a vector: one feature a step
+    # The LSTM's input weights are a vector: one feature a step
+    assert static.share == pytest.approx(24 * 3 / (24 * 3 + 96 * 24))
     assert (dynamic.how, dynamic.left) == ("dynamic", ())
     assert dynamic.share == 1.0
     rows = lstm.prepared.validation.X
@@ -99,14 +122,18 @@ def model(*nodes: onnx.NodeProto) -> bytes:
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10).SerializeToString()
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10
+    ).SerializeToString()
 
 
 @pytest.mark.parametrize("how", ["static", "dynamic"])
 def test_a_quantizer_that_changed_nothing_is_found_out(how: str) -> None:
     rows = np.ones((8, 4), dtype=np.float32)
 
-    with pytest.raises(ModelError, match=f"{how} quantizer changed nothing: no weight became an integer"):
+    with pytest.raises(
+        ModelError, match=f"{how} quantizer changed nothing: no weight became an integer"
+    ):
         quantize(model(helper.make_node("Tanh", ["x"], ["y"])), rows, how=how)  # type: ignore[arg-type]
 
 
@@ -114,18 +141,31 @@ def test_a_quantizer_that_fails_is_quoted_and_leaves_nothing_behind(
     mlp: Model, onnx_of_mlp: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError, match=r"static quantizer cannot handle this model: .*NoSuchOperator"):
-        quantize(model(helper.make_node("NoSuchOperator", ["x"], ["y"])), np.ones((8, 4), dtype=np.float32))
-    with pytest.raises(ModelError, match="static quantizer cannot handle this model: no calibration rows"):
+    with pytest.raises(
+        ModelError, match=r"static quantizer cannot handle this model: .*NoSuchOperator"
+    ):
+        quantize(
+            model(helper.make_node("NoSuchOperator", ["x"], ["y"])),
+            np.ones((8, 4), dtype=np.float32),
+        )
+    with pytest.raises(
+        ModelError, match="static quantizer cannot handle this model: no calibration rows"
+    ):
         quantize(onnx_of_mlp, mlp.prepared.train.X[:0])
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("how", ["static", "dynamic"])
-def test_sums_of_two_products_fit_into_16_bits(mlp: Model, onnx_of_mlp: bytes, how: Literal["static", "dynamic"]) -> None:
+def test_sums_of_two_products_fit_into_16_bits(
+    mlp: Model, onnx_of_mlp: bytes, how: Literal["static", "dynamic"]
+) -> None:
     """Processors without VNNI add them so, and would give other answers when they overflow."""
     found = quantize(onnx_of_mlp, mlp.prepared.train.X, how=how)
-    arrays = [onnx.numpy_helper.to_array(t) for t in weights(found.onnx).values() if t.data_type == TensorProto.INT8]
+    arrays = [
+        onnx.numpy_helper.to_array(t)
+        for t in weights(found.onnx).values()
+        if t.data_type == TensorProto.INT8
+    ]
 
     matrices = [a.astype(int) for a in arrays if a.ndim >= 2]
 

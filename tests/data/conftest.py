@@ -26,7 +26,9 @@ def mixed_frame(rows: int = 200, seed: int = 0) -> pl.DataFrame:
             "member": gaps((rng.random(rows) < 0.6).tolist(), 0.05),
             "since": pl.Series(np.datetime64("2020-01-01") + rng.integers(0, 900, rows)),
             "city": rng.choice([f"c{i:02d}" for i in range(40)], rows),
-            "label": np.where(age + 8 * (color == "red") + rng.normal(0, 4, rows) > 42, "yes", "no"),
+            "label": np.where(
+                age + 8 * (color == "red") + rng.normal(0, 4, rows) > 42, "yes", "no"
+            ),
         }
     )
 

@@ -1,4 +1,6 @@
-"""Datasets that the tests of streamed data share. In a module, so that other processes find their classes."""
+"""Datasets that the tests of streamed data share. In a module, so that other processes find
+their classes.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ FEATURES, CLASSES = 6, 3
 
 
 class Made(Dataset):
-    """``rows`` items made from their number: x (6,) and a class, or a number where ``quantity``. Counts what is read."""
+    """``rows`` items made from their number: x (6,) and a class, or a number where
+    ``quantity``. Counts what is read.
+    """
 
     def __init__(self, rows: int = 90, *, quantity: bool = False, start: int = 0) -> None:
         self.rows, self.quantity, self.start = rows, quantity, start
@@ -83,7 +87,9 @@ class Moody(Made):
 
 
 class Unlucky(Made):
-    """In another process than the one that made it, item 1 has a label too many, and item 2 ends the process."""
+    """In another process than the one that made it, item 1 has a label too many, and item 2
+    ends the process.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""Tables as people have them: how they are written, and what must come out. Each has a column ``y`` beside what is odd."""
+"""Tables as people have them: how they are written, and what must come out. Each has a column
+``y`` beside what is odd.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class Odd:
     left_out: tuple[str, ...] = ()
 
 
-def _table(columns: dict[str, list[Any]], separator: str = ",", encoding: str = "utf-8", end: str = "\n") -> bytes:
+def _table(
+    columns: dict[str, list[Any]], separator: str = ",", encoding: str = "utf-8", end: str = "\n"
+) -> bytes:
     def quoted(value: Any) -> str:
         text = str(value)
         return f'"{text}"' if separator in text or "\n" in text else text
@@ -76,17 +80,46 @@ _X = list(range(ROWS))[::-1]
 _SAFE = [dt.date(2024, 1 + i % 12, 1 + i % 11) for i in range(ROWS)]
 
 ODD = (
-    Odd("dollars.csv", _table({"price": [_money(v) for v in AMOUNTS], "y": Y}), {"price": AMOUNTS}, ("as 1234567.5",)),
-    Odd("accounting.csv", _table({"profit": [_accounting(v) for v in TENTHS], "y": Y}), {"profit": TENTHS}),
-    Odd("percent.csv", _table({"share": [f"{v / 10:.1f}%" for v in _X], "y": Y}), {"share": [v / 10 for v in _X]}),
-    Odd("blanks.csv", _table({"n": [f"{v:,.2f}".replace(",", "\u202f") for v in AMOUNTS], "y": Y}), {"n": AMOUNTS}),
-    Odd("swiss.csv", _table({"n": [f"{v:,.2f}".replace(",", "'") for v in AMOUNTS], "y": Y}), {"n": AMOUNTS}),
+    Odd(
+        "dollars.csv",
+        _table({"price": [_money(v) for v in AMOUNTS], "y": Y}),
+        {"price": AMOUNTS},
+        ("as 1234567.5",),
+    ),
+    Odd(
+        "accounting.csv",
+        _table({"profit": [_accounting(v) for v in TENTHS], "y": Y}),
+        {"profit": TENTHS},
+    ),
+    Odd(
+        "percent.csv",
+        _table({"share": [f"{v / 10:.1f}%" for v in _X], "y": Y}),
+        {"share": [v / 10 for v in _X]},
+    ),
+    Odd(
+        "blanks.csv",
+        _table({"n": [f"{v:,.2f}".replace(",", "\u202f") for v in AMOUNTS], "y": Y}),
+        {"n": AMOUNTS},
+    ),
+    Odd(
+        "swiss.csv",
+        _table({"n": [f"{v:,.2f}".replace(",", "'") for v in AMOUNTS], "y": Y}),
+        {"n": AMOUNTS},
+    ),
     Odd("codes.csv", _table({"n": [f"{v:,.2f} EUR" for v in AMOUNTS], "y": Y}), {"n": AMOUNTS}),
-    Odd("minus.csv", _table({"n": [str(v).replace("-", "\u2212") for v in TENTHS], "y": Y}), {"n": TENTHS}),
+    Odd(
+        "minus.csv",
+        _table({"n": [str(v).replace("-", "\u2212") for v in TENTHS], "y": Y}),
+        {"n": TENTHS},
+    ),
     Odd(
         "german.csv",
         _table(
-            {"n": [_german(v) for v in TENTHS], "whole": [_german(v, 0) for v in (1000 * (i + 1) for i in _X)], "y": Y},
+            {
+                "n": [_german(v) for v in TENTHS],
+                "whole": [_german(v, 0) for v in (1000 * (i + 1) for i in _X)],
+                "y": Y,
+            },
             separator=";",
         ),
         {"n": TENTHS, "whole": [1000 * (i + 1) for i in _X]},
@@ -105,7 +138,10 @@ ODD = (
         settings={"decimal": "."},
     ),
     Odd(
-        "latin.csv", _table({"city": [("Köln", "Orléans")[i % 2] for i in _X], "y": Y}, encoding="cp1252"), {}, ("Windows-1252",)
+        "latin.csv",
+        _table({"city": [("Köln", "Orléans")[i % 2] for i in _X], "y": Y}, encoding="cp1252"),
+        {},
+        ("Windows-1252",),
     ),
     Odd(
         "polish.csv",
@@ -132,15 +168,36 @@ ODD = (
         _table({"t": ["two\nlines" if i % 2 else "one" for i in _X], "x": _X, "y": Y}),
         {"x": _X, "t": ["two\nlines", "one"] * 20},
     ),
-    Odd("empty_lines.csv", _table({"x": _X, "y": Y}).replace(b"\n", b"\n\n", 3), {"x": _X}, ("3 empty lines were passed over",)),
-    Odd("short.csv", _table({"x": _X, "z": TENTHS, "y": Y}) + b"5\n", {"x": [*_X, 5]}, ("line 42 has 1 of 3 fields",)),
+    Odd(
+        "empty_lines.csv",
+        _table({"x": _X, "y": Y}).replace(b"\n", b"\n\n", 3),
+        {"x": _X},
+        ("3 empty lines were passed over",),
+    ),
+    Odd(
+        "short.csv",
+        _table({"x": _X, "z": TENTHS, "y": Y}) + b"5\n",
+        {"x": [*_X, 5]},
+        ("line 42 has 1 of 3 fields",),
+    ),
     Odd(
         "stray_quotes.csv",
-        b"t,x,y\n" + b"".join(b'5" pipe,%d,%s\n' % (i, y.encode()) for i, y in zip(_X, Y, strict=True)),
+        b"t,x,y\n"
+        + b"".join(b'5" pipe,%d,%s\n' % (i, y.encode()) for i, y in zip(_X, Y, strict=True)),
         {"x": _X},
     ),
-    Odd("day_first.csv", _table({"day": [f"{d:%d/%m/%Y}" for d in DAYS], "y": Y}), {"day": DAYS}, ("read as the date 20",)),
-    Odd("month_first.csv", _table({"day": [f"{d:%m/%d/%Y}" for d in DAYS], "y": Y}), {"day": DAYS}, ("read as the date 20",)),
+    Odd(
+        "day_first.csv",
+        _table({"day": [f"{d:%d/%m/%Y}" for d in DAYS], "y": Y}),
+        {"day": DAYS},
+        ("read as the date 20",),
+    ),
+    Odd(
+        "month_first.csv",
+        _table({"day": [f"{d:%m/%d/%Y}" for d in DAYS], "y": Y}),
+        {"day": DAYS},
+        ("read as the date 20",),
+    ),
     Odd("dots.csv", _table({"day": [f"{d:%d.%m.%Y}" for d in DAYS], "y": Y}), {"day": DAYS}),
     Odd("month_names.csv", _table({"day": [f"{d:%d %b %Y}" for d in DAYS], "y": Y}), {"day": DAYS}),
     Odd(
@@ -165,16 +222,38 @@ ODD = (
         _table({"t": [f"{d:%d/%m/%Y} 14:05" for d in DAYS], "y": Y}),
         {"t": [dt.datetime.combine(d, dt.time(14, 5)) for d in DAYS]},
     ),
-    Odd("gaps.csv", _table({"x": _gaps(TENTHS, ["NA", "?", "-", "null", "n/a"]), "y": Y}), {"x": _with_none(TENTHS)}),
+    Odd(
+        "gaps.csv",
+        _table({"x": _gaps(TENTHS, ["NA", "?", "-", "null", "n/a"]), "y": Y}),
+        {"x": _with_none(TENTHS)},
+    ),
     Odd(
         "gaps_in_money.csv",
         _table({"x": _gaps([_money(v) for v in AMOUNTS], ["", "-", "NA"]), "y": Y}),
         {"x": _with_none(AMOUNTS)},
     ),
-    Odd("gaps_in_dates.csv", _table({"d": _gaps([f"{d:%d/%m/%Y}" for d in DAYS], ["-", ""]), "y": Y}), {"d": _with_none(DAYS)}),
-    Odd("all_empty.csv", _table({"x": _X, "nothing": [""] * ROWS, "y": Y}), {"x": _X}, ("no values",), left_out=("nothing",)),
-    Odd("yes_no.csv", _table({"flag": ["yes", "no"] * 20, "x": _X, "y": Y}), {"flag": ["yes", "no"] * 20}),
-    Odd("long_numbers.csv", _table({"id": [2**60 + 3 * i for i in _X], "x": TENTHS, "y": Y}), {"x": TENTHS}),
+    Odd(
+        "gaps_in_dates.csv",
+        _table({"d": _gaps([f"{d:%d/%m/%Y}" for d in DAYS], ["-", ""]), "y": Y}),
+        {"d": _with_none(DAYS)},
+    ),
+    Odd(
+        "all_empty.csv",
+        _table({"x": _X, "nothing": [""] * ROWS, "y": Y}),
+        {"x": _X},
+        ("no values",),
+        left_out=("nothing",),
+    ),
+    Odd(
+        "yes_no.csv",
+        _table({"flag": ["yes", "no"] * 20, "x": _X, "y": Y}),
+        {"flag": ["yes", "no"] * 20},
+    ),
+    Odd(
+        "long_numbers.csv",
+        _table({"id": [2**60 + 3 * i for i in _X], "x": TENTHS, "y": Y}),
+        {"x": TENTHS},
+    ),
     Odd(
         "many_words.csv",
         _table({"w": [f"w{i // 2}" for i in _X], "x": TENTHS, "y": Y}),
@@ -209,16 +288,32 @@ ODD = (
     ),
     Odd(
         "two_marks.csv",
-        _table({"n": [str(v).replace(".", ".,"[i % 2]) for i, v in enumerate(TENTHS)], "x": _X, "y": Y}),
+        _table(
+            {"n": [str(v).replace(".", ".,"[i % 2]) for i, v in enumerate(TENTHS)], "x": _X, "y": Y}
+        ),
         {"x": _X},
         ("some values have a decimal point and some a decimal comma",),
         left_out=("n",),
     ),
     Odd(
         "two_orders.csv",
-        _table({"d": ["31/05/2024", "05/31/2024"] * 18 + ["1/1/2024", "2/1/2024", "3/1/2024", "4/1/2024"], "x": _X, "y": Y}),
+        _table(
+            {
+                "d": ["31/05/2024", "05/31/2024"] * 18
+                + ["1/1/2024", "2/1/2024", "3/1/2024", "4/1/2024"],
+                "x": _X,
+                "y": Y,
+            }
+        ),
         {"x": _X},
-        ("looks like dates such as '31/05/2024', but no one form fits all of them: '05/31/2024' (line 3) has another",),
+        (
+            "looks like dates such as '31/05/2024', but no one form fits all of them: "
+            "'05/31/2024' (line 3) has another",
+        ),
     ),
-    Odd("zip.csv", _table({"zip": [f"{i:05d}" for i in range(20)] * 2, "y": Y}), {"zip": [f"{i:05d}" for i in range(20)] * 2}),
+    Odd(
+        "zip.csv",
+        _table({"zip": [f"{i:05d}" for i in range(20)] * 2, "y": Y}),
+        {"zip": [f"{i:05d}" for i in range(20)] * 2},
+    ),
 )

@@ -39,7 +39,9 @@ def read(tmp_path: Path, text: str | bytes) -> tuple[pl.DataFrame, tuple[str, ..
         ("12345678901234567890123 1 2", pl.Float64, [12345678901234567890123.0, 1.0, 2.0]),
     ],
 )
-def test_a_column_is_what_all_its_values_are(tmp_path: Path, cells: str, dtype: type[pl.DataType], values: list[object]) -> None:
+def test_a_column_is_what_all_its_values_are(
+    tmp_path: Path, cells: str, dtype: type[pl.DataType], values: list[object]
+) -> None:
     frame, _ = read(tmp_path, "a,b\n" + "".join(f"{cell},1\n" for cell in cells.split()))
 
     assert frame["a"].dtype == dtype
@@ -77,14 +79,17 @@ def test_a_stray_word_among_numbers_is_told(tmp_path: Path) -> None:
     frame, notes = read(tmp_path, "a\n" + "\n".join(map(str, range(30))) + "\n12 kg\n")
 
     assert frame["a"].dtype == pl.String
-    assert notes == ()  # the preparation says it, since it knows whether the column can be used as text
+    # The preparation says it, since it knows whether the column can be used as text
+    assert notes == ()
     doubt = read_csv(tmp_path / "t.csv").doubts["a"]
     assert doubt.why == "96% of the values are numbers, but '12 kg' (line 32) is not"
     assert doubt.fix == "leave that value empty to have numbers"
 
 
 def test_codes_with_leading_zeros_are_told(tmp_path: Path) -> None:
-    assert read(tmp_path, "zip\n01234\n98765\n")[1] == ("column 'zip': numbers with leading zeros: taken as text",)
+    assert read(tmp_path, "zip\n01234\n98765\n")[1] == (
+        "column 'zip': numbers with leading zeros: taken as text",
+    )
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
@@ -108,7 +113,10 @@ def test_columns_without_a_name(tmp_path: Path) -> None:
     frame, notes = read(tmp_path, ",a,\n0,5,u\n1,6,v\n2,7,u\n")
 
     assert frame.columns == ["a", "column_3"]
-    assert notes == ("column 1 has no name and counts the rows: left out", "column 3 has no name: called 'column_3'")
+    assert notes == (
+        "column 1 has no name and counts the rows: left out",
+        "column 3 has no name: called 'column_3'",
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,11 +126,18 @@ def test_columns_without_a_name(tmp_path: Path) -> None:
         (b"a,b\n", "has column names but no rows"),
         (
             b"a,b\n1,2\n1,2,3\n",
-            "cannot read .* as CSV .*: found more fields than names: line 3 has 3 fields, the first line names 2",
+            "cannot read .* as CSV .*: found more fields than names: line 3 has 3 fields, the "
+            "first line names 2",
         ),
-        (b'a,b\n"x\ny",2\n\n1,2,3\n4,5,6\n', "line 5 has 3 fields, the first line names 2, and 1 more such lines"),
+        (
+            b'a,b\n"x\ny",2\n\n1,2,3\n4,5,6\n',
+            "line 5 has 3 fields, the first line names 2, and 1 more such lines",
+        ),
         (b"a,b\n1,2,3\n4,5,6\n", "every row has more fields than there are names"),
-        (b'a,b\n1,2\n"x,1\n2,3\n', "the record that begins on line 3 opens a quote that is never closed"),
+        (
+            b'a,b\n1,2\n"x,1\n2,3\n',
+            "the record that begins on line 3 opens a quote that is never closed",
+        ),
         (b"a,b,a\n1,2,3\n", r"expected one column for each name, .* has 'a' 2 times"),
     ],
 )
@@ -132,9 +147,12 @@ def test_files_that_are_refused(tmp_path: Path, text: bytes, message: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("first", "is_told"), [(2**53 + 1, True), (-(2**53) - 1, True), (10**20, True), (2**53 - 100, False), (1e30, False)]
+    ("first", "is_told"),
+    [(2**53 + 1, True), (-(2**53) - 1, True), (10**20, True), (2**53 - 100, False), (1e30, False)],
 )
-def test_whole_numbers_that_floats_do_not_hold_are_told(tmp_path: Path, first: float, is_told: bool) -> None:
+def test_whole_numbers_that_floats_do_not_hold_are_told(
+    tmp_path: Path, first: float, is_told: bool
+) -> None:
     path = tmp_path / "t.csv"
     path.write_text("id,x,y\n" + "".join(f"{first + i},{i}.5,{'uv'[i % 2]}\n" for i in range(40)))
     written = load_table(Data(source=str(path), target="y"))
@@ -150,5 +168,7 @@ def test_infinity_is_refused_by_its_column(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,y\n" + "1,u\n2,v\n" * 10 + "inf,u\n")
 
-    with pytest.raises(DataError, match=re.escape("column 'a' holds infinite values (1 row, the first is line 22)")):
+    with pytest.raises(
+        DataError, match=re.escape("column 'a' holds infinite values (1 row, the first is line 22)")
+    ):
         load_table(Data(source=str(path), target="y"))

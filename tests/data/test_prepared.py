@@ -33,7 +33,9 @@ def test_nothing_is_learned_from_validation_and_test_rows(frame: pl.DataFrame) -
         color=pl.when(is_held_out).then(pl.lit("never seen")).otherwise("color"),
         member=pl.when(is_held_out).then(None).otherwise("member"),
         since=pl.when(is_held_out).then(pl.date(1800, 1, 1)).otherwise("since"),
-        label=pl.when(is_held_out).then(pl.col("label").replace({"yes": "no", "no": "yes"})).otherwise("label"),
+        label=pl.when(is_held_out)
+        .then(pl.col("label").replace({"yes": "no", "no": "yes"}))
+        .otherwise("label"),
     )
 
     after = prepare(Data.frame(wild, "label", **settings))
@@ -49,7 +51,10 @@ def test_nothing_is_learned_from_validation_and_test_rows(frame: pl.DataFrame) -
 
 @pytest.mark.parametrize("shape", [(6,), (2, 3, 1)])
 def test_nothing_is_learned_from_validation_and_test_rows_of_arrays(shape: tuple[int, ...]) -> None:
-    X, y = np.random.default_rng(0).normal(size=(80, *shape)), np.random.default_rng(1).normal(size=80)
+    X, y = (
+        np.random.default_rng(0).normal(size=(80, *shape)),
+        np.random.default_rng(1).normal(size=80),
+    )
     before = prepare(Data.arrays(X, y))
     held_out = np.concatenate([before.validation.index, before.test.index])
     X, y = X.copy(), y.copy()
@@ -77,13 +82,16 @@ def test_the_same_in_another_process() -> None:
     code = (
         "import hashlib, json\nfrom winnow.data import prepare\nfrom winnow.recipe import Data\n"
         "p = prepare(Data(source='sklearn:wine'))\n"
-        "content = json.dumps(p.preparation.to_dict()).encode() + p.train.X.tobytes() + p.test.index.tobytes()\n"
+        "content = json.dumps(p.preparation.to_dict()).encode() + p.train.X.tobytes() + "
+        "p.test.index.tobytes()\n"
         "digest = hashlib.sha256(content).hexdigest()\n"
     )
     here: dict[str, str] = {}
     exec(code, here)
 
-    there = subprocess.run([sys.executable, "-c", code + "print(digest)"], capture_output=True, check=True, text=True)
+    there = subprocess.run(
+        [sys.executable, "-c", code + "print(digest)"], capture_output=True, check=True, text=True
+    )
 
     assert there.stdout.strip() == here["digest"]
 
@@ -103,9 +111,14 @@ def test_there_are_no_folds_yet() -> None:
         prepare(Data(source="sklearn:iris"), fold=2)
 
 
-@pytest.mark.parametrize(("dtype", "expected"), [("float32", torch.float32), (torch.float64, torch.float64)])
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [("float32", torch.float32), (torch.float64, torch.float64)]
+)
 def test_tensors(dtype: torch.dtype | str, expected: torch.dtype) -> None:
-    classes, numbers = prepare(Data(source="sklearn:iris")), prepare(Data(source="sklearn:diabetes"))
+    classes, numbers = (
+        prepare(Data(source="sklearn:iris")),
+        prepare(Data(source="sklearn:diabetes")),
+    )
 
     X, y = classes.tensors("validation", dtype)  # type: ignore[arg-type]
     _, targets = numbers.tensors("train", dtype)  # type: ignore[arg-type]
@@ -135,8 +148,19 @@ def test_the_facts_for_the_report(frame: pl.DataFrame) -> None:
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
     assert facts["rows"] == {"train": 120, "validation": 40, "test": 40}
     assert facts["classes"] == ["no", "yes"]
-    assert (facts["task"], facts["target"], facts["source"]) == ("classification", "label", "frame from Python")
-    assert [c["name"] for c in facts["columns"]] == ["age", "rooms", "color", "member", "since", "city"]
+    assert (facts["task"], facts["target"], facts["source"]) == (
+        "classification",
+        "label",
+        "frame from Python",
+    )
+    assert [c["name"] for c in facts["columns"]] == [
+        "age",
+        "rooms",
+        "color",
+        "member",
+        "since",
+        "city",
+    ]
     assert facts["columns"][0]["fill"] == frame["age"][prepared.train.index].median()
     assert facts["digest"] == prepared.digest
     table = describe(load_table(Data.frame(frame, "label")))
@@ -154,6 +178,8 @@ def test_importing_the_room_loads_neither_torch_nor_scikit_learn(tmp_path: objec
         "assert not {'torch', 'sklearn', 'pandas'} & set(sys.modules)"
     )
 
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
 
     assert done.returncode == 0, done.stderr

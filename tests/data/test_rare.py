@@ -19,7 +19,9 @@ X = np.arange(2.0 * len(Y)).reshape(-1, 2)
 
 
 def data(y: np.ndarray = Y, **settings: Any) -> Data:
-    return Data.frame(pl.DataFrame({"u": X[: len(y), 0], "v": X[: len(y), 1], "y": y.tolist()}), "y", **settings)
+    return Data.frame(
+        pl.DataFrame({"u": X[: len(y), 0], "v": X[: len(y), 1], "y": y.tolist()}), "y", **settings
+    )
 
 
 def test_merge_makes_one_class_of_them() -> None:
@@ -39,7 +41,9 @@ def test_merge_makes_one_class_of_them() -> None:
 
 @pytest.mark.parametrize("arrays", [True, False])
 def test_drop_leaves_their_rows_out_and_keeps_numbers_of_rows(arrays: bool) -> None:
-    table = load_table(Data.arrays(X, Y, rare_classes="drop") if arrays else data(rare_classes="drop"))
+    table = load_table(
+        Data.arrays(X, Y, rare_classes="drop") if arrays else data(rare_classes="drop")
+    )
 
     assert set(table.y) == {"a", "b"}
     assert table.rows.tolist() == list(range(70))
@@ -78,7 +82,9 @@ def test_without_rare_classes_nothing_changes(setting: str) -> None:
 
 def test_an_error_offers_the_setting_by_its_words() -> None:
     with pytest.raises(
-        DataError, match=r"'d' \(2\), 'e' \(1\): write `data.rare_classes: merge` .* or `data.rare_classes: drop`"
+        DataError,
+        match=r"'d' \(2\), 'e' \(1\): write `data.rare_classes: merge` .* or `data.rare_classes: "
+        r"drop`",
     ):
         prepare(data())
 
@@ -86,9 +92,21 @@ def test_an_error_offers_the_setting_by_its_words() -> None:
 @pytest.mark.parametrize(
     ("y", "setting", "message"),
     [
-        (Y[:72], "merge", "expected at least 5 rows to merge, got 2: write `data.rare_classes: drop`"),
-        (np.where(Y == "b", "a", Y), "drop", "expected two classes or more of 'y' to be left by drop"),
-        (np.array([f"t{i}" for i in range(40)], dtype=object), "merge", "expected a class of 'y' to be left by merge"),
+        (
+            Y[:72],
+            "merge",
+            "expected at least 5 rows to merge, got 2: write `data.rare_classes: drop`",
+        ),
+        (
+            np.where(Y == "b", "a", Y),
+            "drop",
+            "expected two classes or more of 'y' to be left by drop",
+        ),
+        (
+            np.array([f"t{i}" for i in range(40)], dtype=object),
+            "merge",
+            "expected a class of 'y' to be left by merge",
+        ),
         (X[:, 0] + 0.5, "drop", "is for classes, and 'y' is a quantity"),
     ],
 )
@@ -104,7 +122,11 @@ def test_a_recipe_can_be_written_before_the_setting_is_given(tmp_path: Path) -> 
     recipe = sketch_recipe(str(path), "y")
 
     assert recipe.data.rare_classes == "error"
-    assert prepare(change(recipe, {"data.rare_classes": "merge"}).data).classes == ("a", "b", "other")
+    assert prepare(change(recipe, {"data.rare_classes": "merge"}).data).classes == (
+        "a",
+        "b",
+        "other",
+    )
 
 
 def test_ids_of_older_recipes_hold_and_the_setting_counts() -> None:
@@ -118,4 +140,7 @@ def test_ids_of_older_recipes_hold_and_the_setting_counts() -> None:
         )
 
     assert "rare" not in made().canonical()
-    assert len({made().id, made(rare_classes="merge").id, made(rare_classes="merge", rare_below=3).id}) == 3
+    assert (
+        len({made().id, made(rare_classes="merge").id, made(rare_classes="merge", rare_below=3).id})
+        == 3
+    )

@@ -25,7 +25,9 @@ def test_a_file_gives_the_features_of_training(csv: Path, frame: pl.DataFrame) -
 def test_columns_are_what_they_were_in_training(tmp_path: Path) -> None:
     train, new = tmp_path / "train.csv", tmp_path / "new.csv"
     train.write_text(
-        "zip,n,flag,day,y\n" + "0123,1.5,true,2024-01-01,u\nA1,?,false,2024-01-02,v\n77,3,true,,u\n99,4,,2024-02-01,v\n" * 10
+        "zip,n,flag,day,y\n"
+        + "0123,1.5,true,2024-01-01,u\nA1,?,false,2024-01-02,v\n77,3,true,,u\n99,4,,2024-02-01,v\n"
+        * 10
     )
     new.write_text("y;flag;n;zip;day\n;0;-;77;2024-01-02\n;TRUE;7;0123;2024/01/01\n")
     preparation = prepare(Data(source=str(train), target="y")).preparation
@@ -36,9 +38,14 @@ def test_columns_are_what_they_were_in_training(tmp_path: Path) -> None:
     assert rows["n"].to_list() == [None, 7.0]
     assert rows["flag"].to_list() == [False, True]
     expected = preparation.transform(
-        [{"zip": "77", "n": None, "flag": False, "day": "2024-01-02"}, {"zip": "0123", "n": 7, "flag": True, "day": "2024-01-01"}]
+        [
+            {"zip": "77", "n": None, "flag": False, "day": "2024-01-02"},
+            {"zip": "0123", "n": 7, "flag": True, "day": "2024-01-01"},
+        ]
     )
-    by_columns = preparation.transform(rows.with_columns(day=pl.Series(["2024-01-02", "2024-01-01"]).str.to_date()))
+    by_columns = preparation.transform(
+        rows.with_columns(day=pl.Series(["2024-01-02", "2024-01-01"]).str.to_date())
+    )
     np.testing.assert_array_equal(by_columns, expected)
 
 

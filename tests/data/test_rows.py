@@ -20,7 +20,13 @@ def preparation(frame: pl.DataFrame) -> Preparation:
     return prepare(Data.frame(frame, "label", drop=("city",))).preparation
 
 
-GOOD: dict[str, Any] = {"age": 41.5, "rooms": 3, "color": "red", "member": True, "since": "2021-05-06"}
+GOOD: dict[str, Any] = {
+    "age": 41.5,
+    "rooms": 3,
+    "color": "red",
+    "member": True,
+    "since": "2021-05-06",
+}
 
 
 def said(preparation: Preparation, rows: Any, **options: Any) -> list[str]:
@@ -54,7 +60,10 @@ def test_rows_that_fit(preparation: Preparation, row: dict[str, Any]) -> None:
         ({"age": -math.inf}, "rows[1].age: expected a finite number, got -inf"),
         ({"age": math.nan}, "rows[1].age: expected a number, got nan"),
         ({"age": 1e300}, "rows[1].age: expected a number within ±3.4e+38, got 1e+300"),
-        ({"age": 10**400}, "rows[1].age: expected a number, got 1000000000000000000000000000000000000..."),
+        (
+            {"age": 10**400},
+            "rows[1].age: expected a number, got 1000000000000000000000000000000000000...",
+        ),
         ({"color": 5}, "rows[1].color: expected text, got 5"),
         ({"color": {"a": 1}}, "rows[1].color: expected text, got {'a': 1}"),
         ({"color": math.nan}, "rows[1].color: expected text, got nan"),
@@ -66,7 +75,9 @@ def test_rows_that_fit(preparation: Preparation, row: dict[str, Any]) -> None:
         ({"zzz": "red"}, "rows[1].zzz: no such field - known: age, rooms, color, member, since"),
     ],
 )
-def test_values_that_do_not_fit(preparation: Preparation, change: dict[str, Any], message: str) -> None:
+def test_values_that_do_not_fit(
+    preparation: Preparation, change: dict[str, Any], message: str
+) -> None:
     assert said(preparation, [GOOD, {**GOOD, **change}]) == [message]
 
 
@@ -79,19 +90,27 @@ def test_missing_fields_and_other_things(preparation: Preparation) -> None:
         "rows[0].aeg: no such field - did you mean 'age'?",
     ]
     assert said(preparation, [GOOD, 3]) == ["rows[1]: expected a record of 5 fields, got int"]
-    assert said(preparation, "age") == ["rows: expected a frame, a list of records or an array, got str"]
-    assert said(preparation, None) == ["rows: expected a frame, a list of records or an array, got NoneType"]
+    assert said(preparation, "age") == [
+        "rows: expected a frame, a list of records or an array, got str"
+    ]
+    assert said(preparation, None) == [
+        "rows: expected a frame, a list of records or an array, got NoneType"
+    ]
     assert said(preparation, {"age": [1, 2], "rooms": [1]}) == [
         "rows: expected columns of one length, got {'age': 2, 'rooms': 1}"
     ]
-    assert said(preparation, np.ones((2, 4))) == ["rows: expected 5 values a row, (rows, 5), got shape (2, 4)"]
+    assert said(preparation, np.ones((2, 4))) == [
+        "rows: expected 5 values a row, (rows, 5), got shape (2, 4)"
+    ]
     assert said(preparation, [[1, 2], [1]]) == ["rows: expected rows of one length"]
 
 
 def test_every_mistake_is_found_at_once(preparation: Preparation) -> None:
     bad = {**GOOD, "age": "x", "member": "y", "color": 1.5}
 
-    with pytest.raises(InputError, match=r"rows\[0\]\.age.*rows\[2\]\.age.*rows\[0\]\.member.*rows\[0\]\.color") as caught:
+    with pytest.raises(
+        InputError, match=r"rows\[0\]\.age.*rows\[2\]\.age.*rows\[0\]\.member.*rows\[0\]\.color"
+    ) as caught:
         preparation.transform([bad, GOOD, bad])
 
     assert len(caught.value.problems) == 6
@@ -105,22 +124,37 @@ def test_lenient_rows_are_as_in_files(preparation: Preparation) -> None:
     row = {**GOOD, "age": math.nan, "color": math.nan, "label": "yes"}
 
     assert said(preparation, [row], lenient=True) == []
-    np.testing.assert_array_equal(preparation.transform([row]), preparation.transform([{**GOOD, "age": None, "color": None}]))
-    assert said(preparation, [{**row, "age": math.inf}], lenient=True) == ["rows[0].age: expected a finite number, got inf"]
+    np.testing.assert_array_equal(
+        preparation.transform([row]), preparation.transform([{**GOOD, "age": None, "color": None}])
+    )
+    assert said(preparation, [{**row, "age": math.inf}], lenient=True) == [
+        "rows[0].age: expected a finite number, got inf"
+    ]
 
 
 def test_frames_with_columns_of_another_type(preparation: Preparation) -> None:
     good = pd.DataFrame([GOOD] * 2)
 
     assert said(preparation, good) == []
-    assert said(preparation, good.assign(age=["1", "x"]))[0] == "rows[0].age: expected a number, got '1'"
-    assert said(preparation, good.assign(age=[True, False]))[0] == "rows[0].age: expected a number, got True"
-    assert said(preparation, good.assign(color=[1.5, 2.5]))[0] == "rows[0].color: expected text, got 1.5"
+    assert (
+        said(preparation, good.assign(age=["1", "x"]))[0]
+        == "rows[0].age: expected a number, got '1'"
+    )
+    assert (
+        said(preparation, good.assign(age=[True, False]))[0]
+        == "rows[0].age: expected a number, got True"
+    )
+    assert (
+        said(preparation, good.assign(color=[1.5, 2.5]))[0]
+        == "rows[0].color: expected text, got 1.5"
+    )
     assert said(preparation, good.drop(columns="age")) == ["age: missing"]
     assert said(preparation, pl.DataFrame([GOOD]).with_columns(age=pl.lit([1]))) == [
         "rows: column 'age' holds List(Int64): expected numbers, text, booleans or dates; "
         "name it in data.drop, or turn it into columns of those"
-    ] or said(preparation, pl.DataFrame([GOOD]).with_columns(age=pl.Series([[1]])))[0].startswith("rows: column 'age' holds List")
+    ] or said(preparation, pl.DataFrame([GOOD]).with_columns(age=pl.Series([[1]])))[0].startswith(
+        "rows: column 'age' holds List"
+    )
 
 
 def test_arrays_had_no_gaps_so_rows_have_none() -> None:
@@ -132,7 +166,11 @@ def test_arrays_had_no_gaps_so_rows_have_none() -> None:
     assert said(preparation, [{**row, name: None}]) == [
         f"rows[0].{name}: expected a number, got none: the training rows had no gaps"
     ]
-    with pytest.raises(InputError, match=r"rows\[0\]\.sepal length \(cm\): expected a number, got nan: the training rows had no"):
+    with pytest.raises(
+        InputError,
+        match=r"rows\[0\]\.sepal length \(cm\): expected a number, got nan: the training rows "
+        r"had no",
+    ):
         preparation.transform(np.array([[np.nan, 1, 1, 1]]))
     with pytest.raises(InputError, match="expected a finite number, got inf"):
         preparation.transform(np.array([[np.inf, 1, 1, 1]]))
@@ -146,10 +184,16 @@ def test_rows_that_are_arrays() -> None:
     assert said(preparation, [{"x": row}]) == []
     assert said(preparation, {"x": X}) == []
     assert said(preparation, X) == []
-    assert said(preparation, [{"x": row}, {"y": row}]) == ["rows[1].x: expected a record with the one field 'x', got ['y']"]
+    assert said(preparation, [{"x": row}, {"y": row}]) == [
+        "rows[1].x: expected a record with the one field 'x', got ['y']"
+    ]
     assert said(preparation, X[:, :1]) == ["x: expected rows of shape (2, 3, 3), got (1, 3, 3)"]
-    assert said(preparation, [{"x": "picture"}]) == ["x: expected rows of numbers, each of shape (2, 3, 3)"]
-    assert said(preparation, [{"x": [[1], [2, 3]]}]) == ["x: expected rows of numbers, each of shape (2, 3, 3)"]
+    assert said(preparation, [{"x": "picture"}]) == [
+        "x: expected rows of numbers, each of shape (2, 3, 3)"
+    ]
+    assert said(preparation, [{"x": [[1], [2, 3]]}]) == [
+        "x: expected rows of numbers, each of shape (2, 3, 3)"
+    ]
     X[1, 0, 2, 1] = np.nan
     assert said(preparation, X) == ["rows[1].x: expected finite numbers, got nan at [0, 2, 1]"]
     with pytest.raises(InputError, match="expected finite numbers"):

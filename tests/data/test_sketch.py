@@ -22,7 +22,12 @@ def test_recipes_for_the_sets_of_scikit_learn(name: str) -> None:
     rows = len(prepare(recipe.data).train)
     steps = recipe.train.epochs * (rows // recipe.train.batch_size)  # type: ignore[operator]
     assert 500 <= steps <= 1500
-    assert {"model.args.depth", "train.optimizer.lr", "train.optimizer.weight_decay", "train.dropout"} <= set(recipe.ranges())
+    assert {
+        "model.args.depth",
+        "train.optimizer.lr",
+        "train.optimizer.weight_decay",
+        "train.dropout",
+    } <= set(recipe.ranges())
     assert ("train.label_smoothing" in recipe.ranges()) == (name != "diabetes")
 
 
@@ -52,22 +57,37 @@ def test_a_recipe_for_a_file(csv: Path) -> None:
         ({"grid": 1, "a": 5}, ()),
     ],
 )
-def test_numbers_of_rows_are_left_out_in_writing(tmp_path: Path, names: dict[str, int], dropped: tuple[str, ...]) -> None:
+def test_numbers_of_rows_are_left_out_in_writing(
+    tmp_path: Path, names: dict[str, int], dropped: tuple[str, ...]
+) -> None:
     path = tmp_path / "t.csv"
-    values = {name: [first + i if first < 5 else i * i % 7 for i in range(40)] for name, first in names.items()}
-    pl.DataFrame({**values, "y": [None if i == 3 else "uv"[i % 2] for i in range(40)]}).write_csv(path)
+    values = {
+        name: [first + i if first < 5 else i * i % 7 for i in range(40)]
+        for name, first in names.items()
+    }
+    pl.DataFrame({**values, "y": [None if i == 3 else "uv"[i % 2] for i in range(40)]}).write_csv(
+        path
+    )
 
     assert sketch_recipe(str(path), "y").data.drop == dropped
 
 
-@pytest.mark.parametrize(("rows", "batch", "epochs"), [(10, 4, 120), (20_000, 256, 22), (300_000, 256, 3)])
+@pytest.mark.parametrize(
+    ("rows", "batch", "epochs"), [(10, 4, 120), (20_000, 256, 22), (300_000, 256, 3)]
+)
 def test_few_and_many_rows(tmp_path: Path, rows: int, batch: int, epochs: int) -> None:
     path = tmp_path / "my data (1).parquet"
-    pl.DataFrame({"a": np.random.default_rng(0).normal(size=rows), "y": np.linspace(0, 1, rows)}).write_parquet(path)
+    pl.DataFrame(
+        {"a": np.random.default_rng(0).normal(size=rows), "y": np.linspace(0, 1, rows)}
+    ).write_parquet(path)
 
     recipe = sketch_recipe(str(path), "y")
 
-    assert (recipe.name, recipe.train.batch_size, recipe.train.epochs) == ("my_data_1", batch, epochs)
+    assert (recipe.name, recipe.train.batch_size, recipe.train.epochs) == (
+        "my_data_1",
+        batch,
+        epochs,
+    )
 
 
 def test_what_cannot_be_used_is_refused(csv: Path) -> None:
@@ -89,7 +109,9 @@ def test_what_cannot_be_used_is_refused(csv: Path) -> None:
         ({"a": 100, "b": 60, "c": 40}, "auto"),
     ],
 )
-def test_skewed_classes_get_a_metric_that_a_constant_does_not_win(tmp_path: Path, counts: dict[str, int], metric: str) -> None:
+def test_skewed_classes_get_a_metric_that_a_constant_does_not_win(
+    tmp_path: Path, counts: dict[str, int], metric: str
+) -> None:
     path = tmp_path / "skewed.csv"
     rng = np.random.default_rng(0)
     y = [label for label, n in counts.items() for _ in range(n)]
@@ -111,7 +133,8 @@ def test_skewed_classes_get_a_metric_that_a_constant_does_not_win(tmp_path: Path
 @pytest.mark.parametrize(
     ("counts", "metric", "worth", "raised"),
     [
-        ({"no": 1000, "yes": 200}, "roc_auc", 1 / 40, 0.025),  # a fifth validates: 40 rows of "yes", twenty in each half
+        # A fifth validates: 40 rows of "yes", twenty in each half
+        ({"no": 1000, "yes": 200}, "roc_auc", 1 / 40, 0.025),
         ({"no": 1000, "yes": 180}, "roc_auc", 1 / 36, 0.028),
         ({"no": 900, "yes": 20}, "roc_auc", 1 / 4, 0.05),
         ({"no": 190_000, "yes": 10_000}, "roc_auc", 1 / 2000, None),
@@ -131,7 +154,9 @@ def test_what_matters_is_at_least_what_a_row_of_the_rarest_class_can_do(
 
     assert recipe.ablate.smallest_effect == (0.005 if raised is None else raised)
     assert recipe.compress.budget == (0.01 if raised is None else max(raised, 0.01))
-    said = [note for note in sketch_notes(recipe) if "one validation row of the rarest class" in note]
+    said = [
+        note for note in sketch_notes(recipe) if "one validation row of the rarest class" in note
+    ]
     if raised is None:
         assert said == []
     else:
@@ -139,4 +164,7 @@ def test_what_matters_is_at_least_what_a_row_of_the_rarest_class_can_do(
         assert f"({rarest!r}, {counts[rarest] // 5} rows) can move" in said[0]
         assert f"by {worth:.2g}: " in said[0]
         assert ("so a part is only shown" in said[0]) == (worth > 0.05)  # type: ignore[operator]
-        assert f"(ablate.smallest_effect: {raised:g}, compress.budget: {max(raised, 0.01):g})" in said[0]
+        assert (
+            f"(ablate.smallest_effect: {raised:g}, compress.budget: {max(raised, 0.01):g})"
+            in said[0]
+        )

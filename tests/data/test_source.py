@@ -75,7 +75,9 @@ def test_csv_and_parquet_say_the_same(csv: Path, frame: pl.DataFrame) -> None:
     assert a.formats == b.formats == {"since": "date"}
 
 
-@pytest.mark.parametrize("make", [np.asarray, torch.as_tensor, lambda v: v.tolist()], ids=["numpy", "torch", "lists"])
+@pytest.mark.parametrize(
+    "make", [np.asarray, torch.as_tensor, lambda v: v.tolist()], ids=["numpy", "torch", "lists"]
+)
 def test_arrays_of_every_make(make: object) -> None:
     X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
 
@@ -113,11 +115,17 @@ def test_a_function_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     )
     monkeypatch.syspath_prepend(tmp_path)
 
-    assert load_table(Data(source="made_here_1:arrays")).source_label == "arrays from made_here_1:arrays"
+    assert (
+        load_table(Data(source="made_here_1:arrays")).source_label
+        == "arrays from made_here_1:arrays"
+    )
     assert load_table(Data(source="made_here_1:frame", target="y")).names == ("a",)
     for name, message in [
         ("broken", r"made_here_1:broken\(\) raised KeyError: 'password'"),
-        ("nothing", r"expected made_here_1:nothing to give \(X, y\) or a frame or datasets, got NoneType"),
+        (
+            "nothing",
+            r"expected made_here_1:nothing to give \(X, y\) or a frame or datasets, got NoneType",
+        ),
         ("three", r"got a tuple of 3"),
         ("number", r"got int"),
         ("framer", r"did you mean 'frame'\?"),
@@ -129,7 +137,9 @@ def test_a_function_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_missing_file_names_the_nearest(csv: Path) -> None:
-    with pytest.raises(DataError, match=re.escape(f"no file '{csv.parent}/peple.csv' - did you mean '{csv}'?")):
+    with pytest.raises(
+        DataError, match=re.escape(f"no file '{csv.parent}/peple.csv' - did you mean '{csv}'?")
+    ):
         load_table(Data(source=str(csv.parent / "peple.csv"), target="label"))
     with pytest.raises(DataError, match="there is no directory"):
         load_table(Data(source=str(csv.parent / "gone" / "people.csv"), target="label"))
@@ -149,13 +159,16 @@ def test_unreadable_files(tmp_path: Path) -> None:
 def test_the_digest_is_the_same_in_every_process() -> None:
     code = (
         "import polars as pl\nfrom winnow.data import load_table\nfrom winnow.recipe import Data\n"
-        "frame = pl.DataFrame({'a': [i / 3 for i in range(20)], 'b': list('uv') * 10, 'y': [0, 1] * 10})\n"
+        "frame = pl.DataFrame({'a': [i / 3 for i in range(20)], 'b': list('uv') * 10, 'y': [0, "
+        "1] * 10})\n"
         "digest = load_table(Data.frame(frame, 'y')).digest\n"
     )
     here: dict[str, str] = {}
     exec(code, here)
 
-    there = subprocess.run([sys.executable, "-c", code + "print(digest)"], capture_output=True, check=True, text=True)
+    there = subprocess.run(
+        [sys.executable, "-c", code + "print(digest)"], capture_output=True, check=True, text=True
+    )
 
     assert there.stdout.strip() == here["digest"]
 

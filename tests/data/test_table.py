@@ -24,7 +24,7 @@ def frame_of(**columns: Any) -> pl.DataFrame:
     return pl.DataFrame({"a": np.arange(20.0), **columns, "y": [0, 1] * 10})
 
 
-# -- arrays ------------------------------------------------------------------------------------------------------------
+# -- arrays ----------------------------------------------------------------------------------------
 
 
 def changed(value: float, *place: int) -> np.ndarray:
@@ -44,11 +44,27 @@ def changed(value: float, *place: int) -> np.ndarray:
         (X.astype(str), Y, r"expected X of numbers, got <U"),
         (X.astype(complex), Y, r"expected X of numbers, got complex128"),
         (X, Y[:-1], r"X has 20 rows but y has 19"),
-        (X, np.stack([Y, Y], 1), r"expected y as \(rows,\), one target for each row, got shape \(20, 2\)"),
+        (
+            X,
+            np.stack([Y, Y], 1),
+            r"expected y as \(rows,\), one target for each row, got shape \(20, 2\)",
+        ),
         (X, np.where(Y, 1.5, np.nan), r"10 missing or infinite values in y, the first at y\[0\]"),
-        (X, np.array(["a", None] * 10, dtype=object), r"10 missing or infinite values in y, the first at y\[1\]"),
-        (X, np.array(["a", 1] * 10, dtype=object), r"expected a target of numbers or text or booleans, got int, str"),
-        (X, np.zeros(20, dtype="datetime64[s]"), r"expected a target of numbers, text or booleans, got datetime64"),
+        (
+            X,
+            np.array(["a", None] * 10, dtype=object),
+            r"10 missing or infinite values in y, the first at y\[1\]",
+        ),
+        (
+            X,
+            np.array(["a", 1] * 10, dtype=object),
+            r"expected a target of numbers or text or booleans, got int, str",
+        ),
+        (
+            X,
+            np.zeros(20, dtype="datetime64[s]"),
+            r"expected a target of numbers, text or booleans, got datetime64",
+        ),
         ([[1, 2], [3]] * 10, Y, r"X is ragged"),
         (X[:9], Y[:9], r"expected at least 10 rows with a target, arrays from Python has 9"),
     ],
@@ -72,18 +88,24 @@ def test_named_columns_of_arrays_can_be_dropped() -> None:
 
     assert table.shape == (3,)
     assert "petal length (cm)" not in table.names
-    with pytest.raises(DataError, match=r"data\.drop: no column 'petal lenght \(cm\)' - did you mean 'petal length \(cm\)'"):
+    with pytest.raises(
+        DataError,
+        match=r"data\.drop: no column 'petal lenght \(cm\)' - did you mean 'petal length \(cm\)'",
+    ):
         load_table(Data(source="sklearn:iris", drop=("petal lenght (cm)",)))
     with pytest.raises(DataError, match=r"data\.drop: arrays from Python has no columns"):
         load_table(Data.arrays(X.reshape(20, 3, 1), Y, drop=("x0",)))
 
 
 def test_arrays_bring_their_target() -> None:
-    with pytest.raises(DataError, match=r"data\.target: sklearn:iris brings its target along: leave it out, got 'species'"):
+    with pytest.raises(
+        DataError,
+        match=r"data\.target: sklearn:iris brings its target along: leave it out, got 'species'",
+    ):
         load_table(Data(source="sklearn:iris", target="species"))
 
 
-# -- frames ------------------------------------------------------------------------------------------------------------
+# -- frames ----------------------------------------------------------------------------------------
 
 
 def test_gaps_of_pandas_and_polars_are_one() -> None:
@@ -97,7 +119,9 @@ def test_gaps_of_pandas_and_polars_are_one() -> None:
             "flag": pd.array([True, None, False, True] * 5, dtype="boolean"),
             "kind": pd.Categorical(["u", None, "v", "u"] * 5),
             "day": pd.to_datetime(["2020-01-02", None, "2021-01-01", "2020-01-01"] * 5),
-            "abroad": pd.to_datetime(["2020-01-02", None, "2021-01-01", "2020-01-01"] * 5).tz_localize("Europe/Paris"),
+            "abroad": pd.to_datetime(
+                ["2020-01-02", None, "2021-01-01", "2020-01-01"] * 5
+            ).tz_localize("Europe/Paris"),
             "y": [0, 1] * 10,
         }
     )
@@ -113,7 +137,9 @@ def test_gaps_of_pandas_and_polars_are_one() -> None:
 
 
 def test_codes_of_categories_are_categories() -> None:
-    pandas = pd.DataFrame({"zone": pd.Categorical([3, 1, 2, 3] * 5), "y": pd.Categorical([7, 8] * 10)})
+    pandas = pd.DataFrame(
+        {"zone": pd.Categorical([3, 1, 2, 3] * 5), "y": pd.Categorical([7, 8] * 10)}
+    )
 
     table = load_table(Data.frame(pandas, "y"))
 
@@ -132,13 +158,16 @@ def test_times_become_numbers() -> None:
     assert isinstance(table.X, pl.DataFrame)
     assert table.X["span"].to_list()[:3] == [0.0, 0.001, 0.002]
     assert table.X["at"].to_list()[:3] == [0.0, 1.0, 2.0]
-    assert {"column 'span': durations were turned into seconds", "column 'at': times were turned into seconds"} <= set(
-        table.notes
-    )
+    assert {
+        "column 'span': durations were turned into seconds",
+        "column 'at': times were turned into seconds",
+    } <= set(table.notes)
 
 
 def test_values_of_several_types_are_text() -> None:
-    table = load_table(Data.frame(pd.DataFrame({"m": [1, "x", None, 2.5] * 5, "y": [0, 1] * 10}), "y"))
+    table = load_table(
+        Data.frame(pd.DataFrame({"m": [1, "x", None, 2.5] * 5, "y": [0, 1] * 10}), "y")
+    )
 
     assert isinstance(table.X, pl.DataFrame)
     assert table.X["m"].to_list()[:4] == ["1", "x", None, "2.5"]
@@ -157,10 +186,22 @@ def test_rows_without_a_target_are_left_out() -> None:
     ("frame", "settings", "message"),
     [
         (frame_of(), {"target": "z"}, r"data\.target: no column 'z' - known: a, y"),
-        (frame_of(outcome=range(20)), {"target": "outcom"}, r"data\.target: no column 'outcom' - did you mean 'outcome'"),
-        (frame_of(height=range(20)), {"drop": ("heigth",)}, r"data\.drop: no column 'heigth' - did you mean 'height'"),
+        (
+            frame_of(outcome=range(20)),
+            {"target": "outcom"},
+            r"data\.target: no column 'outcom' - did you mean 'outcome'",
+        ),
+        (
+            frame_of(height=range(20)),
+            {"drop": ("heigth",)},
+            r"data\.drop: no column 'heigth' - did you mean 'height'",
+        ),
         (frame_of(), {"drop": ("a",)}, r"no columns are left"),
-        (frame_of(b=[1.0, np.inf] * 10), {}, r"column 'b' holds infinite values \(10 rows, the first is row 1\)"),
+        (
+            frame_of(b=[1.0, np.inf] * 10),
+            {},
+            r"column 'b' holds infinite values \(10 rows, the first is row 1\)",
+        ),
         (frame_of(b=[1.0, 1e200] * 10), {}, r"column 'b' holds values beyond"),
         (frame_of(b=[[1], [2]] * 10), {}, r"column 'b' holds List\(Int64\).*data\.drop"),
         (
@@ -170,24 +211,36 @@ def test_rows_without_a_target_are_left_out() -> None:
         ),
         (frame_of(z=[None] * 20), {"target": "z"}, r"'z' has no values"),
         (frame_of(z=["yes"] * 20), {"target": "z"}, r"'z' has only one class, 'yes'"),
-        (frame_of(z=[2.5] * 20), {"target": "z", "task": "regression"}, r"'z' has only one value, '2.5'"),
+        (
+            frame_of(z=[2.5] * 20),
+            {"target": "z", "task": "regression"},
+            r"'z' has only one value, '2.5'",
+        ),
         (frame_of(z=[1.0, np.inf] * 10), {"target": "z"}, r"'z' holds 10 infinite values"),
         (
             frame_of(z=["u", "v"] * 10),
             {"target": "z", "task": "regression"},
             r"regression needs a target of numbers, 'z' holds text",
         ),
-        (frame_of(z=[True, False] * 10), {"target": "z", "task": "regression"}, r"'z' holds booleans"),
+        (
+            frame_of(z=[True, False] * 10),
+            {"target": "z", "task": "regression"},
+            r"'z' holds booleans",
+        ),
     ],
 )
-def test_frames_that_are_refused(frame: pl.DataFrame, settings: dict[str, Any], message: str) -> None:
+def test_frames_that_are_refused(
+    frame: pl.DataFrame, settings: dict[str, Any], message: str
+) -> None:
     with pytest.raises(DataError, match=message):
         load_table(Data.frame(frame, **{"target": "y", **settings}))
 
 
 def test_a_frame_needs_a_target() -> None:
     with pytest.raises(
-        DataError, match=r"data\.target: expected the name of the column to predict, got none - columns of .*: a, y"
+        DataError,
+        match=r"data\.target: expected the name of the column to predict, got none - columns of "
+        r".*: a, y",
     ):
         load_table(Data(source=frame_of()))
 
@@ -199,7 +252,7 @@ def test_two_columns_of_one_name() -> None:
         to_polars(frame)
 
 
-# -- task --------------------------------------------------------------------------------------------------------------
+# -- task ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -210,8 +263,16 @@ def test_two_columns_of_one_name() -> None:
         ([0, 1, 2, 3] * 25, "classification", "holds 4 different whole numbers: taken as classes"),
         ([0.0, 1.0] * 50, "classification", "holds 2 different whole numbers: taken as classes"),
         (list(range(20)) * 5, "classification", "20 different whole numbers"),
-        (list(range(25)) * 4, "regression", "holds 25 different whole numbers: taken as a quantity"),
-        (list(range(10)) * 2, "regression", "holds 10 different whole numbers: taken as a quantity"),
+        (
+            list(range(25)) * 4,
+            "regression",
+            "holds 25 different whole numbers: taken as a quantity",
+        ),
+        (
+            list(range(10)) * 2,
+            "regression",
+            "holds 10 different whole numbers: taken as a quantity",
+        ),
         ([0.5, 1.5] * 50, "regression", "holds 2 different numbers: taken as a quantity"),
     ],
 )

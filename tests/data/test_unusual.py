@@ -36,13 +36,20 @@ ORDINARY = {"age": 40.0, "town": "Rome", "joined": "2024-01-20", "member": True}
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(
-        st.tuples(st.floats(-1e6, 1e6), st.sampled_from(["Rome", "Oslo", "Paris", "", "rome"]), st.integers(-400, 400)),
+        st.tuples(
+            st.floats(-1e6, 1e6),
+            st.sampled_from(["Rome", "Oslo", "Paris", "", "rome"]),
+            st.integers(-400, 400),
+        ),
         min_size=1,
         max_size=5,
     )
 )
 def test_every_value_outside_and_no_other_is_found(values: list[tuple[float, str, int]]) -> None:
-    rows = [{"age": a, "town": t, "joined": str(DAY + np.timedelta64(d, "D")), "member": True} for a, t, d in values]
+    rows = [
+        {"age": a, "town": t, "joined": str(DAY + np.timedelta64(d, "D")), "member": True}
+        for a, t, d in values
+    ]
 
     _, found = PREPARATION.examine(rows)
 
@@ -66,7 +73,10 @@ def test_features_are_those_of_transform() -> None:
     np.testing.assert_array_equal(features, PREPARATION.transform(rows))
     assert found[0] == []
     assert [tuple(u) for u in found[1]] == [
-        ("age", f"3000 lies above {AGE.minimum:g} to {AGE.maximum:g}, the range of the training rows")
+        (
+            "age",
+            f"3000 lies above {AGE.minimum:g} to {AGE.maximum:g}, the range of the training rows",
+        )
     ]
 
 
@@ -80,7 +90,9 @@ def test_a_gap_where_training_had_none_is_unusual() -> None:
 def test_a_date_beyond_the_calendar_is_told() -> None:
     _, (found,) = PREPARATION.examine([{**ORDINARY, "joined": 1e12}])
 
-    assert found[0].message.startswith(f"1e+12 days after 1970 lies above {JOINED.schema()['minimum']}")
+    assert found[0].message.startswith(
+        f"1e+12 days after 1970 lies above {JOINED.schema()['minimum']}"
+    )
 
 
 def test_rows_that_are_arrays_tell_how_many_values() -> None:

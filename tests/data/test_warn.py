@@ -70,7 +70,13 @@ def test_names_that_differ_in_each_row_are_no_leak() -> None:
     y = rng.choice(["yes", "no"], ROWS)
     names = [f"n{i // 2}" for i in range(ROWS)]
 
-    assert told(frame.with_columns(y=pl.Series(y), name=pl.Series(rng.permutation(names))), "alone predicts") == []
+    assert (
+        told(
+            frame.with_columns(y=pl.Series(y), name=pl.Series(rng.permutation(names))),
+            "alone predicts",
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize("leak", [lambda y: 100 * y + 3, lambda y: -np.exp(y)])
@@ -89,11 +95,17 @@ def test_rows_in_several_parts_are_counted() -> None:
     twice = pl.concat([frame, frame[:50]])
     prepared = prepare(Data.frame(twice.drop("row"), "y"))
     row = twice["row"].to_numpy()
-    count = {p: int(np.isin(row[getattr(prepared, p).index], row[prepared.train.index]).sum()) for p in ("validation", "test")}
+    count = {
+        p: int(np.isin(row[getattr(prepared, p).index], row[prepared.train.index]).sum())
+        for p in ("validation", "test")
+    }
 
     (note,) = (n for n in prepared.notes if "also among the training rows" in n)
 
-    assert note.startswith(f"{count['validation']} of 70 validation rows and {count['test']} of 70 test rows are also among")
+    assert note.startswith(
+        f"{count['validation']} of 70 validation rows and {count['test']} of 70 test rows are "
+        f"also among"
+    )
     assert told(frame.drop("row"), "also among") == []
 
 
@@ -115,6 +127,9 @@ def test_dates_that_are_divided_at_random() -> None:
     days = [dt.date(2024, 1, 1) + dt.timedelta(days=int(i)) for i in rng.permutation(ROWS)]
     frame = frame.with_columns(y=rng.normal(size=ROWS), day=pl.Series(days))
 
-    assert "`data.split.order_by: day` trains on the oldest rows" in told(frame, "divided at random")[0]
+    assert (
+        "`data.split.order_by: day` trains on the oldest rows"
+        in told(frame, "divided at random")[0]
+    )
     assert told(frame, "divided at random", split=Split(order_by="day")) == []
     assert told(frame, "divided at random", drop=["day"]) == []

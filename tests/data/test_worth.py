@@ -1,4 +1,6 @@
-"""How far one validation row can move a score. Oracle: scikit-learn's scores where the prediction of one row is changed."""
+"""How far one validation row can move a score. Oracle: scikit-learn's scores where the
+prediction of one row is changed.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def score(metric: str, y: np.ndarray, p: np.ndarray, half: np.ndarray) -> float:
 
 
 def farthest(metric: str, y: np.ndarray, half: np.ndarray, *, tries: int) -> float:
-    """The farthest that the score moved when one row got another prediction, over random predictions of all rows."""
+    """The farthest that the score moved when one row got another prediction, over random
+    predictions of all rows.
+    """
     classes, found = int(y.max()) + 1, 0.0
     for _ in range(tries):
         p = MADE.dirichlet(np.ones(classes), size=len(y))
@@ -40,7 +44,9 @@ def farthest(metric: str, y: np.ndarray, half: np.ndarray, *, tries: int) -> flo
 
 
 def counts(y: np.ndarray, half: np.ndarray) -> np.ndarray:
-    return np.stack([np.bincount(y[half == h], minlength=int(y.max()) + 1) for h in np.unique(half)])
+    return np.stack(
+        [np.bincount(y[half == h], minlength=int(y.max()) + 1) for h in np.unique(half)]
+    )
 
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "roc_auc"])
@@ -59,17 +65,35 @@ def test_no_row_moves_a_score_farther(metric: str, sizes: tuple[int, ...], halve
 def test_one_row_can_reach_the_bound_of_the_area() -> None:
     y, half = np.array([0] * 6 + [1] * 4), np.arange(10) % 2
     p = np.linspace(0.1, 0.9, 10)
-    areas = [score("roc_auc", y, np.stack([1 - p, np.where(np.arange(10) == 6, x, p)], axis=1), half) for x in (0.0, 1.0)]
-    assert areas[1] - areas[0] == pytest.approx(of_counts("roc_auc", counts(y, half))) == 1 / 4  # 2 halves, 2 rows of class 1
+    areas = [
+        score("roc_auc", y, np.stack([1 - p, np.where(np.arange(10) == 6, x, p)], axis=1), half)
+        for x in (0.0, 1.0)
+    ]
+    # 2 halves, 2 rows of class 1
+    assert areas[1] - areas[0] == pytest.approx(of_counts("roc_auc", counts(y, half))) == 1 / 4
 
 
 def test_a_row_of_three_classes_moves_the_areas_of_the_others_too() -> None:
     y, half = np.repeat([0, 1, 2], 2), np.zeros(6, dtype=int)
-    # the two others of class 0 and the rows of 1 and 2 stand so that row 0 passes all of them in all three areas
-    p = np.array([[0, 0.5, 0.5], [0.5, 0.25, 0.25], [0.5, 0.4, 0.1], [0.5, 0.4, 0.1], [0.5, 0.1, 0.4], [0.5, 0.1, 0.4]])
+    # the two others of class 0 and the rows of 1 and 2 stand so that row 0 passes all of them in
+    # all three areas
+    p = np.array(
+        [
+            [0, 0.5, 0.5],
+            [0.5, 0.25, 0.25],
+            [0.5, 0.4, 0.1],
+            [0.5, 0.4, 0.1],
+            [0.5, 0.1, 0.4],
+            [0.5, 0.1, 0.4],
+        ]
+    )
     worst = score("roc_auc", y, p, half)
     p[0] = [1, 0, 0]
-    assert score("roc_auc", y, p, half) - worst == pytest.approx(of_counts("roc_auc", counts(y, half))) == pytest.approx(1 / 3)
+    assert (
+        score("roc_auc", y, p, half) - worst
+        == pytest.approx(of_counts("roc_auc", counts(y, half)))
+        == pytest.approx(1 / 3)
+    )
 
 
 def test_of_prepared_rows_and_the_metrics_that_have_no_bound() -> None:
@@ -80,12 +104,16 @@ def test_of_prepared_rows_and_the_metrics_that_have_no_bound() -> None:
     assert by_half.shape == (2, 2)
     assert by_half.sum(axis=0).tolist() == np.bincount(y).tolist()
     assert row_worth(prepared, "accuracy", 0) == 1 / len(y)
-    assert row_worth(prepared, "balanced_accuracy", data.split.seed) == pytest.approx(1 / (2 * np.bincount(y).min()))
+    assert row_worth(prepared, "balanced_accuracy", data.split.seed) == pytest.approx(
+        1 / (2 * np.bincount(y).min())
+    )
     assert row_worth(prepared, "roc_auc", data.split.seed) == pytest.approx(1 / (2 * by_half.min()))
     assert row_worth(prepared, "log_loss", 0) is None
     assert row_worth(prepare(Data(source="sklearn:diabetes")), "r2", 0) is None
 
 
-@pytest.mark.parametrize(("value", "up"), [(1 / 22, 0.046), (0.025, 0.025), (0.1, 0.1), (1 / 3, 0.34), (0.0, 0.0)])
+@pytest.mark.parametrize(
+    ("value", "up"), [(1 / 22, 0.046), (0.025, 0.025), (0.1, 0.1), (1 / 3, 0.34), (0.0, 0.0)]
+)
 def test_rounded_up_to_two_digits(value: float, up: float) -> None:
     assert rounded_up(value) == up

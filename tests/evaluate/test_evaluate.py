@@ -1,4 +1,6 @@
-"""Evaluation of trained models on the test rows. Oracles: scikit-learn on outputs computed here, by hand, from the module."""
+"""Evaluation of trained models on the test rows. Oracles: scikit-learn on outputs computed
+here, by hand, from the module.
+"""
 
 from __future__ import annotations
 
@@ -50,11 +52,21 @@ def test_classification_equals_scikit_learn_member_by_member(iris: Trained) -> N
     y = datasets.load_iris().target[iris.prepared.test.index]
     assert evaluation.truth.tolist() == y.tolist()
     assert evaluation.rows == 30
-    assert evaluation.per_seed.keys() == {"accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss"}
+    assert evaluation.per_seed.keys() == {
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "roc_auc",
+        "log_loss",
+    }
     for i in range(3):
         p = outputs(iris, i).softmax(1).numpy()
-        assert evaluation.per_seed["accuracy"][i] == pytest.approx(metrics.accuracy_score(y, p.argmax(1)))
-        assert evaluation.per_seed["roc_auc"][i] == pytest.approx(metrics.roc_auc_score(y, p, multi_class="ovr"))
+        assert evaluation.per_seed["accuracy"][i] == pytest.approx(
+            metrics.accuracy_score(y, p.argmax(1))
+        )
+        assert evaluation.per_seed["roc_auc"][i] == pytest.approx(
+            metrics.roc_auc_score(y, p, multi_class="ovr")
+        )
         assert evaluation.per_seed["log_loss"][i] == pytest.approx(metrics.log_loss(y, p))
     assert len(set(evaluation.per_seed["log_loss"])) == 3  # three different members
 
@@ -63,7 +75,9 @@ def test_what_ships_is_the_best_on_validation_rows(iris: Trained) -> None:
     evaluation = evaluate(iris)
     p = outputs(iris, iris.best).softmax(1).numpy()
     np.testing.assert_allclose(evaluation.predictions, p, rtol=1e-6)
-    assert evaluation.shipped == {name: values[iris.best] for name, values in evaluation.per_seed.items()}
+    assert evaluation.shipped == {
+        name: values[iris.best] for name, values in evaluation.per_seed.items()
+    }
     expected = metrics.confusion_matrix(evaluation.truth, p.argmax(1))
     assert evaluation.confusion is not None
     assert evaluation.confusion.tolist() == expected.tolist()
@@ -82,7 +96,9 @@ def test_intervals_cover_seeds_and_rows(iris: Trained) -> None:
     assert share.high - share.low >= 0.9 * 2 * 1.96 * np.sqrt(share.mean * (1 - share.mean) / 30)
     assert 0 <= share.low < share.high <= 1
     assert any("30 test rows are few" in note for note in evaluation.notes)
-    assert any("3 trainings and the choice of the 30 test rows" in note for note in evaluation.notes)
+    assert any(
+        "3 trainings and the choice of the 30 test rows" in note for note in evaluation.notes
+    )
 
 
 def test_regression_is_measured_in_the_units_of_the_target(diabetes: Trained) -> None:
@@ -95,19 +111,33 @@ def test_regression_is_measured_in_the_units_of_the_target(diabetes: Trained) ->
         assert evaluation.per_seed["rmse"][i] == pytest.approx(
             metrics.root_mean_squared_error(evaluation.truth, prediction), rel=1e-5
         )
-        assert evaluation.per_seed["r2"][i] == pytest.approx(metrics.r2_score(evaluation.truth, prediction), rel=1e-4)
+        assert evaluation.per_seed["r2"][i] == pytest.approx(
+            metrics.r2_score(evaluation.truth, prediction), rel=1e-4
+        )
     assert evaluation.shipped.keys() == {"mse", "rmse", "mae", "r2"}
     assert evaluation.confusion is None
     assert evaluation.classes is None
 
 
 @pytest.mark.parametrize("data", ["iris", "diabetes"])
-def test_the_document_is_strict_json_and_in_the_ledger(data: str, request: pytest.FixtureRequest) -> None:
+def test_the_document_is_strict_json_and_in_the_ledger(
+    data: str, request: pytest.FixtureRequest
+) -> None:
     trained: Trained = request.getfixturevalue(data)
     evaluation = evaluate(trained)
     document = trained.workspace.ledger.get_document("evaluation")
     assert document == evaluation.to_dict() == json.loads(json.dumps(document, allow_nan=False))
-    assert document.keys() == {"task", "metrics", "per_seed", "shipped", "confusion", "classes", "rows", "scatter", "notes"}
+    assert document.keys() == {
+        "task",
+        "metrics",
+        "per_seed",
+        "shipped",
+        "confusion",
+        "classes",
+        "rows",
+        "scatter",
+        "notes",
+    }
     assert (document["scatter"] is None) == (data == "iris")
 
 
@@ -124,7 +154,16 @@ def test_a_long_scatter_is_thinned_evenly() -> None:
 
 def partly(trained: Trained, **changes: Any) -> Any:
     """The trained members with some attributes replaced."""
-    names = ("recipe", "variants", "outcomes", "best", "prepared", "workspace", "finished", "module")
+    names = (
+        "recipe",
+        "variants",
+        "outcomes",
+        "best",
+        "prepared",
+        "workspace",
+        "finished",
+        "module",
+    )
     return SimpleNamespace(**{**{name: getattr(trained, name) for name in names}, **changes})
 
 
@@ -151,11 +190,19 @@ def test_a_class_without_test_rows_is_said_beside_roc_auc(iris: Trained, left: l
     assert evaluation.rows == keep.sum()
     if len(left) == 1:
         assert "roc_auc" not in evaluation.metrics
-        assert "no ROC AUC: the test rows hold no row of class versicolor, virginica" in evaluation.notes
+        assert (
+            "no ROC AUC: the test rows hold no row of class versicolor, virginica"
+            in evaluation.notes
+        )
     else:
-        areas = [metrics.roc_auc_score(evaluation.truth == c, evaluation.predictions[:, c]) for c in left]
+        areas = [
+            metrics.roc_auc_score(evaluation.truth == c, evaluation.predictions[:, c]) for c in left
+        ]
         assert evaluation.shipped["roc_auc"] == pytest.approx(np.mean(areas))
-        assert "ROC AUC is the mean without class versicolor, of which the test rows hold no row" in evaluation.notes
+        assert (
+            "ROC AUC is the mean without class versicolor, of which the test rows hold no row"
+            in evaluation.notes
+        )
 
 
 def test_outputs_that_are_not_finite_are_an_error(iris: Trained) -> None:
@@ -165,5 +212,7 @@ def test_outputs_that_are_not_finite_are_an_error(iris: Trained) -> None:
             module.head.bias[0] = torch.inf  # type: ignore[union-attr, index]
         return module
 
-    with pytest.raises(ModelError, match="member 0 gives outputs that are not finite for 30 of 30 test rows"):
+    with pytest.raises(
+        ModelError, match="member 0 gives outputs that are not finite for 30 of 30 test rows"
+    ):
         evaluate(partly(iris, module=broken))

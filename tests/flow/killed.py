@@ -1,4 +1,5 @@
-"""Run as a script: a small run that kills its own process once so many trainings are told in a stage.
+"""Run as a script: a small run that kills its own process once so many trainings are told in a
+stage.
 
 ``python killed.py OUT STAGE DONE``; without STAGE it runs to the end.
 """
@@ -18,7 +19,9 @@ RECIPE = Recipe(
     name="killed",
     data=Data(source="sklearn:iris"),
     model=Model("mlp", width=Choice(4, 8), depth=1),
-    train=Train(epochs=3, batch_size=16, dropout=Uniform(0.0, 0.5), optimizer=SGD(lr=Log(0.01, 0.5))),
+    train=Train(
+        epochs=3, batch_size=16, dropout=Uniform(0.0, 0.5), optimizer=SGD(lr=Log(0.01, 0.5))
+    ),
     search=Search(trials=8, batch=2, leaders=2, seeds=2),
     ablate=Ablate(parts=("dropout", "momentum"), seeds=3),
     final=Final(seeds=2),

@@ -1,4 +1,6 @@
-"""Minutes: every stage shrinks to what fits a clock that only the trainings move, and a run that goes on asks the same."""
+"""Minutes: every stage shrinks to what fits a clock that only the trainings move, and a run
+that goes on asks the same.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,18 @@ from winnow.errors import ModelError, OutOfTime
 from winnow.flow import Flow
 from winnow.flow._budget import STOPS_AFTER, TAIL_SECONDS, Budget, StageOver
 from winnow.methods import SGD
-from winnow.recipe import Ablate, EarlyStopping, Final, Log, Outcome, Recipe, Search, Train, Uniform, Variant
+from winnow.recipe import (
+    Ablate,
+    EarlyStopping,
+    Final,
+    Log,
+    Outcome,
+    Recipe,
+    Search,
+    Train,
+    Uniform,
+    Variant,
+)
 from winnow.run import Event
 from winnow.study import Option, ablate, search, train
 
@@ -30,14 +43,18 @@ class Clock:
 
 
 class Timed(Pretender):
-    """Trains one variant after another, each in so many seconds of the clock; between two of them it may be stopped."""
+    """Trains one variant after another, each in so many seconds of the clock; between two of
+    them it may be stopped.
+    """
 
     def __init__(self, clock: Clock, each: float, **more: Any) -> None:
         super().__init__(lambda v: 0.9, **{"own": 0.001, **more})
         self.clock, self.each, self.budget = clock, each, None
         self.known: dict[str, Outcome] = {}
 
-    def with_minutes(self, minutes: float, *, stages: Sequence[str] = ("search", "ablate", "train"), **more: Any) -> Budget:
+    def with_minutes(
+        self, minutes: float, *, stages: Sequence[str] = ("search", "ablate", "train"), **more: Any
+    ) -> Budget:
         self.budget = Budget(
             minutes,
             ledger=self.workspace.ledger,
@@ -79,7 +96,9 @@ def asked(**more: Any) -> Recipe:
 
 def closed(**more: Any) -> Recipe:
     return recipe(
-        train=Train(dropout=0.1, label_smoothing=0.1), ablate=Ablate(parts=("dropout", "label_smoothing"), seeds=10), **more
+        train=Train(dropout=0.1, label_smoothing=0.1),
+        ablate=Ablate(parts=("dropout", "label_smoothing"), seeds=10),
+        **more,
     )
 
 
@@ -94,12 +113,15 @@ def run_all(trainer: Timed, r: Recipe) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("each", [0.1, 1.0, 2.0, 4.0])
 @pytest.mark.parametrize("minutes", [1.0, 2.0, 5.0])
-def test_search_and_final_training_end_before_what_is_kept_for_the_rest(each: float, minutes: float) -> None:
+def test_search_and_final_training_end_before_what_is_kept_for_the_rest(
+    each: float, minutes: float
+) -> None:
     clock = Clock()
     trainer = Timed(clock, each)
     budget = trainer.with_minutes(minutes, stages=("search", "train"))
     found, trained = run_all(trainer, asked())
-    assert clock.now - 1000.0 <= minutes * MINUTE - budget.reserve + each  # one training ends before the next is stopped
+    # One training ends before the next is stopped
+    assert clock.now - 1000.0 <= minutes * MINUTE - budget.reserve + each
     assert 2 <= len(trained.finished) <= 5
     assert 1 <= len(found.leaders) <= 3
     assert budget.reserve == max(TAIL_SECONDS, 0.08 * MINUTE * minutes)
@@ -124,7 +146,9 @@ def test_a_search_stops_between_batches_and_measures_fewer_leaders() -> None:
     found, trained = run_all(trainer, asked())
     assert len(found.trials) < 32
     assert len(found.leaders) * len(found.leaders[0].outcomes) < 12
-    assert budget.sentences()[0].startswith(f"search: {len(found.trials)} trials, not 32 trials, to keep to 1 minute: ")
+    assert budget.sentences()[0].startswith(
+        f"search: {len(found.trials)} trials, not 32 trials, to keep to 1 minute: "
+    )
     assert len(trained.variants) == 5
 
 
@@ -181,7 +205,9 @@ def test_other_minutes_are_another_question_and_keep_the_trials() -> None:
 
 
 def test_trials_that_are_not_finished_in_time_are_left_out() -> None:
-    """The first batch takes ten times what was foretold: it is stopped, and those that finished go on."""
+    """The first batch takes ten times what was foretold: it is stopped, and those that finished
+    go on.
+    """
     clock = Clock()
     trainer = Timed(clock, 6.0)
     budget = trainer.with_minutes(1, stages=("search", "train"))
@@ -191,7 +217,8 @@ def test_trials_that_are_not_finished_in_time_are_left_out() -> None:
     lost = [t for t in found.trials if not t.outcome.finished]
     assert 0 < len(lost) < 8
     assert {t.outcome.reason for t in lost} == {STOPS_AFTER}
-    assert not any(t.variant.id in trainer.known for t in lost)  # no outcome on record: with more minutes they are trained
+    # No outcome on record: with more minutes they are trained
+    assert not any(t.variant.id in trainer.known for t in lost)
     assert any("stopped, because the time was over" in text for text in budget.sentences())
 
     trainer.batches.clear()  # a run that goes on does not train them, though its clock has time
@@ -233,7 +260,9 @@ def test_an_ablation_takes_as_many_seeds_as_fit() -> None:
     warm(trainer, closed())
     found = ablated(trainer, budget, closed())
     assert 7 <= len(found.seeds) < 10
-    assert budget.sentences()[0].startswith(f"ablate: an ablation on {len(found.seeds)} seeds, not an ablation on 10 seeds")
+    assert budget.sentences()[0].startswith(
+        f"ablate: an ablation on {len(found.seeds)} seeds, not an ablation on 10 seeds"
+    )
     assert clock.now <= budget.end - budget.reserve
 
 
@@ -301,16 +330,28 @@ def test_what_cannot_be_had_is_refused_with_the_minutes_that_it_takes() -> None:
     clock = Clock()
     budget = Timed(clock, 1.0).with_minutes(0.5)
     budget.require(20.0)
-    with pytest.raises(OutOfTime, match=r"0.5 minutes do not hold .* training takes 30.0 s or more.*at least 0.65 minutes"):
+    with pytest.raises(
+        OutOfTime,
+        match=r"0.5 minutes do not hold .* training takes 30.0 s or more.*at least 0.65 minutes",
+    ):
         budget.require(30.0)
-    budget = Budget(0.5, ledger=Notebook(), known=lambda ids: {}, stages=("train",), spent=25.0, clock=clock)
+    budget = Budget(
+        0.5, ledger=Notebook(), known=lambda ids: {}, stages=("train",), spent=25.0, clock=clock
+    )
     with pytest.raises(OutOfTime, match="of which 25 s are used already"):
         budget.require(0.0)
 
 
 def test_starting_that_took_long_keeps_more_for_the_end() -> None:
     clock = Clock()
-    slow = Budget(1.0, ledger=Notebook(), known=lambda ids: {}, stages=("train",), began=clock.now - 10, clock=clock)
+    slow = Budget(
+        1.0,
+        ledger=Notebook(),
+        known=lambda ids: {},
+        stages=("train",),
+        began=clock.now - 10,
+        clock=clock,
+    )
     assert slow.reserve == 18.0
     assert slow.left() == 50.0
 
@@ -329,7 +370,8 @@ def test_minutes_change_no_variant_and_a_finished_run_is_only_read(tmp_path: Pat
         assert flow.documents()["run"]["notes"] == []
     assert budget["notes"] == []
     assert all(row["done"] == row["options"][0] for row in budget["decisions"])
-    with Flow(small(), tmp_path / "run", ablate=False) as flow:  # the same directory, the same outcomes
+    # The same directory, the same outcomes
+    with Flow(small(), tmp_path / "run", ablate=False) as flow:
         assert [v.id for v in flow.trained.variants] == ids
     with Flow(long, tmp_path / "run", ablate=False, goal="trained") as flow:
         assert flow.budget is not None

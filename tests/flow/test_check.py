@@ -16,7 +16,20 @@ from winnow.data._fit import fit
 from winnow.errors import RecipeError
 from winnow.flow import Flow, _plan, check, describe_plan, open_source
 from winnow.flow._check import corners, load_recipe
-from winnow.recipe import Ablate, Choice, Data, EarlyStopping, Integer, Model, Recipe, Search, Split, Train, Uniform, Variant
+from winnow.recipe import (
+    Ablate,
+    Choice,
+    Data,
+    EarlyStopping,
+    Integer,
+    Model,
+    Recipe,
+    Search,
+    Split,
+    Train,
+    Uniform,
+    Variant,
+)
 from winnow.run import Runner, Workspace
 from winnow.run import _plan as _planning
 from winnow.study import search
@@ -54,7 +67,10 @@ def test_corners_try_every_model_argument() -> None:
 def test_a_model_that_fits_only_for_some_arguments_is_refused() -> None:
     recipe = small(model=Model(Wrong, width=Choice(8, 16)), ablate=Ablate(parts=()))
 
-    with pytest.raises(RecipeError, match=r"model: with model.args.width = 16: the model's output does not fit the 3 classes"):
+    with pytest.raises(
+        RecipeError,
+        match=r"model: with model.args.width = 16: the model's output does not fit the 3 classes",
+    ):
         check(recipe)
 
 
@@ -86,8 +102,16 @@ def test_all_mistakes_at_once_with_their_lines(tmp_path: Path) -> None:
     told = [str(p) for p in caught.value.problems]
     assert [line for line in told if line.startswith(f"{path}:7: train.label_smoothing")]
     assert [line for line in told if line.startswith(f"{path}:8: metric")]
-    assert [line for line in told if line.startswith(f"{path}:10: ablate.modules") and "did you mean 'head'" in line]
-    assert [line for line in told if line.startswith(f"{path}:10: ablate.modules") and "did you mean 'block1'" in line]
+    assert [
+        line
+        for line in told
+        if line.startswith(f"{path}:10: ablate.modules") and "did you mean 'head'" in line
+    ]
+    assert [
+        line
+        for line in told
+        if line.startswith(f"{path}:10: ablate.modules") and "did you mean 'block1'" in line
+    ]
     assert len(told) == 4
 
 
@@ -101,14 +125,18 @@ def test_a_mistake_in_the_data_has_its_line(tmp_path: Path) -> None:
 
 
 def test_modules_named_among_the_parts_are_looked_up() -> None:
-    with pytest.raises(RecipeError, match=r"ablate.parts: the model has no module 'blok1' - did you mean 'block1'"):
+    with pytest.raises(
+        RecipeError, match=r"ablate.parts: the model has no module 'blok1' - did you mean 'block1'"
+    ):
         check(small(ablate=Ablate(parts=("model.blok1",))))
 
 
 def test_the_plan_counts_trainings_and_groups_by_shape(recipe: Recipe) -> None:
     lines = describe_plan(check(recipe))
 
-    counts = "8 to search, 8 to ablate, 2 to train; at most 2 more to check which parts can go together"
+    counts = (
+        "8 to search, 8 to ablate, 2 to train; at most 2 more to check which parts can go together"
+    )
     assert lines[0] == f"about 18 trainings of up to 15 steps: {counts}"
     assert lines[1] == "90 train, 30 validation, 30 test rows"
     assert lines[2].startswith("of the first 2: ")
@@ -120,8 +148,14 @@ def test_the_plan_is_what_a_run_does(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(_planning, "measure", lambda *_, **__: Timing(1e-6, 1e-3, 8))
     ask = small(
         model=Model("mlp", width=8, depth=1),
-        train=Train(epochs=60, batch_size=16, dropout=Uniform(0.0, 0.5), early_stopping=EarlyStopping(patience=1)),
-        search=Search(sampler="random", trials=12, batch=6, leaders=1, seeds=2),  # six alone would be too few to measure
+        train=Train(
+            epochs=60,
+            batch_size=16,
+            dropout=Uniform(0.0, 0.5),
+            early_stopping=EarlyStopping(patience=1),
+        ),
+        # Six alone would be too few to measure
+        search=Search(sampler="random", trials=12, batch=6, leaders=1, seeds=2),
         ablate=Ablate(parts=()),
     )
     lines = describe_plan(check(ask))
@@ -130,7 +164,11 @@ def test_the_plan_is_what_a_run_does(tmp_path: Path, monkeypatch: pytest.MonkeyP
     runner = Runner(Workspace.open(tmp_path / "run"))
     search(ask, runner=runner)
     first = runner.fleets[0]
-    assert (first["members"], first["how"], f"  because: {first['reason']}") == (6, "stacked", lines[3])
+    assert (first["members"], first["how"], f"  because: {first['reason']}") == (
+        6,
+        "stacked",
+        lines[3],
+    )
 
 
 def test_a_lower_precision_that_is_faster_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +186,10 @@ def test_a_lower_precision_that_is_faster_here_is_named(monkeypatch: pytest.Monk
 
 def test_the_plan_says_why_something_cannot_be_stacked() -> None:
     recipe = small(
-        model=Model(Branching), train=Train(epochs=2, batch_size=16), search=Search(trials=2, batch=2), ablate=Ablate(parts=())
+        model=Model(Branching),
+        train=Train(epochs=2, batch_size=16),
+        search=Search(trials=2, batch=2),
+        ablate=Ablate(parts=()),
     )
 
     lines = describe_plan(check(recipe))
@@ -170,7 +211,13 @@ class Branching(nn.Module):
 
 def test_a_mistake_in_the_data_does_not_hide_one_in_the_model() -> None:
     with pytest.raises(RecipeError) as caught:
-        check(small(data=Data(source="nothing.csv", target="y"), model=Model(Wrong, widht=3), ablate=Ablate(parts=())))
+        check(
+            small(
+                data=Data(source="nothing.csv", target="y"),
+                model=Model(Wrong, widht=3),
+                ablate=Ablate(parts=()),
+            )
+        )
 
     told = [str(p) for p in caught.value.problems]
     assert told[0].startswith("data.source: no file 'nothing.csv'")
@@ -208,11 +255,17 @@ def test_mistakes_of_every_kind_are_told_at_once(tmp_path: Path) -> None:
 
 def test_a_model_that_cannot_be_exported_is_refused_before_it_trains(tmp_path: Path) -> None:
     recipe = small(
-        model=Model(Branching), train=Train(epochs=2, batch_size=16), search=Search(trials=2, batch=2), ablate=Ablate(parts=())
+        model=Model(Branching),
+        train=Train(epochs=2, batch_size=16),
+        search=Search(trials=2, batch=2),
+        ablate=Ablate(parts=()),
     )
 
     with Flow(recipe, tmp_path / "flow") as flow:
-        with pytest.raises(RecipeError, match=r"model.use: cannot export the model to ONNX.*torch.where.* - without a bundle"):
+        with pytest.raises(
+            RecipeError,
+            match=r"model.use: cannot export the model to ONNX.*torch.where.* - without a bundle",
+        ):
             _ = flow.bundle
         assert "search" not in flow.documents()
         assert "final" not in flow.documents()
@@ -241,13 +294,17 @@ def test_a_softmax_at_the_end_of_a_model_is_told(tmp_path: Path) -> None:
     with Flow(recipe, tmp_path / "run", progress=lambda event: told.append(event.message or "")):
         pass
 
-    assert [text for text in told if "look like probabilities" in text] == list(check(recipe).warnings)
+    assert [text for text in told if "look like probabilities" in text] == list(
+        check(recipe).warnings
+    )
     assert len(check(recipe).warnings) == 1
     assert check(small()).warnings == ()
 
 
 def test_a_file_is_prepared_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often it is sketched, checked and run; anew where its bytes or the settings are others."""
+    """However often it is sketched, checked and run; anew where its bytes or the settings are
+    others.
+    """
     learned: list[Data] = []
 
     def counted(table: Table, data: Data, train: np.ndarray) -> Any:
@@ -257,10 +314,13 @@ def test_a_file_is_prepared_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("winnow.data._prepared.fit", counted)
     rng = np.random.default_rng(0)
     file = tmp_path / "rows.csv"
-    frame = pl.DataFrame({"a": rng.normal(size=200), "b": rng.normal(size=200), "y": rng.random(200) < 0.1})
+    frame = pl.DataFrame(
+        {"a": rng.normal(size=200), "b": rng.normal(size=200), "y": rng.random(200) < 0.1}
+    )
     frame.write_csv(file)
 
-    recipe = open_source(str(file), target="y", keep=False).recipe  # few are true: a note on the metric looks at the rows, too
+    # Few are true: a note on the metric looks at the rows, too
+    recipe = open_source(str(file), target="y", keep=False).recipe
     checked = check(recipe)
     with Flow(recipe, tmp_path / "run"):
         pass
@@ -268,7 +328,9 @@ def test_a_file_is_prepared_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ValueError, match="read-only"):
         checked.prepared.train.X[0] = 0  # type: ignore[union-attr]
 
-    other = check(recipe.model_copy(update={"data": Data(source=str(file), target="y", split=Split(seed=1))}))
+    other = check(
+        recipe.model_copy(update={"data": Data(source=str(file), target="y", split=Split(seed=1))})
+    )
     assert len(learned) == 2
     assert not np.array_equal(other.prepared.train.index, checked.prepared.train.index)  # type: ignore[union-attr]
 

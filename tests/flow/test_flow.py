@@ -1,4 +1,6 @@
-"""A whole run: what it leaves, that it can be stopped and continued, and that the second time costs nothing."""
+"""A whole run: what it leaves, that it can be stopped and continued, and that the second time
+costs nothing.
+"""
 
 from __future__ import annotations
 
@@ -139,18 +141,24 @@ def test_opening_a_finished_run_leaves_its_versions(
 
 
 @pytest.mark.parametrize("left", ["", "nothing", "half", "zeros"])
-def test_a_torn_copy_of_the_recipe_is_written_again(left: str, finished: tuple[Run, Told], tmp_path: Path) -> None:
+def test_a_torn_copy_of_the_recipe_is_written_again(
+    left: str, finished: tuple[Run, Told], tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     out.mkdir()
     shutil.copy(finished[0].path / "ledger.db", out)
     text = (finished[0].path / "recipe.yaml").read_bytes()
     if left:
-        (out / "recipe.yaml").write_bytes({"nothing": b"", "half": text[: len(text) // 2], "zeros": text[:99] + bytes(50)}[left])
+        (out / "recipe.yaml").write_bytes(
+            {"nothing": b"", "half": text[: len(text) // 2], "zeros": text[:99] + bytes(50)}[left]
+        )
     assert open_source(out).recipe == finished[0].recipe
     assert (out / "recipe.yaml").read_bytes() == text
 
 
-def test_a_recipe_that_the_user_has_changed_is_the_users(finished: tuple[Run, Told], tmp_path: Path) -> None:
+def test_a_recipe_that_the_user_has_changed_is_the_users(
+    finished: tuple[Run, Told], tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     out.mkdir()
     shutil.copy(finished[0].path / "ledger.db", out)
@@ -187,12 +195,16 @@ def test_a_run_that_was_moved_with_its_rows_goes_on(change: str, tmp_path: Path)
         assert not asked.notes
         return
     assert asked.recipe.data.source == str(new / "data" / "rows.csv")
-    assert asked.notes == (f"{recipe.data.source} is not there: the same rows are read from {asked.recipe.data.source}",)
+    assert asked.notes == (
+        f"{recipe.data.source} is not there: the same rows are read from "
+        f"{asked.recipe.data.source}",
+    )
     told = Told()
     with Flow(asked.recipe, asked.out, ablate=False, file=asked.file, progress=told) as flow:
         assert flow.trained.score == before
     assert all(e.member_steps_per_second is None for e in told.events)  # nothing was trained
-    assert open_source(new / "runs" / "moved").notes == ()  # the recipe in the directory has the new place
+    # The recipe in the directory has the new place
+    assert open_source(new / "runs" / "moved").notes == ()
 
 
 def test_a_damaged_bundle_is_made_again(finished: tuple[Run, Told], tmp_path: Path) -> None:
@@ -213,7 +225,9 @@ def test_the_verdict_is_about_the_file_that_ships(
     done, _ = finished
     compared, shipped = done.documents["baselines"], done.documents["shipped"]
     assert compared["file"] == shipped["sha256"]
-    assert compared["shipped"] == {name: interval["mean"] for name, interval in shipped["metrics"].items()}
+    assert compared["shipped"] == {
+        name: interval["mean"] for name, interval in shipped["metrics"].items()
+    }
     assert winnow.load(done.bundle).manifest["verdict"]["text"] == compared["verdict"]
     place = tmp_path / "copy"
     shutil.copytree(done.path, place)
@@ -231,13 +245,17 @@ def test_the_verdict_is_about_the_file_that_ships(
     again = run(done.recipe, out=place)
 
     said = again.documents["baselines"]["verdict"]
-    assert said.startswith("no better than a constant: the model answers 'setosa' for every test row")
+    assert said.startswith(
+        "no better than a constant: the model answers 'setosa' for every test row"
+    )
     assert winnow.load(again.bundle).manifest["verdict"]["text"] == said
     assert said in again.summary()
     assert said[1:] in html.unescape(again.report.read_text())
 
 
-def test_before_there_is_a_file_the_pytorch_model_is_compared(finished: tuple[Run, Told], tmp_path: Path) -> None:
+def test_before_there_is_a_file_the_pytorch_model_is_compared(
+    finished: tuple[Run, Told], tmp_path: Path
+) -> None:
     done, _ = finished
     place = tmp_path / "copy"
     shutil.copytree(done.path, place)
@@ -248,7 +266,9 @@ def test_before_there_is_a_file_the_pytorch_model_is_compared(finished: tuple[Ru
     assert (compared["file"], compared["shipped"]) == (None, shown)
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_result(finished: tuple[Run, Told], tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_goes_on_to_the_same_result(
+    finished: tuple[Run, Told], tmp_path: Path
+) -> None:
     done, _ = finished
 
     def stop(event: Event) -> None:
@@ -276,7 +296,9 @@ def test_stages_are_pulled_on_demand(tmp_path: Path, told: Told) -> None:
     assert "ablation" not in read_documents(tmp_path / "flow")
 
 
-def test_a_recipe_with_nothing_open_and_no_parts_is_trained_as_it_is(tmp_path: Path, told: Told) -> None:
+def test_a_recipe_with_nothing_open_and_no_parts_is_trained_as_it_is(
+    tmp_path: Path, told: Told
+) -> None:
     recipe = small(
         model=Model("mlp", width=4, depth=1),
         train=Train(epochs=2, batch_size=16, optimizer=winnow.SGD(momentum=0.0)),
@@ -304,12 +326,17 @@ def test_a_module_that_the_chosen_model_lacks_is_left_out_with_a_note(tmp_path: 
         ablate=Ablate(parts=("momentum",), modules=("block2",), seeds=2),
     )
     with Flow(recipe, tmp_path / "flow") as flow:
-        flow.__dict__["found"] = _Found(recipe.resolve({"model.args.depth": 1, "train.dropout": 0.1}))
+        flow.__dict__["found"] = _Found(
+            recipe.resolve({"model.args.depth": 1, "train.dropout": 0.1})
+        )
         assert flow.ablation is not None
         assert list(flow.ablation.verdicts()) == ["momentum"]
         notes = flow.documents()["run"]["notes"]
 
-    assert notes == ["module block2 is not in the ablation: the model that the search chose has none of that name"]
+    assert notes == [
+        "module block2 is not in the ablation: the model that the search chose has none of that "
+        "name"
+    ]
 
 
 class _Found:
@@ -328,7 +355,9 @@ def test_without_ablation_the_winner_is_trained(tmp_path: Path) -> None:
 def test_another_recipe_in_the_same_directory_is_refused(run_dir: Path) -> None:
     other = small(train=Train(epochs=4, batch_size=16))
 
-    with pytest.raises(WorkspaceError, match=r"(?s)run of another recipe.*train.epochs: 3 there, 4 now.*--out DIR"):
+    with pytest.raises(
+        WorkspaceError, match=r"(?s)run of another recipe.*train.epochs: 3 there, 4 now.*--out DIR"
+    ):
         run(other, out=run_dir)
 
 
@@ -348,7 +377,9 @@ def test_the_file_of_another_training_is_not_shown_beside_the_scores_of_this_one
         assert "the file" not in dict(summary(other.documents()))
 
 
-def test_more_trials_of_the_same_recipe_go_on(finished: tuple[Run, Told], tmp_path: Path, told: Told) -> None:
+def test_more_trials_of_the_same_recipe_go_on(
+    finished: tuple[Run, Told], tmp_path: Path, told: Told
+) -> None:
     done, _ = finished
     place = tmp_path / "copy"
     shutil.copytree(done.path, place)
@@ -398,12 +429,20 @@ def test_the_figures_of_the_file_that_ships_are_its_own(finished: tuple[Run, Tol
     bundle, shipped = winnow.load(done.bundle), done.documents["shipped"]
     data = load_iris()
     rows = done.trained.prepared.test.index
-    right = bundle.predict(data.data[rows]) == data.target_names[data.target[rows]]  # raw rows, through the bundle
+    # Raw rows, through the bundle
+    right = bundle.predict(data.data[rows]) == data.target_names[data.target[rows]]
 
     assert shipped["rows"] == bundle.manifest["test_rows"] == 30
-    assert bundle.manifest["metrics"]["accuracy"]["mean"] == shipped["metrics"]["accuracy"]["mean"] == right.mean()
+    assert (
+        bundle.manifest["metrics"]["accuracy"]["mean"]
+        == shipped["metrics"]["accuracy"]["mean"]
+        == right.mean()
+    )
     assert bundle.manifest["metrics"]["accuracy"]["n"] == 30
-    assert bundle.manifest["recipe_metrics"]["accuracy"]["mean"] == done.evaluation.metrics["accuracy"].mean
+    assert (
+        bundle.manifest["recipe_metrics"]["accuracy"]["mean"]
+        == done.evaluation.metrics["accuracy"].mean
+    )
     assert bundle.manifest["parity"] == shipped["parity"]
     assert shipped["sha256"] == bundle.manifest["files"]["model.onnx"]["sha256"]
     assert "only 30 test rows" in done.summary()
@@ -420,7 +459,10 @@ def test_a_quick_run_that_goes_on_without_quick_says_so(tmp_path: Path) -> None:
         return documents["run"]
 
     recipe = small()
-    asks = f"{recipe.search.trials} trials, {recipe.search.leaders} leaders on {recipe.search.seeds} fresh seeds, "
+    asks = (
+        f"{recipe.search.trials} trials, {recipe.search.leaders} leaders on "
+        f"{recipe.search.seeds} fresh seeds, "
+    )
     first = sitting(recipe, quick=True)
     assert first["quick"].startswith(f"a small version of the recipe (--quick): {asks}")
     assert first["notes"] == []
@@ -428,7 +470,8 @@ def test_a_quick_run_that_goes_on_without_quick_says_so(tmp_path: Path) -> None:
         again = sitting(recipe)
         assert again["quick"] == first["quick"]
         assert again["notes"][0].startswith(
-            f"this run was begun with --quick, and the recipe it goes on with asks for no more: {asks}"
+            f"this run was begun with --quick, and the recipe it goes on with asks for no more: "
+            f"{asks}"
         )
     more = sitting(change(recipe, {"search.trials": 30}))
     assert (more["quick"], more["notes"]) == (None, [])

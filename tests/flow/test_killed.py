@@ -26,11 +26,16 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SI
 
 
 def start(out: Path, *arguments: str) -> int:
-    return subprocess.run([sys.executable, str(SCRIPT), str(out), *arguments], check=False, timeout=120).returncode
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), str(out), *arguments], check=False, timeout=120
+    ).returncode
 
 
 def results(documents: dict[str, Any]) -> dict[str, Any]:
-    return {name: without_times(documents[name]) for name in ("search", "ablation", "final", "evaluation")}
+    return {
+        name: without_times(documents[name])
+        for name in ("search", "ablation", "final", "evaluation")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +46,9 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("stage", "done"), POINTS)
-def test_a_killed_run_goes_on_to_the_same_result(stage: str, done: int, unbroken: dict[str, Any], tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_to_the_same_result(
+    stage: str, done: int, unbroken: dict[str, Any], tmp_path: Path
+) -> None:
     out = tmp_path / "killed"
     assert start(out, stage, str(done)) == -signal.SIGKILL
     before = read_documents(out)
@@ -61,7 +68,11 @@ def test_a_killed_run_goes_on_to_the_same_result(stage: str, done: int, unbroken
 @pytest.mark.slow
 def test_a_run_killed_over_and_over_ends_the_same(unbroken: dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "killed"
-    for stage, done in [("search", n) for n in range(2, 13, 2)] + [("ablate", n) for n in (3, 6, 9)] + [("train", 1)]:
+    for stage, done in (
+        [("search", n) for n in range(2, 13, 2)]
+        + [("ablate", n) for n in (3, 6, 9)]
+        + [("train", 1)]
+    ):
         assert start(out, stage, str(done)) == -signal.SIGKILL
 
     assert start(out) == 0

@@ -25,7 +25,13 @@ def test_batches_add_up_to_the_stage(told: Told) -> None:
     for done, total in [(0, 16), (16, 16), (0, 16), (16, 16), (8, 8)]:
         progress(Event("search", done, total))
 
-    assert [(e.done, e.total) for e in told.events] == [(0, 40), (16, 40), (16, 40), (32, 40), (40, 40)]
+    assert [(e.done, e.total) for e in told.events] == [
+        (0, 40),
+        (16, 40),
+        (16, 40),
+        (32, 40),
+        (40, 40),
+    ]
 
 
 def test_a_stage_may_turn_out_longer_than_expected(told: Told) -> None:
@@ -37,7 +43,9 @@ def test_a_stage_may_turn_out_longer_than_expected(told: Told) -> None:
     assert [(e.done, e.total) for e in told.events] == [(4, 4), (4, 6), (6, 6)]
 
 
-@pytest.mark.parametrize(("metric", "expected"), [("accuracy", [0.5, 0.9, 0.9]), ("rmse", [0.5, 0.5, 0.4])])
+@pytest.mark.parametrize(
+    ("metric", "expected"), [("accuracy", [0.5, 0.9, 0.9]), ("rmse", [0.5, 0.5, 0.4])]
+)
 def test_the_best_is_that_of_the_stage(told: Told, metric: str, expected: list[float]) -> None:
     progress = StageProgress(told, metric=metric, expected={}, clock=Clock())
 
@@ -62,7 +70,8 @@ def test_the_time_left_covers_later_batches(told: Told) -> None:
 
     progress(Event("search", 2, 12))  # two of the batch were in the ledger: ten are trained
     clock.now = 4.0
-    progress(Event("search", 2, 12, seconds_left=6.0))  # so ten take ten seconds, and 18 more take 18
+    # So ten take ten seconds, and 18 more take 18
+    progress(Event("search", 2, 12, seconds_left=6.0))
 
     assert told.events[0].seconds_left is None
     assert told.events[1].seconds_left == pytest.approx(6.0 + 18.0)

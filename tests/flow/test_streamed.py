@@ -1,4 +1,6 @@
-"""Streamed rows the whole way: from YAML through search, ablation, training, evaluation and compression to a bundle."""
+"""Streamed rows the whole way: from YAML through search, ablation, training, evaluation and
+compression to a bundle.
+"""
 
 from __future__ import annotations
 
@@ -32,22 +34,30 @@ def test_a_recipe_of_datasets_runs_to_its_bundle(tmp_path: Path) -> None:
     (tmp_path / "streamed.yaml").write_text(YAML)
     done = run(tmp_path / "streamed.yaml", out=tmp_path / "run")
     test = Made(30, start=2000)
-    x, y = np.stack([test[i][0].numpy() for i in range(30)]), np.array([test[i][1] for i in range(30)])
+    x, y = (
+        np.stack([test[i][0].numpy() for i in range(30)]),
+        np.array([test[i][1] for i in range(30)]),
+    )
 
     assert done.evaluation.rows == 30
     np.testing.assert_array_equal(done.evaluation.truth, y)
     with torch.no_grad():
-        expected = done.trained.module()(torch.tensor(x, dtype=torch.float32)).softmax(dim=1).numpy()
+        expected = (
+            done.trained.module()(torch.tensor(x, dtype=torch.float32)).softmax(dim=1).numpy()
+        )
     np.testing.assert_allclose(done.evaluation.predictions, expected, atol=1e-6)
     assert done.evaluation.shipped["accuracy"] == metrics.accuracy_score(y, expected.argmax(axis=1))
     assert done.ablation is not None
-    assert "standardize" not in done.ablation.verdicts()  # nothing is standardized, so it cannot be left out
+    # Nothing is standardized, so it cannot be left out
+    assert "standardize" not in done.ablation.verdicts()
 
     bundle = winnow.load(done.bundle)
     assert bundle.schema[0]["shape"] == [FEATURES]
     probabilities = bundle.predict_proba(x)  # of raw arrays
     np.testing.assert_allclose(probabilities, expected, atol=0.05)  # int8 may have been chosen
-    np.testing.assert_array_equal(bundle.predict([{"x": row.tolist()} for row in x]), probabilities.argmax(axis=1))
+    np.testing.assert_array_equal(
+        bundle.predict([{"x": row.tolist()} for row in x]), probabilities.argmax(axis=1)
+    )
     assert done.documents["data"]["rows"] == {"train": 60, "validation": 30, "test": 30}
     assert done.documents["compression"]["rows"] == 30
 
@@ -75,8 +85,13 @@ class Broken(Dataset):
 
 
 def test_mistakes_are_told_under_their_setting(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"data\.source: the dataset is empty: expected at least 10"):
+    with pytest.raises(
+        RecipeError, match=r"data\.source: the dataset is empty: expected at least 10"
+    ):
         winnow.run(small(data=winnow.Data.dataset(Made(0))), out=tmp_path / "a")
     data = winnow.Data.dataset(Broken(), classes=3, split={"stratify": False})
-    with pytest.raises(winnow.DataError, match=r"item 500 of the dataset: expected y as a class index \(0 to 2\), got 7"):
+    with pytest.raises(
+        winnow.DataError,
+        match=r"item 500 of the dataset: expected y as a class index \(0 to 2\), got 7",
+    ):
         winnow.run(small(data=data), out=tmp_path / "b")

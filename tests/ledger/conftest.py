@@ -50,7 +50,10 @@ def outcome() -> Callable[..., Outcome]:
 @pytest.fixture
 def failed() -> Callable[[Variant], Outcome]:
     return lambda variant: Outcome(
-        variant.id, status="failed", reason="the loss became NaN in epoch 1", curves={"train_loss": [2.3, math.nan]}
+        variant.id,
+        status="failed",
+        reason="the loss became NaN in epoch 1",
+        curves={"train_loss": [2.3, math.nan]},
     )
 
 

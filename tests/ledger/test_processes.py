@@ -57,13 +57,30 @@ def begin(process: subprocess.Popen[str]) -> None:
 
 
 def fleets_on_record(path: Path) -> set[int]:
-    """First seeds of the fleets on record, after checking that each is there wholly: outcomes, curves, place in the study."""
+    """First seeds of the fleets on record, after checking that each is there wholly: outcomes,
+    curves, place in the study.
+    """
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-    seeds = [seed for (seed,) in connection.execute("SELECT seed FROM outcomes JOIN variants ON id = variant_id")]
-    curves = Counter(seed for (seed,) in connection.execute("SELECT seed FROM curves JOIN variants ON id = variant_id"))
-    members = [seed for (seed,) in connection.execute("SELECT seed FROM study_variants JOIN variants ON id = variant_id")]
+    seeds = [
+        seed
+        for (seed,) in connection.execute(
+            "SELECT seed FROM outcomes JOIN variants ON id = variant_id"
+        )
+    ]
+    curves = Counter(
+        seed
+        for (seed,) in connection.execute(
+            "SELECT seed FROM curves JOIN variants ON id = variant_id"
+        )
+    )
+    members = [
+        seed
+        for (seed,) in connection.execute(
+            "SELECT seed FROM study_variants JOIN variants ON id = variant_id"
+        )
+    ]
     connection.close()
     fleets = Counter(seed // FLEET * FLEET for seed in seeds)
     assert set(fleets.values()) <= {FLEET}
@@ -80,11 +97,14 @@ def test_writers_lose_nothing_and_none_is_locked_out(tmp_path: Path) -> None:
         for process in running:
             _, complaints = process.communicate(timeout=300)
             assert (process.returncode, complaints) == (0, "")
-    assert fleets_on_record(path) == {i * STRIDE + f * FLEET for i in range(number) for f in range(fleets)}
+    assert fleets_on_record(path) == {
+        i * STRIDE + f * FLEET for i in range(number) for f in range(fleets)
+    }
     with Ledger.open(path) as ledger:
         told = [s.note["fleet"] for s in ledger.study_outcomes("shared")]
     assert len(told) == number * fleets * FLEET
-    assert all(told[i : i + FLEET] == [told[i]] * FLEET for i in range(0, len(told), FLEET))  # a fleet's places are neighbors
+    # A fleet's places are neighbors
+    assert all(told[i : i + FLEET] == [told[i]] * FLEET for i in range(0, len(told), FLEET))
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
@@ -97,7 +117,11 @@ def test_a_killed_writer_loses_at_most_the_fleet_in_flight(tmp_path: Path) -> No
             process.send_signal(signal.SIGKILL)
             said, _ = process.communicate()
             promised = {int(line) for line in said.split()}
-            on_record = {f for f in fleets_on_record(path) if f // STRIDE == running.index(process)} if path.exists() else set()
+            on_record = (
+                {f for f in fleets_on_record(path) if f // STRIDE == running.index(process)}
+                if path.exists()
+                else set()
+            )
             assert promised <= on_record
             assert len(on_record - promised) <= 1  # written, and killed before it could say so
     assert len(fleets_on_record(path)) > 4

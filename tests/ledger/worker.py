@@ -1,4 +1,6 @@
-"""A process that waits for a line, then records fleets and says so: ``worker.py LEDGER FIRST_SEED FLEETS``."""
+"""A process that waits for a line, then records fleets and says so: ``worker.py LEDGER
+FIRST_SEED FLEETS``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,12 @@ CURVES = {name: [float(i) for i in range(30)] for name in ("train_loss", "valida
 
 
 def main(path: str, first_seed: int, fleets: int) -> None:
-    common = {"data": Data(source="sklearn:iris"), "model": Model("mlp"), "train": Train(), "metric": "accuracy"}
+    common = {
+        "data": Data(source="sklearn:iris"),
+        "model": Model("mlp"),
+        "train": Train(),
+        "metric": "accuracy",
+    }
     print("ready", flush=True)
     sys.stdin.readline()
     with Ledger.open(path) as ledger:

@@ -40,7 +40,7 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-# -- losses ------------------------------------------------------------------------------------
+# -- losses ----------------------------------------------------------------------------------------
 
 
 def test_cross_entropy_equals_torch(generator: torch.Generator) -> None:
@@ -49,10 +49,14 @@ def test_cross_entropy_equals_torch(generator: torch.Generator) -> None:
     smoothing = _column(0.0, 0.1, 0.5, 0.9)
     found = CrossEntropy.per_row(logits, labels, label_smoothing=smoothing)
     for v in range(V):
-        expected = nn.functional.cross_entropy(logits[v], labels[v], label_smoothing=float(smoothing[v]), reduction="none")
+        expected = nn.functional.cross_entropy(
+            logits[v], labels[v], label_smoothing=float(smoothing[v]), reduction="none"
+        )
         torch.testing.assert_close(found[v], expected, rtol=1e-13, atol=1e-13)
         plain = nn.functional.cross_entropy(logits[v], labels[v], reduction="none")
-        torch.testing.assert_close(CrossEntropy.per_row(logits, labels)[v], plain, rtol=1e-13, atol=1e-13)
+        torch.testing.assert_close(
+            CrossEntropy.per_row(logits, labels)[v], plain, rtol=1e-13, atol=1e-13
+        )
 
 
 def test_squared_error_equals_torch(generator: torch.Generator) -> None:
@@ -83,7 +87,7 @@ def test_focal_loss_has_a_finite_gradient_where_the_model_is_sure() -> None:
     assert torch.isfinite(logits.grad).all()
 
 
-# -- penalties and gradient rules ----------------------------------------------------------------
+# -- penalties and gradient rules ------------------------------------------------------------------
 
 
 def test_penalties_are_the_gradient_of_the_elastic_net(generator: torch.Generator) -> None:
@@ -122,7 +126,7 @@ def test_clipping_equals_torch(generator: torch.Generator) -> None:
     torch.testing.assert_close(grad, torch.stack(expected))
 
 
-# -- optimizers ----------------------------------------------------------------------------------
+# -- optimizers ------------------------------------------------------------------------------------
 
 
 def _follow(
@@ -218,7 +222,9 @@ def _by_hand(
 
 
 def test_lion_is_its_algorithm() -> None:
-    def step(p: np.ndarray, g: np.ndarray, memory: dict[str, np.ndarray], lr: float, number: int) -> np.ndarray:
+    def step(
+        p: np.ndarray, g: np.ndarray, memory: dict[str, np.ndarray], lr: float, number: int
+    ) -> np.ndarray:
         m = memory.get("m", np.zeros_like(p))
         update = np.sign(0.9 * m + 0.1 * g)
         memory["m"] = 0.99 * m + 0.01 * g
@@ -228,7 +234,9 @@ def test_lion_is_its_algorithm() -> None:
 
 
 def test_lamb_is_its_algorithm_layer_by_layer() -> None:
-    def step(p: np.ndarray, g: np.ndarray, memory: dict[str, np.ndarray], lr: float, number: int) -> np.ndarray:
+    def step(
+        p: np.ndarray, g: np.ndarray, memory: dict[str, np.ndarray], lr: float, number: int
+    ) -> np.ndarray:
         m = memory["m"] = 0.9 * memory.get("m", np.zeros_like(p)) + 0.1 * g
         v = memory["v"] = 0.99 * memory.get("v", np.zeros_like(p)) + 0.01 * g**2
         r = m / (1 - 0.9**number) / (np.sqrt(v / (1 - 0.99**number)) + 1e-6) + 0.3 * p
@@ -248,7 +256,7 @@ def test_lamb_leaves_a_layer_of_zeros_its_plain_step() -> None:
     torch.testing.assert_close(params["w"], torch.full((1, 3), -0.1, dtype=torch.float64))
 
 
-# -- schedules -----------------------------------------------------------------------------------
+# -- schedules -------------------------------------------------------------------------------------
 
 
 def _course(make: Callable[[torch.optim.Optimizer], object], steps: int) -> np.ndarray:
@@ -279,7 +287,9 @@ def test_schedules_equal_torch(steps: int) -> None:
         total = steps + 1
         share = 0.4 * steps / total
         cycle = _course(
-            lambda o: schedulers.OneCycleLR(o, max_lr=0.2, total_steps=total, pct_start=share, cycle_momentum=False),
+            lambda o: schedulers.OneCycleLR(
+                o, max_lr=0.2, total_steps=total, pct_start=share, cycle_momentum=False
+            ),
             steps,
         )
         mine = OneCycle(warmup=share).factors(total)[:steps]

@@ -64,16 +64,23 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
-@pytest.mark.parametrize("name", ["Net", "Net.small", "plain", "typed", "missing", "anything", "cached", "part"])
+@pytest.mark.parametrize(
+    "name", ["Net", "Net.small", "plain", "typed", "missing", "anything", "cached", "part"]
+)
 def test_classes_and_python_functions_build(made: str, name: str) -> None:
-    assert isinstance(build(Model(f"{made}:{name}"), in_shape=(3,), out_features=2, seed=0), nn.Module)
+    assert isinstance(
+        build(Model(f"{made}:{name}"), in_shape=(3,), out_features=2, seed=0), nn.Module
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
         ("system", "is a function that is built in, not a class or a function written in Python"),
-        ("part_of_system", "is an object of type partial, not a class or a function written in Python"),
+        (
+            "part_of_system",
+            "is an object of type partial, not a class or a function written in Python",
+        ),
         ("os.system", "is a function that is built in"),
         ("Table", "is a class that is no torch.nn.Module, Table"),
         ("counts", "returns int"),
@@ -82,14 +89,21 @@ def test_classes_and_python_functions_build(made: str, name: str) -> None:
         ("functools.wraps", "is functools.wraps of Python's own library"),
     ],
 )
-def test_what_builds_no_model_is_refused_before_it_is_called(made: str, name: str, reason: str) -> None:
+def test_what_builds_no_model_is_refused_before_it_is_called(
+    made: str, name: str, reason: str
+) -> None:
     with pytest.raises(ModelError) as caught:
         build(Model(f"{made}:{name}"), in_shape=(3,), out_features=2, seed=0)
 
     message = str(caught.value)
-    assert message.startswith("model.use: expected a subclass of torch.nn.Module, or a function written in Python that returns")
+    assert message.startswith(
+        "model.use: expected a subclass of torch.nn.Module, or a function written in Python that "
+        "returns"
+    )
     assert f"'{made}:{name}' {reason}" in message
-    assert message.endswith("(it was not called; a recipe is code, so run only those that you trust)")
+    assert message.endswith(
+        "(it was not called; a recipe is code, so run only those that you trust)"
+    )
 
 
 PACKAGE = """\
@@ -140,17 +154,33 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.parametrize("name", ["Net", "Net.from_pretrained", "says", "says_either"])
 def test_a_model_library_builds(package: str, name: str) -> None:
-    assert isinstance(build(Model(f"{package}:{name}"), in_shape=(3,), out_features=2, seed=0), nn.Linear)
+    assert isinstance(
+        build(Model(f"{package}:{name}"), in_shape=(3,), out_features=2, seed=0), nn.Linear
+    )
 
 
 def test_a_builder_beside_the_recipe_may_call_a_library(package: str) -> None:
-    assert isinstance(build(Model("made_beside:builder"), in_shape=(3,), out_features=2, seed=0), nn.Linear)
+    assert isinstance(
+        build(Model("made_beside:builder"), in_shape=(3,), out_features=2, seed=0), nn.Linear
+    )
 
 
-@pytest.mark.parametrize("use", ["made_package.nets:says_nothing", "made_package.nets:says_anything", "made_beside:says_nothing"])
-def test_a_function_of_a_library_has_to_say_that_it_returns_a_module(package: str, use: str) -> None:
+@pytest.mark.parametrize(
+    "use",
+    [
+        "made_package.nets:says_nothing",
+        "made_package.nets:says_anything",
+        "made_beside:says_nothing",
+    ],
+)
+def test_a_function_of_a_library_has_to_say_that_it_returns_a_module(
+    package: str, use: str
+) -> None:
     """Also where a file of the user's only imports it."""
-    expected = f"'{use}' is a function of the installed package 'made_package' that does not say .* name that, as `use: my_file:"
+    expected = (
+        f"'{use}' is a function of the installed package 'made_package' that does not say .* "
+        f"name that, as `use: my_file:"
+    )
     with pytest.raises(ModelError, match=expected):
         build(Model(use), in_shape=(3,), out_features=2, seed=0)
 
@@ -166,7 +196,10 @@ def test_code_in_an_argument_is_not_run(tmp_path: Path) -> None:
 def test_no_command_is_run(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
 
-    for use, args in [("os:system", {"command": f"touch {mark}"}), ("subprocess:run", {"args": ["touch", str(mark)]})]:
+    for use, args in [
+        ("os:system", {"command": f"touch {mark}"}),
+        ("subprocess:run", {"args": ["touch", str(mark)]}),
+    ]:
         with pytest.raises(ModelError, match="of Python's own library"):
             build(Model(use, args=args), in_shape=(3,), out_features=2, seed=0)
 
@@ -174,7 +207,8 @@ def test_no_command_is_run(tmp_path: Path) -> None:
 
 
 def test_modules_of_the_standard_library_are_not_even_imported() -> None:
-    with pytest.raises(ModelError, match="got 'antigravity:fly' of Python's own library"):  # importing it opens a browser
+    # Importing it opens a browser
+    with pytest.raises(ModelError, match="got 'antigravity:fly' of Python's own library"):
         build(Model("antigravity:fly"), in_shape=(3,), out_features=2, seed=0)
     with pytest.raises(DataError, match="got 'this:s' of Python's own library"):
         load_table(Data(source="this:s"))
@@ -182,12 +216,17 @@ def test_modules_of_the_standard_library_are_not_even_imported() -> None:
 
 def test_a_data_source_is_held_to_the_same_rule(made: str) -> None:
     assert load_table(Data(source=f"{made}:rows")).y.tolist() == [0, 1] * 10
-    for name, reason in [("system", "is a function that is built in"), ("functools.wraps", "of Python's own library")]:
+    for name, reason in [
+        ("system", "is a function that is built in"),
+        ("functools.wraps", "of Python's own library"),
+    ]:
         with pytest.raises(DataError, match=f"{name}' .*{reason}"):
             load_table(Data(source=f"{made}:{name}"))
     with pytest.raises(DataError, match=f"'{made}:counts' returns int "):
         load_table(Data(source=f"{made}:counts"))
-    with pytest.raises(DataError, match=r"got 'os:getcwd' of Python's own library \(it was not called"):
+    with pytest.raises(
+        DataError, match=r"got 'os:getcwd' of Python's own library \(it was not called"
+    ):
         load_table(Data(source="os:getcwd"))
 
 

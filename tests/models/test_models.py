@@ -1,4 +1,6 @@
-"""Building, checking and switching off, on ready models and on modules the project does not know."""
+"""Building, checking and switching off, on ready models and on modules the project does not
+know.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,24 @@ from tests.train import architectures
 from torch import Tensor, nn
 
 from winnow.errors import ModelError
-from winnow.models import build, check_output, gives_probabilities, model_digest, module_names, switch_off
+from winnow.models import (
+    build,
+    check_output,
+    gives_probabilities,
+    model_digest,
+    module_names,
+    switch_off,
+)
 from winnow.recipe import Model
 
 
 def make(model: Any, shape: tuple[int, ...] = (12,), outputs: int = 3, seed: int = 0) -> nn.Module:
-    return build(model if isinstance(model, Model) else Model(model), in_shape=shape, out_features=outputs, seed=seed)
+    return build(
+        model if isinstance(model, Model) else Model(model),
+        in_shape=shape,
+        out_features=outputs,
+        seed=seed,
+    )
 
 
 def count(module: nn.Module) -> int:
@@ -37,7 +51,9 @@ def test_mlp_takes_its_arguments(norm: str, activation: str) -> None:
     block = module.get_submodule("block2")
     x = torch.randn(4, 16)
     module.eval()
-    plain = block.get_submodule("activation")(block.get_submodule("norm")(block.get_submodule("linear")(x)))
+    plain = block.get_submodule("activation")(
+        block.get_submodule("norm")(block.get_submodule("linear")(x))
+    )
     torch.testing.assert_close(block(x), x + plain)
 
 
@@ -51,7 +67,11 @@ def test_convnet_has_the_size_it_says() -> None:
 @pytest.mark.parametrize(
     ("shape", "depth", "message"),
     [
-        ((64,), 2, r"convnet needs rows of shape \(channels, height, width\), got \(64,\): set data.shape"),
+        (
+            (64,),
+            2,
+            r"convnet needs rows of shape \(channels, height, width\), got \(64,\): set data.shape",
+        ),
         ((1, 8, 8), 4, "leaves none"),
     ],
 )
@@ -66,7 +86,9 @@ def test_weights_follow_from_the_seed_alone() -> None:
     torch.manual_seed(3)
     first, again, other = make("mlp", seed=1), make("mlp", seed=1), make("mlp", seed=2)
     assert torch.equal(torch.rand(2), expected)
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True)
+    )
     assert not torch.equal(next(first.parameters()), next(other.parameters()))
 
 
@@ -81,7 +103,9 @@ class Sized(nn.Module):
 
 def test_sizes_are_offered_to_those_that_ask() -> None:
     assert count(make(Model(Sized, width=7))) == 12 * 7 + 7 + 7 * 3 + 3
-    assert count(make(Model(Sized, width=7, in_features=12, num_classes=5))) == 12 * 7 + 7 + 7 * 5 + 5
+    assert (
+        count(make(Model(Sized, width=7, in_features=12, num_classes=5))) == 12 * 7 + 7 + 7 * 5 + 5
+    )
     assert make(Model(use="tests.models.test_models:Sized"))(torch.zeros(2, 12)).shape == (2, 3)
 
 
@@ -103,10 +127,18 @@ def test_what_cannot_be_built_is_refused(model: Model, message: str) -> None:
 @pytest.mark.parametrize(
     ("module", "task", "message"),
     [
-        (nn.Linear(12, 4), "classification", r"does not fit the 3 classes: expected \(batch, 3\), got \(batch, 4\)"),
+        (
+            nn.Linear(12, 4),
+            "classification",
+            r"does not fit the 3 classes: expected \(batch, 3\), got \(batch, 4\)",
+        ),
         (nn.Linear(12, 2), "regression", r"expected \(batch, 1\), got \(batch, 2\)"),
         (nn.Linear(11, 3), "classification", r"fails on a batch of shape \(2, 12\)"),
-        (nn.LSTM(12, 3), "classification", "must return one tensor, got tuple: return the scores alone"),
+        (
+            nn.LSTM(12, 3),
+            "classification",
+            "must return one tensor, got tuple: return the scores alone",
+        ),
     ],
 )
 def test_an_output_that_does_not_fit_is_refused(module: nn.Module, task: str, message: str) -> None:
@@ -129,8 +161,15 @@ class Detached(nn.Linear):
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (OnlyPredicts(12, 3), r"fails in training mode on a batch of shape \(2, 12\).*: RuntimeError: no such thing as training"),
-        (Detached(12, 3), "cannot be trained: no parameter that takes gradients has a part in its output"),
+        (
+            OnlyPredicts(12, 3),
+            r"fails in training mode on a batch of shape \(2, 12\).*: RuntimeError: no such "
+            r"thing as training",
+        ),
+        (
+            Detached(12, 3),
+            "cannot be trained: no parameter that takes gradients has a part in its output",
+        ),
         (nn.Linear(12, 3).requires_grad_(False), "cannot be trained"),
     ],
 )
@@ -162,7 +201,9 @@ def test_a_module_of_one_shape_becomes_the_identity() -> None:
     x = torch.randn(5, 12)
     expected_inputs = torch.cat([module.left(x).relu(), module.right(x).tanh()], dim=1)
     switch_off(module, ("norm",), in_shape=(12,))
-    torch.testing.assert_close(module(x), module.out(expected_inputs + module.layer(expected_inputs)))
+    torch.testing.assert_close(
+        module(x), module.out(expected_inputs + module.layer(expected_inputs))
+    )
 
 
 def test_a_module_of_two_shapes_becomes_zero() -> None:
@@ -201,7 +242,9 @@ def test_what_cannot_be_switched_off_is_refused(name: str, message: str) -> None
 
 def test_names_and_digests() -> None:
     assert module_names(make("mlp"))[:3] == ["block1", "block1.linear", "block1.norm"]
-    assert model_digest(Model("mlp")) != model_digest(Model("convnet")) != model_digest(Model(Sized))
+    assert (
+        model_digest(Model("mlp")) != model_digest(Model("convnet")) != model_digest(Model(Sized))
+    )
     assert model_digest(Model(Sized)) == model_digest(Model("tests.models.test_models:Sized"))
 
 
@@ -210,7 +253,8 @@ def test_names_and_digests() -> None:
     [
         (nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=1)), True),
         (nn.Linear(4, 3), False),
-        (nn.Sequential(nn.Linear(4, 3), nn.LogSoftmax(dim=1)), False),  # cross-entropy of these is what is meant
+        # Cross-entropy of these is what is meant
+        (nn.Sequential(nn.Linear(4, 3), nn.LogSoftmax(dim=1)), False),
         (nn.Sequential(nn.Linear(4, 3), nn.Sigmoid()), False),
     ],
 )

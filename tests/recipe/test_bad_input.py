@@ -1,4 +1,6 @@
-"""What a recipe refuses: the setting, what was expected, what was given, the nearest right name, and the line."""
+"""What a recipe refuses: the setting, what was expected, what was given, the nearest right
+name, and the line.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ from winnow.recipe import (
 
 HEAD = "data: {source: 'sklearn:digits'}\nmodel: {use: mlp}\n"  # two lines that are right
 
-JARGON = r"pydantic|validat(or|ed|ion,)|Input should|Value error|\.value\b|[Ll]iteral|discriminator|[Tt]uple|\bdict|union"
+JARGON = (
+    r"pydantic|validat(or|ed|ion,)|Input should|Value "
+    r"error|\.value\b|[Ll]iteral|discriminator|[Tt]uple|\bdict|union"
+)
 
 
 def assert_plain_words(error: RecipeError) -> None:
@@ -39,7 +44,8 @@ def assert_plain_words(error: RecipeError) -> None:
     assert error.__suppress_context__ or error.__context__ is None
 
 
-# what stands in the section `train` from line 4 on: the line of the mistake, its setting, its message
+# what stands in the section `train` from line 4 on: the line of the mistake, its setting, its
+# message
 TRAIN = [
     # names
     ("dropuot: 0.3", 4, "train.dropuot", "unknown setting - did you mean 'dropout'?"),
@@ -50,20 +56,51 @@ TRAIN = [
         "train.optimizer.kind",
         "expected one of sgd, adamw, lion, lamb, got 'sdg' - did you mean 'sgd'?",
     ),
-    ("optimizer: {kind: zzz}", 4, "train.optimizer.kind", "expected one of sgd, adamw, lion, lamb, got 'zzz'"),
-    ("optimizer: {kind: [sgd]}", 4, "train.optimizer.kind", "expected one of sgd, adamw, lion, lamb, got ['sgd']"),
-    ("optimizer:\n  kind: sgd\n  beta1: 0.9", 6, "train.optimizer.beta1", "unknown setting - known: kind, lr, momentum"),
+    (
+        "optimizer: {kind: zzz}",
+        4,
+        "train.optimizer.kind",
+        "expected one of sgd, adamw, lion, lamb, got 'zzz'",
+    ),
+    (
+        "optimizer: {kind: [sgd]}",
+        4,
+        "train.optimizer.kind",
+        "expected one of sgd, adamw, lion, lamb, got ['sgd']",
+    ),
+    (
+        "optimizer:\n  kind: sgd\n  beta1: 0.9",
+        6,
+        "train.optimizer.beta1",
+        "unknown setting - known: kind, lr, momentum",
+    ),
     ("optimizer: {lr: 0.1}", 4, "train.optimizer.kind", "missing: say which kind is meant"),
-    ("optimizer: adam", 4, "train.optimizer", "expected a mapping of settings, got 'adam' - did you mean {kind: adamw}?"),
+    (
+        "optimizer: adam",
+        4,
+        "train.optimizer",
+        "expected a mapping of settings, got 'adam' - did you mean {kind: adamw}?",
+    ),
     (
         "schedule: zzz",
         4,
         "train.schedule",
-        "expected a mapping of settings, got 'zzz' - write {kind: ...} with one of constant, cosine, one_cycle",
+        "expected a mapping of settings, got 'zzz' - write {kind: ...} with one of constant, "
+        "cosine, one_cycle",
     ),
-    ("optimizer: sgd", 4, "train.optimizer", "expected a mapping of settings, got 'sgd' - write {kind: sgd}"),
+    (
+        "optimizer: sgd",
+        4,
+        "train.optimizer",
+        "expected a mapping of settings, got 'sgd' - write {kind: sgd}",
+    ),
     ("optimizer: 3", 4, "train.optimizer", "expected a mapping of settings, got 3"),
-    ("loss: crossentropy", 4, "train.loss", "expected one of auto, cross_entropy, mse, focal, got 'crossentropy' - did you mean"),
+    (
+        "loss: crossentropy",
+        4,
+        "train.loss",
+        "expected one of auto, cross_entropy, mse, focal, got 'crossentropy' - did you mean",
+    ),
     ("loss: 3", 4, "train.loss", "expected one of auto, cross_entropy, mse, focal, got 3"),
     # types
     ("epochs: '30'", 4, "train.epochs", "expected a whole number, got '30' (text)"),
@@ -73,13 +110,23 @@ TRAIN = [
     ("epochs:", 4, "train.epochs", "expected a whole number, got nothing"),
     ("epochs: [1, 2]", 4, "train.epochs", "expected a whole number, got [1, 2]"),
     ("epochs: {a: 1}", 4, "train.epochs", "expected a whole number, got a mapping with a"),
-    ("epochs: {integer: [1, 5]}", 4, "train.epochs", "got a range (integer) - this setting cannot be a range"),
+    (
+        "epochs: {integer: [1, 5]}",
+        4,
+        "train.epochs",
+        "got a range (integer) - this setting cannot be a range",
+    ),
     ("dropout: '0.3'", 4, "train.dropout", "expected a number, got '0.3' (text)"),
     ("dropout: true", 4, "train.dropout", "expected a number, got true"),
     ("drop_last: 1", 4, "train.drop_last", "expected true or false, got 1"),
     ("drop_last: yes", 4, "train.drop_last", "expected true or false, got 'yes'"),
     ("early_stopping: true", 4, "train.early_stopping", "expected a mapping of settings, got true"),
-    ("early_stopping: {patience: 2.0}", 4, "train.early_stopping.patience", "expected a whole number, got 2.0"),
+    (
+        "early_stopping: {patience: 2.0}",
+        4,
+        "train.early_stopping.patience",
+        "expected a whole number, got 2.0",
+    ),
     # bounds
     ("epochs: 0", 4, "train.epochs", "must be at least 1, got 0"),
     ("dropout: 1", 4, "train.dropout", "must be below 1, got 1"),
@@ -90,12 +137,42 @@ TRAIN = [
     ("l1: 1e999", 4, "train.l1", "expected a finite number, got inf"),
     ("schedule: {kind: cosine, final: 2}", 4, "train.schedule.final", "must be at most 1, got 2"),
     # ranges
-    ("dropout: {unifrom: [0, 0.5]}", 4, "train.dropout", "unknown range 'unifrom', did you mean 'uniform'?"),
-    ("dropout: {Uniform: [0, 0.5]}", 4, "train.dropout", "unknown range 'Uniform', did you mean 'uniform'?"),
-    ("optimizer: {chioce: [1]}", 4, "train.optimizer", "unknown range 'chioce', did you mean 'choice'?"),
-    ("dropout: {uniform: [0, 0.5], log: [1, 2]}", 4, "train.dropout", "a range is a mapping with one key"),
-    ("dropout: {uniform: [0.5, 0.1]}", 4, "train.dropout", "the low end must be below the high end, got [0.5, 0.1]"),
-    ("dropout: {uniform: [0.5, 0.5]}", 4, "train.dropout", "the low end must be below the high end, got [0.5, 0.5]"),
+    (
+        "dropout: {unifrom: [0, 0.5]}",
+        4,
+        "train.dropout",
+        "unknown range 'unifrom', did you mean 'uniform'?",
+    ),
+    (
+        "dropout: {Uniform: [0, 0.5]}",
+        4,
+        "train.dropout",
+        "unknown range 'Uniform', did you mean 'uniform'?",
+    ),
+    (
+        "optimizer: {chioce: [1]}",
+        4,
+        "train.optimizer",
+        "unknown range 'chioce', did you mean 'choice'?",
+    ),
+    (
+        "dropout: {uniform: [0, 0.5], log: [1, 2]}",
+        4,
+        "train.dropout",
+        "a range is a mapping with one key",
+    ),
+    (
+        "dropout: {uniform: [0.5, 0.1]}",
+        4,
+        "train.dropout",
+        "the low end must be below the high end, got [0.5, 0.1]",
+    ),
+    (
+        "dropout: {uniform: [0.5, 0.5]}",
+        4,
+        "train.dropout",
+        "the low end must be below the high end, got [0.5, 0.5]",
+    ),
     ("dropout: {uniform: [0.5]}", 4, "train.dropout", "expected {uniform: [low, high]}, got [0.5]"),
     ("dropout: {uniform: 0.5}", 4, "train.dropout", "expected {uniform: [low, high]}, got 0.5"),
     ("dropout: {uniform:}", 4, "train.dropout", "expected {uniform: [low, high]}, got nothing"),
@@ -105,7 +182,12 @@ TRAIN = [
     ("dropout: {uniform: [0, 1]}", 4, "train.dropout.high", "must be below 1, got 1"),
     ("l1: {log: [0, 1]}", 4, "train.l1", "a log range must lie above 0, got low = 0"),
     ("l1: {log: [-1, 1]}", 4, "train.l1", "a log range must lie above 0, got low = -1"),
-    ("batch_size: {integer: [1.5, 3]}", 4, "train.batch_size.low", "expected a whole number, got 1.5"),
+    (
+        "batch_size: {integer: [1.5, 3]}",
+        4,
+        "train.batch_size.low",
+        "expected a whole number, got 1.5",
+    ),
     ("batch_size: {integer: [0, 3]}", 4, "train.batch_size.low", "must be at least 1, got 0"),
     (
         "batch_size: {uniform: [1, 3]}",
@@ -113,20 +195,50 @@ TRAIN = [
         "train.batch_size",
         "takes whole numbers, so its range is integer or choice, not uniform",
     ),
-    ("batch_size: {log: [16, 256]}", 4, "train.batch_size", "takes whole numbers, so its range is integer or choice, not log"),
-    ("optimizer: {uniform: [0, 1]}", 4, "train.optimizer", "takes one of a few values, so its range is choice, not uniform"),
-    ("batch_size: {choice: []}", 4, "train.batch_size", "a choice needs at least one option, got none"),
-    ("batch_size: {choice: 64}", 4, "train.batch_size", "expected {choice: [one option, another, ...]}, got 64"),
+    (
+        "batch_size: {log: [16, 256]}",
+        4,
+        "train.batch_size",
+        "takes whole numbers, so its range is integer or choice, not log",
+    ),
+    (
+        "optimizer: {uniform: [0, 1]}",
+        4,
+        "train.optimizer",
+        "takes one of a few values, so its range is choice, not uniform",
+    ),
+    (
+        "batch_size: {choice: []}",
+        4,
+        "train.batch_size",
+        "a choice needs at least one option, got none",
+    ),
+    (
+        "batch_size: {choice: 64}",
+        4,
+        "train.batch_size",
+        "expected {choice: [one option, another, ...]}, got 64",
+    ),
     ("batch_size: {choice: [64, 64]}", 4, "train.batch_size", "options must differ, got 64 twice"),
     ("dropout: {choice: [0.5, .nan]}", 4, "train.dropout", "options must be finite, got nan"),
-    ("batch_size:\n  choice:\n    - 64\n    - '128'", 7, "train.batch_size[1]", "expected a whole number, got '128' (text)"),
+    (
+        "batch_size:\n  choice:\n    - 64\n    - '128'",
+        7,
+        "train.batch_size[1]",
+        "expected a whole number, got '128' (text)",
+    ),
     (
         "optimizer:\n  choice:\n    - sgd",
         6,
         "train.optimizer[0]",
         "expected a mapping of settings, got 'sgd' - write {kind: sgd}",
     ),
-    ("optimizer:\n  choice:\n    - kind: sgd\n      lr: -1", 7, "train.optimizer.sgd.lr", "must be above 0, got -1"),
+    (
+        "optimizer:\n  choice:\n    - kind: sgd\n      lr: -1",
+        7,
+        "train.optimizer.sgd.lr",
+        "must be above 0, got -1",
+    ),
     (
         "optimizer:\n  choice:\n    - {kind: sgd}\n    - kind: sgd\n      lr: {log: [0, 1]}",
         8,
@@ -134,7 +246,12 @@ TRAIN = [
         "a log range must lie above 0",
     ),
     # settings that do not go together
-    ("optimizer: {kind: sgd, momentum: 0, nesterov: true}", 4, "train.optimizer.nesterov", "needs momentum above 0"),
+    (
+        "optimizer: {kind: sgd, momentum: 0, nesterov: true}",
+        4,
+        "train.optimizer.nesterov",
+        "needs momentum above 0",
+    ),
     (
         "optimizer: {kind: sgd, momentum: {uniform: [0, 0.9]}, nesterov: {choice: [true, false]}}",
         4,
@@ -144,7 +261,11 @@ TRAIN = [
 ]
 
 
-@pytest.mark.parametrize(("text", "line", "setting", "message"), TRAIN, ids=[case[0].replace("\n", "|") for case in TRAIN])
+@pytest.mark.parametrize(
+    ("text", "line", "setting", "message"),
+    TRAIN,
+    ids=[case[0].replace("\n", "|") for case in TRAIN],
+)
 def test_training(text: str, line: int, setting: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         Recipe.from_yaml(HEAD + "train:\n" + textwrap.indent(text, "  ") + "\n")
@@ -158,7 +279,12 @@ def test_training(text: str, line: int, setting: str, message: str) -> None:
 # a whole recipe: the line of the mistake, its setting, its message
 WHOLE = [
     # not a recipe at all
-    ("", 1, "", "expected a mapping with the sections of a recipe (name, data, model, train, metric"),
+    (
+        "",
+        1,
+        "",
+        "expected a mapping with the sections of a recipe (name, data, model, train, metric",
+    ),
     ("# nothing here", 1, "", "got nothing"),
     ("- data\n- model", 1, "", "got ['data', 'model']"),
     ("just text", 1, "", "got 'just text'"),
@@ -174,33 +300,78 @@ WHOLE = [
     ("model: {use: mlp}", 1, "data", "missing, and it has no default"),
     ("data: {source: 'sklearn:digits'}", 1, "model", "missing, and it has no default"),
     (HEAD + "trian: {}", 3, "trian", "unknown setting - did you mean 'train'?"),
-    (HEAD + "train:", 3, "train", "expected a mapping of settings, got nothing - leave the section out for its defaults"),
+    (
+        HEAD + "train:",
+        3,
+        "train",
+        "expected a mapping of settings, got nothing - leave the section out for its defaults",
+    ),
     (HEAD + "train: 3", 3, "train", "expected a mapping of settings, got 3"),
     (HEAD + "train: [1]", 3, "train", "expected a mapping of settings, got [1]"),
     (HEAD + "seed: -1", 3, "seed", "must be at least 0, got -1"),
     (HEAD + "name: 3", 3, "name", "expected text, got 3"),
     (HEAD + "metric: acuracy", 3, "metric", "got 'acuracy' - did you mean 'accuracy'?"),
     (HEAD + "final: {seeds: 1}", 3, "final.seeds", "must be at least 2, got 1"),
-    (HEAD + "search: {sampler: {choice: [tpe]}}", 3, "search.sampler", "this setting cannot be a range"),
-    (HEAD + "search: {trials: 8}\nsearch: {trials: 9}", 4, "search", "given twice, first on line 3"),
+    (
+        HEAD + "search: {sampler: {choice: [tpe]}}",
+        3,
+        "search.sampler",
+        "this setting cannot be a range",
+    ),
+    (
+        HEAD + "search: {trials: 8}\nsearch: {trials: 9}",
+        4,
+        "search",
+        "given twice, first on line 3",
+    ),
     (HEAD + "train:\n  l1: 0.1\n  l1: 0.2", 5, "train.l1", "given twice, first on line 4"),
     (HEAD + "? [a]\n: b", 3, "", "expected the name of a setting, got a list or mapping as key"),
-    (HEAD + "name: !!python/object:os.system x", 3, "name", "unknown YAML tag 'tag:yaml.org,2002:python/object:os.system'"),
+    (
+        HEAD + "name: !!python/object:os.system x",
+        3,
+        "name",
+        "unknown YAML tag 'tag:yaml.org,2002:python/object:os.system'",
+    ),
     (HEAD + "name: !mine x", 3, "name", "unknown YAML tag '!mine'"),
     (HEAD + "seed: !!int x", 3, "seed", "expected a number, got 'x'"),
     # data
-    ("data: sklearn:digits\nmodel: {use: mlp}", 1, "data", "expected a mapping of settings, got 'sklearn:digits'"),
+    (
+        "data: sklearn:digits\nmodel: {use: mlp}",
+        1,
+        "data",
+        "expected a mapping of settings, got 'sklearn:digits'",
+    ),
     ("data: {}\nmodel: {use: mlp}", 1, "data.source", "missing, and it has no default"),
-    ("data: {source: 'sklearn:digit'}\nmodel: {use: mlp}", 1, "data.source", "did you mean 'sklearn:digits'?"),
+    (
+        "data: {source: 'sklearn:digit'}\nmodel: {use: mlp}",
+        1,
+        "data.source",
+        "did you mean 'sklearn:digits'?",
+    ),
     (
         "data: {source: 'sklearn:linnerud'}\nmodel: {use: mlp}",
         1,
         "data.source",
         "known: digits, breast_cancer, wine, iris, diabetes",
     ),
-    ("data: {source: digits}\nmodel: {use: mlp}", 1, "data.source", "did you mean 'sklearn:digits'?"),
-    ("data: {source: digit}\nmodel: {use: mlp}", 1, "data.source", "did you mean 'sklearn:digits'?"),
-    ("data: {source: 'sklern:digits'}\nmodel: {use: mlp}", 1, "data.source", "did you mean 'sklearn:digits'?"),
+    (
+        "data: {source: digits}\nmodel: {use: mlp}",
+        1,
+        "data.source",
+        "did you mean 'sklearn:digits'?",
+    ),
+    (
+        "data: {source: digit}\nmodel: {use: mlp}",
+        1,
+        "data.source",
+        "did you mean 'sklearn:digits'?",
+    ),
+    (
+        "data: {source: 'sklern:digits'}\nmodel: {use: mlp}",
+        1,
+        "data.source",
+        "did you mean 'sklearn:digits'?",
+    ),
     (
         "data: {source: a.xlsx}\nmodel: {use: mlp}",
         1,
@@ -213,17 +384,42 @@ WHOLE = [
         "data.source",
         "expected the name of a data source, a frame or a function, got 3",
     ),
-    ("data:\n  source: a.csv\nmodel: {use: mlp}", 1, "data.target", "missing: name the column of the file to predict"),
+    (
+        "data:\n  source: a.csv\nmodel: {use: mlp}",
+        1,
+        "data.target",
+        "missing: name the column of the file to predict",
+    ),
     (
         "data:\n  source: a.csv\n  target: y\n  drop: [x, y]\nmodel: {use: mlp}",
         4,
         "data.drop",
         "'y' is the target, so it cannot be dropped",
     ),
-    ("data:\n  source: sklearn:iris\n  drop: x\nmodel: {use: mlp}", 3, "data.drop", "expected a list, got 'x'"),
-    ("data:\n  source: sklearn:iris\n  drop:\n    - a\n    - 3\nmodel: {use: mlp}", 5, "data.drop[1]", "expected text, got 3"),
-    ("data:\n  source: sklearn:iris\n  shape: [1, 0]\nmodel: {use: mlp}", 3, "data.shape[1]", "must be at least 1, got 0"),
-    ("data:\n  source: sklearn:iris\n  shape: []\nmodel: {use: mlp}", 3, "data.shape", "expected at least 1, got []"),
+    (
+        "data:\n  source: sklearn:iris\n  drop: x\nmodel: {use: mlp}",
+        3,
+        "data.drop",
+        "expected a list, got 'x'",
+    ),
+    (
+        "data:\n  source: sklearn:iris\n  drop:\n    - a\n    - 3\nmodel: {use: mlp}",
+        5,
+        "data.drop[1]",
+        "expected text, got 3",
+    ),
+    (
+        "data:\n  source: sklearn:iris\n  shape: [1, 0]\nmodel: {use: mlp}",
+        3,
+        "data.shape[1]",
+        "must be at least 1, got 0",
+    ),
+    (
+        "data:\n  source: sklearn:iris\n  shape: []\nmodel: {use: mlp}",
+        3,
+        "data.shape",
+        "expected at least 1, got []",
+    ),
     (
         "data:\n  source: sklearn:iris\n  split: {test: 0.6, validation: 0.5}\nmodel: {use: mlp}",
         3,
@@ -243,27 +439,68 @@ WHOLE = [
         "did you mean 'impute'?",
     ),
     (
-        "data:\n  source: sklearn:iris\n  prepare: {standardize: {choice: [true, false]}}\nmodel: {use: mlp}",
+        "data:\n  source: sklearn:iris\n  prepare: {standardize: {choice: [true, "
+        "false]}}\nmodel: {use: mlp}",
         3,
         "data.prepare.standardize",
         "this setting cannot be a range",
     ),
     # model
-    ("data: {source: 'sklearn:iris'}\nmodel: mlp", 2, "model", "expected a mapping of settings, got 'mlp'"),
-    ("data: {source: 'sklearn:iris'}\nmodel: {args: {}}", 2, "model.use", "missing, and it has no default"),
+    (
+        "data: {source: 'sklearn:iris'}\nmodel: mlp",
+        2,
+        "model",
+        "expected a mapping of settings, got 'mlp'",
+    ),
+    (
+        "data: {source: 'sklearn:iris'}\nmodel: {args: {}}",
+        2,
+        "model.use",
+        "missing, and it has no default",
+    ),
     ("data: {source: 'sklearn:iris'}\nmodel: {use:}", 2, "model.use", "got nothing"),
-    ("data: {source: 'sklearn:iris'}\nmodel: {use: mpl}", 2, "model.use", "got 'mpl' - did you mean 'mlp'?"),
+    (
+        "data: {source: 'sklearn:iris'}\nmodel: {use: mpl}",
+        2,
+        "model.use",
+        "got 'mpl' - did you mean 'mlp'?",
+    ),
     (
         "data: {source: 'sklearn:iris'}\nmodel: {use: my.nets.Net}",
         2,
         "model.use",
         "expected a ready model (mlp, convnet) or an import",
     ),
-    ("data: {source: 'sklearn:iris'}\nmodel: {use: 3}", 2, "model.use", "expected a model's name, a class or a function"),
-    ("data: {source: 'sklearn:iris'}\nmodel: {use: mlp, width: 3}", 2, "model.width", "the model's arguments stand under `args`"),
-    ("data: {source: 'sklearn:iris'}\nmodel: {use: mlp, arg: {}}", 2, "model.arg", "unknown setting - did you mean 'args'?"),
-    ("data: {source: 'sklearn:iris'}\nmodel: {use: mlp, args: 3}", 2, "model.args", "expected a mapping, got 3"),
-    ("data: {source: 'sklearn:iris'}\nmodel: {use: mlp, without: fc1}", 2, "model.without", "expected a list, got 'fc1'"),
+    (
+        "data: {source: 'sklearn:iris'}\nmodel: {use: 3}",
+        2,
+        "model.use",
+        "expected a model's name, a class or a function",
+    ),
+    (
+        "data: {source: 'sklearn:iris'}\nmodel: {use: mlp, width: 3}",
+        2,
+        "model.width",
+        "the model's arguments stand under `args`",
+    ),
+    (
+        "data: {source: 'sklearn:iris'}\nmodel: {use: mlp, arg: {}}",
+        2,
+        "model.arg",
+        "unknown setting - did you mean 'args'?",
+    ),
+    (
+        "data: {source: 'sklearn:iris'}\nmodel: {use: mlp, args: 3}",
+        2,
+        "model.args",
+        "expected a mapping, got 3",
+    ),
+    (
+        "data: {source: 'sklearn:iris'}\nmodel: {use: mlp, without: fc1}",
+        2,
+        "model.without",
+        "expected a list, got 'fc1'",
+    ),
     (
         "data: {source: 'sklearn:iris'}\nmodel:\n  use: mlp\n  args:\n    depth: 1\n    widht: 3",
         6,
@@ -276,7 +513,12 @@ WHOLE = [
         "model.args.width",
         "expected a whole number, got 2.5",
     ),
-    ("data: {source: 'sklearn:iris'}\nmodel: {use: mlp, args: {norm: btach}}", 2, "model.args.norm", "did you mean 'batch'?"),
+    (
+        "data: {source: 'sklearn:iris'}\nmodel: {use: mlp, args: {norm: btach}}",
+        2,
+        "model.args.norm",
+        "did you mean 'batch'?",
+    ),
     (
         "data: {source: 'sklearn:iris'}\nmodel: {use: convnet, args: {norm: layer}}",
         2,
@@ -314,7 +556,8 @@ WHOLE = [
         "a range can be an argument or stand in a mapping, not in a list or another range",
     ),
     (
-        "data: {source: 'sklearn:iris'}\nmodel: {use: 'a:B', args: {x: {choice: [1, {uniform: [0, 1]}]}}}",
+        "data: {source: 'sklearn:iris'}\nmodel: {use: 'a:B', args: {x: {choice: [1, {uniform: "
+        "[0, 1]}]}}}",
         2,
         "model.args.x[1]",
         "not in a list or another range",
@@ -326,9 +569,24 @@ WHOLE = [
         "expected a finite number",
     ),
     # parts
-    (HEAD + "ablate: {parts: [dropout, momentun]}", 3, "ablate.parts[1]", "no such part 'momentun' - did you mean 'momentum'?"),
-    (HEAD + "ablate: {parts: [model.args.width2]}", 3, "ablate.parts[0]", "no such part 'model.args.width2'"),
-    (HEAD + "ablate: {parts: some}", 3, "ablate.parts", "expected 'all' or a list of names, got 'some'"),
+    (
+        HEAD + "ablate: {parts: [dropout, momentun]}",
+        3,
+        "ablate.parts[1]",
+        "no such part 'momentun' - did you mean 'momentum'?",
+    ),
+    (
+        HEAD + "ablate: {parts: [model.args.width2]}",
+        3,
+        "ablate.parts[0]",
+        "no such part 'model.args.width2'",
+    ),
+    (
+        HEAD + "ablate: {parts: some}",
+        3,
+        "ablate.parts",
+        "expected 'all' or a list of names, got 'some'",
+    ),
     (HEAD + "ablate: {parts: 3}", 3, "ablate.parts", "expected a list, got 3"),
     (HEAD + "ablate: {parts: [1]}", 3, "ablate.parts[0]", "expected text, got 1"),
     # the task
@@ -336,16 +594,19 @@ WHOLE = [
         "data: {source: 'sklearn:digits', task: classification}\nmodel: {use: mlp}\nmetric: rmse",
         3,
         "metric",
-        "'rmse' is not for classification, whose metrics are accuracy, balanced_accuracy, roc_auc, log_loss",
+        "'rmse' is not for classification, whose metrics are accuracy, balanced_accuracy, "
+        "roc_auc, log_loss",
     ),
     (
-        "data: {source: 'sklearn:digits', task: regression}\nmodel: {use: mlp}\ntrain: {loss: cross_entropy}",
+        "data: {source: 'sklearn:digits', task: regression}\nmodel: {use: mlp}\ntrain: {loss: "
+        "cross_entropy}",
         3,
         "train.loss",
         "'cross_entropy' is not for regression, whose loss is mse",
     ),
     (
-        "data: {source: 'sklearn:digits', task: regression}\nmodel: {use: mlp}\ntrain: {label_smoothing: 0.1}",
+        "data: {source: 'sklearn:digits', task: regression}\nmodel: {use: mlp}\ntrain: "
+        "{label_smoothing: 0.1}",
         3,
         "train.label_smoothing",
         "is for classification only",
@@ -353,7 +614,11 @@ WHOLE = [
 ]
 
 
-@pytest.mark.parametrize(("text", "line", "setting", "message"), WHOLE, ids=[case[0][-40:].replace("\n", "|") for case in WHOLE])
+@pytest.mark.parametrize(
+    ("text", "line", "setting", "message"),
+    WHOLE,
+    ids=[case[0][-40:].replace("\n", "|") for case in WHOLE],
+)
 def test_a_whole_recipe(text: str, line: int | None, setting: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         Recipe.from_yaml(text)
@@ -412,7 +677,7 @@ def test_aliases_that_multiply_are_refused() -> None:
         Recipe.from_yaml(f"l0: &l0 [1]\n{levels}\n")
 
 
-# -- from Python -------------------------------------------------------------------------------------------------------
+# -- from Python -----------------------------------------------------------------------------------
 
 DATA = {"source": "sklearn:digits"}
 
@@ -424,10 +689,19 @@ class Net:
 
 
 PYTHON: list[tuple[Any, str]] = [
-    (lambda: Recipe(data=DATA, model={"use": "mpl"}, train={"epochs": "3"}), "2 problems in the recipe:\n  model.use: expected"),
+    (
+        lambda: Recipe(data=DATA, model={"use": "mpl"}, train={"epochs": "3"}),
+        "2 problems in the recipe:\n  model.use: expected",
+    ),
     (lambda: Recipe(model=Model("mlp")), "data: missing, and it has no default"),
-    (lambda: Recipe(data=DATA, model=Model("mlp"), trian={}), "trian: unknown setting - did you mean 'train'?"),
-    (lambda: Recipe(data=DATA, model=Model("mlp"), train={3: 4}), "train.3: the names of settings are text, got 3"),
+    (
+        lambda: Recipe(data=DATA, model=Model("mlp"), trian={}),
+        "trian: unknown setting - did you mean 'train'?",
+    ),
+    (
+        lambda: Recipe(data=DATA, model=Model("mlp"), train={3: 4}),
+        "train.3: the names of settings are text, got 3",
+    ),
     (lambda: Recipe(data=DATA, model=3), "model: expected a mapping of settings, got 3"),
     (
         lambda: Recipe(data=DATA, model=Model("mlp"), train=SGD()),
@@ -444,11 +718,18 @@ PYTHON: list[tuple[Any, str]] = [
         lambda: Train(optimizer={"kind": "sdg"}),
         "optimizer.kind: expected one of sgd, adamw, lion, lamb, got 'sdg' - did you mean 'sgd'?",
     ),
-    (lambda: Train(optimizer="sgd"), "optimizer: expected a mapping of settings, got 'sgd' - write {kind: sgd}"),
-    (lambda: Train(optimizer=Choice(SGD(), 3)), "optimizer[1]: expected a mapping of settings, got 3"),
+    (
+        lambda: Train(optimizer="sgd"),
+        "optimizer: expected a mapping of settings, got 'sgd' - write {kind: sgd}",
+    ),
+    (
+        lambda: Train(optimizer=Choice(SGD(), 3)),
+        "optimizer[1]: expected a mapping of settings, got 3",
+    ),
     (
         lambda: Train(batch_size=Uniform(1, 2)),
-        "batch_size: this setting takes whole numbers, so its range is integer or choice, not uniform",
+        "batch_size: this setting takes whole numbers, so its range is integer or choice, not "
+        "uniform",
     ),
     (lambda: Train(dropout=Uniform(0, 2)), "dropout.high: must be below 1, got 2"),
     (lambda: Train(l1=Choice(0.1, -1)), "l1[1]: must be at least 0, got -1"),
@@ -466,21 +747,35 @@ PYTHON: list[tuple[Any, str]] = [
     (lambda: Choice([]), "a choice needs at least one option, got none"),
     (lambda: Choice(1, 2, 1), "options must differ, got 1 twice"),
     (lambda: Ablate(parts={"dropout"}), "parts: expected a list, got a value of type set"),
-    (lambda: Data(source=3), "source: expected the name of a data source, a frame or a function, got 3"),
+    (
+        lambda: Data(source=3),
+        "source: expected the name of a data source, a frame or a function, got 3",
+    ),
     (lambda: Data(source="x.csv"), "target: missing: name the column of the file to predict"),
     (lambda: Model(), "use: missing, and it has no default"),
     (lambda: Model(3), "use: expected a model's name, a class or a function that builds it, got 3"),
-    (lambda: Model(Net()), "use: expected a class or a function that builds the model, got a Net that is built: give Net itself"),
+    (
+        lambda: Model(Net()),
+        "use: expected a class or a function that builds the model, got a Net that is built: "
+        "give Net itself",
+    ),
     (lambda: Model("mlp", widht=3), "args.widht: unknown setting - did you mean 'width'?"),
-    (lambda: Model("mlp", width=1, args={"width": 2}), "args.width: given twice, in `args` and by name"),
+    (
+        lambda: Model("mlp", width=1, args={"width": 2}),
+        "args.width: given twice, in `args` and by name",
+    ),
     (
         lambda: Model(Net, x=Net()),
-        "args.x: expected a number, text, true or false, a list, a mapping or a range, got a value of type Net",
+        "args.x: expected a number, text, true or false, a list, a mapping or a range, got a "
+        "value of type Net",
     ),
     (lambda: Model(Net, x={1: 2}), "args.x: the keys of a mapping are text, got 1"),
     (lambda: Model(Net, x=np.zeros(3)), "args.x: expected a number, text"),
     (lambda: MLPArgs(depth=0), "depth: must be at least 1, got 0"),
-    (lambda: Variant(data=Data(**DATA), model=Model("mlp"), train=Train(), metric="acc", seed=0), "metric: unknown metric 'acc'"),
+    (
+        lambda: Variant(data=Data(**DATA), model=Model("mlp"), train=Train(), metric="acc", seed=0),
+        "metric: unknown metric 'acc'",
+    ),
 ]
 
 
@@ -495,12 +790,19 @@ def test_python_refuses_in_the_same_words(build: Any, message: str) -> None:
 
 
 def test_yaml_and_python_say_the_same() -> None:
-    content = {"data": DATA, "model": {"use": "mpl"}, "train": {"epochs": "3", "l1": {"log": [0, 1]}}}
+    content = {
+        "data": DATA,
+        "model": {"use": "mpl"},
+        "train": {"epochs": "3", "l1": {"log": [0, 1]}},
+    }
 
     with pytest.raises(RecipeError) as from_python:
         Recipe(**content)
     with pytest.raises(RecipeError) as from_yaml:
-        Recipe.from_yaml("data: {source: 'sklearn:digits'}\nmodel: {use: mpl}\ntrain: {epochs: '3', l1: {log: [0, 1]}}\n")
+        Recipe.from_yaml(
+            "data: {source: 'sklearn:digits'}\nmodel: {use: mpl}\ntrain: {epochs: '3', l1: {log: "
+            "[0, 1]}}\n"
+        )
 
     assert [(p.setting, p.message) for p in from_python.value.problems] == [
         (p.setting, p.message) for p in from_yaml.value.problems

@@ -26,12 +26,24 @@ from winnow.recipe import (
 RECIPE = Recipe(
     data=Data(source="sklearn:digits"),
     model=Model("mlp", width=Choice(8, 16), depth=1),
-    train=Train(epochs=5, optimizer=Choice(SGD(lr=Log(0.01, 1.0)), AdamW()), dropout=Uniform(0.0, 0.5)),
+    train=Train(
+        epochs=5, optimizer=Choice(SGD(lr=Log(0.01, 1.0)), AdamW()), dropout=Uniform(0.0, 0.5)
+    ),
 )
 
 
 def test_values_are_yaml() -> None:
-    assert parse(["train.epochs=3", "a=1e-4", "b={uniform: [0, 0.5]}", "c=", "d= text ", "e=x=y", "train.epochs=4"]) == {
+    assert parse(
+        [
+            "train.epochs=3",
+            "a=1e-4",
+            "b={uniform: [0, 0.5]}",
+            "c=",
+            "d= text ",
+            "e=x=y",
+            "train.epochs=4",
+        ]
+    ) == {
         "train.epochs": 4,
         "a": 1e-4,
         "b": {"uniform": [0, 0.5]},
@@ -46,7 +58,10 @@ def test_values_are_yaml() -> None:
     [
         ("train.epochs", "expected SETTING=VALUE, as in train.epochs=3, got 'train.epochs'"),
         ("=3", "expected SETTING=VALUE"),
-        ("train.dropout={uniform: [0", r"train.dropout: not YAML: .*, in the value '\{uniform: \[0'"),
+        (
+            "train.dropout={uniform: [0",
+            r"train.dropout: not YAML: .*, in the value '\{uniform: \[0'",
+        ),
         ("name=!!python/object:os.system x", "name: unknown YAML tag"),
     ],
 )
@@ -73,7 +88,12 @@ def test_a_change_gives_the_recipe_that_would_have_been_written_so() -> None:
     assert changed == Recipe(
         data=Data(source="sklearn:digits"),
         model=Model("mlp", width=32, depth=1),
-        train=Train(epochs=3, optimizer=Choice(SGD(lr=0.2), AdamW()), dropout=0.1, early_stopping=EarlyStopping(patience=4)),
+        train=Train(
+            epochs=3,
+            optimizer=Choice(SGD(lr=0.2), AdamW()),
+            dropout=0.1,
+            early_stopping=EarlyStopping(patience=4),
+        ),
         search=Search(trials=7),
     )
 
@@ -90,9 +110,15 @@ def test_no_change_is_none() -> None:
         ({"trian.epochs": 3}, "trian: unknown setting - did you mean 'train'?"),
         ({"train.epochs": "3"}, "train.epochs: expected a whole number, got '3' (text)"),
         ({"train.epochs.x": 3}, "train.epochs: has no settings of its own: it is 5"),
-        ({"train.optimizer.lr": 3}, "train.optimizer: is a choice, which has no option 'lr' with settings"),
+        (
+            {"train.optimizer.lr": 3},
+            "train.optimizer: is a choice, which has no option 'lr' with settings",
+        ),
         ({"train.optimizer.sdg.lr": 3}, "no option 'sdg' with settings - did you mean 'sgd'?"),
-        ({"model.args.width.x": 3}, "model.args.width: is a choice, which has no option 'x' with settings"),
+        (
+            {"model.args.width.x": 3},
+            "model.args.width: is a choice, which has no option 'x' with settings",
+        ),
         ({"train.": 3}, "train: expected the name of a setting after the dot"),
         ({"metric": "acuracy"}, "did you mean 'accuracy'?"),
     ],
@@ -113,5 +139,10 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 def test_a_quick_version_never_asks_for_more() -> None:
     assert quick(RECIPE) == QUICK
-    small = Recipe(data=RECIPE.data, model=RECIPE.model, search=Search(trials=2, leaders=1, seeds=2), final=Final(seeds=2))
+    small = Recipe(
+        data=RECIPE.data,
+        model=RECIPE.model,
+        search=Search(trials=2, leaders=1, seeds=2),
+        final=Final(seeds=2),
+    )
     assert quick(small) == {}

@@ -16,7 +16,15 @@ import polars as pl
 import pytest
 import torch
 
-from winnow.recipe import Data, Model, ObjectNotFound, content_digest, is_import_path, resolve_object, source_digest
+from winnow.recipe import (
+    Data,
+    Model,
+    ObjectNotFound,
+    content_digest,
+    is_import_path,
+    resolve_object,
+    source_digest,
+)
 from winnow.recipe._sources import module_sources
 
 
@@ -48,20 +56,32 @@ def test_what_cannot_be_imported_is_found_in_its_process() -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("raise RuntimeError('no licence')", "RuntimeError: no licence"), ("def x(:", "SyntaxError: invalid syntax")],
+    [
+        ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
+        ("def x(:", "SyntaxError: invalid syntax"),
+    ],
 )
-def test_a_module_that_fails_on_import_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str) -> None:
+def test_a_module_that_fails_on_import_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
     (tmp_path / "fails_on_import.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
 
-    with pytest.raises(ObjectNotFound, match=rf"importing 'fails_on_import' failed \(for 'fails_on_import:Net'\): {message}"):
+    with pytest.raises(
+        ObjectNotFound,
+        match=rf"importing 'fails_on_import' failed \(for 'fails_on_import:Net'\): {message}",
+    ):
         resolve_object("fails_on_import:Net")
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nowhere_at_all:x", r"cannot import 'nowhere_at_all' \(looked up for 'nowhere_at_all:x'\): no module of that name"),
+        (
+            "nowhere_at_all:x",
+            r"cannot import 'nowhere_at_all' \(looked up for 'nowhere_at_all:x'\): no module of "
+            r"that name",
+        ),
         ("math:sqtr", r"'math' has no 'sqtr' - did you mean 'sqrt'\?"),
         ("math.sqrt", "expected an import path `package.module:name`, got 'math.sqrt'"),
         ("object:arrays-0", "was given from Python and lives only in the process that made it"),
@@ -125,7 +145,10 @@ DIFFERENT = [
     (lambda: [n + 1 for n in (1, 2)], lambda: [n + 2 for n in (1, 2)]),
     (type("Net", (), {"width": 1}), type("Net", (), {"width": 2})),
     (type("Net", (), {"f": lambda self: 1}), type("Net", (), {"f": lambda self: 2})),
-    (type("Net", (), {"f": property(lambda self: 1)}), type("Net", (), {"f": property(lambda self: 2)})),
+    (
+        type("Net", (), {"f": property(lambda self: 1)}),
+        type("Net", (), {"f": property(lambda self: 2)}),
+    ),
 ]
 
 
@@ -149,8 +172,17 @@ def test_a_function_that_closes_over_itself_has_a_digest() -> None:
 @pytest.mark.parametrize(
     ("value", "error", "message"),
     [
-        (object(), TypeError, "cannot take the content of object: give arrays, tensors, a frame, a class or a function"),
-        (pd.DataFrame([[1, 2]], columns=["a", "a"]), ValueError, "the columns of a frame must differ, got 'a' twice"),
+        (
+            object(),
+            TypeError,
+            "cannot take the content of object: give arrays, tensors, a frame, a class or a "
+            "function",
+        ),
+        (
+            pd.DataFrame([[1, 2]], columns=["a", "a"]),
+            ValueError,
+            "the columns of a frame must differ, got 'a' twice",
+        ),
     ],
 )
 def test_what_has_no_digest_is_told(value: object, error: type[Exception], message: str) -> None:
@@ -180,11 +212,15 @@ print(source_digest(build), content_digest(flags))
 """
 
 
-def run_script(folder: Path, *, rate: float = 0.1, size: int = 3, note: str = "", hash_seed: str = "0") -> str:
+def run_script(
+    folder: Path, *, rate: float = 0.1, size: int = 3, note: str = "", hash_seed: str = "0"
+) -> str:
     path = folder / "script.py"
     path.write_text(SCRIPT.format(rate=rate, size=size, note=note))
     environment = {"PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": hash_seed}
-    return subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=True, env=environment).stdout
+    return subprocess.run(
+        [sys.executable, str(path)], capture_output=True, text=True, check=True, env=environment
+    ).stdout
 
 
 def test_the_model_of_a_script_is_told_by_the_code_it_uses(tmp_path: Path) -> None:
@@ -227,7 +263,10 @@ PACKAGE = {
     "beside.py": "X = 1\n",
     "alone.py": "import sys as s, beside\n\ndef build():\n    return beside.X\n",
 }
-ASK = "import sys; from winnow.recipe import resolve_object, source_digest; print(source_digest(resolve_object(sys.argv[1])))"
+ASK = (
+    "import sys; from winnow.recipe import resolve_object, source_digest; "
+    "print(source_digest(resolve_object(sys.argv[1])))"
+)
 
 
 def test_the_sources_of_a_module_are_those_of_what_it_imports_from_its_package(
@@ -238,7 +277,9 @@ def test_the_sources_of_a_module_are_those_of_what_it_imports_from_its_package(
         (tmp_path / name).write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     package = module_sources(importlib.import_module("nets_p.model"))
-    assert set(package) == {f"nets_p{name}" for name in ("", ".model", ".layers", ".deep", ".sizes", ".late")}
+    assert set(package) == {
+        f"nets_p{name}" for name in ("", ".model", ".layers", ".deep", ".sizes", ".late")
+    }
     assert package["nets_p.model"] == MODEL.encode()
     assert set(module_sources(importlib.import_module("alone"))) == {"alone", "beside"}
 
@@ -247,7 +288,9 @@ def test_a_changed_helper_is_another_model(tmp_path: Path) -> None:
     def ask() -> str:
         environment = {"PYTHONPATH": ":".join([str(tmp_path), *sys.path])}
         command = [sys.executable, "-c", ASK, "nets_p.model:build"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, env=environment
+        ).stdout
 
     (tmp_path / "nets_p").mkdir()
     for name, text in PACKAGE.items():
@@ -259,7 +302,9 @@ def test_a_changed_helper_is_another_model(tmp_path: Path) -> None:
     assert ask() != first
 
 
-def test_the_digest_is_that_of_the_code_that_was_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_is_that_of_the_code_that_was_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     model, helper = tmp_path / "nets_loaded.py", tmp_path / "nets_helper.py"
@@ -269,7 +314,8 @@ def test_the_digest_is_that_of_the_code_that_was_loaded(tmp_path: Path, monkeypa
 
     helper.write_text("WIDTH = 2000\n")
     assert resolve_object("nets_loaded:build")() == 1
-    assert source_digest(resolve_object("nets_loaded:build")) == first  # what runs is still the old code
+    # What runs is still the old code
+    assert source_digest(resolve_object("nets_loaded:build")) == first
 
     importlib.reload(sys.modules["nets_helper"])
     assert resolve_object("nets_loaded:build")() == 2000
@@ -286,7 +332,13 @@ def test_the_helpers_of_a_script_count(tmp_path: Path) -> None:
 
     def ask() -> str:
         environment = {"PYTHONPATH": ":".join(sys.path)}
-        return subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, env=environment).stdout
+        return subprocess.run(
+            [sys.executable, str(script)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        ).stdout
 
     first = ask()
     assert ask() == first

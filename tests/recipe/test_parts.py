@@ -10,7 +10,19 @@ from tests.recipe.strategies import recipes
 
 from winnow.errors import RecipeError
 from winnow.methods import SGD, AdamW, Constant, Cosine, OneCycle
-from winnow.recipe import Ablate, Choice, Data, EarlyStopping, Integer, Log, Model, Prepare, Recipe, Train, Uniform
+from winnow.recipe import (
+    Ablate,
+    Choice,
+    Data,
+    EarlyStopping,
+    Integer,
+    Log,
+    Model,
+    Prepare,
+    Recipe,
+    Train,
+    Uniform,
+)
 
 FULL = Recipe(
     data=Data(source="sklearn:digits", prepare=Prepare(missing_indicator=True)),
@@ -77,15 +89,23 @@ def test_switching_a_part_off_changes_its_setting_alone(name: str) -> None:
     assert list(without.parts()) == [other for other in PHRASES if other not in gone]
     before, after = FULL.model_dump(), without.model_dump()
     assert before["ablate"] == after["ablate"]
-    assert {path for path in _leaves(before) if _leaves(before)[path] != _leaves(after).get(path)} <= {
-        path for path in _leaves(before) if path.startswith(part.path) or (name == "momentum" and path.endswith("nesterov"))
+    assert {
+        path for path in _leaves(before) if _leaves(before)[path] != _leaves(after).get(path)
+    } <= {
+        path
+        for path in _leaves(before)
+        if path.startswith(part.path) or (name == "momentum" and path.endswith("nesterov"))
     }
 
 
 def _leaves(value: Any, path: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         return {path: value}
-    return {k: v for name, item in value.items() for k, v in _leaves(item, f"{path}.{name}".strip(".")).items()}
+    return {
+        k: v
+        for name, item in value.items()
+        for k, v in _leaves(item, f"{path}.{name}".strip(".")).items()
+    }
 
 
 def test_a_module_is_switched_off_by_name() -> None:
@@ -100,7 +120,11 @@ def test_several_parts_go_together_in_any_order() -> None:
 
     assert FULL.without(*names) == FULL.without(*reversed(names))
     assert FULL.without(*names).parts() == {}
-    assert FULL.without("momentum", "nesterov") == FULL.without("nesterov", "momentum") == FULL.without("momentum")
+    assert (
+        FULL.without("momentum", "nesterov")
+        == FULL.without("nesterov", "momentum")
+        == FULL.without("momentum")
+    )
     assert FULL.without() == FULL
 
 
@@ -120,13 +144,24 @@ def test_an_open_setting_counts_as_on() -> None:
 
     parts = found.parts()
 
-    assert list(parts) == ["standardize", "momentum", "nesterov", "schedule", "dropout", "l1", "l2", "early_stopping"]
+    assert list(parts) == [
+        "standardize",
+        "momentum",
+        "nesterov",
+        "schedule",
+        "dropout",
+        "l1",
+        "l2",
+        "early_stopping",
+    ]
     assert parts["dropout"].now == Uniform(0, 0.6)
     assert parts["dropout"].what == "dropout at rate 0 to 0.6"
     assert parts["schedule"].what == "constant or cosine schedule"
     assert parts["l2"].what == "L2 penalty 0 or 0.1"
     assert parts["early_stopping"].what == "early stopping after 3 to 9 epochs without progress"
-    assert found.without("dropout", "schedule").train == found.train.model_copy(update={"dropout": 0.0, "schedule": Constant()})
+    assert found.without("dropout", "schedule").train == found.train.model_copy(
+        update={"dropout": 0.0, "schedule": Constant()}
+    )
 
 
 def test_a_choice_of_nothing_but_off_is_off() -> None:
@@ -135,14 +170,20 @@ def test_a_choice_of_nothing_but_off_is_off() -> None:
 
 
 def test_a_part_of_an_open_optimizer_is_switched_off_in_every_option() -> None:
-    found = recipe(optimizer=Choice(SGD(lr=Log(0.01, 1), weight_decay=1e-4), AdamW(weight_decay=Uniform(0, 0.1))))
+    found = recipe(
+        optimizer=Choice(
+            SGD(lr=Log(0.01, 1), weight_decay=1e-4), AdamW(weight_decay=Uniform(0, 0.1))
+        )
+    )
 
     parts = found.parts()
 
     assert parts["weight_decay"].now == {"sgd": 1e-4, "adamw": Uniform(0, 0.1)}
     assert parts["weight_decay"].what == "weight decay 0.0001 (sgd), 0 to 0.1 (adamw)"
     assert parts["momentum"].what == "momentum 0.9 (sgd)"
-    assert found.without("weight_decay").train.optimizer == Choice(SGD(lr=Log(0.01, 1)), AdamW(weight_decay=0))
+    assert found.without("weight_decay").train.optimizer == Choice(
+        SGD(lr=Log(0.01, 1)), AdamW(weight_decay=0)
+    )
     assert found.without("momentum").train.optimizer == Choice(
         SGD(lr=Log(0.01, 1), momentum=0, weight_decay=1e-4), AdamW(weight_decay=Uniform(0, 0.1))
     )
@@ -156,7 +197,15 @@ def test_options_that_become_the_same_become_one() -> None:
 
 def test_arguments_of_a_model_are_parts() -> None:
     model = Model(
-        "my.nets:Net", a=True, b=Choice(True, False), c=False, dropout=0.0, p=Uniform(0, 1), drop_rate=True, n=1, s="yes"
+        "my.nets:Net",
+        a=True,
+        b=Choice(True, False),
+        c=False,
+        dropout=0.0,
+        p=Uniform(0, 1),
+        drop_rate=True,
+        n=1,
+        s="yes",
     )
     found = Recipe(data=Data(source="sklearn:digits"), model=model)
 
@@ -166,14 +215,22 @@ def test_arguments_of_a_model_are_parts() -> None:
         "model.args.p",
         "model.args.drop_rate",
     ]
-    assert found.without("model.args.b", "model.args.p").model.args == {**model.args, "b": False, "p": 0.0}
+    assert found.without("model.args.b", "model.args.p").model.args == {
+        **model.args,
+        "b": False,
+        "p": 0.0,
+    }
 
 
 def test_the_normalization_of_a_ready_model_is_a_part_when_it_is_named() -> None:
-    found = Recipe(data=Data(source="sklearn:digits"), model=Model("mlp", norm="batch", residual=True))
+    found = Recipe(
+        data=Data(source="sklearn:digits"), model=Model("mlp", norm="batch", residual=True)
+    )
 
     assert found.parts()["model.args.norm"].what == "batch normalization"
-    assert found.without("model.args.norm", "model.args.residual").model == Model("mlp", norm="none", residual=False)
+    assert found.without("model.args.norm", "model.args.residual").model == Model(
+        "mlp", norm="none", residual=False
+    )
     assert "model.args.norm" not in Recipe(data=found.data, model=Model("convnet")).parts()
 
 
@@ -193,7 +250,8 @@ def test_the_dropout_of_a_user_s_model_can_be_switched_off_unseen() -> None:
         (["model."], r"^model.: no such part"),
         (
             ["zzz", "yyy"],
-            r"^2 problems in the recipe:\n  zzz: no such part - known: standardize, missing_indicator.*\n  yyy: no such part",
+            r"^2 problems in the recipe:\n  zzz: no such part - known: standardize, "
+            r"missing_indicator.*\n  yyy: no such part",
         ),
     ],
 )
@@ -220,7 +278,10 @@ def test_a_recipe_may_ask_for_parts_that_a_search_may_switch_off() -> None:
         ablate=Ablate(parts=["nesterov", "model.net.fc1"]),
     )
 
-    assert found.resolve({"train.optimizer.nesterov": False}).ablate.parts == ("nesterov", "model.net.fc1")
+    assert found.resolve({"train.optimizer.nesterov": False}).ablate.parts == (
+        "nesterov",
+        "model.net.fc1",
+    )
     assert found.without("nesterov").ablate == found.ablate
 
 

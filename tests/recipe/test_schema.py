@@ -25,24 +25,50 @@ TYPES: dict[str, Any] = {
     "number": (int, float),
 }
 KNOWN = {
-    *("$schema", "$defs", "$ref", "title", "description", "default", "discriminator", "type", "enum", "const", "required"),
-    *("properties", "additionalProperties", "items", "minItems", "maxItems", "minimum", "maximum", "exclusiveMinimum"),
+    *(
+        "$schema",
+        "$defs",
+        "$ref",
+        "title",
+        "description",
+        "default",
+        "discriminator",
+        "type",
+        "enum",
+        "const",
+        "required",
+    ),
+    *(
+        "properties",
+        "additionalProperties",
+        "items",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+    ),
     *("exclusiveMaximum", "anyOf", "oneOf", "allOf", "if", "then"),
 }
 
 
 def fits(value: Any, schema: Any) -> bool:
-    """Whether ``value`` is valid: the part of JSON Schema (draft 2020-12) that our schema uses, from its specification."""
+    """Whether ``value`` is valid: the part of JSON Schema (draft 2020-12) that our schema uses,
+    from its specification.
+    """
     if schema is True:
         return True
     assert set(schema) <= KNOWN, set(schema) - KNOWN
     if "$ref" in schema and not fits(value, SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]):
         return False
     if "type" in schema and not (
-        isinstance(value, TYPES[schema["type"]]) and (schema["type"] == "boolean" or not isinstance(value, bool))
+        isinstance(value, TYPES[schema["type"]])
+        and (schema["type"] == "boolean" or not isinstance(value, bool))
     ):
         return False
-    if ("enum" in schema and value not in schema["enum"]) or ("const" in schema and value != schema["const"]):
+    if ("enum" in schema and value not in schema["enum"]) or (
+        "const" in schema and value != schema["const"]
+    ):
         return False
     if "if" in schema and fits(value, schema["if"]) and not fits(value, schema["then"]):
         return False
@@ -51,7 +77,12 @@ def fits(value: Any, schema: Any) -> bool:
         and ("anyOf" not in schema or any(fits(value, s) for s in schema["anyOf"]))
         and ("oneOf" not in schema or sum(fits(value, s) for s in schema["oneOf"]) == 1)
     )
-    return combined and _number_fits(value, schema) and _array_fits(value, schema) and _object_fits(value, schema)
+    return (
+        combined
+        and _number_fits(value, schema)
+        and _array_fits(value, schema)
+        and _object_fits(value, schema)
+    )
 
 
 def _number_fits(value: Any, schema: dict[str, Any]) -> bool:
@@ -77,7 +108,8 @@ def _object_fits(value: Any, schema: dict[str, Any]) -> bool:
     known, more = schema.get("properties", {}), schema.get("additionalProperties", True)
     here = all(name in value for name in schema.get("required", []))
     return here and all(
-        fits(item, known[name]) if name in known else more is not False and fits(item, more) for name, item in value.items()
+        fits(item, known[name]) if name in known else more is not False and fits(item, more)
+        for name, item in value.items()
     )
 
 
@@ -125,7 +157,11 @@ REFUSED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("content", REFUSED, ids=lambda content: str({k: v for k, v in content.items() if HEAD.get(k) != v}))
+@pytest.mark.parametrize(
+    "content",
+    REFUSED,
+    ids=lambda content: str({k: v for k, v in content.items() if HEAD.get(k) != v}),
+)
 def test_schema_and_recipe_refuse_the_same(content: dict[str, Any]) -> None:
     assert not fits(content, SCHEMA)
     with pytest.raises(RecipeError):
@@ -140,6 +176,12 @@ def test_fields_are_described_by_the_words_beside_them() -> None:
     assert SCHEMA["$defs"]["Train"]["properties"]["clip_norm"]["description"].startswith(
         "Largest norm of one member's whole gradient"
     )
-    assert SCHEMA["properties"]["metric"]["description"] == "auto: accuracy for classification, rmse for regression"
-    assert SCHEMA["$defs"]["Uniform"]["description"] == "A real number from `low` to `high`, every value equally likely."
+    assert (
+        SCHEMA["properties"]["metric"]["description"]
+        == "auto: accuracy for classification, rmse for regression"
+    )
+    assert (
+        SCHEMA["$defs"]["Uniform"]["description"]
+        == "A real number from `low` to `high`, every value equally likely."
+    )
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"

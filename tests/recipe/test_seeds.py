@@ -17,7 +17,16 @@ def test_a_seed_is_the_same_in_every_process() -> None:
 
 
 def test_purposes_do_not_meet() -> None:
-    purposes = [("search",), ("search", 0), ("search", "0"), ("s", "earch"), ("confirm", 0), ("confirm", 1), ("a", "b"), ("ab",)]
+    purposes = [
+        ("search",),
+        ("search", 0),
+        ("search", "0"),
+        ("s", "earch"),
+        ("confirm", 0),
+        ("confirm", 1),
+        ("a", "b"),
+        ("ab",),
+    ]
     seeds = {derive_seed(root, *purpose) for root in (0, 1, 2**40) for purpose in purposes}
     assert len(seeds) == 3 * len(purposes)
 

@@ -13,7 +13,20 @@ from tests.recipe.strategies import recipes
 
 import winnow.recipe
 from winnow.methods import SGD, AdamW, Constant, Cosine
-from winnow.recipe import READY, Choice, Data, EarlyStopping, Integer, Log, MLPArgs, Model, Recipe, Train, Uniform, is_range
+from winnow.recipe import (
+    READY,
+    Choice,
+    Data,
+    EarlyStopping,
+    Integer,
+    Log,
+    MLPArgs,
+    Model,
+    Recipe,
+    Train,
+    Uniform,
+    is_range,
+)
 
 DATA = Data(source="sklearn:digits")
 
@@ -37,13 +50,20 @@ def test_ranges_are_written_alike_in_python_and_in_mappings() -> None:
         optimizer={"kind": "sgd", "lr": Log(0.1, 1)},
     )
 
-    assert by_hand == Train(dropout=Uniform(0, 0.5), l1=Log(1e-6, 1e-2), batch_size=Choice(32, 64), optimizer=SGD(lr=Log(0.1, 1)))
+    assert by_hand == Train(
+        dropout=Uniform(0, 0.5),
+        l1=Log(1e-6, 1e-2),
+        batch_size=Choice(32, 64),
+        optimizer=SGD(lr=Log(0.1, 1)),
+    )
     assert Integer(low=1, high=2) == Integer(1, 2)
     assert Choice(1, 2) == Choice([1, 2]) == Choice((1, 2)) == Choice(options=(1, 2))
 
 
 def test_numbers_take_the_type_of_their_setting() -> None:
-    train = Train(dropout=0, optimizer=SGD(lr=1), l1=Choice(0, 1), batch_size=np.int64(32), l2=np.float32(0.5))
+    train = Train(
+        dropout=0, optimizer=SGD(lr=1), l1=Choice(0, 1), batch_size=np.int64(32), l2=np.float32(0.5)
+    )
 
     assert [type(x) for x in (train.dropout, train.optimizer.lr, *train.l1.options)] == [float] * 4
     assert type(train.batch_size) is int
@@ -65,7 +85,9 @@ def test_records_may_be_given_as_mappings() -> None:
 
 
 def test_options_of_a_choice_are_records_too() -> None:
-    train = Train(optimizer=Choice({"kind": "sgd"}, AdamW()), schedule={"choice": [{"kind": "constant"}]})
+    train = Train(
+        optimizer=Choice({"kind": "sgd"}, AdamW()), schedule={"choice": [{"kind": "constant"}]}
+    )
 
     assert train.optimizer == Choice(SGD(), AdamW())
     assert train.schedule == Choice(Constant())
@@ -133,7 +155,13 @@ def test_the_order_of_switching_modules_off_does_not_matter() -> None:
 
 
 def test_arguments_of_ready_models_have_types_and_defaults() -> None:
-    assert MLPArgs().model_dump() == {"width": 128, "depth": 2, "activation": "relu", "norm": "none", "residual": False}
+    assert MLPArgs().model_dump() == {
+        "width": 128,
+        "depth": 2,
+        "activation": "relu",
+        "norm": "none",
+        "residual": False,
+    }
     assert READY["convnet"]().model_dump() == {
         "channels": 16,
         "depth": 2,
@@ -142,7 +170,9 @@ def test_arguments_of_ready_models_have_types_and_defaults() -> None:
         "norm": "batch",
         "width": 64,
     }
-    assert Model("mlp", residual={"choice": [True, False]}).args == {"residual": Choice(True, False)}
+    assert Model("mlp", residual={"choice": [True, False]}).args == {
+        "residual": Choice(True, False)
+    }
 
 
 @pytest.mark.parametrize("name", ["digits", "breast_cancer", "wine", "iris", "diabetes"])
@@ -151,7 +181,15 @@ def test_bundled_data_sets_are_known(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["a.csv", "folder/b.CSV", "C:\\data\\c.parquet", "my.module:load", "pkg:deep.load", "object:frame-1"]
+    "source",
+    [
+        "a.csv",
+        "folder/b.CSV",
+        "C:\\data\\c.parquet",
+        "my.module:load",
+        "pkg:deep.load",
+        "object:frame-1",
+    ],
 )
 def test_sources_go_by_their_form(source: str) -> None:
     assert Data(source=source, target="y").source == source
@@ -193,18 +231,30 @@ def test_the_task_decides_what_auto_means() -> None:
 
 
 def test_a_recipe_is_held_against_the_task_once_it_is_known() -> None:
-    recipe = Recipe(data=DATA, model=Model("mlp"), metric="r2", train=Train(loss="mse", label_smoothing=Uniform(0, 0.1)))
+    recipe = Recipe(
+        data=DATA,
+        model=Model("mlp"),
+        metric="r2",
+        train=Train(loss="mse", label_smoothing=Uniform(0, 0.1)),
+    )
 
     with pytest.raises(
-        ValueError, match=r"2 problems in the recipe:\n  metric: 'r2' is not for classification.*\n  train.loss: 'mse' is"
+        ValueError,
+        match=r"2 problems in the recipe:\n  metric: 'r2' is not for classification.*\n  "
+        r"train.loss: 'mse' is",
     ):
         recipe.check_task("classification")
-    with pytest.raises(ValueError, match=r"^train.label_smoothing: is for classification only, and the task is regression$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^train.label_smoothing: is for classification only, and the task is regression$",
+    ):
         recipe.check_task("regression")
 
 
 def test_every_setting_that_is_a_record_is_frozen_and_strict() -> None:
-    records = [r for r in vars(winnow.recipe).values() if isinstance(r, type) and issubclass(r, BaseModel)]
+    records = [
+        r for r in vars(winnow.recipe).values() if isinstance(r, type) and issubclass(r, BaseModel)
+    ]
 
     assert len(records) > 20
     assert all(r.model_config["frozen"] and r.model_config["extra"] == "forbid" for r in records)

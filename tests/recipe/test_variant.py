@@ -27,12 +27,23 @@ from winnow.recipe import (
     resolve_metric,
 )
 
-RECIPE = Recipe(data=Data(source="sklearn:digits"), model=Model("mlp", width=64), train=Train(dropout=0.5, optimizer=SGD(lr=1.0)))
+RECIPE = Recipe(
+    data=Data(source="sklearn:digits"),
+    model=Model("mlp", width=64),
+    train=Train(dropout=0.5, optimizer=SGD(lr=1.0)),
+)
 
 
 def variant(**changes: object) -> Variant:
     return Variant(
-        **{"data": RECIPE.data, "model": RECIPE.model, "train": RECIPE.train, "metric": "accuracy", "seed": 3, **changes}
+        **{
+            "data": RECIPE.data,
+            "model": RECIPE.model,
+            "train": RECIPE.train,
+            "metric": "accuracy",
+            "seed": 3,
+            **changes,
+        }
     )
 
 
@@ -46,13 +57,19 @@ def test_a_recipe_gives_a_variant_for_a_seed() -> None:
 
 def test_an_open_recipe_gives_no_variant() -> None:
     recipe = Recipe(
-        data=RECIPE.data, model=Model("mlp", width=Choice(1, 2)), train=Train(optimizer=Choice(SGD(lr=Log(0.1, 1)), AdamW()))
+        data=RECIPE.data,
+        model=Model("mlp", width=Choice(1, 2)),
+        train=Train(optimizer=Choice(SGD(lr=Log(0.1, 1)), AdamW())),
     )
 
     with pytest.raises(RecipeError) as caught:
         recipe.variant(0, metric="accuracy", context="")
 
-    assert [p.setting for p in caught.value.problems] == ["model.args.width", "train.optimizer", "train.optimizer.sgd.lr"]
+    assert [p.setting for p in caught.value.problems] == [
+        "model.args.width",
+        "train.optimizer",
+        "train.optimizer.sgd.lr",
+    ]
     assert "still open, and a variant has nothing open" in str(caught.value)
 
 
@@ -111,7 +128,10 @@ def test_a_file_is_the_same_wherever_it_is_named_from() -> None:
 
 
 def test_a_variant_survives_json() -> None:
-    found = variant(model=Model("my.nets:Net", a=(1, 2), b={"c": None, "d": 0.1}), train=Train(l1=1e-7, dropout=1 / 3))
+    found = variant(
+        model=Model("my.nets:Net", a=(1, 2), b={"c": None, "d": 0.1}),
+        train=Train(l1=1e-7, dropout=1 / 3),
+    )
 
     again = Variant(**json.loads(json.dumps(found.model_dump(mode="json"))))
 
@@ -123,7 +143,8 @@ def test_an_identity_is_the_same_in_every_process_and_release() -> None:
     code = """
 from winnow.recipe import *
 from winnow.methods import SGD
-r = Recipe(data=Data(source="sklearn:digits"), model=Model("mlp", width=64), train=Train(dropout=0.5, optimizer=SGD(lr=1.0)))
+train = Train(dropout=0.5, optimizer=SGD(lr=1.0))
+r = Recipe(data=Data(source="sklearn:digits"), model=Model("mlp", width=64), train=train)
 print(r.variant(3, metric="accuracy", context="").id)
 """
     other = subprocess.run(
@@ -138,7 +159,14 @@ print(r.variant(3, metric="accuracy", context="").id)
 
 
 @pytest.mark.parametrize(
-    "bad", [{"seed": -1}, {"seed": True}, {"fold": -1}, {"metric": "auto"}, {"train": Train(l1=Uniform(0, 1))}]
+    "bad",
+    [
+        {"seed": -1},
+        {"seed": True},
+        {"fold": -1},
+        {"metric": "auto"},
+        {"train": Train(l1=Uniform(0, 1))},
+    ],
 )
 def test_a_variant_that_cannot_be_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(RecipeError):

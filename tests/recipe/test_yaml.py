@@ -11,9 +11,23 @@ from tests.recipe.strategies import recipes, texts
 
 from winnow.errors import Problem, RecipeError
 from winnow.methods import SGD, AdamW, Cosine
-from winnow.recipe import Choice, Data, EarlyStopping, Integer, Log, Model, Recipe, Train, Uniform, locate, sections
+from winnow.recipe import (
+    Choice,
+    Data,
+    EarlyStopping,
+    Integer,
+    Log,
+    Model,
+    Recipe,
+    Train,
+    Uniform,
+    locate,
+    sections,
+)
 
-PROPERTY = settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+PROPERTY = settings(
+    max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 
 MINIMAL = "data: {source: 'sklearn:digits'}\nmodel: {use: mlp}\n"
 
@@ -44,7 +58,10 @@ def test_a_written_recipe_is_made_for_reading() -> None:
         model=Model("mlp", width=Choice(64, 128), depth=Integer(1, 3)),
         train=Train(
             epochs=40,
-            optimizer=Choice(SGD(lr=Log(1e-3, 0.5), nesterov=True), AdamW(lr=Log(1e-4, 1e-1), weight_decay=Uniform(0, 0.1))),
+            optimizer=Choice(
+                SGD(lr=Log(1e-3, 0.5), nesterov=True),
+                AdamW(lr=Log(1e-4, 1e-1), weight_decay=Uniform(0, 0.1)),
+            ),
             schedule=Cosine(warmup=0.1),
             dropout=Uniform(0, 0.6),
             early_stopping=EarlyStopping(),
@@ -124,7 +141,9 @@ def test_defaults_are_written_when_asked_for() -> None:
     ],
 )
 def test_values_are_read_as_yaml_1_2_says(text: str, value: object) -> None:
-    recipe = Recipe.from_yaml(f"data: {{source: 'sklearn:digits'}}\nmodel:\n  use: my.nets:Net\n  args:\n    x: {text}\n")
+    recipe = Recipe.from_yaml(
+        f"data: {{source: 'sklearn:digits'}}\nmodel:\n  use: my.nets:Net\n  args:\n    x: {text}\n"
+    )
 
     found = recipe.model.args["x"]
     assert found == value
@@ -155,11 +174,16 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
 def test_a_missing_file_is_told_with_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "digits.yaml").write_text(MINIMAL)
 
-    with pytest.raises(RecipeError, match=r"no such file '.*/digit.yaml' - did you mean '.*/digits.yaml'\?"):
+    with pytest.raises(
+        RecipeError, match=r"no such file '.*/digit.yaml' - did you mean '.*/digits.yaml'\?"
+    ):
         Recipe.load(tmp_path / "digit.yaml")
     with pytest.raises(RecipeError, match=r"no such file '.*/q.txt'$"):
         Recipe.load(tmp_path / "q.txt")
-    with pytest.raises(RecipeError, match=r"no such file '.*' - did you mean|no such file '.*': no folder '.*/nowhere'"):
+    with pytest.raises(
+        RecipeError,
+        match=r"no such file '.*' - did you mean|no such file '.*': no folder '.*/nowhere'",
+    ):
         Recipe.load(tmp_path / "nowhere" / "digits.yaml")
 
 
@@ -176,7 +200,9 @@ def test_the_problems_of_a_file_name_it(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(MINIMAL + "train: {epoch: 3}\n")
 
-    with pytest.raises(RecipeError, match=rf"^{path}:3: train.epoch: unknown setting - did you mean 'epochs'\?$") as caught:
+    with pytest.raises(
+        RecipeError, match=rf"^{path}:3: train.epoch: unknown setting - did you mean 'epochs'\?$"
+    ) as caught:
         Recipe.load(path)
 
     assert caught.value.problems[0].file == str(path)
@@ -185,7 +211,11 @@ def test_the_problems_of_a_file_name_it(tmp_path: Path) -> None:
 def test_problems_that_are_found_later_get_their_lines(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(MINIMAL + "ablate:\n  modules: [fc9]\n")
-    late = [Problem("ablate.modules", "no such module"), Problem("data.target", "no such column"), Problem("", "something else")]
+    late = [
+        Problem("ablate.modules", "no such module"),
+        Problem("data.target", "no such column"),
+        Problem("", "something else"),
+    ]
 
     located = locate(late, path)
 
@@ -200,7 +230,10 @@ def test_problems_that_are_found_later_get_their_lines(tmp_path: Path) -> None:
 
 def test_the_sound_sections_of_a_file_with_mistakes(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
-    path.write_text("name: x\ndata: {source: a.csv, target: y}\nmodel: {use: mpl}\ntrain: {epochs: ten}\nablate: {seeds: 4}\n")
+    path.write_text(
+        "name: x\ndata: {source: a.csv, target: y}\nmodel: {use: mpl}\ntrain: {epochs: "
+        "ten}\nablate: {seeds: 4}\n"
+    )
 
     found = sections(path)
 

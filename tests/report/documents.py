@@ -1,4 +1,6 @@
-"""Documents such as the stages of a run leave behind: plausible numbers, seeded, shaped as the stages write them."""
+"""Documents such as the stages of a run leave behind: plausible numbers, seeded, shaped as the
+stages write them.
+"""
 
 from __future__ import annotations
 
@@ -63,9 +65,19 @@ ablate: {seeds: 10, smallest_effect: 0.005}
 def interval(values: Any, confidence: float = 0.95) -> dict[str, Any]:
     """The t interval of ``values`` as the documents spell it."""
     values = np.asarray(values, dtype=float)
-    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    half = (
+        stats.t.ppf((1 + confidence) / 2, len(values) - 1)
+        * values.std(ddof=1)
+        / np.sqrt(len(values))
+    )
     mean = float(values.mean())
-    return {"mean": mean, "low": mean - half, "high": mean + half, "confidence": confidence, "n": len(values)}
+    return {
+        "mean": mean,
+        "low": mean - half,
+        "high": mean + half,
+        "confidence": confidence,
+        "n": len(values),
+    }
 
 
 def _sign_flip(differences: np.ndarray) -> float:
@@ -96,16 +108,25 @@ def _trials(rng: np.random.Generator, higher: bool) -> list[dict[str, Any]]:
             "train.label_smoothing": float(rng.uniform(0.0, 0.2)),
         }
         far = abs(np.log(lr / 0.08))
-        quality = 0.976 - 0.006 * far**2 - 0.05 * (values["model.args.dropout"] - 0.2) ** 2 + rng.normal(0, 0.003)
+        quality = (
+            0.976
+            - 0.006 * far**2
+            - 0.05 * (values["model.args.dropout"] - 0.2) ** 2
+            + rng.normal(0, 0.003)
+        )
         failed = number in (7, 29)
-        score = None if failed else round(float(quality if higher else 52 + 250 * (0.98 - quality)), 6)
+        score = (
+            None if failed else round(float(quality if higher else 52 + 250 * (0.98 - quality)), 6)
+        )
         trials.append(
             {
                 "number": number,
                 "values": values,
                 "score": score,
                 "status": "failed" if failed else "finished",
-                "reason": "the loss became NaN in epoch 3 (lr 0.47 with momentum 0.98)" if failed else None,
+                "reason": "the loss became NaN in epoch 3 (lr 0.47 with momentum 0.98)"
+                if failed
+                else None,
                 "seconds": float(rng.uniform(0.3, 0.6)),
                 "epochs": 3 if failed else 30,
             }
@@ -115,12 +136,19 @@ def _trials(rng: np.random.Generator, higher: bool) -> list[dict[str, Any]]:
 
 def _search(rng: np.random.Generator, metric: str, higher: bool) -> dict[str, Any]:
     trials = _trials(rng, higher)
-    done = sorted((t for t in trials if t["score"] is not None), key=lambda t: t["score"], reverse=higher)[:3]
+    done = sorted(
+        (t for t in trials if t["score"] is not None), key=lambda t: t["score"], reverse=higher
+    )[:3]
     leaders = []
     for trial in done:
         scores = trial["score"] + rng.normal(-0.003 if higher else 0.6, 0.003 if higher else 0.7, 5)
         leaders.append(
-            {"trial": trial["number"], "values": trial["values"], "scores": scores.tolist(), "interval": interval(scores)}
+            {
+                "trial": trial["number"],
+                "values": trial["values"],
+                "scores": scores.tolist(),
+                "interval": interval(scores),
+            }
         )
     leaders.sort(key=lambda x: x["interval"]["mean"], reverse=higher)
     best = leaders[0]
@@ -138,7 +166,12 @@ def _search(rng: np.random.Generator, metric: str, higher: bool) -> dict[str, An
         },
         "trials": trials,
         "leaders": leaders,
-        "best": {"trial": best["trial"], "values": best["values"], "recipe_yaml": SHIPPED, "interval": best["interval"]},
+        "best": {
+            "trial": best["trial"],
+            "values": best["values"],
+            "recipe_yaml": SHIPPED,
+            "interval": best["interval"],
+        },
         "notes": [],
     }
 
@@ -155,7 +188,9 @@ PARTS = {  # name: (what it is, true effect, spread)
 }
 
 
-def _ablation(rng: np.random.Generator, metric: str, higher: bool, center: float, unit: float) -> dict[str, Any]:
+def _ablation(
+    rng: np.random.Generator, metric: str, higher: bool, center: float, unit: float
+) -> dict[str, Any]:
     seeds = rng.integers(0, 2**31, 10).tolist()
     sign = 1 if higher else -1
     reference = center + rng.normal(0, 0.003 * unit, len(seeds))
@@ -186,9 +221,17 @@ def _ablation(rng: np.random.Generator, metric: str, higher: bool, center: float
     for row, p in zip(rows, _holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = p
         clear = p < 0.05 and abs(row["mean"]) >= smallest
-        row["at_least_smallest"] = bool(clear and min(abs(row["low"]), abs(row["high"])) >= smallest)
+        row["at_least_smallest"] = bool(
+            clear and min(abs(row["low"]), abs(row["high"])) >= smallest
+        )
         inside = -smallest < row["low"] and row["high"] < smallest
-        row["verdict"] = ("helps" if row["mean"] > 0 else "hurts") if clear else "no difference" if inside else "undecided"
+        row["verdict"] = (
+            ("helps" if row["mean"] > 0 else "hurts")
+            if clear
+            else "no difference"
+            if inside
+            else "undecided"
+        )
     dropped = [row["name"] for row in rows if row["verdict"] in ("hurts", "no difference")]
     simplified = reference + sign * rng.normal(0.002, 0.002, len(seeds)) * unit
     return {
@@ -220,7 +263,9 @@ def _ablation(rng: np.random.Generator, metric: str, higher: bool, center: float
     }
 
 
-def _final(rng: np.random.Generator, metric: str, higher: bool, loss_floor: float, scores: np.ndarray) -> dict[str, Any]:
+def _final(
+    rng: np.random.Generator, metric: str, higher: bool, loss_floor: float, scores: np.ndarray
+) -> dict[str, Any]:
     outcomes = []
     for k, (seed, score) in enumerate(zip(rng.integers(0, 2**31, 5).tolist(), scores, strict=True)):
         epochs = 30 - (k == 3) * 5
@@ -228,7 +273,11 @@ def _final(rng: np.random.Generator, metric: str, higher: bool, loss_floor: floa
         decay = np.exp(-t / 4.0)
         train = loss_floor * (0.25 + 6 * decay) * (1 + rng.normal(0, 0.02, epochs))
         validation = loss_floor * (1 + 5 * decay + 0.005 * t) * (1 + rng.normal(0, 0.03, epochs))
-        path = score - (1 if higher else -1) * abs(0.6 * score) * decay + rng.normal(0, 0.002 * abs(score), epochs)
+        path = (
+            score
+            - (1 if higher else -1) * abs(0.6 * score) * decay
+            + rng.normal(0, 0.002 * abs(score), epochs)
+        )
         best = int(np.argmax(path) if higher else np.argmin(path))
         outcomes.append(
             {
@@ -265,12 +314,15 @@ def _compression(metric: str, higher: bool, center: float, unit: float) -> dict[
     def ratio(mean: float) -> dict[str, Any]:
         return around(mean, 0.0 if mean == 1 else 0.02 * mean)
 
-    def candidate(name: str, size: int, drop: float, one: float, many: float, **more: Any) -> dict[str, Any]:
+    def candidate(
+        name: str, size: int, drop: float, one: float, many: float, **more: Any
+    ) -> dict[str, Any]:
         return {
             "name": name,
             "bytes": size,
             "score": center - (drop if higher else -drop),
-            "score_drop": around(drop, 0.002 * unit) if drop else None,  # None: equal but for rounding
+            # None: equal but for rounding
+            "score_drop": around(drop, 0.002 * unit) if drop else None,
             "latency": {
                 "1": {"median_ms": one, "p95_ms": one * 1.22, "samples": 5250},
                 "64": {"median_ms": many, "p95_ms": many * 1.15, "samples": 5300},
@@ -305,7 +357,10 @@ def _compression(metric: str, higher: bool, center: float, unit: float) -> dict[
             ),
         ],
         "chosen": "int8",
-        "notes": ["int8 is slower than fp32 ONNX Runtime at batch 1 (0.0121 ms against 0.0107 ms); it is faster at batch 64."],
+        "notes": [
+            "int8 is slower than fp32 ONNX Runtime at batch 1 (0.0121 ms against 0.0107 ms); it "
+            "is faster at batch 64."
+        ],
     }
 
 
@@ -322,7 +377,13 @@ def _run(metric: str, higher: bool, task: str, name: str) -> dict[str, Any]:
             "onnxruntime": "1.31.0",
             "scikit-learn": "1.9.0",
         },
-        "machine": {"system": "Linux 6.1 x86_64", "processor": "Intel Xeon", "cores": 2, "memory_gb": 8, "device": "cpu"},
+        "machine": {
+            "system": "Linux 6.1 x86_64",
+            "processor": "Intel Xeon",
+            "cores": 2,
+            "memory_gb": 8,
+            "device": "cpu",
+        },
         "seed": 0,
         "recipe_yaml": RECIPE,
         "metric": metric,
@@ -333,9 +394,24 @@ def _run(metric: str, higher: bool, task: str, name: str) -> dict[str, Any]:
 
 PLAN = {
     "fleets": [
-        {"members": 16, "how": "stacked", "reason": "26,122 parameters and about 1.1 MiB each", "study": "search"},
-        {"members": 16, "how": "stacked", "reason": "26,122 parameters and about 1.1 MiB each", "study": "search"},
-        {"members": 31, "how": "stacked", "reason": "26,122 parameters and about 1.1 MiB each", "study": "search"},
+        {
+            "members": 16,
+            "how": "stacked",
+            "reason": "26,122 parameters and about 1.1 MiB each",
+            "study": "search",
+        },
+        {
+            "members": 16,
+            "how": "stacked",
+            "reason": "26,122 parameters and about 1.1 MiB each",
+            "study": "search",
+        },
+        {
+            "members": 31,
+            "how": "stacked",
+            "reason": "26,122 parameters and about 1.1 MiB each",
+            "study": "search",
+        },
         {
             "members": 1,
             "study": "search",
@@ -346,7 +422,8 @@ PLAN = {
             "members": 4,
             "study": "ablate",
             "how": "process",
-            "reason": "the model branches on a tensor's value in forward(), which vmap cannot trace",
+            "reason": "the model branches on a tensor's value in forward(), which vmap cannot "
+            "trace",
         },
     ],
     "notes": [],
@@ -354,13 +431,30 @@ PLAN = {
 
 
 def _baselines(metric: str, higher: bool, shipped: dict[str, float]) -> dict[str, Any]:
-    """Three models beside the one that ships: the constant far behind, boosting a little ahead of it."""
+    """Three models beside the one that ships: the constant far behind, boosting a little ahead
+    of it.
+    """
 
     def beside(name: str, what: str, factor: float) -> dict[str, Any]:
-        metrics = {key: value * factor if higher else value / factor for key, value in shipped.items()}
+        metrics = {
+            key: value * factor if higher else value / factor for key, value in shipped.items()
+        }
         gain = abs(shipped[metric] - metrics[metric]) * (1 if factor < 1 else -1)
-        ends = {"mean": gain, "low": gain - 0.4 * abs(gain), "high": gain + 0.4 * abs(gain), "confidence": 0.95, "n": 360}
-        return {"name": name, "what": what, "metrics": metrics, "gain": ends, "seconds": 0.2, "note": None}
+        ends = {
+            "mean": gain,
+            "low": gain - 0.4 * abs(gain),
+            "high": gain + 0.4 * abs(gain),
+            "confidence": 0.95,
+            "n": 360,
+        }
+        return {
+            "name": name,
+            "what": what,
+            "metrics": metrics,
+            "gain": ends,
+            "seconds": 0.2,
+            "note": None,
+        }
 
     return {
         "metric": metric,
@@ -385,8 +479,10 @@ def _baselines(metric: str, higher: bool, shipped: dict[str, float]) -> dict[str
         "ranks": None,
         "verdict": f"better than a constant by {metric}",
         "notes": [
-            f"gradient boosting is better than the model that ships, by 0.01 [0.00, 0.02] of {metric} on the same test rows",
-            "the baselines were fitted on the training rows alone; the validation rows chose nothing for them",
+            f"gradient boosting is better than the model that ships, by 0.01 [0.00, 0.02] of "
+            f"{metric} on the same test rows",
+            "the baselines were fitted on the training rows alone; the validation rows chose "
+            "nothing for them",
         ],
     }
 
@@ -417,9 +513,13 @@ def classification(seed: int = 0) -> dict[str, dict[str, Any]]:
             "task": "classification",
             "classes": labels,
             "rows": {"train": 1077, "validation": 360, "test": 360},
-            "columns": [{"name": f"pixel_{i // 8}_{i % 8}", "kind": "number", "mean": 4.88, "scale": 6.02} for i in range(64)],
+            "columns": [
+                {"name": f"pixel_{i // 8}_{i % 8}", "kind": "number", "mean": 4.88, "scale": 6.02}
+                for i in range(64)
+            ],
             "notes": [
-                "3 columns hold one value only in the training rows; they carry no information: pixel_0_0, pixel_4_0, pixel_4_7"
+                "3 columns hold one value only in the training rows; they carry no information: "
+                "pixel_0_0, pixel_4_0, pixel_4_7"
             ],
             "digest": "c1f4a5be7f6d0e5b5f0a3d0a9a7ad9c3f1f77f7ed2b6e9bd6a2a7c8e1d0b4f5a",
         },
@@ -438,7 +538,9 @@ def classification(seed: int = 0) -> dict[str, dict[str, Any]]:
             "scatter": None,
             "notes": ["the intervals are over 5 trainings, on the same 360 test rows"],
         },
-        "baselines": _baselines(metric, True, {name: float(values[2]) for name, values in per_seed.items()}),
+        "baselines": _baselines(
+            metric, True, {name: float(values[2]) for name, values in per_seed.items()}
+        ),
         "compression": _compression(metric, True, 0.9778, 1.0),
         "bundle": {
             "path": "runs/digits/digits.winnow",
@@ -498,10 +600,14 @@ def regression(seed: int = 1) -> dict[str, dict[str, Any]]:
             "scatter": {"truth": truth.tolist(), "prediction": prediction.tolist()},
             "notes": [],
         },
-        "baselines": _baselines(metric, False, {name: float(values[2]) for name, values in per_seed.items()}),
+        "baselines": _baselines(
+            metric, False, {name: float(values[2]) for name, values in per_seed.items()}
+        ),
         "compression": _compression(metric, False, 53.7, 130.0),
         "bundle": {"path": "runs/progression/progression.winnow", "bytes": 61_220, "files": {}},
     }
     documents["compression"]["chosen"] = "onnx"
-    documents["compression"]["candidates"][2].update(accepted=False, reason="loses more than the budget of 1.3 allows")
+    documents["compression"]["candidates"][2].update(
+        accepted=False, reason="loses more than the budget of 1.3 allows"
+    )
     return documents

@@ -1,4 +1,6 @@
-"""A strict reading of a page with the standard library's parser: every element is closed, in order."""
+"""A strict reading of a page with the standard library's parser: every element is closed, in
+order.
+"""
 
 from __future__ import annotations
 
@@ -33,19 +35,25 @@ class Page(HTMLParser):
         assert not self.open, f"never closed: {self.open}"
         self.text = " ".join("".join(self._words).split())
         self.ids = [attributes["id"] for _, attributes in self.elements if "id" in attributes]
-        self.sections = {name: " ".join("".join(words).split()) for name, words in self._sections.items()}
+        self.sections = {
+            name: " ".join("".join(words).split()) for name, words in self._sections.items()
+        }
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attributes)))
         if tag not in VOID:
-            self.open.append((tag, dict(attributes).get("id") if tag in ("section", "header") else None))
+            self.open.append(
+                (tag, dict(attributes).get("id") if tag in ("section", "header") else None)
+            )
         if tag == "script":
             self.scripts.append((dict(attributes), ""))
         if tag in ("td", "th", "p", "h1", "h2", "h3", "li", "dd", "dt", "br", "tr"):
             self._say(" ")
 
     def handle_endtag(self, tag: str) -> None:
-        assert [name for name, _ in self.open[-1:]] == [tag], f"</{tag}> at line {self.getpos()[0]} closes {self.open[-1:]}"
+        assert [name for name, _ in self.open[-1:]] == [tag], (
+            f"</{tag}> at line {self.getpos()[0]} closes {self.open[-1:]}"
+        )
         self.open.pop()
 
     def handle_data(self, data: str) -> None:

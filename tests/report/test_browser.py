@@ -1,4 +1,6 @@
-"""The report in a real browser: the figures are drawn, nothing is fetched, the console stays silent."""
+"""The report in a real browser: the figures are drawn, nothing is fetched, the console stays
+silent.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from winnow.report import write_report
 
 from . import documents
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 
 pytestmark = [
     pytest.mark.browser,
@@ -25,8 +29,14 @@ pytestmark = [
 def opened(path: Path, profile: Path) -> tuple[str, list[str]]:
     """The page after its scripts have run, and what the console said; no host name resolves."""
     assert CHROMIUM is not None
-    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
-    quiet = "--disable-sync --enable-logging=stderr --virtual-time-budget=30000 --dump-dom --window-size=1280,900"
+    flags = (
+        "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+        "--disable-component-update"
+    )
+    quiet = (
+        "--disable-sync --enable-logging=stderr --virtual-time-budget=30000 --dump-dom "
+        "--window-size=1280,900"
+    )
     done = subprocess.run(
         [
             CHROMIUM,
@@ -55,8 +65,12 @@ def hostile() -> dict[str, dict[str, Any]]:
     return spoilt
 
 
-@pytest.mark.parametrize(("make", "absent"), [(hostile, "truth_scatter"), (documents.regression, "confusion")])
-def test_every_figure_is_drawn_and_the_console_is_silent(make: Any, absent: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("make", "absent"), [(hostile, "truth_scatter"), (documents.regression, "confusion")]
+)
+def test_every_figure_is_drawn_and_the_console_is_silent(
+    make: Any, absent: str, tmp_path: Path
+) -> None:
     dom, console = opened(write_report(make(), tmp_path / "report.html"), tmp_path / "profile")
     assert console == []
     assert 'data-figures="drawn"' in dom
@@ -66,6 +80,7 @@ def test_every_figure_is_drawn_and_the_console_is_silent(make: Any, absent: str,
     assert len(re.findall(r'class="plot-container', dom)) == len(frames)
     buttons = re.findall(r'data-title="([^"]+)"', dom)
     assert "Download plot as a PNG" in buttons
-    assert not [b for b in buttons if "share" in b.lower() or "cloud" in b.lower()]  # Plotly can send a figure away
+    # Plotly can send a figure away
+    assert not [b for b in buttons if "share" in b.lower() or "cloud" in b.lower()]
     assert "<img" not in dom.split("</footer>")[0]
     assert not re.search(r'href="javascript', dom)

@@ -27,8 +27,13 @@ def test_the_history_holds_every_trial_and_the_running_best(classified: Document
     scored = [t for t in search["trials"] if t["score"] is not None]
     assert list(named(drawn, "trial").x) == [t["number"] for t in scored]
     assert list(named(drawn, "trial").y) == [t["score"] for t in scored]
-    assert list(named(drawn, "best so far").y) == np.maximum.accumulate([t["score"] for t in scored]).tolist()
-    assert list(named(drawn, "failed").x) == [t["number"] for t in search["trials"] if t["status"] == "failed"]
+    assert (
+        list(named(drawn, "best so far").y)
+        == np.maximum.accumulate([t["score"] for t in scored]).tolist()
+    )
+    assert list(named(drawn, "failed").x) == [
+        t["number"] for t in search["trials"] if t["status"] == "failed"
+    ]
 
 
 def test_the_running_best_goes_down_where_lower_is_better(regressed: Documents) -> None:
@@ -40,10 +45,16 @@ def test_the_running_best_goes_down_where_lower_is_better(regressed: Documents) 
 def test_error_bars_end_where_the_intervals_end(classified: Documents) -> None:
     leaders = classified["search"]["leaders"]
     leaders[0]["interval"]["low"] -= 0.01  # not every interval is symmetric
-    drawn = named(figure("search_history", classified["search"]), "leader, trained again on fresh seeds")
-    np.testing.assert_allclose(np.add(drawn.y, drawn.error_y.array), [x["interval"]["high"] for x in leaders], rtol=1e-12)
+    drawn = named(
+        figure("search_history", classified["search"]), "leader, trained again on fresh seeds"
+    )
     np.testing.assert_allclose(
-        np.subtract(drawn.y, drawn.error_y.arrayminus), [x["interval"]["low"] for x in leaders], rtol=1e-12
+        np.add(drawn.y, drawn.error_y.array), [x["interval"]["high"] for x in leaders], rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        np.subtract(drawn.y, drawn.error_y.arrayminus),
+        [x["interval"]["low"] for x in leaders],
+        rtol=1e-12,
     )
 
 
@@ -62,7 +73,9 @@ def test_there_is_a_slice_for_each_range(classified: Documents) -> None:
     drawn = figure("slices", search)
     assert [t.name for t in drawn.data] == list(search["ranges"])
     lr = named(drawn, "train.optimizer.lr")
-    assert list(lr.x) == [t["values"]["train.optimizer.lr"] for t in search["trials"] if t["score"] is not None]
+    assert list(lr.x) == [
+        t["values"]["train.optimizer.lr"] for t in search["trials"] if t["score"] is not None
+    ]
     assert drawn.layout[lr.xaxis.replace("x", "xaxis")].type == "log"
 
 
@@ -71,15 +84,22 @@ def test_a_conditional_range_shows_the_trials_that_had_it(classified: Documents)
     for trial in search["trials"][::2]:
         del trial["values"]["train.optimizer.momentum"]
     drawn = named(figure("slices", search), "train.optimizer.momentum")
-    assert len(drawn.x) == sum("train.optimizer.momentum" in t["values"] for t in search["trials"] if t["score"] is not None)
+    assert len(drawn.x) == sum(
+        "train.optimizer.momentum" in t["values"]
+        for t in search["trials"]
+        if t["score"] is not None
+    )
 
 
-def test_curves_hold_each_seed_and_a_mean_over_the_epochs_all_reached(classified: Documents) -> None:
+def test_curves_hold_each_seed_and_a_mean_over_the_epochs_all_reached(
+    classified: Documents,
+) -> None:
     outcomes = classified["final"]["outcomes"]
     drawn = figure("curves", classified["final"])
     seed = outcomes[1]["seed"]
     assert [list(t.y) for t in drawn.data if t.name == f"seed {seed}"] == [
-        outcomes[1]["curves"][key] for key in ("train_loss", "validation_loss", "validation_accuracy")
+        outcomes[1]["curves"][key]
+        for key in ("train_loss", "validation_loss", "validation_accuracy")
     ]
     shortest = min(len(o["curves"]["train_loss"]) for o in outcomes)
     expected = np.mean([o["curves"]["train_loss"][:shortest] for o in outcomes], axis=0)
@@ -98,14 +118,18 @@ def test_the_forest_has_a_row_for_each_part_under_its_verdict(classified: Docume
         assert set(trace.y) == set(rows)
         assert list(trace.x) == [rows[name]["mean"] for name in trace.y]
         np.testing.assert_allclose(
-            np.add(trace.x, trace.error_x.array), [rows[n]["high"] for n in trace.y], rtol=1e-9, atol=1e-15
+            np.add(trace.x, trace.error_x.array),
+            [rows[n]["high"] for n in trace.y],
+            rtol=1e-9,
+            atol=1e-15,
         )
     means = [c["mean"] for c in sorted(ablation["comparisons"], key=lambda c: c["mean"])]
     order = {c["name"]: c["mean"] for c in ablation["comparisons"]}
     assert [order[n] for n in drawn.layout.yaxis.categoryarray] == means  # the largest help on top
     band = drawn.layout.shapes[0]
     assert (band.x0, band.x1) == (-ablation["smallest_effect"], ablation["smallest_effect"])
-    assert len({t.marker.symbol for t in drawn.data}) == len(drawn.data)  # verdicts differ by more than color
+    # Verdicts differ by more than color
+    assert len({t.marker.symbol for t in drawn.data}) == len(drawn.data)
 
 
 def test_metrics_show_every_seed_the_mean_and_the_shipped_model(classified: Documents) -> None:
@@ -115,19 +139,25 @@ def test_metrics_show_every_seed_the_mean_and_the_shipped_model(classified: Docu
     assert [list(t.x) for t in seeds] == list(evaluation["per_seed"].values())
     means = [t for t in drawn.data if t.name == "mean and interval"]
     assert [t.x[0] for t in means] == [i["mean"] for i in evaluation["metrics"].values()]
-    assert [t.x[0] for t in drawn.data if t.name == "shipped"] == list(evaluation["shipped"].values())
+    assert [t.x[0] for t in drawn.data if t.name == "shipped"] == list(
+        evaluation["shipped"].values()
+    )
 
 
 def test_the_confusion_matrix_holds_counts_and_row_shares(classified: Documents) -> None:
     counts = np.array(classified["evaluation"]["confusion"])
     drawn = figure("confusion", classified["evaluation"])
     shares = counts / counts.sum(axis=1, keepdims=True)
-    right, wrong = (np.array(t.z, dtype=float) for t in (named(drawn, "right"), named(drawn, "wrong")))
+    right, wrong = (
+        np.array(t.z, dtype=float) for t in (named(drawn, "right"), named(drawn, "wrong"))
+    )
     np.testing.assert_allclose(np.diag(right), np.diag(shares))
     off = ~np.eye(len(counts), dtype=bool)
     np.testing.assert_allclose(np.nan_to_num(wrong[off]), shares[off])
     assert np.isnan(np.diag(wrong)).all()
-    assert {(a.y, a.x): int(a.text) for a in drawn.layout.annotations} == {(i, j): n for (i, j), n in np.ndenumerate(counts) if n}
+    assert {(a.y, a.x): int(a.text) for a in drawn.layout.annotations} == {
+        (i, j): n for (i, j), n in np.ndenumerate(counts) if n
+    }
 
 
 def test_truth_against_prediction(regressed: Documents) -> None:
@@ -157,9 +187,13 @@ def test_names_cut_to_the_same_text_stay_apart() -> None:
 
 def test_parts_with_long_names_keep_a_row_each(classified: Documents) -> None:
     for i, row in enumerate(classified["ablation"]["comparisons"]):
-        row["name"] = f"model.encoder.blocks.{i}.attention.query_key_value.output_projection.dropout"
+        row["name"] = (
+            f"model.encoder.blocks.{i}.attention.query_key_value.output_projection.dropout"
+        )
     drawn = figure("forest", classified["ablation"])
-    assert len({name for t in drawn.data for name in t.y}) == len(classified["ablation"]["comparisons"])
+    assert len({name for t in drawn.data for name in t.y}) == len(
+        classified["ablation"]["comparisons"]
+    )
 
 
 def test_a_panel_figure_says_how_it_folds_on_a_narrow_page(classified: Documents) -> None:
@@ -167,12 +201,15 @@ def test_a_panel_figure_says_how_it_folds_on_a_narrow_page(classified: Documents
     narrow = drawn.layout.meta["narrow"]
     domains = [narrow[f"yaxis{i or ''}.domain"] for i in [0, *range(2, 7)]]
     assert all(narrow[f"xaxis{i or ''}.domain"] == [0, 1] for i in [0, *range(2, 7)])
-    assert all(a[0] > b[1] for a, b in itertools.pairwise(domains))  # one below the other, none touching
+    # One below the other, none touching
+    assert all(a[0] > b[1] for a, b in itertools.pairwise(domains))
     assert narrow["height"] > drawn.layout.height
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_figures_are_json_and_leave_documents_alone(name: str, classified: Documents, regressed: Documents) -> None:
+def test_figures_are_json_and_leave_documents_alone(
+    name: str, classified: Documents, regressed: Documents
+) -> None:
     source = regressed if name == "truth_scatter" else classified
     document = source[FIGURES[name][0]]
     before = json.dumps(document)
@@ -205,7 +242,9 @@ def test_a_recipe_with_nothing_open_has_no_slices(classified: Documents) -> None
 
 
 def test_an_unknown_figure_names_the_nearest() -> None:
-    with pytest.raises(ReportError, match=r"`name` must be a figure's, got 'forrest' - did you mean 'forest'\?"):
+    with pytest.raises(
+        ReportError, match=r"`name` must be a figure's, got 'forrest' - did you mean 'forest'\?"
+    ):
         figure("forrest", {})  # type: ignore[arg-type]
 
 

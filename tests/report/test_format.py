@@ -21,7 +21,9 @@ from .documents import interval
         (1e-5, 0.0, "1e−5 [1e−5, 1e−5]"),
     ],
 )
-def test_interval_shows_the_digits_that_its_width_supports(mean: float, half: float, shown: str) -> None:
+def test_interval_shows_the_digits_that_its_width_supports(
+    mean: float, half: float, shown: str
+) -> None:
     assert fmt.interval({"mean": mean, "low": mean - half, "high": mean + half}) == shown
 
 
@@ -29,7 +31,10 @@ def test_interval_without_ends_is_its_mean_and_nothing_is_a_dash() -> None:
     assert fmt.interval({"mean": 0.25, "low": None, "high": math.nan}) == "0.25"
     assert fmt.interval({"mean": math.nan, "low": 0.1, "high": 0.2}) == fmt.ABSENT
     assert fmt.interval(None) == fmt.ABSENT
-    assert fmt.interval({"mean": -0.002, "low": -0.0043, "high": 0.0003}, sign=True) == "−0.002 [−0.004, 0.000]"
+    assert (
+        fmt.interval({"mean": -0.002, "low": -0.0043, "high": 0.0003}, sign=True)
+        == "−0.002 [−0.004, 0.000]"
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-5, 1e-2, 1.0, 300.0])
@@ -42,8 +47,13 @@ def test_an_interval_reads_back_within_a_twentieth_of_its_width(scale: float) ->
 
 
 def test_a_column_of_intervals_has_one_number_of_places() -> None:
-    rows = [{"low": -0.03, "high": 0.03}, {"low": -0.0004, "high": 0.0004}, {"low": None, "high": None}]
-    assert fmt.common_places(rows) == 3  # 2 for the widest, 4 for the narrowest: one beyond the widest
+    rows = [
+        {"low": -0.03, "high": 0.03},
+        {"low": -0.0004, "high": 0.0004},
+        {"low": None, "high": None},
+    ]
+    # 2 for the widest, 4 for the narrowest: one beyond the widest
+    assert fmt.common_places(rows) == 3
     assert fmt.common_places([]) is None
 
 
@@ -71,16 +81,31 @@ def test_numbers_carry_a_sign_but_zero_has_none() -> None:
 
 
 def test_p_values_sizes_and_times() -> None:
-    assert [fmt.p_value(p) for p in (0.0625, 0.0049, 0.0004, 1.0, None)] == ["0.062", "0.005", "< 0.001", "1.000", "–"]
+    assert [fmt.p_value(p) for p in (0.0625, 0.0049, 0.0004, 1.0, None)] == [
+        "0.062",
+        "0.005",
+        "< 0.001",
+        "1.000",
+        "–",
+    ]
     assert [fmt.size(b).replace(fmt.NBSP, " ") for b in (512, 34_817, 4_815_814, 2.5e9)] == [
         "512 B",
         "34.8 kB",
         "4.82 MB",
         "2.5 GB",
     ]
-    assert [fmt.duration(s) for s in (0.42, 42, 131.4, 11_100)] == ["0.4 s", "42 s", "2 min 11 s", "3 h 05 min"]
+    assert [fmt.duration(s) for s in (0.42, 42, 131.4, 11_100)] == [
+        "0.4 s",
+        "42 s",
+        "2 min 11 s",
+        "3 h 05 min",
+    ]
     assert fmt.ms(0.01214).replace(fmt.NBSP, " ") == "0.0121 ms"
-    assert [fmt.percent(x).replace(fmt.NBSP, " ") for x in (0.95, 0.028, 0.0)] == ["95 %", "2.8 %", "0 %"]
+    assert [fmt.percent(x).replace(fmt.NBSP, " ") for x in (0.95, 0.028, 0.0)] == [
+        "95 %",
+        "2.8 %",
+        "0 %",
+    ]
 
 
 def test_a_level_keeps_its_places() -> None:
@@ -98,5 +123,8 @@ def test_names_plurals_and_values() -> None:
     assert fmt.plural(1200, "class", "classes") == "1\u202f200 classes"
     assert fmt.value([128, [1, 2.5], None, True]) == "[128, [1, 2.5], –, yes]"
     assert fmt.open_range({"log": [1e-4, 0.1]}) == "0.0001 to 0.1, log"
-    assert fmt.open_range({"choice": [{"kind": "sgd", "lr": 0.1}, {"kind": "adamw"}]}) == "one of sgd or adamw"
+    assert (
+        fmt.open_range({"choice": [{"kind": "sgd", "lr": 0.1}, {"kind": "adamw"}]})
+        == "one of sgd or adamw"
+    )
     assert fmt.words("roc_auc") == "ROC AUC"

@@ -40,12 +40,16 @@ SECTIONS = [
 
 
 def policy(page: Page) -> str:
-    (content,) = [a["content"] for tag, a in page.elements if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
+    (content,) = [
+        a["content"]
+        for tag, a in page.elements
+        if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert content is not None
     return content
 
 
-# -- what it says ------------------------------------------------------------------------------------------------------
+# -- what it says ----------------------------------------------------------------------------------
 
 
 def test_every_section_is_there_and_the_contents_lead_to_it(classified_page: str) -> None:
@@ -55,7 +59,9 @@ def test_every_section_is_there_and_the_contents_lead_to_it(classified_page: str
     assert len(page.ids) == len(set(page.ids))
 
 
-def test_the_headline_gives_winner_interval_verdicts_and_what_ships(classified: Documents, classified_page: str) -> None:
+def test_the_headline_gives_winner_interval_verdicts_and_what_ships(
+    classified: Documents, classified_page: str
+) -> None:
     answer = Page(classified_page).sections["answer"]
     assert fmt.interval(classified["evaluation"]["metrics"]["accuracy"]) in answer
     assert "5 final seeds, 360 test rows" in answer
@@ -64,17 +70,24 @@ def test_the_headline_gives_winner_interval_verdicts_and_what_ships(classified: 
     assert "What ships is int8: 34.8 kB instead of 108 kB" in answer
 
 
-def test_every_part_stands_in_the_ablation_table_with_its_numbers(classified: Documents, classified_page: str) -> None:
+def test_every_part_stands_in_the_ablation_table_with_its_numbers(
+    classified: Documents, classified_page: str
+) -> None:
     shown = Page(classified_page).sections["ablation"]
     places = fmt.common_places(classified["ablation"]["comparisons"])
     words = {"undecided": "we cannot tell"}
     for row in classified["ablation"]["comparisons"]:
         effect = fmt.interval(row, sign=True, decimals=places)
         said = words.get(row["verdict"], row["verdict"])
-        numbers = f"{effect} {fmt.p_value(row['p'])} {fmt.p_value(row['p_holm'])} {row['n']} {fmt.number(row['mde'], places)}"
+        numbers = (
+            f"{effect} {fmt.p_value(row['p'])} {fmt.p_value(row['p_holm'])} {row['n']} "
+            f"{fmt.number(row['mde'], places)}"
+        )
         beside = "by 0.005 or more " if row["at_least_smallest"] else ""
         assert re.search(
-            rf"{re.escape(row['name'])} {re.escape(row['what'])} . {said} {re.escape(beside)}{re.escape(numbers)}", shown
+            rf"{re.escape(row['name'])} {re.escape(row['what'])} . {said} "
+            rf"{re.escape(beside)}{re.escape(numbers)}",
+            shown,
         ), row["name"]
     assert "They cover the randomness of training on one fixed split" in shown
 
@@ -92,11 +105,19 @@ def test_the_model_stands_beside_simple_ones(classified: Documents, classified_p
     for row in classified["baselines"]["baselines"]:
         said = fmt.interval(row["gain"], sign=True) if row["gain"] else row["note"]
         assert said in shown
-    assert "Better than a constant by accuracy. Gradient boosting is better than the model that ships" in page.sections["answer"]
+    assert (
+        "Better than a constant by accuracy. Gradient boosting is better than the model that ships"
+        in page.sections["answer"]
+    )
 
 
-@pytest.mark.parametrize("text", ["no better than a constant: the model answers 'no' for every test row", "<b>not</b> shown"])
-def test_a_model_that_is_no_better_than_a_constant_is_called_that(text: str, classified: Documents) -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["no better than a constant: the model answers 'no' for every test row", "<b>not</b> shown"],
+)
+def test_a_model_that_is_no_better_than_a_constant_is_called_that(
+    text: str, classified: Documents
+) -> None:
     classified["baselines"] |= {"verdict": text, "beats_constant": False, "notes": []}
     html = render_report(classified)
     page = Page(html)
@@ -117,37 +138,55 @@ def test_trials_leaders_and_ranges_are_told(classified: Documents, classified_pa
         assert f"{trial['number']} {fmt.number(trial['score'])} {trial['status']}" in shown
 
 
-def test_candidates_are_told_with_size_latency_and_loss(classified: Documents, classified_page: str) -> None:
+def test_candidates_are_told_with_size_latency_and_loss(
+    classified: Documents, classified_page: str
+) -> None:
     shown = Page(classified_page).sections["compression"]
     for c in classified["compression"]["candidates"]:
         lost = fmt.interval(c["score_drop"])
         loss = f"{fmt.size(c['bytes'])} {fmt.number(c['score'])} {lost}".replace(fmt.NBSP, " ")
         assert loss in shown.replace(fmt.NBSP, " ")
         for timed in c["latency"].values():
-            assert f"{fmt.number(timed['median_ms'], significant=3)} / {fmt.number(timed['p95_ms'], significant=3)}" in shown
+            assert (
+                f"{fmt.number(timed['median_ms'], significant=3)} / "
+                f"{fmt.number(timed['p95_ms'], significant=3)}" in shown
+            )
     assert classified["compression"]["notes"][0] in shown
 
 
-def test_recipe_command_seeds_versions_and_machine_are_there(classified: Documents, classified_page: str) -> None:
+def test_recipe_command_seeds_versions_and_machine_are_there(
+    classified: Documents, classified_page: str
+) -> None:
     page = Page(classified_page)
     for recipe in (classified["run"]["recipe_yaml"], classified["final"]["recipe_yaml"]):
         assert " ".join(recipe.split()) in page.sections["recipe"]
     repeat = page.sections["repeat"]
     assert classified["run"]["command"] in repeat
-    assert all(f"{name} {version}" in repeat for name, version in classified["run"]["versions"].items())
-    assert all(str(seed) in repeat for seed in classified["final"]["seeds"] + classified["ablation"]["seeds"])
+    assert all(
+        f"{name} {version}" in repeat for name, version in classified["run"]["versions"].items()
+    )
+    assert all(
+        str(seed) in repeat
+        for seed in classified["final"]["seeds"] + classified["ablation"]["seeds"]
+    )
     assert "processor Intel Xeon" in repeat
 
 
 def test_a_run_that_went_on_elsewhere_says_what_changed() -> None:
     facts = documents.classification()
     first = {name: facts["run"][name] for name in ("versions", "machine")}
-    other = {"versions": first["versions"] | {"torch": "99.0"}, "machine": first["machine"] | {"device": "NVIDIA H100"}}
+    other = {
+        "versions": first["versions"] | {"torch": "99.0"},
+        "machine": first["machine"] | {"device": "NVIDIA H100"},
+    }
     facts["run"]["sittings"] = [{"began": "2026-01-01", **first}, {"began": "2026-01-02", **other}]
     repeat = Page(render_report(facts)).sections["repeat"]
 
     was = first["versions"]["torch"]
-    assert f"went on 2026-01-02 with torch 99.0 in place of {was}; device NVIDIA H100 in place of cpu" in repeat
+    assert (
+        f"went on 2026-01-02 with torch 99.0 in place of {was}; device NVIDIA H100 in place of cpu"
+        in repeat
+    )
     assert "went on 2026-01-01" not in repeat
 
 
@@ -157,11 +196,15 @@ def test_failures_and_notes_are_told(classified: Documents, classified_page: str
     assert classified["data"]["notes"][0] in shown
 
 
-def test_a_regression_shows_predictions_and_no_confusion(regressed: Documents, regressed_page: str) -> None:
+def test_a_regression_shows_predictions_and_no_confusion(
+    regressed: Documents, regressed_page: str
+) -> None:
     page = Page(regressed_page)
     assert "figure-truth_scatter" in page.ids
     assert "figure-confusion" not in page.ids
-    assert f"RMSE {fmt.interval(regressed['evaluation']['metrics']['rmse'])}" in page.sections["test"]
+    assert (
+        f"RMSE {fmt.interval(regressed['evaluation']['metrics']['rmse'])}" in page.sections["test"]
+    )
     assert "loses more than the budget of 1.3 allows" in page.sections["compression"]
     assert "What ships is onnx" in page.sections["answer"]
 
@@ -169,10 +212,13 @@ def test_a_regression_shows_predictions_and_no_confusion(regressed: Documents, r
 def test_too_few_seeds_are_announced_above_the_forest(classified: Documents) -> None:
     for row in classified["ablation"]["comparisons"]:
         row["n"] = 5
-    assert "no part could have been found to help or hurt" in Page(render_report(classified)).sections["ablation"]
+    assert (
+        "no part could have been found to help or hurt"
+        in Page(render_report(classified)).sections["ablation"]
+    )
 
 
-# -- what is missing ---------------------------------------------------------------------------------------------------
+# -- what is missing -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("gone", STAGES)
@@ -203,18 +249,31 @@ def test_documents_that_hold_next_to_nothing_do_not_break_it() -> None:
     bare: Documents = {name: {} for name in STAGES}
     assert set(SECTIONS) <= set(Page(render_report(bare)).ids)
     unfinished = documents.classification()
-    unfinished["search"].update(leaders=[], best=None, trials=[{"number": 0, "status": "failed", "reason": "no", "score": None}])
+    unfinished["search"].update(
+        leaders=[],
+        best=None,
+        trials=[{"number": 0, "status": "failed", "reason": "no", "score": None}],
+    )
     unfinished["ablation"].update(simplified=None)
-    unfinished["ablation"]["comparisons"][0].update(mean=None, low=None, high=None, p=None, p_holm=None, mde=None, n=0, lost=10)
-    unfinished["final"].update(shipped=None, score={"mean": None, "low": None, "high": None, "confidence": 0.95, "n": 0})
+    unfinished["ablation"]["comparisons"][0].update(
+        mean=None, low=None, high=None, p=None, p_holm=None, mde=None, n=0, lost=10
+    )
+    unfinished["final"].update(
+        shipped=None, score={"mean": None, "low": None, "high": None, "confidence": 0.95, "n": 0}
+    )
     unfinished["evaluation"]["metrics"]["accuracy"] = None
-    unfinished["compression"].update(chosen=None, candidates=[{"name": "eager", "bytes": None, "accepted": False}])
+    unfinished["compression"].update(
+        chosen=None, candidates=[{"name": "eager", "bytes": None, "accepted": False}]
+    )
     page = Page(render_report(unfinished))
     assert "No trial finished, so there is no history to draw." in page.sections["search"]
 
 
 def test_a_document_it_does_not_know_is_mentioned(classified: Documents) -> None:
-    assert "'population', which this report does not show" in Page(render_report(classified | {"population": {}})).text
+    assert (
+        "'population', which this report does not show"
+        in Page(render_report(classified | {"population": {}})).text
+    )
 
 
 def test_a_document_that_is_no_mapping_is_refused() -> None:
@@ -222,14 +281,27 @@ def test_a_document_that_is_no_mapping_is_refused() -> None:
         render_report({"search": [1, 2]})  # type: ignore[dict-item]
 
 
-# -- what it must not do -----------------------------------------------------------------------------------------------
+# -- what it must not do ---------------------------------------------------------------------------
 
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>&amp;\"'{{ 7 * 7 }}"
 
 
 def spoil(value: Any) -> Any:
-    """Every text of a document made hostile, names of settings and columns included; words of the contract are left alone."""
-    kept = {"finished", "failed", "helps", "hurts", "no difference", "undecided", "number", "category", "boolean", "tpe"}
+    """Every text of a document made hostile, names of settings and columns included; words of
+    the contract are left alone.
+    """
+    kept = {
+        "finished",
+        "failed",
+        "helps",
+        "hurts",
+        "no difference",
+        "undecided",
+        "number",
+        "category",
+        "boolean",
+        "tpe",
+    }
     kept |= {"stacked", "alone", "process", "classification", "regression", "accuracy", "rmse"}
     if isinstance(value, str):
         return value if value in kept else value + EVIL
@@ -282,17 +354,23 @@ def test_only_its_own_two_scripts_may_run(classified_page: str) -> None:
     assert "unsafe-inline" not in policy(page).split("script-src")[1].split(";")[0]
     run = [content for attributes, content in page.scripts if not attributes.get("type")]
     assert len(run) == 1
-    (packed,) = [content for attributes, content in page.scripts if attributes.get("id") == "library"]
+    (packed,) = [
+        content for attributes, content in page.scripts if attributes.get("id") == "library"
+    ]
     library = gzip.decompress(base64.b64decode(packed)).decode()
     assert library == get_plotlyjs()
-    assert allowed == [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in (run[0], library)]
+    assert allowed == [
+        base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in (run[0], library)
+    ]
 
 
 @pytest.mark.parametrize("page", ["classified_page", "regressed_page"])
 def test_the_figures_in_the_page_are_the_figures(page: str, request: pytest.FixtureRequest) -> None:
     text = request.getfixturevalue(page)
     source = documents.classification() if page == "classified_page" else documents.regression()
-    held = {a["data-for"]: json.loads(content) for a, content in Page(text).scripts if "data-for" in a}
+    held = {
+        a["data-for"]: json.loads(content) for a, content in Page(text).scripts if "data-for" in a
+    }
     other = "truth_scatter" if page == "classified_page" else "confusion"
     assert set(held) == set(FIGURES) - {other}
     for name, parsed in held.items():

@@ -22,13 +22,23 @@ def plain(sentences: Any) -> str:
 def with_verdicts(documents: Documents, **verdicts: str) -> Documents:
     documents = copy.deepcopy(documents)
     row = documents["ablation"]["comparisons"][0]
-    documents["ablation"]["comparisons"] = [row | {"name": name, "verdict": v.replace("_", " ")} for name, v in verdicts.items()]
+    documents["ablation"]["comparisons"] = [
+        row | {"name": name, "verdict": v.replace("_", " ")} for name, v in verdicts.items()
+    ]
     return documents
 
 
 def test_each_verdict_has_its_own_words(classified: Documents) -> None:
-    said = plain(_words.answer(with_verdicts(classified, a="helps", b="helps", c="hurts", d="no_difference", e="undecided")))
-    assert "a and b help; c hurts; d makes no difference (within ±0.005). Of e we cannot tell." in said
+    said = plain(
+        _words.answer(
+            with_verdicts(
+                classified, a="helps", b="helps", c="hurts", d="no_difference", e="undecided"
+            )
+        )
+    )
+    assert (
+        "a and b help; c hurts; d makes no difference (within ±0.005). Of e we cannot tell." in said
+    )
 
 
 def test_a_part_that_is_needed_is_told_with_its_failures(classified: Documents) -> None:
@@ -39,39 +49,76 @@ def test_a_part_that_is_needed_is_told_with_its_failures(classified: Documents) 
 
 
 def test_what_stands_beside_a_verdict() -> None:
-    row = {"verdict": "helps", "at_least_smallest": True, "failed": 1, "failed_with": 0, "trained": 10}
-    assert _words.remark(row, 0.005) == "without it 1 of 10 trainings failed, 0 with it; by 0.005 or more"
+    row = {
+        "verdict": "helps",
+        "at_least_smallest": True,
+        "failed": 1,
+        "failed_with": 0,
+        "trained": 10,
+    }
+    assert (
+        _words.remark(row, 0.005)
+        == "without it 1 of 10 trainings failed, 0 with it; by 0.005 or more"
+    )
     assert _words.remark(row | {"failed": 0, "at_least_smallest": False}, 0.005) == ""
-    assert _words.remark({"verdict": "no difference", "identical": True}, 0.005) == "no prediction changes without it"
+    assert (
+        _words.remark({"verdict": "no difference", "identical": True}, 0.005)
+        == "no prediction changes without it"
+    )
     saved = {"mean": 8.0, "low": 7.0, "high": 9.0, "confidence": 0.95, "n": 10}
-    assert _words.remark({"verdict": "no difference", "saved": saved}, 0.1) == "it saves 8.0 [7.0, 9.0] epochs a training"
+    assert (
+        _words.remark({"verdict": "no difference", "saved": saved}, 0.1)
+        == "it saves 8.0 [7.0, 9.0] epochs a training"
+    )
     never = saved | {"mean": 0.0, "low": 0.0, "high": 0.0}
-    assert _words.remark({"saved": never}, 0.1) == "it never stopped a training before its last epoch"
+    assert (
+        _words.remark({"saved": never}, 0.1) == "it never stopped a training before its last epoch"
+    )
     unclear = saved | {"low": -1.0, "high": 17.0}
-    assert _words.remark({"verdict": "undecided", "saved": unclear}, 0.1) == "epochs that it saves: 8 [-1, 17]"
+    assert (
+        _words.remark({"verdict": "undecided", "saved": unclear}, 0.1)
+        == "epochs that it saves: 8 [-1, 17]"
+    )
     assert "not known" in _words.remark(
-        {"verdict": "needed", "saved": saved | {"mean": None, "low": None, "high": None, "n": 0}}, 0.1
+        {"verdict": "needed", "saved": saved | {"mean": None, "low": None, "high": None, "n": 0}},
+        0.1,
     )
 
 
 def test_early_stopping_is_told_by_what_it_saves(classified: Documents) -> None:
     documents = with_verdicts(classified, early_stopping="no_difference")
-    documents["ablation"]["comparisons"][0]["saved"] = {"mean": 8.0, "low": 7.0, "high": 9.0, "confidence": 0.95, "n": 10}
+    documents["ablation"]["comparisons"][0]["saved"] = {
+        "mean": 8.0,
+        "low": 7.0,
+        "high": 9.0,
+        "confidence": 0.95,
+        "n": 10,
+    }
     said = plain(_words.answer(documents))
-    assert "early_stopping is there to save time: it saves 8.0 [7.0, 9.0] epochs a training." in said
+    assert (
+        "early_stopping is there to save time: it saves 8.0 [7.0, 9.0] epochs a training." in said
+    )
 
 
 def test_a_long_list_of_parts_is_counted(classified: Documents) -> None:
-    said = plain(_words.answer(with_verdicts(classified, **{f"part{i}": "undecided" for i in range(20)})))
+    said = plain(
+        _words.answer(with_verdicts(classified, **{f"part{i}": "undecided" for i in range(20)}))
+    )
     assert "Of part0, part1, part2, part3, part4, part5 and 14 more we cannot tell." in said
 
 
 def test_the_score_is_the_best_founded_one(classified: Documents) -> None:
     assert _words.score_shown(classified)[1:] == ("test accuracy", "5 final seeds, 360 test rows")
     del classified["evaluation"]
-    assert _words.score_shown(classified)[1:] == ("validation accuracy", "5 final seeds, validation rows")
+    assert _words.score_shown(classified)[1:] == (
+        "validation accuracy",
+        "5 final seeds, validation rows",
+    )
     del classified["final"]
-    assert _words.score_shown(classified)[1:] == ("validation accuracy", "5 fresh seeds, validation rows")
+    assert _words.score_shown(classified)[1:] == (
+        "validation accuracy",
+        "5 fresh seeds, validation rows",
+    )
     assert "no final training was run" in plain(_words.answer(classified))
     del classified["search"]["best"]
     assert "no score with an interval yet" in plain(_words.answer(classified))
@@ -80,14 +127,21 @@ def test_the_score_is_the_best_founded_one(classified: Documents) -> None:
 
 def test_what_ships_is_set_beside_what_it_was(classified: Documents) -> None:
     said = plain(_words.answer(classified))
-    assert "What ships is int8: 34.8 kB instead of 108 kB (3.1 × smaller), 0.0121 ms instead of 0.0712 ms at batch 1 " in said
+    assert (
+        "What ships is int8: 34.8 kB instead of 108 kB (3.1 × smaller), 0.0121 ms instead of "
+        "0.0712 ms at batch 1 " in said
+    )
     assert "It loses 0.003 [0.001, 0.005] of accuracy on the validation rows." in said
     classified["compression"]["chosen"] = "eager"
-    assert "What ships is eager, 108 kB: nothing smaller kept the budget." in plain(_words.answer(classified))
+    assert "What ships is eager, 108 kB: nothing smaller kept the budget." in plain(
+        _words.answer(classified)
+    )
 
 
 def test_a_ratio_reads_the_right_way_round() -> None:
-    read = [plain(_words.times(r, "faster", "slower")) for r in (2.5, 0.5, 1.01, None, float("nan"))]
+    read = [
+        plain(_words.times(r, "faster", "slower")) for r in (2.5, 0.5, 1.01, None, float("nan"))
+    ]
     assert read == ["2.5 × faster", "2 × slower", "about the same", "–", "–"]
 
 
@@ -103,7 +157,8 @@ def test_what_came_back_is_told_beside_what_went(classified: Documents) -> None:
     simplified = classified["ablation"]["simplified"]
     first, *rest = simplified["dropped"]
     failed, passed = (
-        {**simplified["checks"][0], "accepted": ok, "without": w} for ok, w in ((False, [first, *rest]), (True, [first]))
+        {**simplified["checks"][0], "accepted": ok, "without": w}
+        for ok, w in ((False, [first, *rest]), (True, [first]))
     )
     simplified.update(dropped=[first], kept=rest, checks=[failed, passed])
     said = plain(_words.answer(classified))
@@ -111,16 +166,25 @@ def test_what_came_back_is_told_beside_what_went(classified: Documents) -> None:
     assert "95 % interval" in said
     assert "came back: not shown to be without loss as well." in said
     passed["identical"] = True
-    assert f"The recipe goes on without {first}, which changed no prediction." in plain(_words.answer(classified))
+    assert f"The recipe goes on without {first}, which changed no prediction." in plain(
+        _words.answer(classified)
+    )
 
 
 @pytest.mark.parametrize("pairs", [4, 5, 6, 7, 8, 9])
 @pytest.mark.parametrize("parts", [1, 3, 8])
 def test_too_few_seeds_are_called_too_few(pairs: int, parts: int) -> None:
-    """Oracle: the smallest p value of SciPy's exact permutation test of signs, times the number of parts (Holm's first step)."""
+    """Oracle: the smallest p value of SciPy's exact permutation test of signs, times the number
+    of parts (Holm's first step).
+    """
     differences = np.arange(1.0, pairs + 1)  # all on one side: the most extreme sample there is
-    best = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=10_000).pvalue
-    ablation = {"comparisons": [{"name": str(i), "n": pairs} for i in range(parts)], "confidence": 0.95}
+    best = stats.permutation_test(
+        (differences,), np.mean, permutation_type="samples", n_resamples=10_000
+    ).pvalue
+    ablation = {
+        "comparisons": [{"name": str(i), "n": pairs} for i in range(parts)],
+        "confidence": 0.95,
+    }
     note = _caveats.power_note(ablation)
     assert (note is not None) == (best * parts > 0.05)
     if note is not None:
@@ -132,7 +196,10 @@ def test_the_note_on_power_says_how_many_seeds_it_takes(classified: Documents) -
     for row in classified["ablation"]["comparisons"]:
         row["n"] = 5
     note = plain(_caveats.power_note(classified["ablation"]))
-    assert "With 5 pairs of seeds and 8 parts the smallest corrected p value that the test can give is 0.500" in note
+    assert (
+        "With 5 pairs of seeds and 8 parts the smallest corrected p value that the test can give "
+        "is 0.500" in note
+    )
     assert "At least 9 seeds are needed." in note  # 8 * 2 / 2**9 = 0.031, 8 * 2 / 2**8 = 0.062
 
 
@@ -157,10 +224,16 @@ def test_curves_that_still_rise_and_seeds_that_failed_are_told(classified: Docum
 
 def test_the_interval_says_what_it_covers(classified: Documents) -> None:
     said = plain(_caveats.covers(classified))
-    assert "95 % interval over 5 trainings that differ only in their seed, and over 360 test rows as a sample" in said
+    assert (
+        "95 % interval over 5 trainings that differ only in their seed, and over 360 test rows "
+        "as a sample" in said
+    )
     del classified["evaluation"]
     said = plain(_caveats.covers(classified))
-    assert "95 % t interval of the mean over 5 trainings that differ only in their seed, on one fixed split" in said
+    assert (
+        "95 % t interval of the mean over 5 trainings that differ only in their seed, on one "
+        "fixed split" in said
+    )
     assert "does not cover the choice of rows" in said
 
 
@@ -190,7 +263,9 @@ def test_fleets_of_a_kind_share_a_row(classified: Documents) -> None:
 
 
 def test_failures_are_gathered_from_every_stage(classified: Documents) -> None:
-    classified["final"]["outcomes"][1].update(status="failed", reason="the loss became NaN in epoch 2")
+    classified["final"]["outcomes"][1].update(
+        status="failed", reason="the loss became NaN in epoch 2"
+    )
     classified["ablation"]["comparisons"][0].update(lost=2, failed=2)
     assert [(r["stage"], r["reason"]) for r in _tables.failures(classified)][2:] == [
         ("ablation", "2 pairs lost to failed trainings: 2 failed without it, 0 with it"),
@@ -208,13 +283,17 @@ def test_residual_quantiles_equal_numpys(regressed: Documents) -> None:
     scatter = regressed["evaluation"]["scatter"]
     errors = np.subtract(scatter["prediction"], scatter["truth"])
     np.testing.assert_allclose(
-        list(_tables.residuals(regressed["evaluation"]).values()), np.quantile(errors, [0.05, 0.25, 0.5, 0.75, 0.95])
+        list(_tables.residuals(regressed["evaluation"]).values()),
+        np.quantile(errors, [0.05, 0.25, 0.5, 0.75, 0.95]),
     )
 
 
 def test_long_curves_are_thinned_and_keep_both_ends(classified: Documents) -> None:
     outcome = classified["final"]["outcomes"][0]
-    outcome["curves"] = {"train_loss": np.linspace(1, 0, 500).tolist(), "validation_accuracy": np.linspace(0, 1, 500).tolist()}
+    outcome["curves"] = {
+        "train_loss": np.linspace(1, 0, 500).tolist(),
+        "validation_accuracy": np.linspace(0, 1, 500).tolist(),
+    }
     rows = _tables.curve_rows({"outcomes": [outcome]})
     assert len(rows) <= _tables.MAX_CURVE_ROWS + 1
     assert (rows[0]["epoch"], rows[-1]["epoch"]) == (1, 500)
@@ -222,7 +301,11 @@ def test_long_curves_are_thinned_and_keep_both_ends(classified: Documents) -> No
 
 
 def test_lines_that_differ_are_marked() -> None:
-    assert _tables.recipe_lines("a: 1\nb: 2\n", "a: 1\nb: 3\nc: 4\n") == [(False, "a: 1"), (True, "b: 3"), (True, "c: 4")]
+    assert _tables.recipe_lines("a: 1\nb: 2\n", "a: 1\nb: 3\nc: 4\n") == [
+        (False, "a: 1"),
+        (True, "b: 3"),
+        (True, "c: 4"),
+    ]
     assert _tables.recipe_lines(None, "a: 1") == [(False, "a: 1")]
 
 

@@ -1,4 +1,5 @@
-"""Run as a script: two fleets side by side, in a program that kills itself once the quick one, which was asked for later, ends.
+"""Run as a script: two fleets side by side, in a program that kills itself once the quick one,
+which was asked for later, ends.
 
 ``python -m tests.run.failing OUT HOW``, HOW being ``threads`` or ``processes``.
 """
@@ -17,11 +18,19 @@ SLOW = 100_000  # epochs: never reached
 
 def asked(how: str) -> list[Variant]:
     def variant(seed: int, width: int, epochs: int) -> Variant:
-        model = Model("mlp", width=width, depth=1) if how == "threads" else Model("tests.run.test_run:Fickle")
+        model = (
+            Model("mlp", width=width, depth=1)
+            if how == "threads"
+            else Model("tests.run.test_run:Fickle")
+        )
         train = Train(epochs=epochs, batch_size=16)
-        return Variant(data=Data(source="sklearn:iris"), model=model, train=train, metric="accuracy", seed=seed)
+        return Variant(
+            data=Data(source="sklearn:iris"), model=model, train=train, metric="accuracy", seed=seed
+        )
 
-    return [variant(0, 4, SLOW), variant(1, 4, SLOW), variant(2, 8, 1), variant(3, 8, 1)][:: 2 if how == "processes" else 1]
+    return [variant(0, 4, SLOW), variant(1, 4, SLOW), variant(2, 8, 1), variant(3, 8, 1)][
+        :: 2 if how == "processes" else 1
+    ]
 
 
 def main(out: str, how: str) -> None:

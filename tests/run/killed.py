@@ -1,4 +1,5 @@
-"""Run as a script: variants that train in worker processes, in a program that kills itself after so many epochs.
+"""Run as a script: variants that train in worker processes, in a program that kills itself after so
+many epochs.
 
 ``python -m tests.run.killed OUT EPOCHS``
 """
@@ -68,13 +69,25 @@ class Mortal(Noisy):
         return super().forward(x)
 
 
-def variant(seed: int, model: type[nn.Module] = Noisy, arguments: dict[str, Any] | None = None, **train: Any) -> Variant:
-    settings = {"optimizer": AdamW(lr=0.02), "schedule": Cosine(warmup=0.3), "epochs": 6, "batch_size": BATCH, **train}
+def variant(
+    seed: int, model: type[nn.Module] = Noisy, arguments: dict[str, Any] | None = None, **train: Any
+) -> Variant:
+    settings = {
+        "optimizer": AdamW(lr=0.02),
+        "schedule": Cosine(warmup=0.3),
+        "epochs": 6,
+        "batch_size": BATCH,
+        **train,
+    }
     built = Model(f"tests.run.killed:{model.__name__}", **(arguments or {}))
     return Variant(data=DATA, model=built, train=Train(**settings), metric="log_loss", seed=seed)
 
 
-VARIANTS = [variant(0), variant(1, epochs=8), variant(2, early_stopping=EarlyStopping(patience=2, min_delta=0.3), epochs=9)]
+VARIANTS = [
+    variant(0),
+    variant(1, epochs=8),
+    variant(2, early_stopping=EarlyStopping(patience=2, min_delta=0.3), epochs=9),
+]
 
 
 def main(out: str, epochs: str) -> None:

@@ -1,4 +1,5 @@
-"""Failures of one variant, and of the environment: what they leave on record, and what they leave alone.
+"""Failures of one variant, and of the environment: what they leave on record, and what they leave
+alone.
 
 The oracle is the training of those without a fault, by themselves.
 """
@@ -27,7 +28,9 @@ from winnow.train import Finished, train_fleet
 
 from .failing import asked
 
-DATA = Data.arrays(np.random.default_rng(0).normal(size=(75, 4)), np.arange(75) % 3, task="classification")
+DATA = Data.arrays(
+    np.random.default_rng(0).normal(size=(75, 4)), np.arange(75) % 3, task="classification"
+)
 ROWS = 45  # of the training part: batches of 22 leave one row
 BROKEN, SOUND = {"batch_size": 22, "drop_last": False}, {"batch_size": 15}
 
@@ -52,7 +55,9 @@ class Unstackable(Normed):
 
 
 class Factored(nn.Module):
-    """Factors a matrix of its weights, which a high learning rate makes indefinite: fails on the values of one member."""
+    """Factors a matrix of its weights, which a high learning rate makes indefinite: fails on
+    the values of one member.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +89,9 @@ class Refused(nn.Module):
 
 def variant(seed: int, model: type[nn.Module] | Model = Normed, **train: Any) -> Variant:
     built = model if isinstance(model, Model) else Model(model)
-    return Variant(data=DATA, model=built, train=Train(**{"epochs": 2, **train}), metric="log_loss", seed=seed)
+    return Variant(
+        data=DATA, model=built, train=Train(**{"epochs": 2, **train}), metric="log_loss", seed=seed
+    )
 
 
 @pytest.fixture
@@ -101,7 +108,9 @@ def bits(outcomes: list[Any]) -> list[Any]:
     [(Normed, "stacked", 3), (Normed, "alone", 1), (Unstackable, "process", 2)],
     ids=["stacked", "alone", "process"],
 )
-def test_an_exception_is_the_failed_outcome_of_its_variant(model: type[nn.Module], how: str, count: int, runner: Runner) -> None:
+def test_an_exception_is_the_failed_outcome_of_its_variant(
+    model: type[nn.Module], how: str, count: int, runner: Runner
+) -> None:
     broken = [variant(i, model, **BROKEN) for i in range(count)]
     sound = [variant(i, model, **SOUND) for i in range(count)]
     outcomes = runner.train([*broken, *sound])
@@ -115,7 +124,9 @@ def test_an_exception_is_the_failed_outcome_of_its_variant(model: type[nn.Module
     assert bits(outcomes[count:]) == bits(runner.train(sound))
     # a fact: it is not trained again
     before = len(runner.fleets)
-    assert [o.reason for o in Runner(runner.workspace).train(broken)] == [o.reason for o in outcomes[:count]]
+    assert [o.reason for o in Runner(runner.workspace).train(broken)] == [
+        o.reason for o in outcomes[:count]
+    ]
     assert len(runner.fleets) == before
 
 
@@ -130,17 +141,30 @@ def test_a_compiled_fleet_that_raises_is_taken_apart(runner: Runner) -> None:
 
 def test_the_member_at_fault_is_found_and_the_others_keep_their_bits(runner: Runner) -> None:
     rates = [0.01, 0.02, 1e4, 0.03, 0.01]
-    members = [variant(i, Factored, optimizer=SGD(lr=lr, momentum=0.0), **SOUND) for i, lr in enumerate(rates)]
+    members = [
+        variant(i, Factored, optimizer=SGD(lr=lr, momentum=0.0), **SOUND)
+        for i, lr in enumerate(rates)
+    ]
     rows = runner.prepared(DATA)
     expected = train_fleet([v for i, v in enumerate(members) if i != 2], rows)
     outcomes = runner.train(members)
     assert [f["how"] for f in runner.fleets] == ["stacked"]
-    assert [o.status for o in outcomes] == ["finished", "finished", "failed", "finished", "finished"]
+    assert [o.status for o in outcomes] == [
+        "finished",
+        "finished",
+        "failed",
+        "finished",
+        "finished",
+    ]
     assert "LinAlgError: linalg.cholesky" in (outcomes[2].reason or "")
-    assert bits([o for i, o in enumerate(outcomes) if i != 2]) == bits([one.outcome for one in expected])
+    assert bits([o for i, o in enumerate(outcomes) if i != 2]) == bits(
+        [one.outcome for one in expected]
+    )
 
 
-def test_a_fault_of_the_stacked_program_is_nobodys(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_the_stacked_program_is_nobodys(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def train(variants: Any, *args: Any, stacked: bool, **settings: Any) -> list[Finished]:
         if stacked:
             raise RuntimeError("the stack fell over")
@@ -158,12 +182,19 @@ def test_a_search_whose_trials_all_fail_says_so_once(runner: Runner) -> None:
         train=Train(epochs=1, optimizer=SGD(lr=Uniform(0.01, 0.1)), **BROKEN),
         search=Search(trials=4, batch=4),
     )
-    with pytest.raises(ModelError, match=r"all 4 trials failed: training it raised ValueError: Expected more than 1 value"):
+    with pytest.raises(
+        ModelError,
+        match=r"all 4 trials failed: training it raised ValueError: Expected more than 1 value",
+    ):
         search(recipe, runner=runner)
 
 
-@pytest.mark.parametrize("error", [WorkspaceError("no room"), DataError("no rows"), KeyboardInterrupt()])
-def test_what_concerns_all_ends_the_run(error: BaseException, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error", [WorkspaceError("no room"), DataError("no rows"), KeyboardInterrupt()]
+)
+def test_what_concerns_all_ends_the_run(
+    error: BaseException, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def train(*_: Any, **__: Any) -> list[Finished]:
         raise error
 
@@ -187,7 +218,9 @@ def test_an_error_of_the_callback_is_no_variants(count: int, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_failures_of_the_environment_are_tried_again_in_the_next_run(count: int, tmp_path: Path) -> None:
+def test_failures_of_the_environment_are_tried_again_in_the_next_run(
+    count: int, tmp_path: Path
+) -> None:
     place = tmp_path / "full"
     place.touch()
     model = Model(Refused, place=str(place))
@@ -198,7 +231,8 @@ def test_failures_of_the_environment_are_tried_again_in_the_next_run(count: int,
     assert {(o.status, o.cause) for o in outcomes} == {("failed", "environment")}
     assert "OSError: [Errno 28] No space left on device" in (outcomes[0].reason or "")
     tries = place.read_text()
-    assert [o.reason for o in first.train(members)] == [o.reason for o in outcomes]  # not over and over in one run
+    # Not over and over in one run
+    assert [o.reason for o in first.train(members)] == [o.reason for o in outcomes]
     assert place.read_text() == tries
     place.unlink()
     again = Runner(workspace).train(members)
@@ -222,7 +256,9 @@ class Net(torch.nn.Module):
 """
 
 
-def test_a_worker_that_loads_other_code_refuses(runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_loads_other_code_refuses(
+    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "edited_model.py").write_text(EDITED)
     (tmp_path / "edited_helper.py").write_text("WIDTH = 5\n")
@@ -232,19 +268,33 @@ def test_a_worker_that_loads_other_code_refuses(runner: Runner, tmp_path: Path, 
     (tmp_path / "edited_helper.py").write_text("WIDTH = 6 + 1\n")
     outcomes = runner.train([variant(i, Model("edited_model:Net"), **SOUND) for i in (2, 3)])
     assert {(o.status, o.cause) for o in outcomes} == {("failed", "environment")}
-    assert "loaded other code of 'edited_model:Net' than this run began with" in (outcomes[0].reason or "")
+    assert "loaded other code of 'edited_model:Net' than this run began with" in (
+        outcomes[0].reason or ""
+    )
 
     (tmp_path / "edited_model.py").unlink()
     (outcome, _) = runner.train([variant(i, Model("edited_model:Net"), **SOUND) for i in (4, 5)])
     assert (outcome.status, outcome.cause) == ("failed", "environment")
-    assert "its worker process cannot load the model: model.use: cannot import 'edited_model'" in (outcome.reason or "")
+    assert "its worker process cannot load the model: model.use: cannot import 'edited_model'" in (
+        outcome.reason or ""
+    )
 
 
 def test_whose_failure_an_exception_is() -> None:
-    environment = [MemoryError(), OSError(28, "full"), ImportError("no module"), torch.OutOfMemoryError("CUDA out of memory")]
+    environment = [
+        MemoryError(),
+        OSError(28, "full"),
+        ImportError("no module"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+    ]
     assert [cause_of(e) for e in environment] == ["environment"] * 4
-    assert cause_of(RuntimeError("CUDA error: an illegal memory access was encountered")) == "environment"
-    assert [cause_of(e) for e in (ValueError("one row"), RuntimeError("shapes"), ModelError("no"))] == ["variant"] * 3
+    assert (
+        cause_of(RuntimeError("CUDA error: an illegal memory access was encountered"))
+        == "environment"
+    )
+    assert [
+        cause_of(e) for e in (ValueError("one row"), RuntimeError("shapes"), ModelError("no"))
+    ] == ["variant"] * 3
 
 
 @pytest.mark.parametrize("how", ["threads", "processes"])

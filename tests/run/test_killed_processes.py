@@ -1,4 +1,5 @@
-"""Variants that train in worker processes: killed with the whole program, or with one worker, they go on to the same bits.
+"""Variants that train in worker processes: killed with the whole program, or with one worker, they
+go on to the same bits.
 
 The oracle is a run that nobody killed.
 """
@@ -34,13 +35,22 @@ def prepared() -> Prepared:
     return prepare(DATA)
 
 
-ELSEWHERE = {"seconds": 0, "fleet": "", "weights": None, "device": "", "versions": {}}  # what a runner knows and a fleet does not
+# What a runner knows and a fleet does not
+ELSEWHERE = {"seconds": 0, "fleet": "", "weights": None, "device": "", "versions": {}}
 
 
 def same(found: Finished, expected: Finished) -> None:
     outcomes = (
         json.dumps(
-            {**f.outcome.to_dict(), "seconds": 0, "fleet": "", "weights": None, "device": "", "versions": {}}, sort_keys=True
+            {
+                **f.outcome.to_dict(),
+                "seconds": 0,
+                "fleet": "",
+                "weights": None,
+                "device": "",
+                "versions": {},
+            },
+            sort_keys=True,
         )
         for f in (found, expected)
     )
@@ -70,14 +80,19 @@ def kill_and_go_on(points: tuple[int, ...], out: Path, prepared: Prepared) -> No
         runner = Runner(workspace, progress=events.append, checkpoint_seconds=0)
         outcomes = runner.train(VARIANTS, keep_weights=True)
         for one, outcome in zip(VARIANTS, outcomes, strict=True):
-            assert outcome.fleet in ("process", "alone")  # what is left alone of its kind needs no process
-            same(Finished(one, outcome, workspace.load_weights(one.id)), train_fleet([one], prepared)[0])
+            # What is left alone of its kind needs no process
+            assert outcome.fleet in ("process", "alone")
+            same(
+                Finished(one, outcome, workspace.load_weights(one.id)),
+                train_fleet([one], prepared)[0],
+            )
     assert not list((out / "checkpoints").iterdir())
     if len(points) == 1 and points[0] <= 5:  # nothing was finished
         assert begun >= 1
         assert [f["how"] for f in runner.fleets].count("process") == begun + (begun < len(VARIANTS))
         assert any("last checkpoint" in (e.message or "") for e in events)
-        # a worker writes its checkpoint after it has told of the epoch: of each of two workers the last may be missing
+        # a worker writes its checkpoint after it has told of the epoch: of each of two workers the
+        # last may be missing
         assert epochs(events) <= sum(o.epochs for o in outcomes) - points[0] + 2
     # time left and rate count what was done before the kill, too
     last = [e for e in events if e.member_steps_per_second is not None][-1]
@@ -108,12 +123,22 @@ def test_progress_is_that_of_the_epochs(tmp_path: Path) -> None:
 
 
 def test_workers_that_die(prepared: Prepared, tmp_path: Path) -> None:
-    """Killed from outside: once more, from the checkpoint. Killed again, or by its own doing: a failed outcome."""
-    dying = {"once": (signal.SIGKILL, 1), "again": (signal.SIGTERM, 9), "crashed": (signal.SIGFPE, 9)}
+    """Killed from outside: once more, from the checkpoint. Killed again, or by its own doing: a
+    failed outcome.
+    """
+    dying = {
+        "once": (signal.SIGKILL, 1),
+        "again": (signal.SIGTERM, 9),
+        "crashed": (signal.SIGFPE, 9),
+    }
     variants: list[Variant] = []
     for name, (number, often) in dying.items():
         (tmp_path / name).mkdir()
-        variants.append(variant(0, Mortal, {"place": str(tmp_path / name), "number": int(number), "often": often}))
+        variants.append(
+            variant(
+                0, Mortal, {"place": str(tmp_path / name), "number": int(number), "often": often}
+            )
+        )
     reports: list[EpochReport] = []
     found = list(
         train_in_processes(
@@ -130,27 +155,55 @@ def test_workers_that_die(prepared: Prepared, tmp_path: Path) -> None:
     once, again, crashed, mate = (by_id[v.id] for v in [*variants, VARIANTS[0]])
     same(once, train_fleet(variants[:1], prepared)[0])  # which has died, and lives now
     same(mate, train_fleet(VARIANTS[:1], prepared)[0])
-    assert again.outcome.reason == "its worker process was killed by signal 15, and so was the one before it"
+    assert (
+        again.outcome.reason
+        == "its worker process was killed by signal 15, and so was the one before it"
+    )
     assert crashed.outcome.reason == "its worker process was killed by signal 8"
     assert (again.outcome.cause, crashed.outcome.cause) == ("environment", "variant")
     mine = [r for r in reports if r.fleet == variants[0].id]
     assert [r.taken for r in mine] == [5 * e for e in (1, 2, 3, 4, 5, 6)]
     (message,) = [r.message for r in mine if r.message is not None]
-    assert message.startswith("the worker process of a variant was killed by signal 9 (out of memory?); another goes on")
+    assert message.startswith(
+        "the worker process of a variant was killed by signal 9 (out of memory?); another goes on"
+    )
 
 
 def test_a_worker_ends_at_once_when_its_parent_is_gone(prepared: Prepared, tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from winnow.run._worker import main; main()"]
     paths = os.pathsep.join(p or os.getcwd() for p in sys.path)
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": paths}
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": paths},
     ) as worker:
         assert worker.stdin is not None
         assert worker.stdout is not None
-        write_message(worker.stdin, (variant(0, epochs=1), model_digest(variant(0).model), "rows", prepared, tmp_path / "a", 0.0))
+        write_message(
+            worker.stdin,
+            (
+                variant(0, epochs=1),
+                model_digest(variant(0).model),
+                "rows",
+                prepared,
+                tmp_path / "a",
+                0.0,
+            ),
+        )
         assert isinstance(read_message(worker.stdout), EpochReport)
         assert isinstance(read_message(worker.stdout), Finished)
-        write_message(worker.stdin, (variant(0, Slow), model_digest(variant(0, Slow).model), "rows", None, tmp_path / "b", 0.0))
+        write_message(
+            worker.stdin,
+            (
+                variant(0, Slow),
+                model_digest(variant(0, Slow).model),
+                "rows",
+                None,
+                tmp_path / "b",
+                0.0,
+            ),
+        )
         time.sleep(0.5)  # it sleeps in its first step
         worker.send_signal(signal.SIGINT)  # Ctrl-C in a terminal is for the parent to judge
         time.sleep(0.2)

@@ -52,10 +52,16 @@ class Fickle(nn.Module):
         return self.a(x) if self.a(x).sum() > 0 else self.b(x)
 
 
-def variant(seed: int = 0, *, model: Model | None = None, data: Data = DATA, **train: Any) -> Variant:
+def variant(
+    seed: int = 0, *, model: Model | None = None, data: Data = DATA, **train: Any
+) -> Variant:
     settings = {"epochs": 3, "batch_size": 16, **train}
     return Variant(
-        data=data, model=model or Model("mlp", width=8, depth=1), train=Train(**settings), metric="accuracy", seed=seed
+        data=data,
+        model=model or Model("mlp", width=8, depth=1),
+        train=Train(**settings),
+        metric="accuracy",
+        seed=seed,
     )
 
 
@@ -64,7 +70,7 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace.open(tmp_path / "run")
 
 
-# -- plan --------------------------------------------------------------------------------------------------------------
+# -- plan ------------------------------------------------------------------------------------------
 
 
 def test_lane_settings_share_a_fleet_and_shape_settings_do_not(workspace: Workspace) -> None:
@@ -90,12 +96,18 @@ def test_lane_settings_share_a_fleet_and_shape_settings_do_not(workspace: Worksp
 
 
 def test_dropout_of_the_users_own_is_a_lane_setting(workspace: Workspace) -> None:
-    data = Data.arrays(np.random.default_rng(0).normal(size=(60, 12)), np.arange(60) % 3, task="classification")
-    variants = [variant(i, data=data, model=Model(architectures.Plain, dropout=i / 10)) for i in range(3)]
+    data = Data.arrays(
+        np.random.default_rng(0).normal(size=(60, 12)), np.arange(60) % 3, task="classification"
+    )
+    variants = [
+        variant(i, data=data, model=Model(architectures.Plain, dropout=i / 10)) for i in range(3)
+    ]
     assert [f.positions for f in Planner(Runner(workspace).prepared).plan(variants)] == [(0, 1, 2)]
 
 
-def test_large_fleets_are_cut_evenly_and_to_memory(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_fleets_are_cut_evenly_and_to_memory(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     variants = [variant(i, epochs=1) for i in range(130)]
     plan = Planner(Runner(workspace).prepared).plan(variants)
     assert [len(f.positions) for f in plan] == [43, 44, 43]
@@ -112,7 +124,7 @@ def test_what_cannot_be_stacked_goes_to_processes_with_the_reason(workspace: Wor
     assert "data-dependent control flow" in fleet.reason
 
 
-# -- runner ------------------------------------------------------------------------------------------------------------
+# -- runner ----------------------------------------------------------------------------------------
 
 
 def test_outcomes_come_in_order_and_equal_the_driver_s(workspace: Workspace) -> None:
@@ -122,7 +134,9 @@ def test_outcomes_come_in_order_and_equal_the_driver_s(workspace: Workspace) -> 
     runner = Runner(workspace)
     for one, outcome in zip(variants, outcomes, strict=True):
         alone = train_fleet([one], runner.prepared(one.data))[0].outcome
-        np.testing.assert_allclose(outcome.curves["train_loss"], alone.curves["train_loss"], rtol=1e-5)
+        np.testing.assert_allclose(
+            outcome.curves["train_loss"], alone.curves["train_loss"], rtol=1e-5
+        )
 
 
 def test_nothing_is_trained_twice(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +149,9 @@ def test_nothing_is_trained_twice(workspace: Workspace, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(_threads, "train_fleet", refuse)
     again = Runner(workspace).train(variants)
-    assert [dataclasses.replace(o, curves={}) for o in again] == [dataclasses.replace(o, curves={}) for o in first[:4]]
+    assert [dataclasses.replace(o, curves={}) for o in again] == [
+        dataclasses.replace(o, curves={}) for o in first[:4]
+    ]
     assert again[2].curves["train_loss"] == first[2].curves["train_loss"]
 
 
@@ -146,7 +162,12 @@ def test_weights_are_kept_when_asked_for(workspace: Workspace) -> None:
     (kept,) = Runner(workspace).train([one], keep_weights=True)
     assert kept.weights is not None
     weights = workspace.load_weights(one.id)
-    assert set(weights) == {"block1.linear.weight", "block1.linear.bias", "head.weight", "head.bias"}
+    assert set(weights) == {
+        "block1.linear.weight",
+        "block1.linear.bias",
+        "head.weight",
+        "head.bias",
+    }
     assert workspace.ledger.outcome(one.id).weights == kept.weights  # type: ignore[union-attr]
 
 
@@ -154,7 +175,11 @@ def test_a_failed_member_is_a_fact(workspace: Workspace) -> None:
     variants = [variant(0), variant(1, optimizer=SGD(lr=1e38)), variant(2)]
     outcomes = Runner(workspace).train(variants)
     assert [o.status for o in outcomes] == ["finished", "failed", "finished"]
-    assert [o.status for o in Runner(workspace).train(variants)] == ["finished", "failed", "finished"]
+    assert [o.status for o in Runner(workspace).train(variants)] == [
+        "finished",
+        "failed",
+        "finished",
+    ]
 
 
 def test_processes_give_the_same_and_say_so(workspace: Workspace) -> None:
@@ -163,10 +188,14 @@ def test_processes_give_the_same_and_say_so(workspace: Workspace) -> None:
     runner = Runner(workspace, progress=events.append)
     outcomes = runner.train(variants, keep_weights=True)
     assert [o.fleet for o in outcomes] == ["process"] * 3
-    assert any("3 variants train one at a time: cannot be stacked" in (e.message or "") for e in events)
+    assert any(
+        "3 variants train one at a time: cannot be stacked" in (e.message or "") for e in events
+    )
     assert runner.fleets[0]["how"] == "process"
     here = train_fleet([variants[1]], runner.prepared(DATA))[0]
-    np.testing.assert_allclose(here.outcome.curves["train_loss"], outcomes[1].curves["train_loss"], rtol=1e-5)
+    np.testing.assert_allclose(
+        here.outcome.curves["train_loss"], outcomes[1].curves["train_loss"], rtol=1e-5
+    )
 
 
 def test_a_worker_that_dies_fails_its_variant_only(workspace: Workspace) -> None:
@@ -190,12 +219,18 @@ def test_context_follows_the_data_and_the_model(workspace: Workspace) -> None:
     runner = Runner(workspace)
     recipe = Recipe(data=DATA, model=Model("mlp", width=Choice(4, 8)))
     assert runner.context(recipe)[0] == "accuracy"
-    assert runner.context(Recipe(data=Data(source="sklearn:diabetes"), model=Model("mlp")))[0] == "rmse"
-    contexts = {runner.context(r)[1] for r in (recipe, Recipe(data=DATA, model=Model("tests.run.test_run:Fickle")))}
+    assert (
+        runner.context(Recipe(data=Data(source="sklearn:diabetes"), model=Model("mlp")))[0]
+        == "rmse"
+    )
+    contexts = {
+        runner.context(r)[1]
+        for r in (recipe, Recipe(data=DATA, model=Model("tests.run.test_run:Fickle")))
+    }
     assert len(contexts) == 2
 
 
-# -- workspace ---------------------------------------------------------------------------------------------------------
+# -- workspace -------------------------------------------------------------------------------------
 
 
 def test_two_processes_do_not_share_a_workspace(workspace: Workspace) -> None:
@@ -203,7 +238,10 @@ def test_two_processes_do_not_share_a_workspace(workspace: Workspace) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "another winnow is working in" in done.stderr
     workspace.close()
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode
+        == 0
+    )
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
@@ -226,7 +264,9 @@ def test_weights_are_whole_or_not_there(workspace: Workspace) -> None:
 def test_weights_of_another_variant_are_no_ones(workspace: Workspace) -> None:
     workspace.save_weights("a", {"w": torch.ones(3)})
     workspace.weights("a").rename(workspace.weights("b"))
-    with pytest.raises(WorkspaceError, match="not those that were written there: they are those of variant a"):
+    with pytest.raises(
+        WorkspaceError, match="not those that were written there: they are those of variant a"
+    ):
         workspace.load_weights("b")
 
 
@@ -234,7 +274,8 @@ def test_weights_of_another_variant_are_no_ones(workspace: Workspace) -> None:
 def test_weights_that_are_lost_are_trained_again(harm: str, workspace: Workspace) -> None:
     members = [variant(i) for i in range(3)]
     outcomes = Runner(workspace).train(members, keep_weights=True)
-    before = [{n: t.clone() for n, t in workspace.load_weights(v.id).items()} for v in members]  # not views of the files
+    # Not views of the files
+    before = [{n: t.clone() for n, t in workspace.load_weights(v.id).items()} for v in members]
     place = workspace.weights(members[1].id)
     content = bytearray(place.read_bytes())
     content[-1] ^= 0x40  # a number that is another one, in a file that reads well
@@ -247,11 +288,16 @@ def test_weights_that_are_lost_are_trained_again(harm: str, workspace: Workspace
     again = runner.train(members, keep_weights=True)
 
     assert [f["members"] for f in runner.fleets] == [1]
-    (message,) = {e.message for e in events if e.message is not None and "trained again" in e.message}
+    (message,) = {
+        e.message for e in events if e.message is not None and "trained again" in e.message
+    }
     assert str(place) in message
     for one, old, new, weights in zip(members, outcomes, again, before, strict=True):
         found = workspace.load_weights(one.id)
-        assert all(torch.allclose(found[name], tensor, rtol=1e-4, atol=1e-6) for name, tensor in weights.items())
+        assert all(
+            torch.allclose(found[name], tensor, rtol=1e-4, atol=1e-6)
+            for name, tensor in weights.items()
+        )
         assert new.score == pytest.approx(old.score)
     # the score on record is that of the training that the weights are of
     assert workspace.ledger.outcome(members[1].id) == again[1]

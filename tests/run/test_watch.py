@@ -12,7 +12,9 @@ from winnow.run._runner import _Watch
 from winnow.train import EpochReport
 
 
-def test_early_stopping_of_those_that_finished_shortens_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_early_stopping_of_those_that_finished_shortens_the_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     recipe = Recipe(data=Data(source="sklearn:iris"), model=Model("mlp"))
     variants = [recipe.variant(seed, metric="accuracy", context="") for seed in range(10)]
     events: list[Event] = []
@@ -22,7 +24,9 @@ def test_early_stopping_of_those_that_finished_shortens_the_time_left(monkeypatc
 
     now = 110.0  # the first has taken 100 steps in ten seconds
     watch.epoch(EpochReport(variants[0].id, 1, 100, 100, 10.0, math.nan))
-    assert events[-1].seconds_left == pytest.approx((10_000 - 100) / 10)  # nobody has stopped early yet
+    # Nobody has stopped early yet
+    assert events[-1].seconds_left == pytest.approx((10_000 - 100) / 10)
     watch.finished([Outcome(variants[0].id, "finished", score=0.5, steps=100)])
 
-    assert events[-1].seconds_left == pytest.approx(9 * 100 / 10)  # the others should stop as early: not 900 s but 90
+    # The others should stop as early: not 900 s but 90
+    assert events[-1].seconds_left == pytest.approx(9 * 100 / 10)

@@ -23,16 +23,21 @@ from tests.serve.doubles import LinearBundle, mixed, price, served
 
 from winnow.serve import create_app
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+BROWSER = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 DRIVER = shutil.which("chromedriver")
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver on the PATH"),
+    pytest.mark.skipif(
+        not (BROWSER and DRIVER), reason="needs chromium and chromedriver on the PATH"
+    ),
 ]
 
 FLAGS = (
-    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update "
+    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+    "--disable-component-update "
     "--disable-sync --disable-dev-shm-usage --window-size=1200,900"
 )
 
@@ -61,7 +66,9 @@ class Visit:
 
     def field(self, name: str) -> WebElement:
         """The control with this label."""
-        label = next(e for e in self.browser.find_elements(By.CSS_SELECTOR, ".field label") if e.text == name)
+        label = next(
+            e for e in self.browser.find_elements(By.CSS_SELECTOR, ".field label") if e.text == name
+        )
         return self.find(str(label.get_attribute("for")))
 
     def type(self, name: str, text: str) -> None:
@@ -72,7 +79,9 @@ class Visit:
     def predict(self) -> str:
         """The prediction's large text, once it is there."""
         self.find("predict").click()
-        self.wait(lambda: self.find("answer").is_displayed() and not self.find("stale").is_displayed())
+        self.wait(
+            lambda: self.find("answer").is_displayed() and not self.find("stale").is_displayed()
+        )
         return self.find("label").text
 
     def wait(self, happened: Any) -> None:
@@ -88,7 +97,8 @@ def visiting(browser: webdriver.Chrome, app: FastAPI) -> Iterator[Visit]:
     with served(app) as url:
         visit = Visit(browser, url)
         yield visit
-        assert visit.complaints() == []  # nothing failed to load, no script broke, the content policy was kept
+        # Nothing failed to load, no script broke, the content policy was kept
+        assert visit.complaints() == []
 
 
 @pytest.fixture
@@ -102,12 +112,21 @@ def test_fill_the_form_and_read_the_prediction(form: Visit) -> None:
     form.type("net (EUR)", "")
     Select(form.field("color")).select_by_visible_text("it's <b>blue</b>")
     form.field("member").click()
-    row = {"age": 70, "net (EUR)": None, "color": "it's <b>blue</b>", "member": False, "model_config": False}
+    row = {
+        "age": 70,
+        "net (EUR)": None,
+        "color": "it's <b>blue</b>",
+        "member": False,
+        "model_config": False,
+    }
     expected = httpx.post(f"{form.url}/predict", json={"rows": [row]}).json()
 
     assert form.predict() == expected["predictions"][0]
 
-    bars = [(b.find_element(By.CLASS_NAME, "name").text, b.find_element(By.CLASS_NAME, "share").text) for b in bars_of(form)]
+    bars = [
+        (b.find_element(By.CLASS_NAME, "name").text, b.find_element(By.CLASS_NAME, "share").text)
+        for b in bars_of(form)
+    ]
     ranked = sorted(expected["probabilities"][0].items(), key=lambda item: -item[1])
     assert bars == [(name, f"{100 * share:.1f} %") for name, share in ranked]
     assert form.find("sure").text == f"{bars[0][1]} probability"
@@ -192,11 +211,15 @@ def test_the_client_code_works(form: Visit) -> None:
     form.type("net (EUR)", "")
     prediction = form.predict()
 
-    python = subprocess.run([sys.executable, "-c", form.find("python").text], capture_output=True, text=True, check=True)
+    python = subprocess.run(
+        [sys.executable, "-c", form.find("python").text], capture_output=True, text=True, check=True
+    )
     assert f"'predictions': ['{prediction}']" in python.stdout
     assert len(form.find("python").text.splitlines()) == 2
     if shutil.which("curl"):
-        curl = subprocess.run(["bash", "-c", form.find("curl").text], capture_output=True, text=True, check=True)
+        curl = subprocess.run(
+            ["bash", "-c", form.find("curl").text], capture_output=True, text=True, check=True
+        )
         assert f'"predictions":["{prediction}"]' in curl.stdout
 
 
@@ -217,28 +240,48 @@ def test_a_server_that_is_gone_is_said(browser: webdriver.Chrome) -> None:
     visit.wait(lambda: visit.find("alert").is_displayed())
 
     assert visit.find("alert").text == "The server does not answer. Is it still running?"
-    # which network error the browser logs, and when, depends on what became of the connection it kept open
+    # which network error the browser logs, and when, depends on what became of the connection it
+    # kept open
     assert all("net::ERR_" in message for message in visit.complaints())
 
 
-# -- drawing -----------------------------------------------------------------------------------------------------------
+# -- drawing ---------------------------------------------------------------------------------------
 
 
 def halves() -> LinearBundle:
     """Where the ink is on an image of 6 x 8 pixels: left or right."""
     names = [f"pixel_{r}_{c}" for r in range(6) for c in range(8)]
-    schema = [{"name": n, "kind": "number", "minimum": 0.0, "maximum": 16.0, "typical": 8.0, "example": 0.0} for n in names]
+    schema = [
+        {
+            "name": n,
+            "kind": "number",
+            "minimum": 0.0,
+            "maximum": 16.0,
+            "typical": 8.0,
+            "example": 0.0,
+        }
+        for n in names
+    ]
     side = np.tile(np.repeat([1.0, -1.0], 4), 6)[:, None]
     blank = dict.fromkeys(names, 0.0)
     examples = [{**blank, "pixel_2_1": 16.0}, {**blank, "pixel_2_6": 16.0}]
-    return LinearBundle(schema, classes=["left", "right"], weights=np.hstack([side, -side]), examples=examples)
+    return LinearBundle(
+        schema, classes=["left", "right"], weights=np.hstack([side, -side]), examples=examples
+    )
 
 
 def draw(visit: Visit, *places: tuple[float, float]) -> None:
     """A stroke through (x, y), as fractions of the canvas."""
     canvas = visit.find("canvas")
-    points = [(int((x - 0.5) * canvas.size["width"]), int((y - 0.5) * canvas.size["height"])) for x, y in places]
-    actions = ActionChains(visit.browser, duration=10).move_to_element_with_offset(canvas, *points[0]).click_and_hold()
+    points = [
+        (int((x - 0.5) * canvas.size["width"]), int((y - 0.5) * canvas.size["height"]))
+        for x, y in places
+    ]
+    actions = (
+        ActionChains(visit.browser, duration=10)
+        .move_to_element_with_offset(canvas, *points[0])
+        .click_and_hold()
+    )
     for point in points[1:]:
         actions.move_to_element_with_offset(canvas, *point)
     actions.release().perform()
@@ -270,7 +313,9 @@ def test_draw_an_image_that_is_one_field(browser: webdriver.Chrome) -> None:
         def _code(column: Any, value: Any) -> float:
             return float(np.sum(value))
 
-    schema = [{"name": "image", "kind": "array", "shape": [1, 5, 7], "minimum": 0.0, "maximum": 1.0}]
+    schema = [
+        {"name": "image", "kind": "array", "shape": [1, 5, 7], "minimum": 0.0, "maximum": 1.0}
+    ]
     app = create_app(Ink(schema, weights=np.ones((1, 1)), target="ink"))
     with visiting(browser, app) as visit:
         assert visit.predict() == "0"

@@ -24,9 +24,14 @@ from winnow.serve import create_app
 
 def linear(shape: tuple[int, ...], outputs: int) -> bytes:
     """An ONNX model: flatten, then one random linear layer."""
-    weights = np.random.default_rng(0).normal(size=(int(np.prod(shape)), outputs)).astype(np.float32)
+    weights = (
+        np.random.default_rng(0).normal(size=(int(np.prod(shape)), outputs)).astype(np.float32)
+    )
     graph = helper.make_graph(
-        [helper.make_node("Flatten", ["x"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["y"])],
+        [
+            helper.make_node("Flatten", ["x"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "w"], ["y"]),
+        ],
         "linear",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", *shape])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", outputs])],
@@ -50,9 +55,14 @@ def people(n: int = 200) -> pl.DataFrame:
         {
             "age": age,
             "children": random.integers(0, 5, n),
-            "town": [None if v == 3 else ["Oslo", "Łódź", "Kyōto", "-"][v] for v in random.integers(0, 4, n)],
+            "town": [
+                None if v == 3 else ["Oslo", "Łódź", "Kyōto", "-"][v]
+                for v in random.integers(0, 4, n)
+            ],
             "member": random.random(n) < 0.5,
-            "joined": [dt.date(2020, 1, 1) + dt.timedelta(days=int(v)) for v in random.integers(0, 900, n)],
+            "joined": [
+                dt.date(2020, 1, 1) + dt.timedelta(days=int(v)) for v in random.integers(0, 900, n)
+            ],
             "kind": [["good", "better", "best"][v] for v in random.integers(0, 3, n)],
         }
     )
@@ -62,7 +72,9 @@ def people(n: int = 200) -> pl.DataFrame:
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prepared = prepare(Data.frame(people(), "kind"))
     return saved(
-        tmp_path_factory.mktemp("serve") / "people.winnow", prepared, metrics={"accuracy": {"mean": 0.5, "low": 0.4, "high": 0.6}}
+        tmp_path_factory.mktemp("serve") / "people.winnow",
+        prepared,
+        metrics={"accuracy": {"mean": 0.5, "low": 0.4, "high": 0.6}},
     )
 
 
@@ -99,7 +111,9 @@ def test_mistakes_in_a_table(table: Path) -> None:
     client = Client(create_app(table))
     row = {f["name"]: f["example"] for f in client.get("/schema").json()["fields"]}
 
-    error = client.predict({**row, "age": "x", "joined": "soon", "member": "no", "town": 4, "more": 1}).json()["error"]
+    error = client.predict(
+        {**row, "age": "x", "joined": "soon", "member": "no", "town": 4, "more": 1}
+    ).json()["error"]
 
     assert [(p["field"], p["message"].partition(";")[0]) for p in error["problems"]] == [
         ("age", "expected a number or null, got 'x'"),
@@ -111,7 +125,9 @@ def test_mistakes_in_a_table(table: Path) -> None:
 
 
 def test_numbers_to_a_number(tmp_path: Path) -> None:
-    loaded = winnow.load(saved(tmp_path / "diabetes.winnow", prepare(Data(source="sklearn:diabetes"))))
+    loaded = winnow.load(
+        saved(tmp_path / "diabetes.winnow", prepare(Data(source="sklearn:diabetes")))
+    )
     client = Client(create_app(loaded))
     row = {column["name"]: column["typical"] for column in loaded.schema}
 
@@ -124,7 +140,9 @@ def test_numbers_to_a_number(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [None, (1, 8, 8)])
 def test_digits_can_be_drawn(tmp_path: Path, shape: tuple[int, ...] | None) -> None:
-    loaded = winnow.load(saved(tmp_path / "digits.winnow", prepare(Data(source="sklearn:digits", shape=shape))))
+    loaded = winnow.load(
+        saved(tmp_path / "digits.winnow", prepare(Data(source="sklearn:digits", shape=shape)))
+    )
     client = Client(create_app(loaded))
     row = {column["name"]: column["example"] for column in loaded.schema}
 
@@ -153,10 +171,14 @@ def test_rows_that_are_arrays(tmp_path: Path) -> None:
 
 def test_values_that_are_too_large_after_scaling_name_their_field(tmp_path: Path) -> None:
     X = np.random.default_rng(0).normal(size=(60, 2)) * [1.0, 1e-6]
-    loaded = winnow.load(saved(tmp_path / "small.winnow", prepare(Data.arrays(X, np.arange(60) % 2))))
+    loaded = winnow.load(
+        saved(tmp_path / "small.winnow", prepare(Data.arrays(X, np.arange(60) % 2)))
+    )
     names = [column["name"] for column in loaded.schema]
 
-    reply = Client(create_app(loaded)).predict(dict.fromkeys(names, 0.0), {names[0]: 0.0, names[1]: 1e35})
+    reply = Client(create_app(loaded)).predict(
+        dict.fromkeys(names, 0.0), {names[0]: 0.0, names[1]: 1e35}
+    )
 
     assert reply.status_code == 422
     problem = reply.json()["error"]["problems"][0]
@@ -169,13 +191,16 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_was_written_in_training_is_taken_beside_plain_values(tmp_path: Path) -> None:
-    lines = [f'"${1000 + 75.5 * i:,.2f}",{1 + i % 28:02d}/02/2024,{"ab"[i % 2]}\n' for i in range(60)]
+    lines = [
+        f'"${1000 + 75.5 * i:,.2f}",{1 + i % 28:02d}/02/2024,{"ab"[i % 2]}\n' for i in range(60)
+    ]
     (tmp_path / "sales.csv").write_text("price,day,kind\n" + "".join(lines))
     prepared = prepare(Data(source=str(tmp_path / "sales.csv"), target="kind"))
     client = Client(create_app(saved(tmp_path / "sales.winnow", prepared)))
 
     plain, written, odd = (
-        {"price": p, "day": d} for p, d in ((1200, "2024-02-15"), ("$1,200", "15/02/2024"), ("€1.200", "02/15/2024"))
+        {"price": p, "day": d}
+        for p, d in ((1200, "2024-02-15"), ("$1,200", "15/02/2024"), ("€1.200", "02/15/2024"))
     )
     answer = client.predict(plain, written).json()
 

@@ -1,4 +1,6 @@
-"""Connections that say nothing, say it slowly, or never listen; and more of them than there is room for."""
+"""Connections that say nothing, say it slowly, or never listen; and more of them than there is
+room for.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def seconds_until_closed(line: socket.socket) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET /hea", b"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\nx: "])
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /hea", b"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\nx: "]
+)
 def test_a_head_that_does_not_come_ends_the_connection(sent: bytes) -> None:
     with served(create_app(mixed()), deadlines=SHORT) as url, dial(url) as line:
         line.sendall(sent)
@@ -54,7 +58,10 @@ def test_a_byte_now_and_then_moves_no_deadline() -> None:
 
 
 def test_a_body_that_does_not_come_ends_the_connection() -> None:
-    head = b"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
+    head = (
+        b"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: "
+        b"application/json\r\ncontent-length: 100\r\n\r\n{"
+    )
     with served(create_app(mixed()), deadlines=SHORT) as url, dial(url) as line:
         line.sendall(head)
 
@@ -62,7 +69,8 @@ def test_a_body_that_does_not_come_ends_the_connection() -> None:
 
 
 def test_a_client_that_never_reads_is_dropped() -> None:
-    wide = [{"name": f"column {i}" + "x" * 500, "kind": "number"} for i in range(4000)]  # its /schema is megabytes
+    # Its /schema is megabytes
+    wide = [{"name": f"column {i}" + "x" * 500, "kind": "number"} for i in range(4000)]
     with served(create_app(LinearBundle(wide)), deadlines=SHORT) as url:
         with dial(url) as line:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

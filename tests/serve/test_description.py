@@ -29,7 +29,11 @@ def test_health(client: Client) -> None:
 
 def test_the_digest_changes_with_the_manifest() -> None:
     def digest(**manifest: Any) -> str:
-        return Client(create_app(LinearBundle(MIXED, **manifest))).get("/health").json()["model"]["digest"]
+        return (
+            Client(create_app(LinearBundle(MIXED, **manifest)))
+            .get("/health")
+            .json()["model"]["digest"]
+        )
 
     assert digest() == digest()
     assert digest() != digest(files={"model.onnx": "abc"})
@@ -58,14 +62,22 @@ def test_schema(client: Client) -> None:
 
 
 def test_values_are_shown_to_six_digits() -> None:
-    schema = [{"name": "x", "kind": "number", "minimum": 5.099999904632568, "maximum": 7.0, "typical": float("nan")}]
+    schema = [
+        {
+            "name": "x",
+            "kind": "number",
+            "minimum": 5.099999904632568,
+            "maximum": 7.0,
+            "typical": float("nan"),
+        }
+    ]
 
     (field,) = Client(create_app(LinearBundle(schema))).get("/schema").json()["fields"]
 
     assert (field["minimum"], field["maximum"], field["typical"]) == (5.1, 7, None)
 
 
-# -- OpenAPI -----------------------------------------------------------------------------------------------------------
+# -- OpenAPI ---------------------------------------------------------------------------------------
 
 
 def follow(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +91,9 @@ def follow(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
 
 
 def row_schema(document: dict[str, Any]) -> dict[str, Any]:
-    body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"][
+        "schema"
+    ]
     return follow(document, follow(document, body)["properties"]["rows"]["items"])
 
 
@@ -111,7 +125,12 @@ def test_openapi_holds_the_real_input_schema(client: Client) -> None:
 
 def test_the_examples_of_openapi_are_taken(client: Client) -> None:
     document = client.get("/openapi.json").json()
-    body = follow(document, document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"])
+    body = follow(
+        document,
+        document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"][
+            "schema"
+        ],
+    )
 
     for example in body["examples"]:
         assert client.post("/predict", json=example).status_code == 200
@@ -143,7 +162,9 @@ def test_openapi_describes_the_answers(client: Client) -> None:
     ids=["date", "array", "code"],
 )
 def test_openapi_of_the_rarer_kinds(column: dict[str, Any], expected: dict[str, Any]) -> None:
-    document = Client(create_app(LinearBundle([{"name": "it", **column}]))).get("/openapi.json").json()
+    document = (
+        Client(create_app(LinearBundle([{"name": "it", **column}]))).get("/openapi.json").json()
+    )
 
     found = row_schema(document)["properties"]["it"]
 
@@ -151,7 +172,13 @@ def test_openapi_of_the_rarer_kinds(column: dict[str, Any], expected: dict[str, 
 
 
 def test_large_arrays_have_no_example() -> None:
-    app = Client(create_app(LinearBundle([{"name": "it", "kind": "array", "shape": [3, 64, 64], "minimum": 0, "maximum": 1}])))
+    app = Client(
+        create_app(
+            LinearBundle(
+                [{"name": "it", "kind": "array", "shape": [3, 64, 64], "minimum": 0, "maximum": 1}]
+            )
+        )
+    )
 
     assert len(app.get("/openapi.json").content) < 10_000
     assert len(app.get("/docs").content) < 40_000

@@ -51,14 +51,22 @@ def test_other_names_are_refused(host: str) -> None:
         reply = client.get(path, headers={"host": host.encode()})  # type: ignore[dict-item]
         assert reply.status_code == 400
         assert "this server does not answer to " in reply.json()["error"]["message"]
-    assert client.post("/predict", json={"rows": [GOOD]}, headers={"host": "evil.example"}).status_code == 400
+    assert (
+        client.post("/predict", json={"rows": [GOOD]}, headers={"host": "evil.example"}).status_code
+        == 400
+    )
 
 
 def test_names_can_be_allowed() -> None:
     named = Client(create_app(mixed(), allowed_hosts=["models.example"]))
     assert named.get("/health", headers={"host": "Models.Example:80"}).status_code == 200
     assert named.get("/health", headers={"host": "evil.example"}).status_code == 400
-    assert Client(create_app(mixed(), allowed_hosts=["*"])).get("/health", headers={"host": "any"}).status_code == 200
+    assert (
+        Client(create_app(mixed(), allowed_hosts=["*"]))
+        .get("/health", headers={"host": "any"})
+        .status_code
+        == 200
+    )
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/health", "/schema", "/openapi.json", "/nothing"])

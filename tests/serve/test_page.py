@@ -1,4 +1,6 @@
-"""The try-out page as it is sent: self-contained, escaped, with the form that the schema asks for."""
+"""The try-out page as it is sent: self-contained, escaped, with the form that the schema asks
+for.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ class Page(HTMLParser):
         self.elements.append((tag, dict(attributes)))
 
     def handle_data(self, data: str) -> None:
-        if self.elements and self.elements[-1] == ("script", {"type": "application/json", "id": "facts"}):
+        if self.elements and self.elements[-1] == (
+            "script",
+            {"type": "application/json", "id": "facts"},
+        ):
             self.script += data
 
     @property
@@ -51,7 +56,12 @@ def test_nothing_comes_from_elsewhere() -> None:
     reply = Client(create_app(mixed())).get("/")
     page = Page(reply.text)
 
-    outside = [a for _, a in page.elements for key in ("src", "href", "action") if re.match(r"(https?:)?//", a.get(key) or "")]
+    outside = [
+        a
+        for _, a in page.elements
+        for key in ("src", "href", "action")
+        if re.match(r"(https?:)?//", a.get(key) or "")
+    ]
     assert outside == []
     assert "@import" not in reply.text
     assert "url(" not in reply.text
@@ -63,7 +73,11 @@ def test_nothing_comes_from_elsewhere() -> None:
 def test_every_script_and_style_carries_the_nonce_of_its_answer() -> None:
     app = Client(create_app(mixed()))
     first, second = app.get("/"), app.get("/")
-    nonces = {a.get("nonce") for tag, a in Page(first.text).elements if tag in ("script", "style") and a.get("type") is None}
+    nonces = {
+        a.get("nonce")
+        for tag, a in Page(first.text).elements
+        if tag in ("script", "style") and a.get("type") is None
+    }
 
     assert len(nonces) == 1
     assert f"'nonce-{nonces.pop()}'" in first.headers["content-security-policy"]
@@ -94,7 +108,9 @@ def test_controls_fit_the_kinds() -> None:
 
 @pytest.mark.parametrize(("gaps", "tag"), [(0, "input"), (3, "select")])
 def test_unknown_is_offered_where_training_had_gaps(gaps: int, tag: str) -> None:
-    page = page_of([{"name": "x", "kind": "boolean", "missing_allowed": True, "gaps": gaps, "typical": True}])
+    page = page_of(
+        [{"name": "x", "kind": "boolean", "missing_allowed": True, "gaps": gaps, "typical": True}]
+    )
 
     assert [t for t, a in page.elements if a.get("id") == "field-0"] == [tag]
 
@@ -103,8 +119,13 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{7
 
 
 def test_text_from_the_data_stays_text() -> None:
-    schema = [number(HOSTILE), {"name": "c", "kind": "category", "categories": [HOSTILE], "typical": HOSTILE}]
-    bundle = LinearBundle(schema, classes=[HOSTILE, "b"], name=HOSTILE, target=HOSTILE, metrics={HOSTILE: 1.0})
+    schema = [
+        number(HOSTILE),
+        {"name": "c", "kind": "category", "categories": [HOSTILE], "typical": HOSTILE},
+    ]
+    bundle = LinearBundle(
+        schema, classes=[HOSTILE, "b"], name=HOSTILE, target=HOSTILE, metrics={HOSTILE: 1.0}
+    )
     app = Client(create_app(bundle))
 
     for path in ("/", "/docs"):
@@ -132,7 +153,7 @@ def test_many_numbers_stand_in_a_grid() -> None:
     assert any(a.get("class") == "columns layout-grid" for _, a in more.elements)
 
 
-# -- images ------------------------------------------------------------------------------------------------------------
+# -- images ----------------------------------------------------------------------------------------
 
 
 def test_columns_named_as_pixels_are_an_image() -> None:
@@ -146,7 +167,9 @@ def test_columns_named_as_pixels_are_an_image() -> None:
 
 
 def test_pixels_that_were_left_out_leave_holes() -> None:
-    image = find_image(read_fields([number("pixel_0_1"), number("pixel_1_0"), number("pixel_1_1")]), ())
+    image = find_image(
+        read_fields([number("pixel_0_1"), number("pixel_1_0"), number("pixel_1_1")]), ()
+    )
 
     assert image is not None
     assert image.cells == (-1, 0, 1, 2)
@@ -163,9 +186,14 @@ def test_the_shape_of_the_model_makes_an_image() -> None:
     assert find_image(fields, [12]) is None
 
 
-@pytest.mark.parametrize(("shape", "found"), [([1, 28, 28], True), ([3, 8, 8], False), ([1, 500, 500], False), ([1, 28], False)])
+@pytest.mark.parametrize(
+    ("shape", "found"),
+    [([1, 28, 28], True), ([3, 8, 8], False), ([1, 500, 500], False), ([1, 28], False)],
+)
 def test_arrays_of_one_channel_are_images(shape: list[int], found: bool) -> None:
-    fields = read_fields([{"name": "image", "kind": "array", "shape": shape, "minimum": 0.0, "maximum": 1.0}])
+    fields = read_fields(
+        [{"name": "image", "kind": "array", "shape": shape, "minimum": 0.0, "maximum": 1.0}]
+    )
 
     assert (find_image(fields, shape) is not None) is found
 
@@ -176,7 +204,10 @@ def test_arrays_of_one_channel_are_images(shape: list[int], found: bool) -> None
         [number("pixel_0_0"), number("pixel_9_9")],
         [number("pixel_0_0"), number("pixel_0_1"), number("pixel_1_0"), number("age")],
         [number("a"), number("b"), number("c"), number("d")],
-        [*(number(f"pixel_{i // 2}_{i % 2}") for i in range(3)), {"name": "pixel_1_1", "kind": "boolean"}],
+        [
+            *(number(f"pixel_{i // 2}_{i % 2}") for i in range(3)),
+            {"name": "pixel_1_1", "kind": "boolean"},
+        ],
     ],
     ids=["mostly holes", "one more column", "other names", "not all numbers"],
 )
@@ -196,10 +227,17 @@ def test_examples_come_from_the_manifest() -> None:
 @pytest.mark.parametrize(("beats", "look"), [(True, "verdict"), (False, "verdict caution")])
 def test_the_verdict_of_the_manifest_stands_on_the_page(beats: bool, look: str) -> None:
     verdict = {"text": "not <shown> to be better than a linear model", "beats_constant": beats}
-    page = Client(create_app(LinearBundle(MIXED, classes=["a", "b", "c"], verdict=verdict))).get("/").text
+    page = (
+        Client(create_app(LinearBundle(MIXED, classes=["a", "b", "c"], verdict=verdict)))
+        .get("/")
+        .text
+    )
 
     assert f'<p class="{look}">Not &lt;shown&gt; to be better than a linear model.</p>' in page
-    assert 'class="verdict' not in Client(create_app(LinearBundle(MIXED, classes=["a", "b", "c"]))).get("/").text
+    assert (
+        'class="verdict'
+        not in Client(create_app(LinearBundle(MIXED, classes=["a", "b", "c"]))).get("/").text
+    )
 
 
 def test_the_files_own_scores_and_the_recipes_stand_under_their_names() -> None:
@@ -208,7 +246,10 @@ def test_the_files_own_scores_and_the_recipes_stand_under_their_names() -> None:
         classes=["a", "b", "c"],
         deployed="int8",
         test_rows=40,
-        metrics={"accuracy": {"mean": 0.9, "low": 0.77, "high": 0.96}, "log_loss": {"mean": 0.31, "low": None, "high": None}},
+        metrics={
+            "accuracy": {"mean": 0.9, "low": 0.77, "high": 0.96},
+            "log_loss": {"mean": 0.31, "low": None, "high": None},
+        },
         recipe_metrics={"accuracy": {"mean": 0.925, "low": 0.918, "high": 0.932}},
     )
     client = Client(create_app(bundle))
@@ -216,9 +257,13 @@ def test_the_files_own_scores_and_the_recipes_stand_under_their_names() -> None:
     page = " ".join(client.get("/").text.split())
     model = client.get("/model").json()
 
-    assert "<dt>accuracy</dt><dd>0.90 [0.77, 0.96]</dd>" in page  # no third digit: 40 rows do not give one
+    # No third digit: 40 rows do not give one
+    assert "<dt>accuracy</dt><dd>0.90 [0.77, 0.96]</dd>" in page
     assert "<dt>log loss</dt><dd>0.31</dd>" in page
-    assert "this int8 model file, on 40 test rows it had not seen: so few that these figures are rough" in page
+    assert (
+        "this int8 model file, on 40 test rows it had not seen: so few that these figures are rough"
+        in page
+    )
     assert page.index("What the recipe gives on average") < page.index("0.925 [0.918, 0.932]")
     assert model["metrics"]["values"] == bundle.manifest["metrics"]
     assert model["recipe_metrics"]["values"] == bundle.manifest["recipe_metrics"]

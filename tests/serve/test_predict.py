@@ -23,7 +23,17 @@ def client() -> Client:
 
 def test_probabilities_are_the_softmax_of_the_outputs(client: Client) -> None:
     coded = np.array([[42, 0.0, 0, 0, 1], [20, 15.5, 1, 1, 0]])
-    rows = [GOOD, {**GOOD, "age": 20, "net (EUR)": 15.5, "color": "it's <b>blue</b>", "member": True, "model_config": False}]
+    rows = [
+        GOOD,
+        {
+            **GOOD,
+            "age": 20,
+            "net (EUR)": 15.5,
+            "color": "it's <b>blue</b>",
+            "member": True,
+            "model_config": False,
+        },
+    ]
     expected = softmax(coded @ mixed().weights, axis=1)
 
     reply = client.predict(*rows)
@@ -38,7 +48,11 @@ def test_probabilities_are_the_softmax_of_the_outputs(client: Client) -> None:
 
 
 def test_regression_answers_numbers_and_no_probabilities() -> None:
-    answer = Client(create_app(price())).predict({"area": 10, "color": "red"}, {"area": 0.5, "color": "it's <b>blue</b>"}).json()
+    answer = (
+        Client(create_app(price()))
+        .predict({"area": 10, "color": "red"}, {"area": 0.5, "color": "it's <b>blue</b>"})
+        .json()
+    )
 
     assert answer["predictions"] == [1000.25 + 35.0, 1000.25 + 1.75 + 10.0]
     assert answer["probabilities"] is None
@@ -102,16 +116,24 @@ class Recorder:
 @pytest.mark.parametrize(
     ("column", "values"),
     [
-        ({"kind": "number", "format": "date"}, ["2024-05-01", "2024-05-01T12:30:00", "2024-05-01T12:30:00+02:00"]),
+        (
+            {"kind": "number", "format": "date"},
+            ["2024-05-01", "2024-05-01T12:30:00", "2024-05-01T12:30:00+02:00"],
+        ),
         ({"kind": "category", "format": "code", "categories": ["1", "2"]}, [1, "1", 7]),
         ({"kind": "category", "categories": [1.5, True, "x"]}, [1.5, True, "x"]),
-        ({"kind": "array", "shape": [1, 2, 2], "minimum": 0.0, "maximum": 1.0}, [[[[0, 0.5], [1, 0.25]]]]),
+        (
+            {"kind": "array", "shape": [1, 2, 2], "minimum": 0.0, "maximum": 1.0},
+            [[[[0, 0.5], [1, 0.25]]]],
+        ),
         ({"kind": "number"}, [0, -0.0, 1e30, 2**70]),
         ({"kind": "boolean"}, [True, False]),
     ],
     ids=["date", "code", "mixed categories", "array", "number", "boolean"],
 )
-def test_every_kind_of_value_reaches_the_predictor(column: dict[str, Any], values: list[Any]) -> None:
+def test_every_kind_of_value_reaches_the_predictor(
+    column: dict[str, Any], values: list[Any]
+) -> None:
     recorder = Recorder({"name": "it", **column})
 
     reply = Client(create_app(recorder)).predict(*[{"it": v} for v in values])
@@ -120,7 +142,9 @@ def test_every_kind_of_value_reaches_the_predictor(column: dict[str, Any], value
     assert recorder.rows == [{"it": v} for v in values]
 
 
-@pytest.mark.parametrize("name", ["", " ", "f0", "model_config", "__proto__", "a.b[0]", "名", "self", "rows"])
+@pytest.mark.parametrize(
+    "name", ["", " ", "f0", "model_config", "__proto__", "a.b[0]", "名", "self", "rows"]
+)
 def test_a_column_may_have_any_name(name: str) -> None:
     recorder = Recorder({"name": name, "kind": "number"})
     app = Client(create_app(recorder))
@@ -133,11 +157,16 @@ def test_a_column_may_have_any_name(name: str) -> None:
 
 
 def test_wide_rows_raise_the_limit_of_the_body() -> None:
-    recorder = Recorder({"name": "image", "kind": "array", "shape": [3, 160, 160], "minimum": 0.0, "maximum": 1.0})
+    recorder = Recorder(
+        {"name": "image", "kind": "array", "shape": [3, 160, 160], "minimum": 0.0, "maximum": 1.0}
+    )
     pixels = np.random.default_rng(0).random((3, 160, 160)).tolist()  # 1.5 MB as JSON
 
     assert Client(create_app(recorder)).predict({"image": pixels}).status_code == 200
-    assert Client(create_app(recorder, max_body_bytes=2**20)).predict({"image": pixels}).status_code == 413
+    assert (
+        Client(create_app(recorder, max_body_bytes=2**20)).predict({"image": pixels}).status_code
+        == 413
+    )
 
 
 def test_health_answers_while_a_prediction_runs() -> None:

@@ -1,4 +1,6 @@
-"""Bad requests: each is answered with a 4xx that names the mistake, in one shape, and the server stays up."""
+"""Bad requests: each is answered with a 4xx that names the mistake, in one shape, and the
+server stays up.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,12 @@ AGE = (0, "age")
 HOSTILE: dict[str, tuple[str | bytes, int, tuple[int | None, str | None] | None, str]] = {
     # name: body, status, place of the first problem, words of the message
     "missing": (text(age=...), 422, AGE, "missing; expected a number"),
-    "missing though null is allowed": (text(**{"net (EUR)": ...}), 422, (0, "net (EUR)"), "missing; expected a number or null"),
+    "missing though null is allowed": (
+        text(**{"net (EUR)": ...}),
+        422,
+        (0, "net (EUR)"),
+        "missing; expected a number or null",
+    ),
     "extra": (text(weight=1), 422, (0, "weight"), "not a field of this model"),
     "misspelt": (text(age=..., aeg=42), 422, AGE, "missing"),
     "text for a number": (text(age="old"), 422, AGE, "expected a number, got 'old'"),
@@ -56,23 +63,53 @@ HOSTILE: dict[str, tuple[str | bytes, int, tuple[int | None, str | None] | None,
     "number for a text": (text(color=5), 422, (0, "color"), "expected text, got 5"),
     "null for a text": (text(color=None), 422, (0, "color"), "expected text, got null"),
     "number for a boolean": (text(member=1), 422, (0, "member"), "expected true or false, got 1"),
-    "text for a boolean": (text(member="true"), 422, (0, "member"), "expected true or false, got 'true'"),
+    "text for a boolean": (
+        text(member="true"),
+        422,
+        (0, "member"),
+        "expected true or false, got 'true'",
+    ),
     "NaN": (raw("age", "NaN"), 422, AGE, "expected a finite number, got nan"),
     "Infinity": (raw("age", "Infinity"), 422, AGE, "expected a finite number, got inf"),
     "-Infinity": (raw("age", "-Infinity"), 422, AGE, "expected a finite number, got -inf"),
     "number that overflows": (raw("age", "1e999"), 422, AGE, "expected a finite number, got inf"),
-    "number beyond float32": (raw("age", "1e39"), 422, AGE, r"expected a number between -3\.4e38 and 3\.4e38, got 1e\+39"),
-    "integer of 400 digits": (raw("age", "9" * 400), 422, AGE, r"between -3\.4e38 and 3\.4e38, got 9{50}\.\.\. \(400 char"),
+    "number beyond float32": (
+        raw("age", "1e39"),
+        422,
+        AGE,
+        r"expected a number between -3\.4e38 and 3\.4e38, got 1e\+39",
+    ),
+    "integer of 400 digits": (
+        raw("age", "9" * 400),
+        422,
+        AGE,
+        r"between -3\.4e38 and 3\.4e38, got 9{50}\.\.\. \(400 char",
+    ),
     "integer of 5000 digits": (raw("age", "9" * 5000), 400, None, "a number has too many digits"),
-    "text too long": (text(color=HUGE_TEXT), 422, (0, "color"), "expected at most 1,000 characters, got 1,001"),
+    "text too long": (
+        text(color=HUGE_TEXT),
+        422,
+        (0, "color"),
+        "expected at most 1,000 characters, got 1,001",
+    ),
     "lone surrogate": (raw("color", r'"\ud800"'), 422, (0, "color"), "lone surrogate"),
-    "lone surrogate as a name": (r'{"rows": [{"age": 1, "\ud800": 1}]}', 422, (0, "\ud800"), "holds a lone surrogate"),
+    "lone surrogate as a name": (
+        r'{"rows": [{"age": 1, "\ud800": 1}]}',
+        422,
+        (0, "\ud800"),
+        "holds a lone surrogate",
+    ),
     "row is a list": ('{"rows": [[1, 2]]}', 422, (0, None), "expected an object .*, got a list"),
     "row is null": ('{"rows": [null]}', 422, (0, None), "expected an object .*, got null"),
     "row is empty": ('{"rows": [{}]}', 422, AGE, "missing"),
     "no rows": ('{"rows": []}', 422, (None, "rows"), "expected at least one row"),
     "rows is an object": ('{"rows": {}}', 422, (None, "rows"), "got an object under `rows`"),
-    "rows misspelt": ('{"row": []}', 422, (None, "rows"), "got the keys 'row' - did you mean 'rows'"),
+    "rows misspelt": (
+        '{"row": []}',
+        422,
+        (None, "rows"),
+        "got the keys 'row' - did you mean 'rows'",
+    ),
     "keys beside rows": ('{"rows": [{}], "admin": 1}', 422, (None, "admin"), "got also 'admin'"),
     "a bare row": (json.dumps(GOOD), 422, (None, "rows"), "expected .*rows"),
     "a list": ("[1]", 422, None, "expected .*rows.*, got a list"),
@@ -90,8 +127,18 @@ HOSTILE: dict[str, tuple[str | bytes, int, tuple[int | None, str | None] | None,
     "lists nested too deep": ("[" * 100_000, 400, None, "nested too deep"),
     "objects nested too deep": ('{"a":' * 100_000, 400, None, "nested too deep"),
     "deep value": (raw("age", "[" * 500 + "]" * 500), 422, AGE, "expected a number, got a list"),
-    "the same field twice": ('{"rows": [{"age": 1, "age": 2}]}', 400, (None, "age"), "'age' is given twice"),
-    "too many rows": (json.dumps({"rows": [{}] * 1001}), 413, (None, "rows"), "at most 1,000 rows in one request, got 1,001"),
+    "the same field twice": (
+        '{"rows": [{"age": 1, "age": 2}]}',
+        400,
+        (None, "age"),
+        "'age' is given twice",
+    ),
+    "too many rows": (
+        json.dumps({"rows": [{}] * 1001}),
+        413,
+        (None, "rows"),
+        "at most 1,000 rows in one request, got 1,001",
+    ),
     "too many bytes": (text(color="x" * 2**20), 413, None, "the body may hold 1,048,576 bytes"),
 }
 
@@ -138,15 +185,41 @@ def test_hostile_bodies(client: Client, name: str) -> None:
         ("GET", "/../../etc/passwd", {}, 404, "nothing here"),
         ("GET", "/%2e%2e/%2e%2e/etc/passwd", {}, 404, "nothing here"),
         ("GET", "/templates/page.html", {}, 404, "nothing here"),
-        ("POST", "/predict", {}, 415, "expected the header `Content-Type: application/json`, got none"),
+        (
+            "POST",
+            "/predict",
+            {},
+            415,
+            "expected the header `Content-Type: application/json`, got none",
+        ),
         ("POST", "/predict", {"Content-Type": "text/plain"}, 415, "got 'text/plain'"),
-        ("POST", "/predict", {"Content-Type": "application/x-www-form-urlencoded"}, 415, "expected the header"),
-        ("POST", "/predict", {"Content-Type": "application/json; charset=latin-1"}, 415, "expected JSON in UTF-8"),
-        ("POST", "/predict", {**JSON, "Content-Encoding": "gzip"}, 415, "not compressed, got Content-Encoding 'gzip'"),
+        (
+            "POST",
+            "/predict",
+            {"Content-Type": "application/x-www-form-urlencoded"},
+            415,
+            "expected the header",
+        ),
+        (
+            "POST",
+            "/predict",
+            {"Content-Type": "application/json; charset=latin-1"},
+            415,
+            "expected JSON in UTF-8",
+        ),
+        (
+            "POST",
+            "/predict",
+            {**JSON, "Content-Encoding": "gzip"},
+            415,
+            "not compressed, got Content-Encoding 'gzip'",
+        ),
         ("POST", "/predict", {**JSON, "Content-Length": "9" * 30}, 413, "the body may hold"),
     ],
 )
-def test_hostile_requests(client: Client, method: str, path: str, headers: dict[str, str], status: int, words: str) -> None:
+def test_hostile_requests(
+    client: Client, method: str, path: str, headers: dict[str, str], status: int, words: str
+) -> None:
     reply = client.request(method, path, content=text().encode(), headers=headers)
 
     assert reply.status_code == status
@@ -154,13 +227,22 @@ def test_hostile_requests(client: Client, method: str, path: str, headers: dict[
     assert client.predict(GOOD).status_code == 200
 
 
-@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", 'APPLICATION/JSON; charset="UTF-8"'])
+@pytest.mark.parametrize(
+    "kind", ["application/json; charset=utf-8", 'APPLICATION/JSON; charset="UTF-8"']
+)
 def test_spellings_of_json_are_taken(client: Client, kind: str) -> None:
-    assert client.post("/predict", content=text(), headers={"Content-Type": kind}).status_code == 200
+    assert (
+        client.post("/predict", content=text(), headers={"Content-Type": kind}).status_code == 200
+    )
 
 
 def test_every_mistake_is_named_with_its_row(client: Client) -> None:
-    rows = [GOOD, {**GOOD, "age": "old", "color": 1}, "x", {**{k: v for k, v in GOOD.items() if k != "member"}, "membre": True}]
+    rows = [
+        GOOD,
+        {**GOOD, "age": "old", "color": 1},
+        "x",
+        {**{k: v for k, v in GOOD.items() if k != "member"}, "membre": True},
+    ]
 
     error = check_shape(client.predict(*rows))
 
@@ -169,9 +251,16 @@ def test_every_mistake_is_named_with_its_row(client: Client) -> None:
         {"row": 1, "field": "color", "message": "expected text, got 1"},
         {"row": 2, "field": None, "message": "expected an object {field: value, ...}, got text"},
         {"row": 3, "field": "member", "message": "missing; expected true or false"},
-        {"row": 3, "field": "membre", "message": "not a field of this model - did you mean 'member'?"},
+        {
+            "row": 3,
+            "field": "membre",
+            "message": "not a field of this model - did you mean 'member'?",
+        },
     ]
-    assert error["message"] == "5 problems in the input; the first: row 1: age: expected a number, got 'old'"
+    assert (
+        error["message"]
+        == "5 problems in the input; the first: row 1: age: expected a number, got 'old'"
+    )
 
 
 def test_the_list_of_mistakes_ends(client: Client) -> None:
@@ -181,7 +270,9 @@ def test_the_list_of_mistakes_ends(client: Client) -> None:
     assert "of which the first 100 are listed" in error["message"]
 
 
-@pytest.mark.parametrize("row", [{"k" * 900_000: 1}, {f"{i}": i for i in range(60_000)}], ids=["long name", "many names"])
+@pytest.mark.parametrize(
+    "row", [{"k" * 900_000: 1}, {f"{i}": i for i in range(60_000)}], ids=["long name", "many names"]
+)
 def test_what_is_sent_back_stays_small(client: Client, row: dict[str, Any]) -> None:
     reply = client.predict(row)
 
@@ -194,16 +285,27 @@ def test_what_is_sent_back_stays_small(client: Client, row: dict[str, Any]) -> N
     ("value", "message"),
     [
         ([[[0, 1]]], "expected numbers in nested lists of shape 1 x 2 x 2, got 1 values at [0]"),
-        ([[[0, 1], [2, "x"]]], "expected numbers in nested lists of shape 1 x 2 x 2, got 'x' at [0][1][1]"),
+        (
+            [[[0, 1], [2, "x"]]],
+            "expected numbers in nested lists of shape 1 x 2 x 2, got 'x' at [0][1][1]",
+        ),
         ([[[0, 1], [2, float("nan")]]], "expected a finite number, got nan at [0][1][1]"),
-        ([[[0, 1], [2, 1e39]]], "expected a number between -3.4e38 and 3.4e38, got 1e+39 at [0][1][1]"),
-        ([[[0, 1], [2, 3, 4]]], "expected numbers in nested lists of shape 1 x 2 x 2, got 3 values at [0][1]"),
+        (
+            [[[0, 1], [2, 1e39]]],
+            "expected a number between -3.4e38 and 3.4e38, got 1e+39 at [0][1][1]",
+        ),
+        (
+            [[[0, 1], [2, 3, 4]]],
+            "expected numbers in nested lists of shape 1 x 2 x 2, got 3 values at [0][1]",
+        ),
         ([0, 1, 2, 3], "expected numbers in nested lists of shape 1 x 2 x 2, got 4 values"),
         (5, "expected numbers in nested lists of shape 1 x 2 x 2, got 5"),
     ],
 )
 def test_arrays_name_the_place(value: Any, message: str) -> None:
-    schema = [{"name": "image", "kind": "array", "shape": [1, 2, 2], "minimum": 0.0, "maximum": 1.0}]
+    schema = [
+        {"name": "image", "kind": "array", "shape": [1, 2, 2], "minimum": 0.0, "maximum": 1.0}
+    ]
     client = Client(create_app(LinearBundle(schema)))
 
     reply = client.post("/predict", content=json.dumps({"rows": [{"image": value}]}), headers=JSON)
@@ -212,13 +314,17 @@ def test_arrays_name_the_place(value: Any, message: str) -> None:
     assert check_shape(reply)["problems"][0] == {"row": 0, "field": "image", "message": message}
 
 
-@pytest.mark.parametrize("value", ["May 1st", "", "2024-13-01", "0001-01-01T00:00:00+23:59", 19_000])
+@pytest.mark.parametrize(
+    "value", ["May 1st", "", "2024-13-01", "0001-01-01T00:00:00+23:59", 19_000]
+)
 def test_what_is_no_date(value: Any) -> None:
     client = Client(create_app(LinearBundle([{"name": "day", "kind": "number", "format": "date"}])))
 
     error = check_shape(client.predict({"day": value}))
 
-    assert error["problems"] == [{"row": 0, "field": "day", "message": f"expected a date such as 2024-05-01, got {value!r}"}]
+    assert error["problems"] == [
+        {"row": 0, "field": "day", "message": f"expected a date such as 2024-05-01, got {value!r}"}
+    ]
 
 
 NAMES = st.text(max_size=3) | st.sampled_from([*GOOD, "rows"])
@@ -227,7 +333,9 @@ ANY_JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
     max_leaves=8,
 )
-NEARLY_GOOD = st.fixed_dictionaries({name: st.just(value) | ANY_JSON for name, value in GOOD.items()})
+NEARLY_GOOD = st.fixed_dictionaries(
+    {name: st.just(value) | ANY_JSON for name, value in GOOD.items()}
+)
 FIELDS = read_fields(MIXED)
 ROW = row_model(FIELDS, max_text_length=1000)
 
@@ -240,7 +348,8 @@ def read(body: bytes) -> list[Any]:
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(ANY_JSON | st.fixed_dictionaries({"rows": st.lists(NEARLY_GOOD, max_size=3)}))
 def test_any_json_is_taken_or_refused(value: Any) -> None:
-    with contextlib.suppress(Refused):  # whatever else were raised would be answered as a failure of the server
+    # Whatever else were raised would be answered as a failure of the server
+    with contextlib.suppress(Refused):
         mixed().answer(read(json.dumps(value).encode()))
 
 
@@ -251,7 +360,7 @@ def test_any_bytes_are_refused(body: bytes) -> None:
         read(body)
 
 
-# -- mistakes that only the model finds --------------------------------------------------------------------------------
+# -- mistakes that only the model finds ------------------------------------------------------------
 
 
 def test_an_answer_that_is_not_finite_is_refused() -> None:
@@ -278,13 +387,23 @@ class Failing(LinearBundle):
 
 @pytest.mark.parametrize(
     ("setting", "place"),
-    [("rows[3].age", (3, "age")), ("rows[3]", (3, None)), ("rows", (None, "rows")), ("age", (None, "age")), ("", (None, None))],
+    [
+        ("rows[3].age", (3, "age")),
+        ("rows[3]", (3, None)),
+        ("rows", (None, "rows")),
+        ("age", (None, "age")),
+        ("", (None, None)),
+    ],
 )
-def test_what_the_bundle_refuses_is_the_clients_mistake(setting: str, place: tuple[int | None, str | None]) -> None:
+def test_what_the_bundle_refuses_is_the_clients_mistake(
+    setting: str, place: tuple[int | None, str | None]
+) -> None:
     reply = Client(create_app(Failing(InputError([Problem(setting, "no good")])))).predict({"x": 1})
 
     assert reply.status_code == 422
-    assert check_shape(reply)["problems"] == [{"row": place[0], "field": place[1], "message": "no good"}]
+    assert check_shape(reply)["problems"] == [
+        {"row": place[0], "field": place[1], "message": "no good"}
+    ]
 
 
 def test_a_failure_tells_nothing_and_the_server_stays_up() -> None:
@@ -293,13 +412,16 @@ def test_a_failure_tells_nothing_and_the_server_stays_up() -> None:
     reply = app.predict({"x": 1})
 
     assert reply.status_code == 500
-    assert check_shape(reply)["message"] == "the model failed on this input; the server's log has the cause"
+    assert (
+        check_shape(reply)["message"]
+        == "the model failed on this input; the server's log has the cause"
+    )
     assert "secret" not in reply.text
     assert reply.headers.get_list("x-content-type-options") == ["nosniff"]
     assert app.get("/health").status_code == 200
 
 
-# -- over a real connection --------------------------------------------------------------------------------------------
+# -- over a real connection ------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -339,7 +461,8 @@ def test_chunks_without_end_are_cut_off(address: str) -> None:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64,  # the beginning of TLS
         b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
         b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: "
+        b"application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
     ids=["tls", "negative length", "long address", "bad chunk"],
 )
@@ -351,14 +474,20 @@ def test_what_is_not_http_is_refused(address: str, message: bytes) -> None:
 @pytest.mark.parametrize("host", [b"[", b"a b", b"<script>alert(1)</script>", b"\xff"])
 def test_a_strange_host_header_does_no_harm(address: str, host: bytes) -> None:
     for path in (b"/docs", b"/nothing", b"/health"):
-        reply = say(address, b"GET " + path + b" HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+        reply = say(
+            address,
+            b"GET " + path + b" HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n",
+        )
         assert reply.startswith((b"HTTP/1.1 200", b"HTTP/1.1 400", b"HTTP/1.1 404"))
         assert b"alert(1)" not in reply
     assert httpx.get(f"{address}/health").status_code == 200
 
 
 def test_a_client_that_hangs_up_does_no_harm(address: str) -> None:
-    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+    head = (
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
+        b"1000\r\n\r\n"
+    )
     for _ in range(5):
         say(address, head + b'{"rows": [', hang_up=True)
 

@@ -26,7 +26,9 @@ def test_a_taken_port_is_said() -> None:
         port = other.getsockname()[1]
 
         with pytest.raises(
-            WinnowError, match=f"port {port} on 127.0.0.1 is taken by another program: stop that, or choose another port"
+            WinnowError,
+            match=f"port {port} on 127.0.0.1 is taken by another program: stop that, or choose "
+            f"another port",
         ):
             serve(mixed(), port=port)
 
@@ -36,8 +38,14 @@ def test_a_taken_port_is_said() -> None:
     [
         ("127.0.0.1", 70_000, "`port` must be between 0 and 65535, got 70000"),
         ("127.0.0.1", -1, "`port` must be between 0 and 65535, got -1"),
-        ("no such host", 8000, "`host` must be an address of this machine such as 127.0.0.1 or 0.0.0.0, got 'no such host'"),
-        ("192.0.2.1", 8000, "`host` must be an address of this machine"),  # reserved for documentation (RFC 5737)
+        (
+            "no such host",
+            8000,
+            "`host` must be an address of this machine such as 127.0.0.1 or 0.0.0.0, got 'no "
+            "such host'",
+        ),
+        # Reserved for documentation (RFC 5737)
+        ("192.0.2.1", 8000, "`host` must be an address of this machine"),
     ],
 )
 def test_addresses_that_cannot_be(host: str, port: int, words: str) -> None:
@@ -45,26 +53,43 @@ def test_addresses_that_cannot_be(host: str, port: int, words: str) -> None:
         serve(mixed(), host=host, port=port)
 
 
-SCRIPT = "from tests.serve.doubles import mixed; from winnow.serve import serve; serve(mixed(), port=0)"
+SCRIPT = (
+    "from tests.serve.doubles import mixed; from winnow.serve import serve; serve(mixed(), port=0)"
+)
 CALL = """import json, urllib.request as http
 row = {"age": 42, "net (EUR)": None, "color": "red", "member": False, "model_config": True}
-request = http.Request("URL/predict", json.dumps({"rows": [row]}).encode(), {"Content-Type": "application/json"})
+body, kind = json.dumps({"rows": [row]}).encode(), {"Content-Type": "application/json"}
+request = http.Request("URL/predict", body, kind)
 print(json.load(http.urlopen(request)))
 """
 
 
 def test_serve_until_interrupted() -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]), "PYTHONUNBUFFERED": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
+        "PYTHONUNBUFFERED": "1",
+    }
     command = [sys.executable, "-W", "error", "-c", SCRIPT]
     with subprocess.Popen(
-        command, env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        env=environment,
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as server:
         try:
             assert server.stdout is not None
             said = server.stdout.readline()
             assert said.startswith("incomes: try it at http://127.0.0.1:")
             url = said.split()[4]
-            called = subprocess.run([sys.executable, "-c", CALL.replace("URL", url)], capture_output=True, text=True, check=True)
+            called = subprocess.run(
+                [sys.executable, "-c", CALL.replace("URL", url)],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
             assert "'predictions': ['" in called.stdout
             server.send_signal(signal.SIGINT)
             _, errors = server.communicate(timeout=20)

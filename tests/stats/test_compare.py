@@ -9,15 +9,26 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from winnow.stats import PairedComparison, compare_arms, holm, minimum_detectable_effect, sign_flip_test, t_interval
+from winnow.stats import (
+    PairedComparison,
+    compare_arms,
+    holm,
+    minimum_detectable_effect,
+    sign_flip_test,
+    t_interval,
+)
 
 SEEDS = 12
 BASE = 0.9 + np.random.default_rng(0).normal(0, 0.01, SEEDS)
 NOISE = np.random.default_rng(1).normal(0, 0.001, SEEDS)
 
 
-def compare(arm: np.ndarray, *, higher: bool = True, effect: float = 0.005, reference: np.ndarray = BASE) -> PairedComparison:
-    return compare_arms(reference, {"part": arm}, higher_is_better=higher, smallest_effect=effect)[0]
+def compare(
+    arm: np.ndarray, *, higher: bool = True, effect: float = 0.005, reference: np.ndarray = BASE
+) -> PairedComparison:
+    return compare_arms(reference, {"part": arm}, higher_is_better=higher, smallest_effect=effect)[
+        0
+    ]
 
 
 def test_the_part_helps_when_scores_fall_without_it() -> None:
@@ -69,7 +80,9 @@ def test_significance_alone_is_not_enough() -> None:
 def test_nothing_changed() -> None:
     got = compare(BASE)
     assert (got.difference.mean, got.difference.low, got.difference.high) == (0.0, 0.0, 0.0)
-    assert (got.p, got.p_holm, got.verdict) == (1.0, 1.0, "undecided"), "equal differences alone show nothing"
+    assert (got.p, got.p_holm, got.verdict) == (1.0, 1.0, "undecided"), (
+        "equal differences alone show nothing"
+    )
 
 
 def test_one_pair_decides_nothing() -> None:
@@ -84,16 +97,28 @@ def test_failed_seeds_are_dropped_on_both_sides_and_counted() -> None:
     got = compare(arm, reference=reference)
     kept = compare((BASE - 0.02 + NOISE)[3:], reference=BASE[3:])
     assert (got.n, got.lost) == (SEEDS - 3, 3)
-    assert (got.difference, got.p, got.correlation, got.mde) == (kept.difference, kept.p, kept.correlation, kept.mde)
+    assert (got.difference, got.p, got.correlation, got.mde) == (
+        kept.difference,
+        kept.p,
+        kept.correlation,
+        kept.mde,
+    )
 
 
 def test_an_arm_that_never_finished() -> None:
     got = compare(np.full(SEEDS, math.nan))
-    assert (got.n, got.lost, got.failed, got.failed_with, got.verdict, got.p) == (0, SEEDS, SEEDS, 0, "needed", 1.0)
+    assert (got.n, got.lost, got.failed, got.failed_with, got.verdict, got.p) == (
+        0,
+        SEEDS,
+        SEEDS,
+        0,
+        "needed",
+        1.0,
+    )
     assert math.isnan(got.difference.mean)
 
 
-# -- failures ----------------------------------------------------------------------------------------------------------
+# -- failures --------------------------------------------------------------------------------------
 
 
 def with_failures(scores: np.ndarray, *seeds: int) -> np.ndarray:
@@ -106,14 +131,22 @@ def test_a_part_without_which_half_of_the_trainings_fail_is_needed() -> None:
     got = compare(with_failures(BASE + NOISE, 0, 2, 4, 6, 8, 10))
     assert (got.verdict, got.failed, got.failed_with) == ("needed", 6, 0)
     assert got.p_failures == max(
-        stats.binomtest(6, 6, alternative="greater").pvalue, stats.fisher_exact([[6, 6], [0, 12]], "greater")[1]
+        stats.binomtest(6, 6, alternative="greater").pvalue,
+        stats.fisher_exact([[6, 6], [0, 12]], "greater")[1],
     )
 
 
 def test_failures_that_the_reference_has_as_well_do_not_make_a_part_needed() -> None:
     lost = (0, 2, 4, 6, 8, 10)
-    assert compare(with_failures(BASE + NOISE, *lost), reference=with_failures(BASE, *lost)).verdict == "no difference"
-    others = compare(with_failures(BASE + NOISE, *lost), reference=with_failures(BASE, *(s + 1 for s in lost)), effect=0.01)
+    assert (
+        compare(with_failures(BASE + NOISE, *lost), reference=with_failures(BASE, *lost)).verdict
+        == "no difference"
+    )
+    others = compare(
+        with_failures(BASE + NOISE, *lost),
+        reference=with_failures(BASE, *(s + 1 for s in lost)),
+        effect=0.01,
+    )
     assert others.verdict != "needed"
     assert others.p_failures > 0.5
 
@@ -130,7 +163,10 @@ def test_a_part_whose_absence_fails_can_help_as_well() -> None:
 
 
 def test_other_arms_show_how_rare_failures_are() -> None:
-    arms = {"fragile": with_failures(BASE, 1, 2, 3, 4, 5), **{f"idle{i}": BASE + NOISE for i in range(6)}}
+    arms = {
+        "fragile": with_failures(BASE, 1, 2, 3, 4, 5),
+        **{f"idle{i}": BASE + NOISE for i in range(6)},
+    }
     got = compare_arms(BASE, arms, higher_is_better=True, smallest_effect=0.005)[0]
     assert got.verdict == "needed"
     assert got.p_failures == 2.0**-5  # the paired test; the pooled one is smaller, even times seven
@@ -139,14 +175,18 @@ def test_other_arms_show_how_rare_failures_are() -> None:
 def test_chance_failures_make_no_part_needed_more_often_than_promised() -> None:
     rng, wrong, repeats = np.random.default_rng(11), 0, 400
     for _ in range(repeats):
-        scores = np.where(rng.random((7, 10)) < rng.choice([0.05, 0.2, 0.5]), math.nan, rng.normal(0.9, 0.01, (7, 10)))
+        scores = np.where(
+            rng.random((7, 10)) < rng.choice([0.05, 0.2, 0.5]),
+            math.nan,
+            rng.normal(0.9, 0.01, (7, 10)),
+        )
         arms = {str(i): row for i, row in enumerate(scores[1:])}
         found = compare_arms(scores[0], arms, higher_is_better=True, smallest_effect=0.0)
         wrong += any(c.verdict == "needed" for c in found)
     assert wrong / repeats < 0.05 + 3 * math.sqrt(0.05 * 0.95 / repeats)
 
 
-# -- no verdict from nothing -------------------------------------------------------------------------------------------
+# -- no verdict from nothing -----------------------------------------------------------------------
 
 SHARE = {"bounds": (0.0, 1.0), "higher_is_better": True}
 
@@ -154,15 +194,24 @@ SHARE = {"bounds": (0.0, 1.0), "higher_is_better": True}
 def test_no_difference_takes_a_margin_of_one_row() -> None:
     score = np.full(10, 0.9) + np.tile([0.0, 0.001], 5)
     below, at = (
-        compare_arms(score, {"part": score[::-1]}, rows=1000, smallest_effect=effect, **SHARE)[0] for effect in (0.0009, 0.001)
+        compare_arms(score, {"part": score[::-1]}, rows=1000, smallest_effect=effect, **SHARE)[0]
+        for effect in (0.0009, 0.001)
     )
     assert (below.verdict, at.verdict) == ("undecided", "no difference")
 
 
 def test_where_rows_differ_no_difference_takes_a_margin_of_the_one_that_weighs_most() -> None:
-    score = np.full(10, 0.9) + np.tile([0.0, 0.001], 5)  # balanced accuracy, say, with ten rows in the rarer of two classes
+    # Balanced accuracy, say, with ten rows in the rarer of two classes
+    score = np.full(10, 0.9) + np.tile([0.0, 0.001], 5)
     got = [
-        compare_arms(score, {"part": score[::-1]}, rows=1000, row_worth=1 / 20, smallest_effect=effect, **SHARE)[0].verdict
+        compare_arms(
+            score,
+            {"part": score[::-1]},
+            rows=1000,
+            row_worth=1 / 20,
+            smallest_effect=effect,
+            **SHARE,
+        )[0].verdict
         for effect in (0.01, 0.049, 0.05)
     ]
     assert got == ["undecided", "undecided", "no difference"]
@@ -176,28 +225,50 @@ def test_no_difference_takes_five_pairs() -> None:
 def test_equal_differences_have_the_width_that_rows_give_them() -> None:
     score = np.full(10, 0.9)
     got = compare_arms(score, {"part": score}, rows=100, smallest_effect=0.01, **SHARE)[0]
-    assert got.difference.high == -got.difference.low == pytest.approx(stats.t.ppf(0.975, 9) * 0.005 / math.sqrt(10))
+    assert (
+        got.difference.high
+        == -got.difference.low
+        == pytest.approx(stats.t.ppf(0.975, 9) * 0.005 / math.sqrt(10))
+    )
     assert got.p_same == pytest.approx(stats.t.sf((0.01 - 0.01 / 20) / (0.005 / math.sqrt(10)), 9))
-    loss = compare_arms(score, {"part": score}, higher_is_better=False, rows=100, bounds=(0.0, math.inf), smallest_effect=0.01)[0]
-    assert loss.difference.high == pytest.approx(stats.t.ppf(0.975, 9) * 0.9 / 100 / 2 / math.sqrt(10))
+    loss = compare_arms(
+        score,
+        {"part": score},
+        higher_is_better=False,
+        rows=100,
+        bounds=(0.0, math.inf),
+        smallest_effect=0.01,
+    )[0]
+    assert loss.difference.high == pytest.approx(
+        stats.t.ppf(0.975, 9) * 0.9 / 100 / 2 / math.sqrt(10)
+    )
 
 
 def test_identical_predictions_are_no_difference_whatever_the_margin() -> None:
     score = np.full(5, 0.9)
-    got = compare_arms(score, {"a": score, "b": score}, rows=100, smallest_effect=0.0, identical=["a"], **SHARE)
-    assert [(c.verdict, c.identical) for c in got] == [("no difference", True), ("undecided", False)]
+    got = compare_arms(
+        score, {"a": score, "b": score}, rows=100, smallest_effect=0.0, identical=["a"], **SHARE
+    )
+    assert [(c.verdict, c.identical) for c in got] == [
+        ("no difference", True),
+        ("undecided", False),
+    ]
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 4])
 def test_identical_predictions_on_fewer_than_five_seeds_decide_nothing(seeds: int) -> None:
     score = np.full(seeds, 0.9)
-    got = compare_arms(score, {"a": score}, rows=100, smallest_effect=0.01, identical=["a"], **SHARE)[0]
+    got = compare_arms(
+        score, {"a": score}, rows=100, smallest_effect=0.01, identical=["a"], **SHARE
+    )[0]
     assert (got.verdict, got.p_same, got.identical) == ("undecided", 1.0, True)
 
 
 def test_failed_trainings_do_not_count_towards_the_five_seeds() -> None:
     score = np.array([0.9] * 4 + [math.nan] * 6)
-    got = compare_arms(score, {"a": score}, rows=100, smallest_effect=0.01, identical=["a"], **SHARE)[0]
+    got = compare_arms(
+        score, {"a": score}, rows=100, smallest_effect=0.01, identical=["a"], **SHARE
+    )[0]
     assert (got.verdict, got.n, got.identical) == ("undecided", 4, True)
 
 
@@ -217,7 +288,9 @@ def test_no_difference_is_corrected_for_the_number_of_parts() -> None:
 def test_at_least_the_smallest_effect_is_said_where_it_was_tested() -> None:
     d = np.linspace(0.008, 0.012, 10)
     reference = np.full(10, 0.9)
-    small, large = (compare(reference - d, reference=reference, effect=effect) for effect in (0.0085, 0.0079))
+    small, large = (
+        compare(reference - d, reference=reference, effect=effect) for effect in (0.0085, 0.0079)
+    )
     assert small.verdict == large.verdict == "helps"
     assert small.difference.low > 0.0085, "the plant needs other numbers"
     assert (small.at_least_smallest, large.at_least_smallest) == (True, True)
@@ -263,7 +336,8 @@ def test_any_false_claim_is_as_rare_as_promised() -> None:
     rng, wrong, repeats = np.random.default_rng(7), 0, 300
     for _ in range(repeats):
         shared = rng.normal(0.9, 0.02, 9)
-        scores = shared + rng.normal(0, 0.01, (6, 9))  # one reference and five idle parts: the comparisons share the reference
+        # One reference and five idle parts: the comparisons share the reference
+        scores = shared + rng.normal(0, 0.01, (6, 9))
         arms = {str(i): row for i, row in enumerate(scores[1:])}
         found = compare_arms(scores[0], arms, higher_is_better=True, smallest_effect=0.0)
         wrong += any(c.verdict in ("helps", "hurts") for c in found)
@@ -281,7 +355,10 @@ def test_equivalence_is_claimed_wrongly_as_rarely_as_promised() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"arms": {"dropout": BASE[:3]}}, r"expected arm 'dropout' as \(12,\), one score per seed of the reference, got \(3,\)"),
+        (
+            {"arms": {"dropout": BASE[:3]}},
+            r"expected arm 'dropout' as \(12,\), one score per seed of the reference, got \(3,\)",
+        ),
         ({"arms": {"dropout": 0.5}}, r"expected `dropout` as \(seeds,\), got shape \(\)"),
         ({"reference": BASE[None]}, r"expected `reference` as \(seeds,\), got shape \(1, 12\)"),
         ({"smallest_effect": -0.1}, r"`smallest_effect` must be >= 0, got -0.1"),

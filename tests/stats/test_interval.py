@@ -18,7 +18,9 @@ def test_equals_scipy(n: int, confidence: float, scale: float) -> None:
     values = np.random.default_rng(n).normal(0.3, 1.0, n) * scale
     got = t_interval(values, confidence)
     low, high = stats.t.interval(confidence, n - 1, loc=np.mean(values), scale=stats.sem(values))
-    np.testing.assert_allclose([got.mean, got.low, got.high], [np.mean(values), low, high], rtol=1e-10)
+    np.testing.assert_allclose(
+        [got.mean, got.low, got.high], [np.mean(values), low, high], rtol=1e-10
+    )
     assert (got.n, got.confidence, got.kind, got.lost) == (n, confidence, "t", 0)
 
 
@@ -40,7 +42,13 @@ def test_no_value_at_all() -> None:
 
 def test_failed_trainings_are_left_out_and_counted() -> None:
     got, clean = t_interval([1.0, math.nan, 2.0, math.inf, 4.0]), t_interval([1.0, 2.0, 4.0])
-    assert (got.mean, got.low, got.high, got.n, got.lost) == (clean.mean, clean.low, clean.high, 3, 2)
+    assert (got.mean, got.low, got.high, got.n, got.lost) == (
+        clean.mean,
+        clean.low,
+        clean.high,
+        3,
+        2,
+    )
 
 
 def test_equal_values_have_no_width() -> None:
@@ -54,7 +62,10 @@ def test_equal_values_have_no_width() -> None:
         (Interval(0.973, 0.969, 0.977, 0.95, 5), "0.973 [0.969, 0.977]"),
         (Interval(0.97312, 0.96112, 0.98512, 0.95, 5), "0.973 [0.961, 0.985]"),
         (Interval(3012.34, 2892.0, 3132.68, 0.95, 5), "3010 [2890, 3130]"),
-        (Interval(284937212.3, 253211987.6, 316662437.0, 0.95, 5), "280000000 [250000000, 320000000]"),
+        (
+            Interval(284937212.3, 253211987.6, 316662437.0, 0.95, 5),
+            "280000000 [250000000, 320000000]",
+        ),
         (Interval(-0.00002, -0.00006, 0.00002, 0.95, 5), "-0.00002 [-0.00006, 0.00002]"),
         (Interval(0.9722222, 0.9722222, 0.9722222, 0.95, 5), "0.972 [0.972, 0.972]"),
         (Interval(4 / 9, 4 / 9 - 1e-16, 4 / 9 + 1e-16, 0.95, 5), "0.444 [0.444, 0.444]"),
@@ -91,7 +102,7 @@ def test_refuses_other_shapes(values: object) -> None:
         t_interval(values)  # type: ignore[arg-type]
 
 
-# -- what a score can be, and what rows can tell -----------------------------------------------------------------------
+# -- what a score can be, and what rows can tell ---------------------------------------------------
 
 SHARE, LOSS, R2 = (0.0, 1.0), (0.0, math.inf), (-math.inf, 1.0)
 
@@ -117,7 +128,9 @@ def test_equal_scores_are_known_to_a_row() -> None:
 
 @pytest.mark.parametrize("rows", [1, 7, 30, 5000])
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
-def test_rows_that_all_went_the_same_way_give_clopper_and_pearsons_interval(rows: int, confidence: float) -> None:
+def test_rows_that_all_went_the_same_way_give_clopper_and_pearsons_interval(
+    rows: int, confidence: float
+) -> None:
     oracle = stats.binomtest(rows, rows).proportion_ci(confidence, "exact")
     got = in_range(t_interval([1.0] * 5, confidence), SHARE, rows=rows, over="rows")
     assert (got.low, got.high) == pytest.approx((oracle.low, oracle.high))
@@ -128,7 +141,10 @@ def test_a_wide_interval_is_left_as_it_is() -> None:
     assert in_range(wide, SHARE, rows=100) == in_range(wide, SHARE, rows=100, over="rows") == wide
 
 
-@pytest.mark.parametrize(("bounds", "mean", "worth"), [(SHARE, 0.3, 0.01), (LOSS, 0.3, 0.003), (R2, 0.8, 0.002), (R2, 1.0, 0.01)])
+@pytest.mark.parametrize(
+    ("bounds", "mean", "worth"),
+    [(SHARE, 0.3, 0.01), (LOSS, 0.3, 0.003), (R2, 0.8, 0.002), (R2, 1.0, 0.01)],
+)
 def test_what_a_row_is_worth(bounds: tuple[float, float], mean: float, worth: float) -> None:
     assert one_row(mean, bounds, 100) == pytest.approx(worth)
     got = in_range(t_interval([mean, mean]), bounds, rows=100)

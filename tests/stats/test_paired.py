@@ -1,4 +1,6 @@
-"""The sign-flip test against SciPy and a slow loop, Holm against hand arithmetic, power against published numbers."""
+"""The sign-flip test against SciPy and a slow loop, Holm against hand arithmetic, power against
+published numbers.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,14 @@ def scipy_p(d: np.ndarray) -> float:
     def mean(x: np.ndarray, axis: int) -> np.ndarray:
         return np.asarray(np.mean(x, axis=axis))
 
-    return float(stats.permutation_test((d,), mean, permutation_type="samples", vectorized=True, n_resamples=np.inf).pvalue)
+    return float(
+        stats.permutation_test(
+            (d,), mean, permutation_type="samples", vectorized=True, n_resamples=np.inf
+        ).pvalue
+    )
 
 
-# -- the sign-flip test ------------------------------------------------------------------------------------------------
+# -- the sign-flip test ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", range(2, 13))
@@ -31,11 +37,15 @@ def test_equals_scipy(n: int, shift: float) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_equals_exact_arithmetic_on_tied_fractions(seed: int) -> None:
-    # differences of accuracies on 360 rows: many patterns tie, and floating point sees them a little apart
+    # differences of accuracies on 360 rows: many patterns tie, and floating point sees them a
+    # little apart
     rng = np.random.default_rng(seed)
     with_, without = rng.integers(340, 350, 9), rng.integers(338, 348, 9)
     counts = [int(c) for c in with_ - without]
-    sums = [abs(sum(s * c for s, c in zip(signs, counts, strict=True))) for signs in itertools.product([1, -1], repeat=9)]
+    sums = [
+        abs(sum(s * c for s, c in zip(signs, counts, strict=True)))
+        for signs in itertools.product([1, -1], repeat=9)
+    ]
     expected = sum(s >= abs(sum(counts)) for s in sums) / 2**9
     assert sign_flip_test(with_ / 360 - without / 360) == expected
 
@@ -60,12 +70,18 @@ def test_failed_pairs_are_left_out() -> None:
 def test_sign_and_order_and_unit_do_not_matter() -> None:
     d = np.random.default_rng(3).normal(0.4, 1.0, 10)
     assert (
-        sign_flip_test(d) == sign_flip_test(-d) == sign_flip_test(d[::-1]) == sign_flip_test(d * 1e-9) == sign_flip_test(d * 1e9)
+        sign_flip_test(d)
+        == sign_flip_test(-d)
+        == sign_flip_test(d[::-1])
+        == sign_flip_test(d * 1e-9)
+        == sign_flip_test(d * 1e9)
     )
 
 
 def test_exact_up_to_its_limit() -> None:
-    assert sign_flip_test(np.arange(1.0, _paired.EXACT_LIMIT + 1)) == 2.0 ** (1 - _paired.EXACT_LIMIT)
+    assert sign_flip_test(np.arange(1.0, _paired.EXACT_LIMIT + 1)) == 2.0 ** (
+        1 - _paired.EXACT_LIMIT
+    )
 
 
 def test_monte_carlo_agrees_with_counting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,16 +112,20 @@ def test_false_alarms_are_as_rare_as_promised() -> None:
 
 
 def test_sign_flip_refuses_other_shapes() -> None:
-    with pytest.raises(ValueError, match=r"expected `differences` as \(seeds,\), got shape \(2, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"expected `differences` as \(seeds,\), got shape \(2, 2\)"
+    ):
         sign_flip_test(np.zeros((2, 2)))
 
 
-# -- Holm --------------------------------------------------------------------------------------------------------------
+# -- Holm ------------------------------------------------------------------------------------------
 
 
 def test_holm_by_hand() -> None:
     # sorted .005 .01 .03 .04 -> x4 x3 x2 x1 -> .02 .03 .06 .04 -> never falling: .02 .03 .06 .06
-    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02], rtol=1e-12)
+    np.testing.assert_allclose(
+        holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02], rtol=1e-12
+    )
 
 
 def test_holm_ends() -> None:
@@ -120,7 +140,8 @@ def test_holm_rejects_what_the_step_down_procedure_rejects() -> None:
     for _ in range(50):
         p = rng.uniform(size=7) ** 3
         rejected = np.zeros(7, dtype=bool)
-        for step, i in enumerate(np.argsort(p)):  # Holm's own words: go on while the smallest left is small enough
+        # Holm's own words: go on while the smallest left is small enough
+        for step, i in enumerate(np.argsort(p)):
             if p[i] > 0.05 / (7 - step):
                 break
             rejected[i] = True
@@ -141,11 +162,12 @@ def test_holm_refuses_what_is_no_probability(bad: list[float]) -> None:
         holm(bad)
 
 
-# -- seeds and power ---------------------------------------------------------------------------------------------------
+# -- seeds and power -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("m", "alpha", "expected"), [(1, 0.05, 6), (6, 0.05, 8), (7, 0.05, 9), (1, 0.5, 2), (1, 2 / 2**7, 7), (10, 0.01, 11)]
+    ("m", "alpha", "expected"),
+    [(1, 0.05, 6), (6, 0.05, 8), (7, 0.05, 9), (1, 0.5, 2), (1, 2 / 2**7, 7), (10, 0.01, 11)],
 )
 def test_smallest_seeds_by_hand(m: int, alpha: float, expected: int) -> None:
     assert smallest_seeds(m, alpha) == expected
@@ -166,12 +188,16 @@ def test_smallest_seeds_refuses_nonsense() -> None:
 
 
 def power_by_integral(effect: float, sd: float, n: int, alpha: float) -> float:
-    """The t test's power, the normal mean integrated over the chi distribution of the standard deviation."""
+    """The t test's power, the normal mean integrated over the chi distribution of the standard
+    deviation.
+    """
     df, critical, shift = n - 1, stats.t.ppf(1 - alpha / 2, n - 1), effect / sd * math.sqrt(n)
 
     def density(w: float) -> float:
         edge = critical * w / math.sqrt(df)
-        return float((stats.norm.sf(edge - shift) + stats.norm.cdf(-edge - shift)) * stats.chi.pdf(w, df))
+        return float(
+            (stats.norm.sf(edge - shift) + stats.norm.cdf(-edge - shift)) * stats.chi.pdf(w, df)
+        )
 
     return float(integrate.quad(density, 0, np.inf, limit=200)[0])
 
@@ -187,7 +213,9 @@ def test_detectable_effect_has_that_power(n: int, alpha: float, power: float) ->
 def test_detectable_effect_equals_published_sample_sizes() -> None:
     # Cohen's standard effects, paired, two-sided 0.05, power 0.8: 199, 34 and 15 pairs (G*Power)
     for d, pairs in ((0.2, 199), (0.5, 34), (0.8, 15)):
-        assert minimum_detectable_effect(1.0, pairs) <= d < minimum_detectable_effect(1.0, pairs - 1)
+        assert (
+            minimum_detectable_effect(1.0, pairs) <= d < minimum_detectable_effect(1.0, pairs - 1)
+        )
 
 
 def test_detectable_effect_at_the_ends() -> None:
@@ -202,5 +230,7 @@ def test_detectable_effect_refuses_nonsense() -> None:
         minimum_detectable_effect(-1.0, 5)
     with pytest.raises(ValueError, match=r"`alpha` must lie in \(0, 1\), got 0"):
         minimum_detectable_effect(1.0, 5, 0.0)
-    with pytest.raises(ValueError, match=r"`power` must lie in \(alpha, 1\) = \(0.05, 1\), got 0.01"):
+    with pytest.raises(
+        ValueError, match=r"`power` must lie in \(alpha, 1\) = \(0.05, 1\), got 0.01"
+    ):
         minimum_detectable_effect(1.0, 5, 0.05, 0.01)

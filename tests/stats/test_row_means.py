@@ -18,20 +18,27 @@ def shares(lost: int, won: int, n: int, **more: float) -> tuple[float, float]:
     return found.low, found.high
 
 
-# -- paired shares -----------------------------------------------------------------------------------------------------
+# -- paired shares ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("lost", "won", "n"), [(3, 1, 20), (12, 2, 50), (0, 4, 30), (7, 7, 100)])
 def test_the_ends_are_where_the_score_test_turns(lost: int, won: int, n: int) -> None:
-    """The most likely share under the difference is found by an optimizer, not by Tango's quadratic."""
+    """The most likely share under the difference is found by an optimizer, not by Tango's
+    quadratic.
+    """
 
     def statistic(difference: float) -> float:
         def minus_log_likelihood(share: float) -> float:
-            logs = [count * math.log(max(p, 1e-300)) for count, p in ((won, share), (lost, share + difference))]
+            logs = [
+                count * math.log(max(p, 1e-300))
+                for count, p in ((won, share), (lost, share + difference))
+            ]
             return -sum(logs) - (n - lost - won) * math.log(max(1 - 2 * share - difference, 1e-300))
 
         bounds = (max(0.0, -difference), (1 - difference) / 2)
-        share = optimize.minimize_scalar(minus_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-12}).x
+        share = optimize.minimize_scalar(
+            minus_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-12}
+        ).x
         variance = n * (2 * share + difference - difference**2)
         return (lost - won - n * difference) / math.sqrt(variance)
 
@@ -42,11 +49,24 @@ def test_the_ends_are_where_the_score_test_turns(lost: int, won: int, n: int) ->
 
 
 @pytest.mark.parametrize("n", [20, 60, 300])
-@pytest.mark.parametrize(("difference", "won"), [(0.015, 0.0), (0.015, 0.02), (0.05, 0.0), (0.05, 0.02), (0.1, 0.1)])
-def test_the_upper_end_is_too_low_in_at_most_a_fortieth_of_cases(n: int, difference: float, won: float) -> None:
-    """Exactly, by going through all that can happen: with half a pair added to each cell it was 5 % and more."""
-    a, b = (counts.ravel().astype(float) for counts in np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij"))
-    chance = stats.multinomial.pmf(np.stack([a, b, n - a - b], axis=1), n=n, p=[won + difference, won, 1 - 2 * won - difference])
+@pytest.mark.parametrize(
+    ("difference", "won"), [(0.015, 0.0), (0.015, 0.02), (0.05, 0.0), (0.05, 0.02), (0.1, 0.1)]
+)
+def test_the_upper_end_is_too_low_in_at_most_a_fortieth_of_cases(
+    n: int, difference: float, won: float
+) -> None:
+    """Exactly, by going through all that can happen: with half a pair added to each cell it was
+    5 % and more.
+    """
+    a, b = (
+        counts.ravel().astype(float)
+        for counts in np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij")
+    )
+    chance = stats.multinomial.pmf(
+        np.stack([a, b, n - a - b], axis=1),
+        n=n,
+        p=[won + difference, won, 1 - 2 * won - difference],
+    )
     likely = chance > 1e-10
     high = _highest(a[likely], b[likely], np.full(int(likely.sum()), float(n)), 1.959964)
 
@@ -65,9 +85,9 @@ def test_many_rows_give_the_paired_t_interval() -> None:
     after = np.where(rng.random(20_000) < 0.05, ~before, before)
     expected = stats.ttest_rel(before.astype(float), after.astype(float)).confidence_interval(0.95)
 
-    assert shares(int((before & ~after).sum()), int((~before & after).sum()), 20_000) == pytest.approx(
-        (expected.low, expected.high), abs=2e-4
-    )
+    assert shares(
+        int((before & ~after).sum()), int((~before & after).sum()), 20_000
+    ) == pytest.approx((expected.low, expected.high), abs=2e-4)
 
 
 def test_strata_cover_the_truth_as_often_as_they_say() -> None:
@@ -84,7 +104,7 @@ def test_strata_cover_the_truth_as_often_as_they_say() -> None:
     assert 0.94 <= covered / 1500 <= 0.99
 
 
-# -- means over rows ---------------------------------------------------------------------------------------------------
+# -- means over rows -------------------------------------------------------------------------------
 
 
 def test_without_skewness_it_is_the_t_interval() -> None:
@@ -114,7 +134,9 @@ def test_the_long_side_of_a_skewed_distribution_is_missed_less_often_than_by_t()
     truth = math.exp(0.5)
 
     missed = np.mean([mean_over_rows([RowGroup(s)]).high < truth for s in samples])
-    by_t = np.mean([stats.ttest_1samp(s, 0).confidence_interval(0.95).high < truth for s in samples])
+    by_t = np.mean(
+        [stats.ttest_1samp(s, 0).confidence_interval(0.95).high < truth for s in samples]
+    )
 
     assert by_t > 0.08
     assert missed < 0.055

@@ -1,4 +1,6 @@
-"""Intervals over rows and seeds: influence values against differences made by hand, coverage against simulation."""
+"""Intervals over rows and seeds: influence values against differences made by hand, coverage
+against simulation.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +20,32 @@ OF_CLASSES, OF_NUMBERS = (*SHARES, "log_loss"), ("mse", "rmse", "mae", "r2")
 Draw = tuple[NDArray[Any], list[NDArray[Any]]]
 
 
-def classes(rng: np.random.Generator, n: int, shares: list[float], *, apart: float, seeds: int = 5, luck: float = 0.3) -> Draw:
-    """``seeds`` models that share most of what they get wrong, each with its own bias and a little of its own noise."""
+def classes(
+    rng: np.random.Generator,
+    n: int,
+    shares: list[float],
+    *,
+    apart: float,
+    seeds: int = 5,
+    luck: float = 0.3,
+) -> Draw:
+    """``seeds`` models that share most of what they get wrong, each with its own bias and a
+    little of its own noise.
+    """
     y = rng.choice(len(shares), n, p=shares)
     base = apart * np.eye(len(shares))[y] + rng.standard_normal((n, len(shares))) + np.log(shares)
-    own = [luck * (rng.standard_normal((1, len(shares))) + rng.standard_normal(base.shape)) for _ in range(seeds)]
+    own = [
+        luck * (rng.standard_normal((1, len(shares))) + rng.standard_normal(base.shape))
+        for _ in range(seeds)
+    ]
     return y, [special.softmax(base + noise, axis=1) for noise in own]
 
 
 def numbers(rng: np.random.Generator, n: int, *, seeds: int = 5, luck: float = 0.2) -> Draw:
     y, error = 3 * rng.standard_normal(n), rng.standard_normal(n)
-    return y, [y + error + luck * (rng.standard_normal() + rng.standard_normal(n)) for _ in range(seeds)]
+    return y, [
+        y + error + luck * (rng.standard_normal() + rng.standard_normal(n)) for _ in range(seeds)
+    ]
 
 
 def measure(metric: str, y: NDArray[Any], prediction: NDArray[Any]) -> float:
@@ -36,17 +53,26 @@ def measure(metric: str, y: NDArray[Any], prediction: NDArray[Any]) -> float:
     return found[metric]
 
 
-def interval(metric: str, y: NDArray[Any], predictions: list[NDArray[Any]], confidence: float = 0.95) -> Interval:
-    return rows_interval(metric, y, predictions, [measure(metric, y, p) for p in predictions], confidence=confidence)
+def interval(
+    metric: str, y: NDArray[Any], predictions: list[NDArray[Any]], confidence: float = 0.95
+) -> Interval:
+    return rows_interval(
+        metric, y, predictions, [measure(metric, y, p) for p in predictions], confidence=confidence
+    )
 
 
 @pytest.mark.parametrize("metric", [*OF_CLASSES, *OF_NUMBERS])
 def test_parts_say_what_a_row_more_would_change(metric: str) -> None:
     rng = np.random.default_rng(0)
-    y, (p,) = numbers(rng, 400, seeds=1) if metric in OF_NUMBERS else classes(rng, 400, [0.5, 0.3, 0.2], apart=1.5, seeds=1)
+    y, (p,) = (
+        numbers(rng, 400, seeds=1)
+        if metric in OF_NUMBERS
+        else classes(rng, 400, [0.5, 0.3, 0.2], apart=1.5, seeds=1)
+    )
     parts, whole = row_parts(metric, y, p), measure(metric, y, p)
     assert parts.mean() == pytest.approx(0, abs=1e-9)
-    for i in range(0, 400, 40):  # a copy of row i: the score moves by its part over the rows, to first order
+    # A copy of row i: the score moves by its part over the rows, to first order
+    for i in range(0, 400, 40):
         more = np.append(np.arange(400), i)
         moved = (measure(metric, y[more], p[more]) - whole) * 401
         assert moved == pytest.approx(parts[i], abs=0.03 * (1 + np.abs(parts).max()))
@@ -78,7 +104,9 @@ def test_right_answers_have_wilsons_interval() -> None:
 @pytest.mark.parametrize("metric", [*OF_CLASSES, *OF_NUMBERS])
 @pytest.mark.parametrize("perfect", [True, False])
 @pytest.mark.parametrize("seeds", [1, 5])
-def test_never_outside_the_range_and_never_without_width(metric: str, perfect: bool, seeds: int) -> None:
+def test_never_outside_the_range_and_never_without_width(
+    metric: str, perfect: bool, seeds: int
+) -> None:
     rng = np.random.default_rng(2)
     if metric in OF_NUMBERS:
         y = rng.standard_normal(12)
@@ -99,7 +127,10 @@ def test_of_one_model_it_is_as_wide_as_the_bootstraps(metric: str) -> None:
         y, (p,) = numbers(rng, 300, seeds=1)
     else:
         y, (p,) = classes(rng, 300, [0.6, 0.3, 0.1], apart=1.5, seeds=1)
-    drawn = [measure(metric, y[rows], p[rows]) for rows in (rng.integers(0, 300, 300) for _ in range(250))]
+    drawn = [
+        measure(metric, y[rows], p[rows])
+        for rows in (rng.integers(0, 300, 300) for _ in range(250))
+    ]
     found = interval(metric, y, [p])
     assert found.high - found.low == pytest.approx(3.92 * np.std(drawn), rel=0.2)
     assert found.low < found.mean < found.high
@@ -108,7 +139,10 @@ def test_of_one_model_it_is_as_wide_as_the_bootstraps(metric: str) -> None:
 def test_seeds_that_differ_widen_it() -> None:
     rng = np.random.default_rng(3)
     y, predictions = numbers(rng, 300, luck=0.0)
-    alike, differ = interval("rmse", y, predictions), interval("rmse", y, [p + 0.8 * i for i, p in enumerate(predictions)])
+    alike, differ = (
+        interval("rmse", y, predictions),
+        interval("rmse", y, [p + 0.8 * i for i, p in enumerate(predictions)]),
+    )
     assert (differ.high - differ.low) / differ.mean > 2 * (alike.high - alike.low) / alike.mean
     assert (alike.n, alike.kind) == (5, "rows and seeds")
 
@@ -143,7 +177,10 @@ def covered(metric: str, make: Any, n: int, times: int, **how: Any) -> float:
     return inside / times
 
 
-@pytest.mark.parametrize(("metric", "n"), [("accuracy", 36), ("roc_auc", 100), ("balanced_accuracy", 100), ("log_loss", 60)])
+@pytest.mark.parametrize(
+    ("metric", "n"),
+    [("accuracy", 36), ("roc_auc", 100), ("balanced_accuracy", 100), ("log_loss", 60)],
+)
 def test_scores_of_classes_are_covered_as_often_as_it_says(metric: str, n: int) -> None:
     assert 0.88 <= covered(metric, classes, n, 150, shares=[0.7, 0.3], apart=2.5) <= 1
 
@@ -157,9 +194,17 @@ def test_scores_of_numbers_are_covered_as_often_as_it_says(metric: str) -> None:
 @pytest.mark.parametrize("metric", OF_CLASSES)
 @pytest.mark.parametrize(
     ("n", "shares", "apart"),
-    [(36, [0.5, 0.5], 3.0), (36, [0.5, 0.5], 5.0), (200, [0.9, 0.1], 2.0), (400, [0.97, 0.03], 2.0), (60, [0.5, 0.3, 0.2], 2.0)],
+    [
+        (36, [0.5, 0.5], 3.0),
+        (36, [0.5, 0.5], 5.0),
+        (200, [0.9, 0.1], 2.0),
+        (400, [0.97, 0.03], 2.0),
+        (60, [0.5, 0.3, 0.2], 2.0),
+    ],
 )
-def test_coverage_over_tables_of_many_kinds(metric: str, n: int, shares: list[float], apart: float) -> None:
+def test_coverage_over_tables_of_many_kinds(
+    metric: str, n: int, shares: list[float], apart: float
+) -> None:
     # of the log loss a few rows tell little: nearly all of it is in rows that 36 often do not hold
     least = 0.82 if metric == "log_loss" and n < 50 else 0.9
     assert covered(metric, classes, n, 1000, shares=shares, apart=apart) >= least

@@ -1,4 +1,6 @@
-"""A trainer that trains nothing: an outcome is a function of the variant's settings plus noise that its seed decides."""
+"""A trainer that trains nothing: an outcome is a function of the variant's settings plus noise
+that its seed decides.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ class Pretender:
         self.batches: list[list[Variant]] = []
         self.kept: list[bool] = []
         self.ahead: list[int] = []
-        self.workspace: Any = SimpleNamespace(ledger=Notebook()) if path is None else Workspace.open(path)
+        self.workspace: Any = (
+            SimpleNamespace(ledger=Notebook()) if path is None else Workspace.open(path)
+        )
 
     @property
     def trained(self) -> list[Variant]:
@@ -68,11 +72,20 @@ class Pretender:
 
     def prepared(self, data: Data) -> Any:
         return SimpleNamespace(
-            in_shape=(4,), out_features=3, task="classification", classes=("a", "b", "c"), validation=range(self.rows)
+            in_shape=(4,),
+            out_features=3,
+            task="classification",
+            classes=("a", "b", "c"),
+            validation=range(self.rows),
         )
 
     def train(
-        self, variants: Sequence[Variant], *, keep_weights: bool = False, study: str = "train", ahead: int = 0
+        self,
+        variants: Sequence[Variant],
+        *,
+        keep_weights: bool = False,
+        study: str = "train",
+        ahead: int = 0,
     ) -> list[Outcome]:
         self.batches.append(list(variants))
         self.ahead.append(ahead)
@@ -96,11 +109,17 @@ class Pretender:
         )
 
     def epochs(self, v: Variant) -> int:
-        """How many a variant trains: all but some at the end, which its seed decides, where it stops early."""
+        """How many a variant trains: all but some at the end, which its seed decides, where it
+        stops early.
+        """
         return v.train.epochs - (5 + v.seed % 3 if v.train.early_stopping else 0)
 
 
 def recipe(**sections: Any) -> Recipe:
     """A small recipe over iris; ``sections`` replace its own."""
-    sections = {"data": Data(source="sklearn:iris"), "model": Model("mlp", args={"width": 8, "depth": 2}), **sections}
+    sections = {
+        "data": Data(source="sklearn:iris"),
+        "model": Model("mlp", args={"width": 8, "depth": 2}),
+        **sections,
+    }
     return Recipe(**sections)

@@ -1,7 +1,9 @@
-"""Whole ablations by the thousand: the real plan, verdicts and simplification, over outcomes that are drawn instead of trained.
+"""Whole ablations by the thousand: the real plan, verdicts and simplification, over outcomes that
+are drawn instead of trained.
 
-A world says what each version of the recipe truly scores; a study sees that through noise, rows and failures. The stand-ins for
-recipes and variants hold just what the plan reads, since a thousand studies of real ones would take an hour.
+A world says what each version of the recipe truly scores; a study sees that through noise, rows and
+failures. The stand-ins for recipes and variants hold just what the plan reads, since a thousand
+studies of real ones would take an hour.
 """
 
 from __future__ import annotations
@@ -63,7 +65,8 @@ class World:
 
     Attributes:
         loss: of the score without these parts.
-        shared, own: deviations of the noise that all versions with one seed share, and that each has for itself.
+        shared, own: deviations of the noise that all versions with one seed share, and that each
+            has for itself.
         rows: the score is rounded to whole rows; None: it is not.
         fails: the probability that a training without these parts fails.
         tails: the noise is Student's with three degrees of freedom.
@@ -81,19 +84,27 @@ class World:
 
 
 def run_study(
-    world: World, rng: np.random.Generator, *, look: Look | None = None, noise: dict[Any, float] | None = None
+    world: World,
+    rng: np.random.Generator,
+    *,
+    look: Look | None = None,
+    noise: dict[Any, float] | None = None,
 ) -> Ablation:
-    """One ablation. ``noise`` holds what was drawn before, for another look at the same trainings."""
+    """One ablation. ``noise`` holds what was drawn before, for another look at the same
+    trainings.
+    """
     recipe: Any = Sketch(world.ask)
     arms = [Arm(name, recipe.without(name)) for name in world.parts]
     reference = Arm("reference", recipe)
-    plan = plan_ablation(reference, arms, metric=world.metric, context="", rows=world.rows, look=look)
+    plan = plan_ablation(
+        reference, arms, metric=world.metric, context="", rows=world.rows, look=look
+    )
     return _answer(plan, world, rng, {} if noise is None else noise)
 
 
 def run_checks(world: World, rng: np.random.Generator) -> Simplification:
-    """The simplification alone, of a study in which all parts of the world looked idle. Its seeds are fresh, so what comes of it
-    does not depend on how the study came to that.
+    """The simplification alone, of a study in which all parts of the world looked idle. Its seeds
+    are fresh, so what comes of it does not depend on how the study came to that.
     """
     recipe: Any = Sketch(world.ask)
     plan = simplify(
@@ -108,7 +119,9 @@ def run_checks(world: World, rng: np.random.Generator) -> Simplification:
     return _answer(plan, world, rng, {})
 
 
-def _answer(plan: Plan[Answer], world: World, rng: np.random.Generator, drawn: dict[Any, float]) -> Answer:
+def _answer(
+    plan: Plan[Answer], world: World, rng: np.random.Generator, drawn: dict[Any, float]
+) -> Answer:
     """What the plan concludes when its variants are drawn from the world."""
 
     def draw(key: Any) -> float:
@@ -125,7 +138,11 @@ def _answer(plan: Plan[Answer], world: World, rng: np.random.Generator, drawn: d
             return Outcome(v.id, "failed", reason="drawn")
         better = 0.9 - world.loss(v.off) + world.shared * draw(v.seed) + world.own * draw(v.id)
         score = 1 - better if world.metric == "log_loss" else better
-        score = score if world.rows is None or world.metric == "log_loss" else round(score * world.rows) / world.rows
+        score = (
+            score
+            if world.rows is None or world.metric == "log_loss"
+            else round(score * world.rows) / world.rows
+        )
         return Outcome(v.id, "finished", score=score, predictions_digest=v.id)
 
     wanted = next(plan)
@@ -138,7 +155,9 @@ def _answer(plan: Plan[Answer], world: World, rng: np.random.Generator, drawn: d
 
 @dataclass(frozen=True)
 class Rate:
-    """How often something happened, with the upper end of Clopper and Pearson's one-sided interval at 95 %."""
+    """How often something happened, with the upper end of Clopper and Pearson's one-sided
+    interval at 95 %.
+    """
 
     hits: int
     of: int
@@ -149,7 +168,11 @@ class Rate:
 
     @property
     def upper(self) -> float:
-        return float(stats.beta.ppf(0.95, self.hits + 1, self.of - self.hits)) if self.hits < self.of else 1.0
+        return (
+            float(stats.beta.ppf(0.95, self.hits + 1, self.of - self.hits))
+            if self.hits < self.of
+            else 1.0
+        )
 
     def is_at_most(self, limit: float) -> bool:
         """Whether so many hits are no surprise (1 in 1000) where the true rate is the limit."""

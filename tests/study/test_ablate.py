@@ -1,4 +1,6 @@
-"""Ablate: planted truths with known effects must come back as verdicts, paired seed by seed. Oracles: the plant, SciPy."""
+"""Ablate: planted truths with known effects must come back as verdicts, paired seed by seed.
+Oracles: the plant, SciPy.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,18 @@ from torch import Tensor, nn
 from winnow.data import prepare
 from winnow.errors import ModelError, RecipeError
 from winnow.methods import SGD, Cosine
-from winnow.recipe import Ablate, Data, EarlyStopping, Log, Model, Part, Prepare, Recipe, Train, Variant
+from winnow.recipe import (
+    Ablate,
+    Data,
+    EarlyStopping,
+    Log,
+    Model,
+    Part,
+    Prepare,
+    Recipe,
+    Train,
+    Variant,
+)
 from winnow.study import ablate, differences
 from winnow.study._arms import _assert_only
 
@@ -23,18 +36,30 @@ QUIET = Data(source="sklearn:iris", prepare=Prepare(standardize=False))  # one p
 
 
 def full_recipe(**more: Any) -> Recipe:
-    train = Train(optimizer=SGD(momentum=0.9, nesterov=True), dropout=0.2, label_smoothing=0.1, clip_norm=1.0, schedule=Cosine())
-    return recipe(**{"data": QUIET, "train": train, "ablate": Ablate(seeds=10, smallest_effect=0.01), **more})
+    train = Train(
+        optimizer=SGD(momentum=0.9, nesterov=True),
+        dropout=0.2,
+        label_smoothing=0.1,
+        clip_norm=1.0,
+        schedule=Cosine(),
+    )
+    return recipe(
+        **{"data": QUIET, "train": train, "ablate": Ablate(seeds=10, smallest_effect=0.01), **more}
+    )
 
 
 def planted(v: Variant) -> float:
-    """Momentum helps, dropout and clipping do nothing, label smoothing hurts, the schedule's effect drowns in noise."""
+    """Momentum helps, dropout and clipping do nothing, label smoothing hurts, the schedule's
+    effect drowns in noise.
+    """
     t = v.train
     noise = np.random.default_rng([v.seed, 1]).normal() if t.schedule.kind == "constant" else 0.0
     return 0.8 + 0.05 * (t.optimizer.momentum > 0) - 0.03 * (t.label_smoothing > 0) - 0.05 * noise
 
 
-def ablate_with(score: Any = planted, r: Recipe | None = None, **noise: Any) -> tuple[Any, Pretender]:
+def ablate_with(
+    score: Any = planted, r: Recipe | None = None, **noise: Any
+) -> tuple[Any, Pretender]:
     trainer = Pretender(score, **{"shared": 0.05, "own": 0.002, **noise})
     return ablate(r or full_recipe(), runner=trainer), trainer  # type: ignore[arg-type]
 
@@ -76,7 +101,11 @@ def test_differences_are_paired_by_seed_and_p_is_the_sign_flip_tests() -> None:
         assert (c.difference.low, c.difference.high) == pytest.approx((low, high))
         test = stats.permutation_test((d,), np.mean, permutation_type="samples", n_resamples=np.inf)
         assert c.p == pytest.approx(test.pvalue)
-        assert [v.seed for v in arm.variants] == list(ablation.seeds) == [v.seed for v in ablation.reference.variants]
+        assert (
+            [v.seed for v in arm.variants]
+            == list(ablation.seeds)
+            == [v.seed for v in ablation.reference.variants]
+        )
 
 
 def test_without_pairing_the_noise_would_hide_the_effects() -> None:
@@ -120,7 +149,10 @@ def test_a_part_without_which_every_training_fails_is_needed() -> None:
     ablation, _ = ablate_with(score)
     c = next(c for c in ablation.comparisons if c.name == "clip_norm")
     assert (c.verdict, c.n, c.lost, c.failed) == ("needed", 0, 10, 10)
-    assert "without clip_norm: 10 of 10 trainings failed: the loss became NaN (10 of them)" in ablation.notes
+    assert (
+        "without clip_norm: 10 of 10 trainings failed: the loss became NaN (10 of them)"
+        in ablation.notes
+    )
     assert ablation.simplified.train.clip_norm == 1.0
 
 
@@ -145,11 +177,17 @@ def test_early_stopping_stays_and_its_savings_are_told() -> None:
     saved = rows.pop("early_stopping")
     epochs = [5.0 + seed % 3 for seed in ablation.seeds]
     assert saved["mean"] == np.mean(epochs)
-    assert saved["low"] == pytest.approx(stats.t.interval(0.95, 9, loc=np.mean(epochs), scale=stats.sem(epochs))[0])
+    assert saved["low"] == pytest.approx(
+        stats.t.interval(0.95, 9, loc=np.mean(epochs), scale=stats.sem(epochs))[0]
+    )
     assert not any(rows.values())
     unread, _ = ablate_with(lambda v: 0.9, full_recipe(train=train), digest=lambda v: "same")
-    assert unread.simplified.train.early_stopping == EarlyStopping(), "nor where it changes no prediction"
-    worse, _ = ablate_with(lambda v: 0.9 - 0.1 * (v.train.early_stopping is not None), full_recipe(train=train))
+    assert unread.simplified.train.early_stopping == EarlyStopping(), (
+        "nor where it changes no prediction"
+    )
+    worse, _ = ablate_with(
+        lambda v: 0.9 - 0.1 * (v.train.early_stopping is not None), full_recipe(train=train)
+    )
     assert worse.simplified.train.early_stopping is None
 
 
@@ -157,7 +195,8 @@ def test_a_margin_below_one_row_shows_nothing_and_says_so() -> None:
     ablation, _ = ablate_with(rows=99)
     assert "no difference" not in ablation.verdicts().values()
     assert any(
-        "one of 99 validation rows can move accuracy by 0.01, so no part can be shown" in n and "0.011 or more" in n
+        "one of 99 validation rows can move accuracy by 0.01, so no part can be shown" in n
+        and "0.011 or more" in n
         for n in ablation.notes
     )
     assert not any("validation rows" in note for note in ablate_with(rows=100)[0].notes)
@@ -165,7 +204,9 @@ def test_a_margin_below_one_row_shows_nothing_and_says_so() -> None:
 
 @pytest.mark.parametrize(("effect", "shown"), [(0.0115, False), (0.012, True)])
 def test_a_margin_counts_a_row_of_the_rarest_class(effect: float, shown: bool) -> None:
-    """Of 114 validation rows 43 are of the rarer of two classes: one is worth 1 / 86 of balanced accuracy, and not 1 / 114."""
+    """Of 114 validation rows 43 are of the rarer of two classes: one is worth 1 / 86 of
+    balanced accuracy, and not 1 / 114.
+    """
 
     class OfRows(Pretender):
         def prepared(self, data: Data) -> Any:
@@ -178,14 +219,18 @@ def test_a_margin_counts_a_row_of_the_rarest_class(effect: float, shown: bool) -
     )
     smallest = int(np.bincount(prepare(r.data).validation.y).min())  # type: ignore[union-attr]
     assert 1 / (2 * smallest) == pytest.approx(0.01163, abs=1e-5), "the plant needs other numbers"
-    trainer = OfRows(lambda v: 0.9 + 0.1 * (v.train.clip_norm is None), metric="balanced_accuracy", own=0.0001)
+    trainer = OfRows(
+        lambda v: 0.9 + 0.1 * (v.train.clip_norm is None), metric="balanced_accuracy", own=0.0001
+    )
     better = ablate(r, runner=trainer)  # type: ignore[arg-type]
     assert better.dropped == ("clip_norm",)
     trainer = OfRows(lambda v: 0.9, metric="balanced_accuracy", own=0.0001)
     ablation = ablate(r, runner=trainer)  # type: ignore[arg-type]
     assert ablation.verdicts() == {"clip_norm": "no difference" if shown else "undecided"}
     notes = [
-        n for n in ablation.notes if "one of the rarest class of 114 validation rows can move balanced_accuracy by 0.012" in n
+        n
+        for n in ablation.notes
+        if "one of the rarest class of 114 validation rows can move balanced_accuracy by 0.012" in n
     ]
     assert len(notes) == (not shown)
     assert ablation.to_dict()["one_row"] == pytest.approx(1 / (2 * smallest))
@@ -197,7 +242,10 @@ def test_looking_again_with_more_seeds_is_counted_and_corrected() -> None:
     assert [a.look.number for a in looks] == [1, 2, 2, 3, 1]
     assert [a.look.confidence for a in looks] == pytest.approx([0.95, 0.975, 0.975, 0.9875, 0.95])
     assert [c.difference.confidence for c in looks[3].comparisons] == [1 - 0.05 / 4] * 6
-    assert any("look 3 at this question (before it: 8 seeds, 10 seeds): judged at confidence 0.9875" in n for n in looks[3].notes)
+    assert any(
+        "look 3 at this question (before it: 8 seeds, 10 seeds): judged at confidence 0.9875" in n
+        for n in looks[3].notes
+    )
     assert not any("look" in note for note in looks[0].notes)
     document = trainer.workspace.ledger.documents["ablation"]
     assert (document["confidence"], document["looks"]["number"]) == (0.95, 1)
@@ -212,28 +260,44 @@ def test_a_wider_margin_is_another_look() -> None:
 
 
 def test_a_recipe_that_cannot_be_trained_at_all_is_an_error() -> None:
-    with pytest.raises(ModelError, match="the recipe with all its parts failed on every seed: the loss became NaN"):
+    with pytest.raises(
+        ModelError, match="the recipe with all its parts failed on every seed: the loss became NaN"
+    ):
         ablate_with(lambda v: math.nan)
 
 
 def test_too_few_seeds_are_announced() -> None:
     ablation, _ = ablate_with(planted, full_recipe(ablate=Ablate(seeds=5)))
     assert any(
-        "5 seeds cannot show that one of 6 parts helps or hurts" in note and "at least 8 seeds" in note for note in ablation.notes
+        "5 seeds cannot show that one of 6 parts helps or hurts" in note
+        and "at least 8 seeds" in note
+        for note in ablation.notes
     )
     assert not any("cannot show" in note for note in ablate_with()[0].notes)
-    few, _ = ablate_with(lambda v: 0.9, full_recipe(ablate=Ablate(seeds=4)), digest=lambda v: "same")
+    few, _ = ablate_with(
+        lambda v: 0.9, full_recipe(ablate=Ablate(seeds=4)), digest=lambda v: "same"
+    )
     assert set(few.verdicts().values()) == {"undecided"}
     assert few.dropped == ()
-    assert any("4 seeds cannot show that a part makes no difference, even where no prediction changes" in n for n in few.notes)
+    assert any(
+        "4 seeds cannot show that a part makes no difference, even where no prediction changes" in n
+        for n in few.notes
+    )
 
 
 def test_each_arm_differs_from_the_reference_in_its_part_alone() -> None:
-    ablation, _ = ablate_with(r=full_recipe(train=full_recipe().train.model_copy(update={"early_stopping": EarlyStopping()})))
+    ablation, _ = ablate_with(
+        r=full_recipe(
+            train=full_recipe().train.model_copy(update={"early_stopping": EarlyStopping()})
+        )
+    )
     changed = {arm.name: arm.changed for arm in ablation.arms}
     assert changed["dropout"].keys() == {"train.dropout"}
     assert changed["label_smoothing"] == {"train.label_smoothing": (0.1, 0.0)}
-    assert changed["momentum"] == {"train.optimizer.momentum": (0.9, 0.0), "train.optimizer.nesterov": (True, False)}
+    assert changed["momentum"] == {
+        "train.optimizer.momentum": (0.9, 0.0),
+        "train.optimizer.nesterov": (True, False),
+    }
     assert all(path.startswith("train.schedule.") for path in changed["schedule"])
     assert all(path.startswith("train.early_stopping") for path in changed["early_stopping"])
 
@@ -241,7 +305,9 @@ def test_each_arm_differs_from_the_reference_in_its_part_alone() -> None:
 def test_an_arm_that_changes_more_than_its_part_is_our_own_mistake() -> None:
     part = Part("dropout", "train.dropout", 0.2, 0.0, "dropout")
     _assert_only(part, {"train.dropout": (0.2, 0.0)})
-    with pytest.raises(AssertionError, match=r"switching off 'dropout' also changed \['train\.l1'\]"):
+    with pytest.raises(
+        AssertionError, match=r"switching off 'dropout' also changed \['train\.l1'\]"
+    ):
         _assert_only(part, {"train.dropout": (0.2, 0.0), "train.l1": (0.0, 0.1)})
     with pytest.raises(AssertionError, match="switching off 'dropout' changed nothing"):
         _assert_only(part, {})
@@ -249,13 +315,17 @@ def test_an_arm_that_changes_more_than_its_part_is_our_own_mistake() -> None:
 
 def test_differences_sees_every_section() -> None:
     a = full_recipe()
-    b = full_recipe(data=QUIET.model_copy(update={"drop": ("x",)}), model=Model("mlp", args={"width": 9}))
+    b = full_recipe(
+        data=QUIET.model_copy(update={"drop": ("x",)}), model=Model("mlp", args={"width": 9})
+    )
     assert differences(a, b).keys() == {"data.drop", "model.args.width", "model.args.depth"}
     assert differences(a, a) == {}
 
 
 def test_modules_are_arms() -> None:
-    r = full_recipe(train=Train(), ablate=Ablate(seeds=8, parts=("model.block1",), modules=("block2.linear",)))
+    r = full_recipe(
+        train=Train(), ablate=Ablate(seeds=8, parts=("model.block1",), modules=("block2.linear",))
+    )
     ablation, trainer = ablate_with(lambda v: 0.9 - 0.3 * ("block1" in v.model.without), r)
     assert ablation.verdicts()["model.block1"] == "helps"
     assert [arm.changed for arm in ablation.arms] == [
@@ -279,10 +349,17 @@ class Stubborn(nn.Module):
 
 
 def test_a_module_that_cannot_go_is_left_out_with_a_note() -> None:
-    r = full_recipe(model=Model(Stubborn), train=Train(), ablate=Ablate(seeds=6, parts=(), modules=("used", "unused")))
+    r = full_recipe(
+        model=Model(Stubborn),
+        train=Train(),
+        ablate=Ablate(seeds=6, parts=(), modules=("used", "unused")),
+    )
     ablation, _ = ablate_with(lambda v: 0.9, r)
     assert list(ablation.verdicts()) == ["model.used"]
-    assert any("model.unused is not in the table, because the model cannot do without it" in note for note in ablation.notes)
+    assert any(
+        "model.unused is not in the table, because the model cannot do without it" in note
+        for note in ablation.notes
+    )
 
 
 class Dropper(nn.Sequential):
@@ -310,14 +387,20 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
 
 def test_open_recipes_and_recipes_without_parts_are_refused() -> None:
     trainer = Pretender(planted)
-    with pytest.raises(RecipeError, match=r"nothing open, found 1 open setting \(train\.optimizer\.lr\): search first"):
+    with pytest.raises(
+        RecipeError,
+        match=r"nothing open, found 1 open setting \(train\.optimizer\.lr\): search first",
+    ):
         ablate(full_recipe(train=Train(optimizer=SGD(lr=Log(1e-3, 1)))), runner=trainer)  # type: ignore[arg-type]
     with pytest.raises(RecipeError, match="nothing to ablate"):
         ablate(full_recipe(train=Train(optimizer=SGD(momentum=0.0))), runner=trainer)  # type: ignore[arg-type]
 
 
 def test_a_named_part_that_the_search_switched_off_is_noted() -> None:
-    r = full_recipe(train=Train(optimizer=SGD(momentum=0.9)), ablate=Ablate(seeds=6, parts=("momentum", "nesterov", "clip_norm")))
+    r = full_recipe(
+        train=Train(optimizer=SGD(momentum=0.9)),
+        ablate=Ablate(seeds=6, parts=("momentum", "nesterov", "clip_norm")),
+    )
     ablation, _ = ablate_with(planted, r)
     assert list(ablation.verdicts()) == ["momentum"]
     assert "nesterov is not in the table, because it is off in this recipe" in ablation.notes
@@ -325,7 +408,9 @@ def test_a_named_part_that_the_search_switched_off_is_noted() -> None:
 
 def test_only_the_named_parts_are_ablated() -> None:
     trainer = Pretender(planted)
-    ablation = ablate(full_recipe(), parts=["clip_norm", "dropout"], seeds=6, confidence=0.9, runner=trainer)  # type: ignore[arg-type]
+    ablation = ablate(
+        full_recipe(), parts=["clip_norm", "dropout"], seeds=6, confidence=0.9, runner=trainer
+    )  # type: ignore[arg-type]
     assert list(ablation.verdicts()) == ["clip_norm", "dropout"]
     assert len(ablation.seeds) == 6
     assert ablation.comparisons[0].difference.confidence == 0.9
@@ -336,7 +421,20 @@ def test_the_document_is_strict_json_and_the_table_matches() -> None:
     document = trainer.workspace.ledger.documents["ablation"]
     assert document == json.loads(json.dumps(document, allow_nan=False))
     row = document["comparisons"][0]
-    assert row.keys() >= {"name", "what", "mean", "low", "high", "p", "p_holm", "verdict", "n", "lost", "mde", "scores"}
+    assert row.keys() >= {
+        "name",
+        "what",
+        "mean",
+        "low",
+        "high",
+        "p",
+        "p_holm",
+        "verdict",
+        "n",
+        "lost",
+        "mde",
+        "scores",
+    }
     assert document["seeds"] == list(ablation.seeds)
     assert len(row["scores"]) == 10
     assert row["what"]

@@ -15,7 +15,14 @@ RECIPE = recipe()
 
 def variants(n: int, first: int = 0) -> list[Variant]:
     return [
-        Variant(data=RECIPE.data, model=RECIPE.model, train=RECIPE.train, metric="accuracy", seed=first + i) for i in range(n)
+        Variant(
+            data=RECIPE.data,
+            model=RECIPE.model,
+            train=RECIPE.train,
+            metric="accuracy",
+            seed=first + i,
+        )
+        for i in range(n)
     ]
 
 
@@ -35,7 +42,9 @@ def pretender() -> Pretender:
 @pytest.mark.parametrize("at_once", [1, 2, 7])
 def test_the_answer_does_not_depend_on_how_many_are_trained_at_once(at_once: int) -> None:
     trainer = pretender()
-    assert conduct(Study("test", three_stages()), trainer, at_once=at_once) == conduct(Study("test", three_stages()), pretender())
+    assert conduct(Study("test", three_stages()), trainer, at_once=at_once) == conduct(
+        Study("test", three_stages()), pretender()
+    )
     assert max(map(len, trainer.batches)) <= at_once
     assert len(trainer.trained) == 8
 

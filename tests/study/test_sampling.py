@@ -1,4 +1,6 @@
-"""The sampler: bounds, distribution, no repeats, conditions, learning. Oracles: enumeration, SciPy, a known optimum."""
+"""The sampler: bounds, distribution, no repeats, conditions, learning. Oracles: enumeration,
+SciPy, a known optimum.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,15 @@ def space(**ranges: Any) -> dict[str, OpenSetting]:
     return {path: OpenSetting(path, range, None) for path, range in ranges.items()}
 
 
-def proposer(ranges: dict[str, OpenSetting], sampler: Sampler = "tpe", seed: int = 0, higher: bool = True) -> Proposer:
+def proposer(
+    ranges: dict[str, OpenSetting], sampler: Sampler = "tpe", seed: int = 0, higher: bool = True
+) -> Proposer:
     return Proposer(ranges, sampler=sampler, seed=seed, higher_is_better=higher)
 
 
-def run(p: Proposer, score: Any, *, trials: int, batch: int = 8) -> list[tuple[dict[str, Any], float]]:
+def run(
+    p: Proposer, score: Any, *, trials: int, batch: int = 8
+) -> list[tuple[dict[str, Any], float]]:
     done: list[tuple[dict[str, Any], float]] = []
     while len(done) < trials:
         proposals = p.propose(batch)
@@ -39,7 +45,12 @@ def run(p: Proposer, score: Any, *, trials: int, batch: int = 8) -> list[tuple[d
 
 
 def test_random_draws_have_the_distribution_of_the_range() -> None:
-    drawn = [x.values for x in proposer(space(u=Uniform(-1, 3), g=Log(1e-4, 1), i=Integer(2, 5)), "random").propose(400)]
+    drawn = [
+        x.values
+        for x in proposer(
+            space(u=Uniform(-1, 3), g=Log(1e-4, 1), i=Integer(2, 5)), "random"
+        ).propose(400)
+    ]
     assert stats.kstest([v["u"] for v in drawn], stats.uniform(-1, 4).cdf).pvalue > 0.01
     assert stats.kstest([v["g"] for v in drawn], stats.loguniform(1e-4, 1).cdf).pvalue > 0.01
     assert stats.chisquare(np.unique([v["i"] for v in drawn], return_counts=True)[1]).pvalue > 0.01
@@ -74,14 +85,18 @@ def test_a_finite_space_is_used_up_without_repeats(sampler: Sampler) -> None:
     p = proposer(space(c=Choice(1, True, 1.5, (2, 3)), i=Integer(1, 3)), sampler)
     done = run(p, lambda v: float(v["i"]), trials=12, batch=5)
     expected = {repr(pair) for pair in itertools.product([1, True, 1.5, (2, 3)], [1, 2, 3])}
-    assert [repr((v["c"], v["i"])) for v, _ in done] == list(dict.fromkeys(repr((v["c"], v["i"])) for v, _ in done))
+    assert [repr((v["c"], v["i"])) for v, _ in done] == list(
+        dict.fromkeys(repr((v["c"], v["i"])) for v, _ in done)
+    )
     assert {repr((v["c"], v["i"])) for v, _ in done} == expected
     assert p.propose(5) == []
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_a_larger_finite_space_is_used_up_too(sampler: Sampler) -> None:
-    done = run(proposer(space(i=Integer(1, 60)), sampler), lambda v: -float(v["i"]), trials=60, batch=15)
+    done = run(
+        proposer(space(i=Integer(1, 60)), sampler), lambda v: -float(v["i"]), trials=60, batch=15
+    )
     assert sorted(v["i"] for v, _ in done) == list(range(1, 61))
 
 
@@ -90,15 +105,25 @@ def test_settings_under_a_choice_are_drawn_jointly() -> None:
     p = proposer(recipe(train=train).ranges())
     run(p, lambda v: float(v["train.optimizer"] == "sgd"), trials=32)
     p.propose(1)
-    assert {"train.optimizer.sgd.lr", "train.optimizer.sgd.momentum"} <= p._trials[-1].relative_params.keys()
+    assert {"train.optimizer.sgd.lr", "train.optimizer.sgd.momentum"} <= p._trials[
+        -1
+    ].relative_params.keys()
 
 
 def test_settings_under_a_choice_come_only_with_their_option() -> None:
     open_recipe = recipe(
-        train=Train(optimizer=Choice(SGD(lr=Log(0.01, 1), momentum=Uniform(0, 0.9)), AdamW(lr=Log(1e-4, 1e-2)))),
+        train=Train(
+            optimizer=Choice(
+                SGD(lr=Log(0.01, 1), momentum=Uniform(0, 0.9)), AdamW(lr=Log(1e-4, 1e-2))
+            )
+        ),
         model=Model("mlp", args={"width": Choice(8, 16), "depth": 1}),
     )
-    done = run(proposer(open_recipe.ranges()), lambda v: -abs(math.log(v.get("train.optimizer.sgd.lr", 1e-3) / 0.1)), trials=40)
+    done = run(
+        proposer(open_recipe.ranges()),
+        lambda v: -abs(math.log(v.get("train.optimizer.sgd.lr", 1e-3) / 0.1)),
+        trials=40,
+    )
     seen = {frozenset(v) for v, _ in done}
     common = {"model.args.width", "train.optimizer"}
     assert seen == {
@@ -121,7 +146,12 @@ def test_tpe_finds_a_known_optimum_better_than_random() -> None:
     def regret(sampler: Sampler) -> float:
         ranges = space(lr=Log(1e-5, 1), p=Uniform(0, 1), c=Choice("bad", "good", "worse"))
         return float(
-            np.mean([min(s for _, s in run(proposer(ranges, sampler, seed, False), loss, trials=64)) for seed in range(5)])
+            np.mean(
+                [
+                    min(s for _, s in run(proposer(ranges, sampler, seed, False), loss, trials=64))
+                    for seed in range(5)
+                ]
+            )
         )
 
     assert regret("tpe") < 0.5 * regret("random")
@@ -131,7 +161,11 @@ def test_tpe_keeps_away_from_where_training_fails() -> None:
     def score(v: dict[str, Any]) -> float:
         return math.nan if v["lr"] > 0.5 else 0.5  # nothing to learn but the failures
 
-    late = [v["lr"] for seed in range(4) for v, _ in run(proposer(space(lr=Uniform(0, 1)), seed=seed), score, trials=64)[32:]]
+    late = [
+        v["lr"]
+        for seed in range(4)
+        for v, _ in run(proposer(space(lr=Uniform(0, 1)), seed=seed), score, trials=64)[32:]
+    ]
     assert np.mean(np.array(late) > 0.5) < 0.2
 
 

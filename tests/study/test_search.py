@@ -1,4 +1,6 @@
-"""Search: known optima, fresh seeds, failures, and the same answer whoever trains. Oracles: closed form and SciPy."""
+"""Search: known optima, fresh seeds, failures, and the same answer whoever trains. Oracles:
+closed form and SciPy.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,18 @@ from tests.study.doubles import Pretender, recipe
 
 from winnow.errors import ModelError, RecipeError
 from winnow.methods import SGD, AdamW
-from winnow.recipe import Choice, Integer, Log, Model, Recipe, Search, Train, Uniform, Variant, derive_seed
+from winnow.recipe import (
+    Choice,
+    Integer,
+    Log,
+    Model,
+    Recipe,
+    Search,
+    Train,
+    Uniform,
+    Variant,
+    derive_seed,
+)
 from winnow.study import Study, conduct, plan_search, search
 
 
@@ -27,10 +40,16 @@ def open_recipe(**more: Any) -> Recipe:
 
 
 def quality(v: Variant) -> float:
-    return 0.95 - 0.05 * (math.log10(v.train.optimizer.lr) + 1) ** 2 - (v.train.label_smoothing - 0.1) ** 2
+    return (
+        0.95
+        - 0.05 * (math.log10(v.train.optimizer.lr) + 1) ** 2
+        - (v.train.label_smoothing - 0.1) ** 2
+    )
 
 
-def found_with(score: Any = quality, r: Recipe | None = None, **noise: Any) -> tuple[Any, Pretender]:
+def found_with(
+    score: Any = quality, r: Recipe | None = None, **noise: Any
+) -> tuple[Any, Pretender]:
     trainer = Pretender(score, **noise)
     return search(r or open_recipe(), runner=trainer), trainer  # type: ignore[arg-type]
 
@@ -44,7 +63,8 @@ def test_it_finds_the_known_optimum() -> None:
 
 def test_the_trainer_hears_how_many_trainings_are_still_to_come() -> None:
     _, trainer = found_with()
-    assert trainer.ahead == [36, 28, 20, 12, 0]  # 32 trials in eights, then three leaders on four seeds
+    # 32 trials in eights, then three leaders on four seeds
+    assert trainer.ahead == [36, 28, 20, 12, 0]
 
 
 def test_a_metric_where_less_is_better_goes_the_other_way() -> None:
@@ -62,7 +82,10 @@ def test_the_winner_is_named_by_fresh_seeds_not_by_its_lucky_trial() -> None:
     def score(v: Variant) -> float:  # width 8 shines on the seed of the search alone
         return {8: 0.99 if v.seed == lucky else 0.80, 16: 0.90, 32: 0.85}[v.model.args["width"]]
 
-    r = recipe(model=Model("mlp", args={"width": Choice(8, 16, 32)}), search=Search(trials=3, batch=3, leaders=2, seeds=3))
+    r = recipe(
+        model=Model("mlp", args={"width": Choice(8, 16, 32)}),
+        search=Search(trials=3, batch=3, leaders=2, seeds=3),
+    )
     found, _ = found_with(score, r)
     assert max(found.trials, key=lambda t: t.score).values == {"model.args.width": 8}
     assert found.best.model.args["width"] == 16
@@ -73,7 +96,9 @@ def test_the_interval_is_students_over_the_fresh_scores_alone() -> None:
     found, _ = found_with(shared=0.01, own=0.01)
     for leader in found.leaders:
         assert len(leader.scores) == 4
-        low, high = stats.t.interval(0.95, 3, loc=np.mean(leader.scores), scale=stats.sem(leader.scores))
+        low, high = stats.t.interval(
+            0.95, 3, loc=np.mean(leader.scores), scale=stats.sem(leader.scores)
+        )
         assert (leader.score.low, leader.score.high) == pytest.approx((low, high))
         assert leader.score.mean == pytest.approx(np.mean(leader.scores))
     assert found.score == found.leaders[0].score
@@ -94,7 +119,11 @@ def test_the_same_recipe_asks_for_the_same_variants_whoever_trains() -> None:
     _, trainer = found_with(own=0.01)
     for at_once in (1, 5):
         other = Pretender(quality, own=0.01)
-        conduct(Study("search", plan_search(open_recipe(), metric="accuracy", context="pretended")), other, at_once=at_once)
+        conduct(
+            Study("search", plan_search(open_recipe(), metric="accuracy", context="pretended")),
+            other,
+            at_once=at_once,
+        )
         assert [v.id for v in other.trained] == [v.id for v in trainer.trained]
     reseeded = Pretender(quality)
     search(open_recipe(seed=1), runner=reseeded)  # type: ignore[arg-type]
@@ -126,14 +155,19 @@ def test_settings_that_fail_on_a_fresh_seed_come_after_those_that_never_do() -> 
             return math.nan
         return {8: 0.99, 16: 0.90}[v.model.args["width"]] - (v.seed == trial_seed) * 0.01
 
-    r = recipe(model=Model("mlp", args={"width": Choice(8, 16)}), search=Search(trials=2, batch=2, leaders=2, seeds=3))
+    r = recipe(
+        model=Model("mlp", args={"width": Choice(8, 16)}),
+        search=Search(trials=2, batch=2, leaders=2, seeds=3),
+    )
     found, _ = found_with(score, r)
     assert found.best.model.args["width"] == 16
     assert [leader.score.n for leader in found.leaders] == [3, 2]
 
 
 def test_all_trials_failing_is_an_error_with_the_reason() -> None:
-    with pytest.raises(ModelError, match=r"all 32 trials failed: the loss became NaN \(32 of them\)"):
+    with pytest.raises(
+        ModelError, match=r"all 32 trials failed: the loss became NaN \(32 of them\)"
+    ):
         found_with(lambda v: math.nan)
 
 
@@ -144,7 +178,9 @@ def test_a_small_space_ends_the_search_with_a_note() -> None:
     )
     found, _ = found_with(lambda v: v.model.args["depth"] / 10, r)
     assert len(found.trials) == 6
-    assert found.notes == ("the ranges allow 6 different settings; all were tried, instead of 20 trials",)
+    assert found.notes == (
+        "the ranges allow 6 different settings; all were tried, instead of 20 trials",
+    )
     assert found.best.model.args["depth"] == 3
 
 
@@ -155,7 +191,9 @@ def test_nothing_open_is_refused() -> None:
 
 def test_arguments_replace_the_recipes_settings_and_are_checked() -> None:
     trainer = Pretender(quality)
-    found = search(open_recipe(), trials=6, batch=3, leaders=1, seeds=2, sampler="random", runner=trainer)  # type: ignore[arg-type]
+    found = search(
+        open_recipe(), trials=6, batch=3, leaders=1, seeds=2, sampler="random", runner=trainer
+    )  # type: ignore[arg-type]
     assert [len(batch) for batch in trainer.batches] == [3, 3, 2]
     assert found.recipe.search == Search(trials=6, batch=3, leaders=1, seeds=2, sampler="random")
     with pytest.raises(RecipeError, match=r"search\.trials: .*0") as caught:
@@ -164,11 +202,23 @@ def test_arguments_replace_the_recipes_settings_and_are_checked() -> None:
 
 
 def test_the_document_is_strict_json_and_says_everything() -> None:
-    r = recipe(train=Train(optimizer=Choice(SGD(lr=Log(1e-3, 1)), AdamW())), search=Search(trials=8, batch=8, leaders=2, seeds=2))
+    r = recipe(
+        train=Train(optimizer=Choice(SGD(lr=Log(1e-3, 1)), AdamW())),
+        search=Search(trials=8, batch=8, leaders=2, seeds=2),
+    )
     found, trainer = found_with(lambda v: math.nan if v.train.optimizer.lr > 0.5 else 0.5, r)
     document = trainer.workspace.ledger.documents["search"]
     assert document == json.loads(json.dumps(document, allow_nan=False))
-    assert document.keys() == {"sampler", "metric", "higher_is_better", "ranges", "trials", "leaders", "best", "notes"}
+    assert document.keys() == {
+        "sampler",
+        "metric",
+        "higher_is_better",
+        "ranges",
+        "trials",
+        "leaders",
+        "best",
+        "notes",
+    }
     assert document["ranges"]["train.optimizer.sgd.lr"] == {"log": [1e-3, 1.0]}
     assert [t["number"] for t in document["trials"]] == list(range(8))
     assert Recipe.from_yaml(document["best"]["recipe_yaml"]) == found.best
@@ -178,10 +228,16 @@ def test_the_document_is_strict_json_and_says_everything() -> None:
 def test_a_choice_of_mixed_kinds_fits_one_column() -> None:
     r = recipe(train=Train(clip_norm=Choice(1, 2.5)), search=Search(trials=2, leaders=1, seeds=2))
     assert set(found_with(lambda v: 0.5, r)[0].table()["train.clip_norm"]) == {1.0, 2.5}
-    r = recipe(model=Model(configurable, args={"size": Choice(3, "large", (1, 2))}), search=Search(trials=3, leaders=1, seeds=2))
+    r = recipe(
+        model=Model(configurable, args={"size": Choice(3, "large", (1, 2))}),
+        search=Search(trials=3, leaders=1, seeds=2),
+    )
     found, trainer = found_with(lambda v: 0.5, r)
     assert set(found.table()["model.args.size"]) == {"3", "large", "(1, 2)"}
-    sizes = [t["values"]["model.args.size"] for t in trainer.workspace.ledger.documents["search"]["trials"]]
+    sizes = [
+        t["values"]["model.args.size"]
+        for t in trainer.workspace.ledger.documents["search"]["trials"]
+    ]
     assert sorted(map(repr, sizes)) == ["'large'", "3", "[1, 2]"]
 
 
@@ -193,11 +249,15 @@ def test_the_table_has_a_row_per_trial_and_a_column_per_setting() -> None:
     )
     table = found_with(lambda v: 0.5, r)[0].table()
     assert table.shape == (12, 6 + 3)
-    assert table["train.optimizer.sgd.lr"].null_count() == (table["train.optimizer"] == "adamw").sum() > 0
+    assert (
+        table["train.optimizer.sgd.lr"].null_count()
+        == (table["train.optimizer"] == "adamw").sum()
+        > 0
+    )
     assert set(table["model.args.width"]) <= {8, 16}
 
 
-def test_leaders_that_score_alike_on_every_seed_are_known_to_half_a_row_and_never_beyond_the_metric() -> None:
+def test_leaders_that_score_alike_are_known_to_half_a_row_and_never_beyond_the_metric() -> None:
     trainer = Pretender(lambda v: 0.75, rows=40)
     found = search(open_recipe(), runner=trainer)  # type: ignore[arg-type]
     assert (found.score.low, found.score.high) == pytest.approx((0.75 - 0.5 / 40, 0.75 + 0.5 / 40))

@@ -1,4 +1,6 @@
-"""The way back: what goes together, what comes back, at what level each check tests, and that failing costs no more than said."""
+"""The way back: what goes together, what comes back, at what level each check tests, and that
+failing costs no more than said.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def trainings(trainer: Pretender) -> list[int]:
 def needed(v: Variant) -> float:
     """All but dropout, clipping and nesterov matter."""
     t = v.train
-    return 0.9 - 0.2 * ((not t.optimizer.momentum) + (not t.label_smoothing) + (t.schedule.kind == "constant"))
+    return 0.9 - 0.2 * (
+        (not t.optimizer.momentum) + (not t.label_smoothing) + (t.schedule.kind == "constant")
+    )
 
 
 def test_of_two_parts_that_stand_in_for_each_other_one_goes() -> None:
@@ -58,7 +62,9 @@ def test_what_stays_dropped_was_tested_against_the_full_recipe_itself() -> None:
         return 0.9 if v.train.dropout or v.train.clip_norm else 0.7
 
     ablation, _ = ablate_with(redundant)
-    (passed,) = [c for c in ablation.simplification.checks if set(c.without) == set(ablation.dropped)]
+    (passed,) = [
+        c for c in ablation.simplification.checks if set(c.without) == set(ablation.dropped)
+    ]
     assert passed.accepted
     assert ablation.simplified == ablation.recipe.without(*passed.without)
 
@@ -71,7 +77,12 @@ def test_parts_that_change_no_prediction_go_without_another_training() -> None:
 
     def score(v: Variant) -> float:  # whatever else goes, the scores fall
         t = v.train
-        return 0.9 - 0.1 * (t.label_smoothing == 0) - 0.1 * (not t.optimizer.nesterov) - 0.1 * (t.schedule.kind == "constant")
+        return (
+            0.9
+            - 0.1 * (t.label_smoothing == 0)
+            - 0.1 * (not t.optimizer.nesterov)
+            - 0.1 * (t.schedule.kind == "constant")
+        )
 
     ablation, trainer = ablate_with(score, r, own=0.0, digest=digest)
     assert ablation.dropped == ("clip_norm",)
@@ -80,7 +91,9 @@ def test_parts_that_change_no_prediction_go_without_another_training() -> None:
 
 
 def alike(v: Variant) -> str:
-    """Dropout, clipping and nesterov change nothing; but without dropout and clipping predictions change."""
+    """Dropout, clipping and nesterov change nothing; but without dropout and clipping
+    predictions change.
+    """
     t = v.train
     both_gone = not t.dropout and not t.clip_norm
     return repr((v.seed, t.optimizer.momentum, t.label_smoothing, t.schedule, both_gone))
@@ -106,14 +119,17 @@ def test_identical_parts_go_together_when_nothing_changes() -> None:
     ablation, trainer = ablate_with(
         needed,
         own=0.0,
-        digest=lambda v: repr((v.seed, v.train.optimizer.momentum, v.train.label_smoothing, v.train.schedule)),
+        digest=lambda v: repr(
+            (v.seed, v.train.optimizer.momentum, v.train.label_smoothing, v.train.schedule)
+        ),
     )
     assert set(ablation.dropped) == {"dropout", "clip_norm", "nesterov"}
     assert trainings(trainer) == [7 * SEEDS, SEEDS]
 
 
 def test_the_mean_alone_accepts_only_when_it_is_asked_to() -> None:
-    def score(v: Variant) -> float:  # without these parts: no worse on average, but far noisier, on the seeds of the check alone
+    # Without these parts: no worse on average, but far noisier, on the seeds of the check alone
+    def score(v: Variant) -> float:
         simplified = not (v.train.dropout or v.train.clip_norm or v.train.optimizer.nesterov)
         return 0.9 + simplified * (0.02 + 0.2 * np.random.default_rng([6, v.seed]).normal())
 
@@ -125,7 +141,10 @@ def test_the_mean_alone_accepts_only_when_it_is_asked_to() -> None:
     assert "cannot show that nothing is lost" in check.reason
     lax, _ = ablate_with(score, lenient(), shared=0.0)
     assert lax.simplification.checks[0].accepted
-    assert "accepted on the mean alone, as asked for (ablate.accept: mean): a loss of up to" in lax.simplification.reason
+    assert (
+        "accepted on the mean alone, as asked for (ablate.accept: mean): a loss of up to"
+        in lax.simplification.reason
+    )
 
 
 def test_checks_stop_where_none_could_pass() -> None:
@@ -154,7 +173,9 @@ def test_trainings_that_failed_show_nothing(finished: int) -> None:
     on_first: set[int] = set()
 
     def score(v: Variant) -> float:
-        """All parts make no difference on the seeds of the ablation; of the fresh seeds only so many do not fail."""
+        """All parts make no difference on the seeds of the ablation; of the fresh seeds only so
+        many do not fail.
+        """
         if len(on_first) < SEEDS or v.seed in on_first:
             on_first.add(v.seed)
             return 0.9
@@ -162,7 +183,9 @@ def test_trainings_that_failed_show_nothing(finished: int) -> None:
         return 0.9 if fresh[v.seed] % SEEDS < finished else math.nan
 
     fresh: dict[int, int] = {}
-    ablation, _ = ablate_with(score, shared=0.0, own=0.0, digest=lambda v: v.id if v.seed in on_first else "the same")
+    ablation, _ = ablate_with(
+        score, shared=0.0, own=0.0, digest=lambda v: v.id if v.seed in on_first else "the same"
+    )
     checks = [c for c in ablation.simplification.checks if c.difference.lost]
     assert checks
     for check in checks:
@@ -176,13 +199,15 @@ def test_each_check_has_fresh_seeds_and_its_share_of_alpha() -> None:
     assert all(len(s) == SEEDS for s in seeds)
     assert len(set.union(*seeds)) == SEEDS * len(seeds)
     shares = levels(MOST_CHECKS, 0.05)
-    assert [(1 - c.difference.confidence) / 2 for c in ablation.simplification.checks] == pytest.approx(
-        shares[: len(ablation.simplification.checks)]
-    )
+    assert [
+        (1 - c.difference.confidence) / 2 for c in ablation.simplification.checks
+    ] == pytest.approx(shares[: len(ablation.simplification.checks)])
     check = ablation.simplification.checks[0]
     oracle = stats.ttest_1samp(_differences(trainer, 1), 0.0).confidence_interval(1 - 2 * shares[0])
     half_a_row = 1 / 2000 / 2 / SEEDS
-    assert (check.difference.low, check.difference.high) == pytest.approx((oracle.low - half_a_row, oracle.high + half_a_row))
+    assert (check.difference.low, check.difference.high) == pytest.approx(
+        (oracle.low - half_a_row, oracle.high + half_a_row)
+    )
 
 
 def _differences(trainer: Pretender, batch: int) -> Any:
@@ -208,11 +233,20 @@ def test_never_more_trainings_than_planned() -> None:
     rng = np.random.default_rng(0)
     for i in range(8):
         bad = {
-            pair: rng.random() < 0.5 for pair in [("dropout", "clip_norm"), ("dropout", "nesterov"), ("clip_norm", "nesterov")]
+            pair: rng.random() < 0.5
+            for pair in [
+                ("dropout", "clip_norm"),
+                ("dropout", "nesterov"),
+                ("clip_norm", "nesterov"),
+            ]
         }
 
         def score(v: Variant, bad: dict[tuple[str, str], bool] = bad) -> float:
-            off = {"dropout": not v.train.dropout, "clip_norm": not v.train.clip_norm, "nesterov": not v.train.optimizer.nesterov}
+            off = {
+                "dropout": not v.train.dropout,
+                "clip_norm": not v.train.clip_norm,
+                "nesterov": not v.train.optimizer.nesterov,
+            }
             return 0.9 - 0.2 * any(is_bad and off[a] and off[b] for (a, b), is_bad in bad.items())
 
         digest = alike if i % 2 else None

@@ -64,7 +64,10 @@ def test_clipping_that_never_bites_changes_no_prediction_and_goes() -> None:
     )
     ablation = ablate(recipe)
     comparisons = {c.name: c for c in ablation.comparisons}
-    assert (comparisons["clip_norm"].verdict, comparisons["clip_norm"].identical) == ("no difference", True)
+    assert (comparisons["clip_norm"].verdict, comparisons["clip_norm"].identical) == (
+        "no difference",
+        True,
+    )
     assert not comparisons["label_smoothing"].identical
     assert ablation.dropped == ("clip_norm",)
     assert ablation.simplification.checks == ()
@@ -73,7 +76,9 @@ def test_clipping_that_never_bites_changes_no_prediction_and_goes() -> None:
 def test_a_study_by_itself_says_that_it_does_not_keep_minutes(tmp_path: Path) -> None:
     short = RECIPE.model_copy(update={"minutes": 0.0001})
     with Workspace.open(tmp_path) as workspace:
-        with pytest.warns(UserWarning, match=r"`minutes` = 0.0001 is kept by winnow.run and winnow.Flow"):
+        with pytest.warns(
+            UserWarning, match=r"`minutes` = 0.0001 is kept by winnow.run and winnow.Flow"
+        ):
             found = search(short, workspace=workspace)
         with pytest.warns(UserWarning, match="is kept by winnow.run"):
             ablate(found.best, workspace=workspace)

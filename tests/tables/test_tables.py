@@ -1,4 +1,6 @@
-"""From ``winnow run FILE --target Y`` to a bundle and a summary that is true, on tables that nobody prepared."""
+"""From ``winnow run FILE --target Y`` to a bundle and a summary that is true, on tables that
+nobody prepared.
+"""
 
 from __future__ import annotations
 
@@ -59,8 +61,25 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     place = tmp_path_factory.mktemp(name)
     file, directory = place / f"{name}.csv", place / "run"
     target = TABLES[name].make(file)
-    command = [sys.executable, "-m", "winnow", "run", str(file), "--target", target, "--out", str(directory)]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=LIMIT, env={**os.environ, "COLUMNS": "400"})
+    command = [
+        sys.executable,
+        "-m",
+        "winnow",
+        "run",
+        str(file),
+        "--target",
+        target,
+        "--out",
+        str(directory),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        env={**os.environ, "COLUMNS": "400"},
+    )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert "Traceback" not in said
@@ -86,14 +105,20 @@ def test_the_files_metrics_are_those_of_its_predictions(run: Run, tmp_path: Path
         found = metrics.accuracy_score([_label(v) for v in truth], [_label(v) for v in answers])
         assert _mean(shown["accuracy"]) == pytest.approx(found, abs=1e-9)
     elif pd.api.types.is_numeric_dtype(truth):
-        assert _mean(shown["mae"]) == pytest.approx(metrics.mean_absolute_error(truth, answers), rel=1e-4)
+        assert _mean(shown["mae"]) == pytest.approx(
+            metrics.mean_absolute_error(truth, answers), rel=1e-4
+        )
 
 
 def test_every_interval_is_possible_and_has_a_width(run: Run) -> None:
     loaded = run.bundle()
     for name, interval in loaded.manifest["metrics"].items():
         low, high = BOUNDS[name]
-        if isinstance(interval, Mapping) and interval.get("low") is not None and interval.get("high") is not None:
+        if (
+            isinstance(interval, Mapping)
+            and interval.get("low") is not None
+            and interval.get("high") is not None
+        ):
             assert low <= interval["low"] <= interval["mean"] <= interval["high"] <= high
             assert interval["low"] < interval["high"]
 
@@ -118,15 +143,22 @@ def test_most_of_what_can_be_learned_is_learned(run: Run) -> None:
 
 
 def _answers(run: Run, loaded: bundle.Bundle, place: Path) -> tuple[pd.Series, pd.Series]:
-    """The target of the test rows as pandas reads it, and what the bundle answers for their lines."""
+    """The target of the test rows as pandas reads it, and what the bundle answers for their
+    lines.
+    """
     recipe = Recipe.load(run.directory / "recipe.yaml")
     index = np.asarray(prepare(recipe.data).test.index)  # type: ignore[union-attr]
     raw = run.file.read_bytes().splitlines(keepends=True)
     lines = place / "test.csv"
-    lines.write_bytes(raw[0] + b"".join(raw[1 + i] if raw[1 + i].endswith(b"\n") else raw[1 + i] + b"\n" for i in index))
+    lines.write_bytes(
+        raw[0]
+        + b"".join(raw[1 + i] if raw[1 + i].endswith(b"\n") else raw[1 + i] + b"\n" for i in index)
+    )
     bundle.predict_file(loaded, lines, place / "answers.parquet")
     truth = pd.read_csv(lines, sep=None, engine="python", encoding="latin-1", keep_default_na=False)
-    return truth.iloc[:, list(truth.columns).index(run.target)], pd.read_parquet(place / "answers.parquet")["prediction"]
+    return truth.iloc[:, list(truth.columns).index(run.target)], pd.read_parquet(
+        place / "answers.parquet"
+    )["prediction"]
 
 
 def _label(value: Any) -> str:

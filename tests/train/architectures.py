@@ -1,4 +1,6 @@
-"""User modules that the project knows nothing about, each (B, 12) -> (B, 3), unless it says otherwise."""
+"""User modules that the project knows nothing about, each (B, 12) -> (B, 3), unless it says
+otherwise.
+"""
 
 from __future__ import annotations
 
@@ -140,7 +142,11 @@ class Bilinear(nn.Module):
 class Highway(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.gate, self.body, self.scale = nn.Linear(12, 12), nn.Linear(12, 12), nn.Parameter(torch.ones(12))
+        self.gate, self.body, self.scale = (
+            nn.Linear(12, 12),
+            nn.Linear(12, 12),
+            nn.Parameter(torch.ones(12)),
+        )
         self.out = nn.utils.parametrizations.weight_norm(nn.Linear(12, 3))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -189,20 +195,26 @@ class Attended(nn.Module):
 
     def __init__(self, dropout: float = 0.2) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(6, 2, dropout=dropout, kdim=3, vdim=3, add_bias_kv=True)
+        self.attention = nn.MultiheadAttention(
+            6, 2, dropout=dropout, kdim=3, vdim=3, add_bias_kv=True
+        )
         self.query = nn.Parameter(torch.ones(4, 1, 6))
         self.out = nn.Linear(6 + 5, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.view(-1, 4, 3).transpose(0, 1)
         hidden = torch.ones(4, 4, dtype=torch.bool).triu(1)
-        query, weights = self.attention(self.query.expand(-1, x.shape[1], -1), x, x, attn_mask=hidden)
+        query, weights = self.attention(
+            self.query.expand(-1, x.shape[1], -1), x, x, attn_mask=hidden
+        )
         h, _ = self.attention(query, x, x, need_weights=False)
         return self.out(torch.cat([h.mean(dim=0), weights.mean(dim=1)], dim=1))
 
 
 class Functional(nn.Module):
-    """Dropout by functions: of elements, twice, of channels, and of attention weights; and a layer among them."""
+    """Dropout by functions: of elements, twice, of channels, and of attention weights; and a
+    layer among them.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -219,11 +231,16 @@ class Functional(nn.Module):
 
 
 class FunctionalAttention(nn.Module):
-    """Both ways at once: a layer of attention with dropout, and PyTorch's function for it called by hand."""
+    """Both ways at once: a layer of attention with dropout, and PyTorch's function for it
+    called by hand.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.attention, self.own = nn.MultiheadAttention(4, 2, dropout=0.2), nn.MultiheadAttention(4, 2)
+        self.attention, self.own = (
+            nn.MultiheadAttention(4, 2, dropout=0.2),
+            nn.MultiheadAttention(4, 2),
+        )
         self.out = nn.Linear(12, 3)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -231,13 +248,38 @@ class FunctionalAttention(nn.Module):
         h = h + self.attention(h, h, h)[0]
         own = self.own
         h = nn.functional.multi_head_attention_forward(
-            h, h, h, 4, 2, own.in_proj_weight, own.in_proj_bias, None, None, False, 0.3,
-            own.out_proj.weight, own.out_proj.bias, training=self.training,
-        )[0]  # fmt: skip
+            h,
+            h,
+            h,
+            4,
+            2,
+            own.in_proj_weight,
+            own.in_proj_bias,
+            None,
+            None,
+            False,
+            0.3,
+            own.out_proj.weight,
+            own.out_proj.bias,
+            training=self.training,
+        )[0]
         return self.out(h.transpose(0, 1).flatten(1))
 
 
 STACKABLE = [
-    Plain, Normed, Recurrent, Gated, Convolutional, Attentive, Embedded, Frozen, Transposed, Bilinear, Highway, Transformer,
-    Attended, Functional, FunctionalAttention,
-]  # fmt: skip
+    Plain,
+    Normed,
+    Recurrent,
+    Gated,
+    Convolutional,
+    Attentive,
+    Embedded,
+    Frozen,
+    Transposed,
+    Bilinear,
+    Highway,
+    Transformer,
+    Attended,
+    Functional,
+    FunctionalAttention,
+]

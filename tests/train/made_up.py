@@ -13,8 +13,8 @@ from winnow.methods import SGD
 
 
 class Counting(SGD):
-    """Momentum whose steps shrink with the number of the member's steps, and grow with the largest gradient that each parameter
-    has seen.
+    """Momentum whose steps shrink with the number of the member's steps, and grow with the largest
+    gradient that each parameter has seen.
     """
 
     @classmethod
@@ -29,7 +29,15 @@ class Counting(SGD):
         }
 
     @staticmethod
-    def update_(param: Tensor, grad: Tensor, state: dict[str, Tensor], *, lr: Tensor, momentum: Tensor, **_: Any) -> None:
+    def update_(
+        param: Tensor,
+        grad: Tensor,
+        state: dict[str, Tensor],
+        *,
+        lr: Tensor,
+        momentum: Tensor,
+        **_: Any,
+    ) -> None:
         state["seen"].add_(1)
         state["largest"].copy_(torch.maximum(state["largest"], grad.abs()))
         state["momentum"].mul_(momentum).add_(grad)

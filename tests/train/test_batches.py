@@ -1,4 +1,6 @@
-"""Streamed rows train as rows in memory do, but once for all members: the same batches for each, whatever reads them."""
+"""Streamed rows train as rows in memory do, but once for all members: the same batches for
+each, whatever reads them.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +28,24 @@ from winnow.train._batches import InMemory, Streamed, open_batches
 from winnow.train._build import build_members
 from winnow.train._measure import measure
 from winnow.train._memory import _HighWater
-from winnow.train._metrics import BaseTally, Classification, Metrics, Regression, membership, ranks_bytes
+from winnow.train._metrics import (
+    BaseTally,
+    Classification,
+    Metrics,
+    Regression,
+    membership,
+    ranks_bytes,
+)
 
 TRAIN, VALIDATION = 70, 30
 
 
 def data(**settings: Any) -> tuple[Data, dict[str, Made]]:
-    parts = {"train": Made(TRAIN), "validation": Made(VALIDATION, start=1000), "test": Made(20, start=2000)}
+    parts = {
+        "train": Made(TRAIN),
+        "validation": Made(VALIDATION, start=1000),
+        "test": Made(20, start=2000),
+    }
     return Data.dataset(**parts, **{"classes": CLASSES, **settings}), parts
 
 
@@ -54,14 +67,18 @@ def fleet(of: Data, **train: Any) -> list[Variant]:
 
 
 def same(a: Finished, b: Finished, tolerance: float = 1e-10) -> None:
-    assert (a.variant, a.outcome.epochs, a.outcome.best_epoch) == (b.variant, b.outcome.epochs, b.outcome.best_epoch)
+    assert (a.variant, a.outcome.epochs, a.outcome.best_epoch) == (
+        b.variant,
+        b.outcome.epochs,
+        b.outcome.best_epoch,
+    )
     for name, curve in a.outcome.curves.items():
         np.testing.assert_allclose(curve, b.outcome.curves[name], rtol=tolerance, atol=tolerance)
     for name, tensor in (a.weights or {}).items():
         torch.testing.assert_close(tensor, (b.weights or {})[name], rtol=tolerance, atol=tolerance)
 
 
-# -- training --------------------------------------------------------------------------------------------------------------
+# -- training --------------------------------------------------------------------------------------
 
 
 def test_a_member_equals_its_solo_run_in_any_fleet() -> None:
@@ -83,8 +100,13 @@ def test_alone_equals_a_hand_written_loop_over_torchs_loader(drop_last: bool) ->
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
     train_loss, validation_loss = [], []
     for epoch in range(4):
-        order = torch.randperm(TRAIN, generator=torch.Generator().manual_seed(derive_seed(5, "order", epoch)))  # the data's seed
-        loader = DataLoader(parts["train"], batch_size=16, sampler=order.tolist(), drop_last=drop_last)
+        # The data's seed
+        order = torch.randperm(
+            TRAIN, generator=torch.Generator().manual_seed(derive_seed(5, "order", epoch))
+        )
+        loader = DataLoader(
+            parts["train"], batch_size=16, sampler=order.tolist(), drop_last=drop_last
+        )
         losses = []
         for x, y in loader:
             optimizer.zero_grad()
@@ -109,7 +131,11 @@ def test_one_pass_over_the_data_serves_all_members() -> None:
     for part in parts.values():
         part.reads = 0
     train_fleet(variants, prepared)
-    assert (parts["train"].reads, parts["validation"].reads, parts["test"].reads) == (4 * TRAIN, 4 * VALIDATION, 0)
+    assert (parts["train"].reads, parts["validation"].reads, parts["test"].reads) == (
+        4 * TRAIN,
+        4 * VALIDATION,
+        0,
+    )
 
 
 def test_the_runner_reads_once_for_all_variants_of_equal_shape(tmp_path: Path) -> None:
@@ -117,7 +143,8 @@ def test_the_runner_reads_once_for_all_variants_of_equal_shape(tmp_path: Path) -
     with Workspace(tmp_path) as workspace:
         runner = Runner(workspace)
         prepared = runner.prepared(of)
-        variants = [variant(of, seed=i, drop_last=False) for i in range(40)]  # in memory: a fleet for each core
+        # In memory: a fleet for each core
+        variants = [variant(of, seed=i, drop_last=False) for i in range(40)]
         probe(variants[0], prepared)
         measure(variants[0], prepared)
         parts["train"].reads = 0
@@ -140,7 +167,10 @@ class Deciding(nn.Module):
 def test_variants_that_cannot_be_stacked_train_in_this_process(tmp_path: Path) -> None:
     of, _ = data()
     settings = Train(epochs=1, batch_size=16)
-    variants = [Variant(data=of, model=Model(Deciding), train=settings, metric="accuracy", seed=i) for i in range(2)]
+    variants = [
+        Variant(data=of, model=Model(Deciding), train=settings, metric="accuracy", seed=i)
+        for i in range(2)
+    ]
     assert variants[0].model.use == "tests.train.test_batches:Deciding"
     with Workspace(tmp_path) as workspace:
         runner = Runner(workspace)
@@ -178,7 +208,11 @@ def test_a_fleet_that_goes_on_ends_with_the_same_bits(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         train_fleet(variants, prepared, checkpoint=place, checkpoint_seconds=0, on_epoch=kill)
     assert place.exists()
-    for a, b in zip(train_fleet(variants, prepared, checkpoint=place), train_fleet(variants, prepared), strict=True):
+    for a, b in zip(
+        train_fleet(variants, prepared, checkpoint=place),
+        train_fleet(variants, prepared),
+        strict=True,
+    ):
         assert a.outcome.curves == b.outcome.curves
         assert a.weights is not None
         assert b.weights is not None
@@ -207,7 +241,11 @@ def test_the_order_follows_from_the_data_alone() -> None:
 def test_an_epoch_holds_every_row_once(streamed: bool) -> None:
     x, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
     plain = Data.arrays(x, y, prepare={"standardize": False})
-    of = Data.dataset(torch.utils.data.TensorDataset(torch.tensor(x), torch.tensor(y))) if streamed else plain
+    of = (
+        Data.dataset(torch.utils.data.TensorDataset(torch.tensor(x), torch.tensor(y)))
+        if streamed
+        else plain
+    )
     prepared = prepare(of)
     batches = open_batches(prepared, torch.float64, 0)
     assert isinstance(batches, Streamed if streamed else InMemory)
@@ -219,7 +257,9 @@ def test_an_epoch_holds_every_row_once(streamed: bool) -> None:
         for member in rows.tolist():
             assert Counter(member) <= Counter(wanted)
         assert torch.equal(rows[0], rows[1]) == streamed
-    np.testing.assert_array_equal(torch.cat([x_BF for x_BF, _ in batches.validation(3)])[:, 0], prepared.validation.index * 2)
+    np.testing.assert_array_equal(
+        torch.cat([x_BF for x_BF, _ in batches.validation(3)])[:, 0], prepared.validation.index * 2
+    )
 
 
 class Heavy(Dataset):
@@ -233,7 +273,9 @@ class Heavy(Dataset):
 
 
 class Meaning(nn.Module):
-    """Has next to no activations, so that nothing but the batch itself bounds how many rows are validated at once."""
+    """Has next to no activations, so that nothing but the batch itself bounds how many rows are
+    validated at once.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -246,18 +288,24 @@ class Meaning(nn.Module):
 def test_no_more_than_a_few_batches_are_held() -> None:
     of = Data.dataset(Heavy(), classes=2, split={"stratify": False})
     settings = Train(epochs=1, batch_size=8)
-    variants = [Variant(data=of, model=Model(Meaning), train=settings, metric="accuracy", seed=i) for i in range(3)]
+    variants = [
+        Variant(data=of, model=Model(Meaning), train=settings, metric="accuracy", seed=i)
+        for i in range(3)
+    ]
     prepared = prepare(of)
     batches = open_batches(prepared, torch.float32, 0)
     train_fleet(variants, prepared)  # what is imported on the way does not count
     tracemalloc.start()
     try:
         train_fleet(variants, prepared)
-        assert len(prepared.validation.y) == sum(len(y_B) for _, y_B in batches.validation(1000)) == 60
+        assert (
+            len(prepared.validation.y) == sum(len(y_B) for _, y_B in batches.validation(1000)) == 60
+        )
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # sixteen items are what a part is gone through by: as they come, as one array, and the array before
+    # sixteen items are what a part is gone through by: as they come, as one array, and the array
+    # before
     assert 2 * 8 * 2**20 < peak < 3.5 * 16 * 2**20
 
 
@@ -270,16 +318,22 @@ def test_the_models_try_out_takes_the_first_rows() -> None:
     assert parts["train"].reads <= 4 + 16
 
 
-# -- metrics in pieces -----------------------------------------------------------------------------------------------------
+# -- metrics in pieces -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [1, 7, 40, 100])
 def test_classification_metrics_in_pieces_are_those_of_scikit_learn(size: int) -> None:
     rng = np.random.default_rng(0)
-    logits, labels = 3 * rng.normal(size=(2, 100, 4)), rng.integers(0, 3, 100)  # the last class does not occur
+    # The last class does not occur
+    logits, labels = 3 * rng.normal(size=(2, 100, 4)), rng.integers(0, 3, 100)
     part = torch.tensor(rng.integers(0, 2, 100))
     tally = Classification(parts=2)
-    for x, y, p in zip(torch.tensor(logits).split(size, dim=1), torch.tensor(labels).split(size), part.split(size), strict=True):
+    for x, y, p in zip(
+        torch.tensor(logits).split(size, dim=1),
+        torch.tensor(labels).split(size),
+        part.split(size),
+        strict=True,
+    ):
         tally.add(x, y, membership(p, 2))
     for found, rows in views(tally, part):
         compare(found, logits[:, rows], labels[rows])
@@ -296,9 +350,14 @@ def compare(found: Metrics, logits: np.ndarray, labels: np.ndarray) -> None:
     """With scikit-learn's, of two members."""
     for member in range(2):
         exponents = np.exp(logits[member])
-        p, predicted = exponents / exponents.sum(axis=1, keepdims=True), logits[member].argmax(axis=1)
+        p, predicted = (
+            exponents / exponents.sum(axis=1, keepdims=True),
+            logits[member].argmax(axis=1),
+        )
         recall = metrics.recall_score(labels, predicted, labels=np.unique(labels), average="macro")
-        assert float(found["log_loss"][member]) == pytest.approx(metrics.log_loss(labels, p, labels=range(4)), rel=1e-12)
+        assert float(found["log_loss"][member]) == pytest.approx(
+            metrics.log_loss(labels, p, labels=range(4)), rel=1e-12
+        )
         assert float(found["accuracy"][member]) == metrics.accuracy_score(labels, predicted)
         assert float(found["balanced_accuracy"][member]) == pytest.approx(recall, rel=1e-12)
 
@@ -306,13 +365,20 @@ def compare(found: Metrics, logits: np.ndarray, labels: np.ndarray) -> None:
 @pytest.mark.parametrize("size", [1, 7, 100])
 @pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize("absent", [False, True])
-def test_areas_under_the_curve_in_pieces_are_those_of_scikit_learn(size: int, classes: int, absent: bool) -> None:
+def test_areas_under_the_curve_in_pieces_are_those_of_scikit_learn(
+    size: int, classes: int, absent: bool
+) -> None:
     rng = np.random.default_rng(1)
     logits = rng.integers(-2, 3, (3, 100, classes)).astype(float)  # many rows have the same
     labels = rng.integers(0, classes - absent * (classes > 2), 100)
     part = torch.tensor(rng.integers(0, 2, 100))
     tally = Classification(2, ranks=True)
-    for x, y, h in zip(torch.tensor(logits).split(size, dim=1), torch.tensor(labels).split(size), part.split(size), strict=True):
+    for x, y, h in zip(
+        torch.tensor(logits).split(size, dim=1),
+        torch.tensor(labels).split(size),
+        part.split(size),
+        strict=True,
+    ):
         tally.add(x, y, membership(h, 2))
     for found, rows in views(tally, part):
         y = labels[rows]
@@ -325,8 +391,11 @@ def test_areas_under_the_curve_in_pieces_are_those_of_scikit_learn(size: int, cl
                 whole = metrics.roc_auc_score(y, p[:, 1] if classes == 2 else p, multi_class="ovr")
                 assert float(found["roc_auc"][member]) == pytest.approx(whole, rel=1e-12)
     first, second, _ = (found["roc_auc"] for found, _ in views(tally, part))
-    pooled = tally.metrics(tally.sums()[:, :2].sum(dim=1, keepdim=True).numpy(), [[0, 1]])["roc_auc"][:, 0]
-    np.testing.assert_allclose(pooled, (first + second) / 2, rtol=1e-12)  # of different epochs: no pairs across the halves
+    pooled = tally.metrics(tally.sums()[:, :2].sum(dim=1, keepdim=True).numpy(), [[0, 1]])[
+        "roc_auc"
+    ][:, 0]
+    # Of different epochs: no pairs across the halves
+    np.testing.assert_allclose(pooled, (first + second) / 2, rtol=1e-12)
 
 
 def test_without_a_second_class_the_area_is_that_of_a_constant() -> None:
@@ -353,7 +422,10 @@ def test_what_the_area_keeps_is_foreseen(classes: int) -> None:
 def test_members_are_chosen_by_the_area_where_it_is_the_metric() -> None:
     of = Data(source="sklearn:breast_cancer")
     settings = Train(epochs=3, optimizer=SGD(lr=0.01))
-    variants = [Variant(data=of, model=Model("mlp", width=8), train=settings, metric="roc_auc", seed=i) for i in range(2)]
+    variants = [
+        Variant(data=of, model=Model("mlp", width=8), train=settings, metric="roc_auc", seed=i)
+        for i in range(2)
+    ]
     prepared = prepare(of)
     for done in train_fleet(variants, prepared):
         curve = done.outcome.curves["validation_roc_auc"]
@@ -374,19 +446,29 @@ def test_regression_metrics_in_pieces_are_those_of_scikit_learn(size: int, offse
     part = torch.tensor(rng.integers(0, 2, 100))
     tally = Regression(2.5, parts=2)
     outputs = torch.tensor(predictions).unsqueeze(-1)
-    for p, t, h in zip(outputs.split(size, dim=1), torch.tensor(y).split(size), part.split(size), strict=True):
+    for p, t, h in zip(
+        outputs.split(size, dim=1), torch.tensor(y).split(size), part.split(size), strict=True
+    ):
         tally.add(p, t, membership(h, 2))
     for found, rows in views(tally, part):
         for member, p in enumerate(predictions):
             mse = metrics.mean_squared_error(y[rows], p[rows])
             assert found["loss"][member] == pytest.approx(mse, rel=1e-12)
             assert found["rmse"][member] == pytest.approx(2.5 * math.sqrt(mse), rel=1e-12)
-            assert found["mae"][member] == pytest.approx(2.5 * metrics.mean_absolute_error(y[rows], p[rows]), rel=1e-12)
-            assert found["r2"][member] == pytest.approx(metrics.r2_score(y[rows], p[rows]), rel=1e-9)
+            assert found["mae"][member] == pytest.approx(
+                2.5 * metrics.mean_absolute_error(y[rows], p[rows]), rel=1e-12
+            )
+            assert found["r2"][member] == pytest.approx(
+                metrics.r2_score(y[rows], p[rows]), rel=1e-9
+            )
 
 
 def test_a_streamed_regression_trains() -> None:
-    parts = {"train": Made(60, quantity=True), "validation": Made(30, quantity=True), "test": Made(30, quantity=True)}
+    parts = {
+        "train": Made(60, quantity=True),
+        "validation": Made(30, quantity=True),
+        "test": Made(30, quantity=True),
+    }
     of = Data.dataset(**parts)
     settings = Train(epochs=30, batch_size=20, optimizer=SGD(lr=0.02))
     model = Model(use="torch.nn:Linear", args={"in_features": FEATURES, "out_features": 1})

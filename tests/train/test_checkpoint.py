@@ -46,35 +46,67 @@ def prepared() -> Prepared:
 
 
 def fleet(kind: str) -> list[Variant]:
-    """A schedule under way in every member; some leave early, one half way through its patience, one diverges."""
+    """A schedule under way in every member; some leave early, one half way through its
+    patience, one diverges.
+    """
     common: dict[str, Any] = {"precision": "float32", "schedule": Cosine(warmup=0.3)}
     stopping = EarlyStopping(patience=3)
     if kind == "own noise":
         return [variant(architectures.OwnNoise, optimizer=AdamW(lr=0.01), epochs=7, **common)]
     if kind == "alone":
         nesterov = SGD(lr=0.05, momentum=0.9, nesterov=True)
-        return [variant(architectures.Recurrent, dropout=0.4, optimizer=nesterov, epochs=7, early_stopping=stopping, **common)]
+        return [
+            variant(
+                architectures.Recurrent,
+                dropout=0.4,
+                optimizer=nesterov,
+                epochs=7,
+                early_stopping=stopping,
+                **common,
+            )
+        ]
     if kind in ("adamw", "compiled"):
-        count = 12 if kind == "compiled" else 4  # a block of 16 with idle rows, then fewer than would fill one of eight
-        lanes = [{"optimizer": AdamW(lr=0.01 + i / 100, weight_decay=0.1 * i), "dropout": i / 10 % 0.5} for i in range(count)]
-        members = [variant(architectures.Normed, seed=i, epochs=3 + i % 5, **lane, **common) for i, lane in enumerate(lanes)]
-        return [*members[:-1], variant(architectures.Normed, seed=20, epochs=9, early_stopping=stopping, **common | lanes[-1])]
+        # A block of 16 with idle rows, then fewer than would fill one of eight
+        count = 12 if kind == "compiled" else 4
+        lanes = [
+            {"optimizer": AdamW(lr=0.01 + i / 100, weight_decay=0.1 * i), "dropout": i / 10 % 0.5}
+            for i in range(count)
+        ]
+        members = [
+            variant(architectures.Normed, seed=i, epochs=3 + i % 5, **lane, **common)
+            for i, lane in enumerate(lanes)
+        ]
+        return [
+            *members[:-1],
+            variant(
+                architectures.Normed,
+                seed=20,
+                epochs=9,
+                early_stopping=stopping,
+                **common | lanes[-1],
+            ),
+        ]
     model = architectures.Recurrent if kind == "lstm" else architectures.Normed
-    members = [variant(model, seed=i, **{**common, **LANES[i % 4], "epochs": 4 + i % 4}) for i in range(5)]
+    members = [
+        variant(model, seed=i, **{**common, **LANES[i % 4], "epochs": 4 + i % 4}) for i in range(5)
+    ]
     stopper = variant(model, seed=8, epochs=9, early_stopping=stopping, **common)
     return [*members, stopper, variant(model, seed=9, optimizer=SGD(lr=1e30), epochs=9, **common)]
 
 
 def equal(a: list[Finished], b: list[Finished]) -> None:
     for one, other in zip(a, b, strict=True):
-        mine, others = (json.dumps({**o.outcome.to_dict(), "seconds": 0}) for o in (one, other))  # NaN equals NaN as text
+        # NaN equals NaN as text
+        mine, others = (json.dumps({**o.outcome.to_dict(), "seconds": 0}) for o in (one, other))
         assert mine == others
         assert (one.weights is None) == (other.weights is None)
         assert all(torch.equal(t, (other.weights or {})[n]) for n, t in (one.weights or {}).items())
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """The process ends in the middle of the ``step``-th step from now, after the parameters have changed."""
+    """The process ends in the middle of the ``step``-th step from now, after the parameters
+    have changed.
+    """
     taken = 0
 
     def wrap(original: Any) -> Any:
@@ -92,7 +124,9 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
         monkeypatch.setattr(program, "step", wrap(program.step))
 
 
-def kill_over_and_over(kind: str, prepared: Prepared, directory: Path, trials: int, **how: Any) -> None:
+def kill_over_and_over(
+    kind: str, prepared: Prepared, directory: Path, trials: int, **how: Any
+) -> None:
     """Killed again and again until it comes through, ``trials`` times."""
     variants = fleet(kind)
     unbroken = train_fleet(variants, prepared, **how)
@@ -109,7 +143,9 @@ def kill_over_and_over(kind: str, prepared: Prepared, directory: Path, trials: i
                 patch.setattr(_compiled, "_FITTING", {})
                 kill_at(patch, int(rng.integers(2, steps)))
                 try:
-                    found = train_fleet(variants, prepared, checkpoint=place, checkpoint_seconds=0, **how)
+                    found = train_fleet(
+                        variants, prepared, checkpoint=place, checkpoint_seconds=0, **how
+                    )
                     break
                 except Killed:
                     kills += 1
@@ -123,17 +159,23 @@ def test_fifty_kill_points(kind: str, prepared: Prepared, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", ["stacked", "alone"])
-def test_state_that_no_code_names_goes_on(kind: str, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_that_no_code_names_goes_on(
+    kind: str, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     use_counting(monkeypatch)
     kill_over_and_over(kind, prepared, tmp_path, trials=5)
 
 
 @pytest.mark.slow
-def test_a_killed_compiled_fleet_goes_on_to_the_same_bits(prepared: Prepared, tmp_path: Path) -> None:
+def test_a_killed_compiled_fleet_goes_on_to_the_same_bits(
+    prepared: Prepared, tmp_path: Path
+) -> None:
     kill_over_and_over("compiled", prepared, tmp_path, trials=4, compiled=True)
 
 
-def test_it_goes_on_and_does_not_begin_again(prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_goes_on_and_does_not_begin_again(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     variants, place = fleet("stacked"), tmp_path / "fleet.safetensors"
     with monkeypatch.context() as patch:
         kill_at(patch, 13)  # three steps an epoch: in the fifth
@@ -141,7 +183,13 @@ def test_it_goes_on_and_does_not_begin_again(prepared: Prepared, tmp_path: Path,
             train_fleet(variants, prepared, checkpoint=place, checkpoint_seconds=0)
     assert peek(place) == tuple(v.id for v in variants)
     epochs: list[int] = []
-    train_fleet(variants, prepared, checkpoint=place, checkpoint_seconds=0, on_epoch=lambda r: epochs.append(r.members))
+    train_fleet(
+        variants,
+        prepared,
+        checkpoint=place,
+        checkpoint_seconds=0,
+        on_epoch=lambda r: epochs.append(r.members),
+    )
     assert len(epochs) < 6
 
 
@@ -167,20 +215,34 @@ def test_a_torn_or_foreign_file_is_never_read(prepared: Prepared, tmp_path: Path
         "no numbers": save(tensors, metadata={**header, "format": "one"}),
         "no facts": save(tensors, metadata={**header, "facts": "[]"}),
         "torn facts": save(tensors, metadata={**header, "facts": header["facts"][:-9]}),
-        "fewer facts": save(tensors, metadata={**header, "facts": json.dumps({n: v for n, v in facts.items() if n != "steps"})}),
+        "fewer facts": save(
+            tensors,
+            metadata={
+                **header,
+                "facts": json.dumps({n: v for n, v in facts.items() if n != "steps"}),
+            },
+        ),
     }
     for name, content in contents.items():
         place.write_bytes(content)
         assert _checkpoint_of(place, variants) is None, name
         told: list[str | None] = []
-        again = train_fleet(variants, prepared, checkpoint=place, on_epoch=lambda r, told=told: told.append(r.message))
+        again = train_fleet(
+            variants,
+            prepared,
+            checkpoint=place,
+            on_epoch=lambda r, told=told: told.append(r.message),
+        )
         equal(again, expected)
         (message,) = [m for m in told if m is not None]
         assert message.startswith(f"{place} "), name
         assert "checkpoint" in message
         assert message.endswith(": its variants train from the start")
     place.write_bytes(whole)
-    with pytest.warns(RuntimeWarning, match="of other variants than were expected there: its variants train from the start"):
+    with pytest.warns(
+        RuntimeWarning,
+        match="of other variants than were expected there: its variants train from the start",
+    ):
         equal(train_fleet(variants[::-1], prepared, checkpoint=place), expected[::-1])
 
 
@@ -191,7 +253,9 @@ def _checkpoint_of(place: Path, variants: list[Variant]) -> object:
         return None
 
 
-def test_a_checkpoint_whose_tensors_do_not_fit_is_not_used(prepared: Prepared, tmp_path: Path) -> None:
+def test_a_checkpoint_whose_tensors_do_not_fit_is_not_used(
+    prepared: Prepared, tmp_path: Path
+) -> None:
     variants, place = fleet("stacked")[:2], tmp_path / "fleet.safetensors"
     train_fleet(variants, prepared, checkpoint=place, checkpoint_seconds=0)
     good = _checkpoint.read(place, [v.id for v in variants])
@@ -203,15 +267,23 @@ def test_a_checkpoint_whose_tensors_do_not_fit_is_not_used(prepared: Prepared, t
         {**good.tensors, "live.state.0.unknown": good.tensors[name]},
     ):
         _checkpoint.write(place, dataclasses.replace(good, tensors=tensors))
-        with pytest.warns(RuntimeWarning, match="was written by another version of winnow: its variants train from the start"):
-            equal(train_fleet(variants, prepared, checkpoint=place), train_fleet(variants, prepared))
+        with pytest.warns(
+            RuntimeWarning,
+            match="was written by another version of winnow: its variants train from the start",
+        ):
+            equal(
+                train_fleet(variants, prepared, checkpoint=place), train_fleet(variants, prepared)
+            )
 
 
 def test_a_checkpoint_from_a_newer_winnow_is_refused(prepared: Prepared, tmp_path: Path) -> None:
     place = tmp_path / "fleet.safetensors"
     train_fleet(fleet("stacked")[:2], prepared, checkpoint=place, checkpoint_seconds=0)
     save_file(load_file(place), place, metadata={"format": "9", "facts": "{}"})
-    with pytest.raises(WorkspaceError, match=r"newer winnow \(checkpoint format 9, this one reads 1\): go on with that one, or"):
+    with pytest.raises(
+        WorkspaceError,
+        match=r"newer winnow \(checkpoint format 9, this one reads 1\): go on with that one, or",
+    ):
         train_fleet(fleet("stacked")[:2], prepared, checkpoint=place)
 
 
@@ -233,12 +305,19 @@ def test_a_full_disk_ends_no_training_and_leaves_the_checkpoint_before_it(
     told: list[str | None] = []
     with monkeypatch.context() as patch:
         patch.setattr(_checkpoint, "save_file", full)
-        found = train_fleet(variants, prepared, checkpoint=place, checkpoint_seconds=0, on_epoch=lambda r: told.append(r.message))
+        found = train_fleet(
+            variants,
+            prepared,
+            checkpoint=place,
+            checkpoint_seconds=0,
+            on_epoch=lambda r: told.append(r.message),
+        )
     expected = train_fleet(variants, prepared)
     equal(found, expected)
     assert told[:3] == [None] * 3
     assert set(told[3:]) == {
-        f"cannot write checkpoints to {tmp_path}: No space left on device; training goes on, but what is in training now "
+        f"cannot write checkpoints to {tmp_path}: No space left on device; training goes on, but "
+        f"what is in training now "
         "would be lost if it were stopped"
     }
     assert [p.name for p in tmp_path.iterdir()] == ["fleet.safetensors"]
@@ -255,7 +334,9 @@ def test_a_file_too_large_for_the_disk_is_the_same(prepared: Prepared, tmp_path:
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
-        with pytest.warns(RuntimeWarning, match=r"cannot write checkpoints to .*(File too large|os error 27)"):
+        with pytest.warns(
+            RuntimeWarning, match=r"cannot write checkpoints to .*(File too large|os error 27)"
+        ):
             found = train_fleet(variants, prepared, checkpoint=place, checkpoint_seconds=0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -276,7 +357,9 @@ def test_a_directory_that_goes_away(what: str, prepared: Prepared, tmp_path: Pat
         if what == "a file":
             directory.write_text("")
 
-    found = train_fleet(variants, prepared, checkpoint=place, checkpoint_seconds=0, on_epoch=replace)
+    found = train_fleet(
+        variants, prepared, checkpoint=place, checkpoint_seconds=0, on_epoch=replace
+    )
     equal(found, train_fleet(variants, prepared))
     messages = {m for m in told if m is not None}
     assert len(messages) == (what == "a file")

@@ -1,4 +1,6 @@
-"""A compiled program is found again only for what it was made for, and refuses everything else before it reads memory."""
+"""A compiled program is found again only for what it was made for, and refuses everything else
+before it reads memory.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from winnow.train._compiled import Compiled, WrongInputs, _Input
 
 def rows(*in_shape: int, number: int = 60) -> Data:
     rng = np.random.default_rng(0)
-    return Data.arrays(rng.normal(size=(number, *in_shape)), rng.integers(0, 3, size=number), task="classification")
+    return Data.arrays(
+        rng.normal(size=(number, *in_shape)), rng.integers(0, 3, size=number), task="classification"
+    )
 
 
 DATA = rows(12)
@@ -42,7 +46,13 @@ class Pooling(nn.Module):
 class Mixture(nn.Module):
     """What may be in one network and not in the next."""
 
-    def __init__(self, width: int = 8, norm: str = "", frozen: bool = False, rates: Sequence[float] = (0.0, 0.0)) -> None:
+    def __init__(
+        self,
+        width: int = 8,
+        norm: str = "",
+        frozen: bool = False,
+        rates: Sequence[float] = (0.0, 0.0),
+    ) -> None:
         super().__init__()
         self.first, self.second = nn.Linear(12, width), nn.Linear(width, width)
         self.norm = {"": nn.Identity, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}[norm](width)
@@ -56,9 +66,20 @@ class Mixture(nn.Module):
 
 
 def fleet_of(
-    model: Any, data: Data = DATA, *, members: int = 8, epochs: Sequence[int] = (2,), rates: Sequence[Any] = (None,), **train: Any
+    model: Any,
+    data: Data = DATA,
+    *,
+    members: int = 8,
+    epochs: Sequence[int] = (2,),
+    rates: Sequence[Any] = (None,),
+    **train: Any,
 ) -> list[Variant]:
-    settings = {"batch_size": 16, "precision": "float64", "optimizer": SGD(lr=0.1, momentum=0.9), **train}
+    settings = {
+        "batch_size": 16,
+        "precision": "float64",
+        "optimizer": SGD(lr=0.1, momentum=0.9),
+        **train,
+    }
     return [
         Variant(
             data=data,
@@ -77,13 +98,18 @@ def assert_same(found: Sequence[Finished], expected: Sequence[Finished]) -> None
         # In single precision rounding alone makes differences of the last digit.
         tolerance = 1e-8 if a.variant.train.precision == "float64" else 1e-5
         for name, curve in a.outcome.curves.items():
-            np.testing.assert_allclose(curve, b.outcome.curves[name], rtol=tolerance, atol=tolerance, err_msg=name)
+            np.testing.assert_allclose(
+                curve, b.outcome.curves[name], rtol=tolerance, atol=tolerance, err_msg=name
+            )
         for name, tensor in (a.weights or {}).items():
-            torch.testing.assert_close(tensor, (b.weights or {})[name], rtol=tolerance, atol=tolerance)
+            torch.testing.assert_close(
+                tensor, (b.weights or {})[name], rtol=tolerance, atol=tolerance
+            )
 
 
 def train_compiled(fleet: Sequence[Variant], prepared: Prepared) -> list[Finished]:
-    found = train_fleet(fleet, prepared, compiled=True)  # a program that refuses says so, and a warning is an error
+    # A program that refuses says so, and a warning is an error
+    found = train_fleet(fleet, prepared, compiled=True)
     assert all(f.outcome.fleet.endswith("compiled") for f in found if f.outcome.fleet)
     return found
 
@@ -117,7 +143,10 @@ QUICK = {
     "two sizes of images": (fleet_of(Pooling, SMALL), fleet_of(Pooling, LARGE)),
 }
 MORE = {
-    "one layer drops, then the other": (fleet_of(Model(Mixture, rates=(0.2, 0.0))), fleet_of(Model(Mixture, rates=(0.0, 0.2)))),
+    "one layer drops, then the other": (
+        fleet_of(Model(Mixture, rates=(0.2, 0.0))),
+        fleet_of(Model(Mixture, rates=(0.0, 0.2))),
+    ),
     "penalties or none": (fleet_of(Mixture, l2=0.01, clip_norm=1.0), PLAIN),
     "frozen or not": (fleet_of(Model(Mixture, frozen=True)), PLAIN),
     "rows of a batch": (fleet_of(Mixture, batch_size=20), PLAIN),
@@ -134,7 +163,9 @@ def check_pair(pair: tuple[list[Variant], list[Variant]]) -> None:
 
 
 @pytest.mark.parametrize("pair", QUICK.values(), ids=QUICK)
-def test_fleets_that_differ_in_one_thing_do_not_share_a_program(pair: tuple[list[Variant], list[Variant]]) -> None:
+def test_fleets_that_differ_in_one_thing_do_not_share_a_program(
+    pair: tuple[list[Variant], list[Variant]],
+) -> None:
     check_pair(pair)
 
 
@@ -163,10 +194,13 @@ def random_kind(rng: random.Random) -> dict[str, Any]:
 
 
 def random_fleet(rng: random.Random, kinds: Sequence[dict[str, Any]]) -> list[Variant]:
-    """Of one of the kinds, so that programs are found again; dropout may be on, off or mixed, and members may leave early."""
+    """Of one of the kinds, so that programs are found again; dropout may be on, off or mixed,
+    and members may leave early.
+    """
     return fleet_of(
         **rng.choice(kinds),
-        members=rng.choice((5, 8)),  # one size of blocks, so that there are fewer programs to compile
+        # One size of blocks, so that there are fewer programs to compile
+        members=rng.choice((5, 8)),
         epochs=rng.choice(((1,), (2,), (1, 2), (1, 3, 2))),
         rates=rng.choice(((None,), (0.0,), (0.3,), (0.0, 0.3))),
     )
@@ -227,7 +261,11 @@ def test_a_program_refuses_what_it_was_not_made_for(wrong: list[Tensor]) -> None
 def test_a_fleet_whose_program_refuses_goes_on_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a program were found under the wrong key."""
     fleet, prepared = fleet_of(Mixture), prepare(DATA)
-    monkeypatch.setattr(_stacked, "compiled", lambda *_, **__: Compiled(8, (known(8, 4),), lambda *_: [torch.zeros(8)]))
+    monkeypatch.setattr(
+        _stacked,
+        "compiled",
+        lambda *_, **__: Compiled(8, (known(8, 4),), lambda *_: [torch.zeros(8)]),
+    )
     with pytest.warns(RuntimeWarning, match="its compiled program refuses: expected 1 tensors"):
         found = train_fleet(fleet, prepared, compiled=True)
     assert_same(found, train_fleet(fleet, prepared))
@@ -254,11 +292,21 @@ class Choosing(nn.Module):
 
 @pytest.mark.parametrize("how", ["if", "item", "numpy", "shape"])
 def test_what_rows_decide_in_evaluation_is_not_made_constant(how: str) -> None:
-    """The first of every chunk of rows decides: of the one that a capture would see, and of the others."""
+    """The first of every chunk of rows decides: of the one that a capture would see, and of the
+    others.
+    """
     signs = np.resize([1, 1, -1], 2000)
-    data = Data.arrays(signs[:, None] * np.abs(np.random.default_rng(0).normal(size=(2000, 12))), np.arange(2000) % 3)
-    fleet, prepared = fleet_of(Model(Choosing, how=how), data, epochs=(1,), batch_size=256), prepare(data)
-    with pytest.warns(RuntimeWarning, match="a fleet runs uncompiled, because its step cannot be compiled"):
+    data = Data.arrays(
+        signs[:, None] * np.abs(np.random.default_rng(0).normal(size=(2000, 12))),
+        np.arange(2000) % 3,
+    )
+    fleet, prepared = (
+        fleet_of(Model(Choosing, how=how), data, epochs=(1,), batch_size=256),
+        prepare(data),
+    )
+    with pytest.warns(
+        RuntimeWarning, match="a fleet runs uncompiled, because its step cannot be compiled"
+    ):
         found = train_fleet(fleet, prepared, compiled=True)
     assert_same(found, train_fleet(fleet, prepared))
 

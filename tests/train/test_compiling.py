@@ -13,7 +13,9 @@ from winnow.train import _compiled, compiling
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_compiling_is_known_while_it_lasts_and_no_longer(monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
+def test_compiling_is_known_while_it_lasts_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
     seen = []
 
     def compile_(graph: Any, examples: Sequence[Tensor]) -> Any:
@@ -30,9 +32,13 @@ def test_compiling_is_known_while_it_lasts_and_no_longer(monkeypatch: pytest.Mon
     inputs = {"x": torch.ones(2, 3), "positions": torch.arange(2)}
     if fails:
         with pytest.warns(RuntimeWarning, match="no compiler"):
-            _compiled.compiled("sums", lambda x, positions: x.sum(1), nn.Identity(), inputs, fleet=2, block=2)
+            _compiled.compiled(
+                "sums", lambda x, positions: x.sum(1), nn.Identity(), inputs, fleet=2, block=2
+            )
     else:
-        _compiled.compiled("sums", lambda x, positions: x.sum(1), nn.Identity(), inputs, fleet=2, block=2)
+        _compiled.compiled(
+            "sums", lambda x, positions: x.sum(1), nn.Identity(), inputs, fleet=2, block=2
+        )
 
     assert seen == [True]
     assert not compiling()

@@ -1,4 +1,5 @@
-"""One member of a fleet copied over another: from there on it trains as its source would with the target's seed.
+"""One member of a fleet copied over another: from there on it trains as its source would with the
+target's seed.
 
 The oracle is a solo run whose state is set to the source's, taken from the source's own solo run.
 """
@@ -40,7 +41,11 @@ def fleet(kind: str, model: Any = architectures.Normed, **more: Any) -> list[Var
     settings: list[dict[str, Any]]
     if kind == "adamw":
         settings = [
-            {"optimizer": AdamW(lr=0.01, beta1=0.8, weight_decay=0.1), "dropout": 0.4, "schedule": Cosine(warmup=0.2)},
+            {
+                "optimizer": AdamW(lr=0.01, beta1=0.8, weight_decay=0.1),
+                "dropout": 0.4,
+                "schedule": Cosine(warmup=0.2),
+            },
             {"optimizer": AdamW(lr=0.03, beta2=0.9), "dropout": 0.0, "l2": 0.01},
             {"optimizer": AdamW(lr=0.003), "clip_norm": 0.5, "label_smoothing": 0.1},
             {"optimizer": AdamW(lr=0.02, eps=1e-3), "l1": 1e-3},
@@ -51,10 +56,19 @@ def fleet(kind: str, model: Any = architectures.Normed, **more: Any) -> list[Var
     return [variant(model, seed=i, **{"epochs": 7, **one, **more}) for i, one in enumerate(chosen)]
 
 
-def run(variants: list[Variant], prepared: Prepared, until: int | None = None, copies: Any = None, **how: Any) -> Any:
+def run(
+    variants: list[Variant],
+    prepared: Prepared,
+    until: int | None = None,
+    copies: Any = None,
+    **how: Any,
+) -> Any:
     """Results of a fleet that copies after some epochs; with ``until``, its state after so many."""
     going = _Run(
-        variants, prepared, build_members(variants, prepared), **{"stacked": len(variants) > 1, "compiled": False, **how}
+        variants,
+        prepared,
+        build_members(variants, prepared),
+        **{"stacked": len(variants) > 1, "compiled": False, **how},
     )
 
     def between(_: EpochReport) -> None:
@@ -79,13 +93,21 @@ def go_on(one: Variant, state: Checkpoint, prepared: Prepared) -> Finished:
 
 
 def expected_of(source: Variant, target: Variant, prepared: Prepared) -> Finished:
-    """What the target must come to: the source's settings and state, the target's seed; it answers by its own name."""
+    """What the target must come to: the source's settings and state, the target's seed; it
+    answers by its own name.
+    """
     state = run([source], prepared, until=COPIED_AFTER)
     finished = go_on(source.model_copy(update={"seed": target.seed}), state, prepared)
-    return replace(finished, variant=target, outcome=replace(finished.outcome, variant_id=target.id))
+    return replace(
+        finished, variant=target, outcome=replace(finished.outcome, variant_id=target.id)
+    )
 
 
-@pytest.mark.parametrize("model", [architectures.Normed, architectures.Recurrent, architectures.Frozen], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "model",
+    [architectures.Normed, architectures.Recurrent, architectures.Frozen],
+    ids=lambda m: m.__name__,
+)
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])
 def test_a_copy_goes_on_as_its_source_would(kind: str, model: Any, prepared: Prepared) -> None:
     variants = fleet(kind, model)
@@ -97,7 +119,10 @@ def test_a_copy_goes_on_as_its_source_would(kind: str, model: Any, prepared: Pre
     for source, target in ((3, 1), (0, 4)):
         same(found[target], expected_of(variants[source], variants[target], prepared))
         assert found[target].outcome.epochs == variants[source].train.epochs
-        assert found[target].outcome.curves["train_loss"] != untouched[target].outcome.curves["train_loss"]
+        assert (
+            found[target].outcome.curves["train_loss"]
+            != untouched[target].outcome.curves["train_loss"]
+        )
 
 
 def test_with_the_same_seed_both_go_on_alike(prepared: Prepared) -> None:
@@ -115,7 +140,9 @@ def test_two_members_may_change_places(prepared: Prepared) -> None:
 
 
 def test_patience_and_the_best_weights_come_along(prepared: Prepared) -> None:
-    """A source that has waited leaves after the epoch in which a run of its own would, with the best weights of before."""
+    """A source that has waited leaves after the epoch in which a run of its own would, with the
+    best weights of before.
+    """
     stopping = EarlyStopping(patience=4, min_delta=0.9)
     variants = fleet("sgd", epochs=12, early_stopping=stopping)
     variants[1] = variant(architectures.Normed, seed=1, epochs=12, optimizer=SGD(lr=0.01))
@@ -133,14 +160,18 @@ def test_a_copy_survives_a_kill(prepared: Prepared, tmp_path: Path) -> None:
         _checkpoint.write(place, run(variants, prepared, until=until, copies=([3, 0], [1, 4])))
         again = _checkpoint.read(place, [v.id for v in variants])
         assert again is not None
-        going = _Run(variants, prepared, build_members(variants, prepared), stacked=True, compiled=False)
+        going = _Run(
+            variants, prepared, build_members(variants, prepared), stacked=True, compiled=False
+        )
         with closing(going.batches), stacking():
             assert going.restore(again)
             for one, other in zip(going.train(), unbroken, strict=True):
                 same(one, other, 0.0)
 
 
-def test_state_that_no_code_names_is_copied(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_that_no_code_names_is_copied(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     use_counting(monkeypatch)
     variants = fleet("sgd")
     found = run(variants, prepared, copies=([3], [1]))
@@ -150,7 +181,9 @@ def test_state_that_no_code_names_is_copied(prepared: Prepared, monkeypatch: pyt
 @pytest.mark.slow
 def test_compiled_fleets_copy_too(prepared: Prepared) -> None:
     """Ten members: a compiled block and two that do not fill one."""
-    variants = [v.model_copy(update={"seed": 5 * i + v.seed}) for i in range(2) for v in fleet("adamw")]
+    variants = [
+        v.model_copy(update={"seed": 5 * i + v.seed}) for i in range(2) for v in fleet("adamw")
+    ]
     found = run(variants, prepared, copies=([0, 8], [9, 1]), compiled=True)
     for source, target in ((0, 9), (8, 1)):
         same(found[target], expected_of(variants[source], variants[target], prepared))

@@ -14,12 +14,22 @@ from winnow.train import _noise as methods
 
 
 def test_dropout_drops_at_its_rate_and_independently() -> None:
-    """Against the binomial law: counts over elements, over steps, and agreement between neighbors, layers, steps and members."""
+    """Against the binomial law: counts over elements, over steps, and agreement between
+    neighbors, layers, steps and members.
+    """
     steps, size, rate = 60, 4096, 0.3
     keys = torch.from_numpy(methods.noise_keys([0, 1], 2, range(steps)))
     threshold = torch.tensor(methods.drop_threshold(rate), dtype=torch.int32)
     kept = torch.stack(
-        [torch.stack([torch.stack([methods.dropout_keep(torch.Size([size]), k, threshold) for k in m]) for m in s]) for s in keys]
+        [
+            torch.stack(
+                [
+                    torch.stack([methods.dropout_keep(torch.Size([size]), k, threshold) for k in m])
+                    for m in s
+                ]
+            )
+            for s in keys
+        ]
     ).double()  # (steps, members, layers, elements)
 
     def z(mean: torch.Tensor, expected: float, variance: float, n: int) -> torch.Tensor:
@@ -42,14 +52,22 @@ def test_dropout_drops_at_its_rate_and_independently() -> None:
 
 
 def sixteenths(size: int, keys: list[int]) -> np.ndarray:
-    """Which sixteenth of its range the random number of each element lies in, read off what survives at fifteen rates."""
+    """Which sixteenth of its range the random number of each element lies in, read off what
+    survives at fifteen rates.
+    """
     key = torch.tensor(keys, dtype=torch.int32)
     thresholds = [methods.drop_threshold(i / 16) for i in range(1, 16)]
-    return torch.stack([methods.dropout_keep(torch.Size([size]), key, t) for t in thresholds]).sum(dim=0).numpy()
+    return (
+        torch.stack([methods.dropout_keep(torch.Size([size]), key, t) for t in thresholds])
+        .sum(dim=0)
+        .numpy()
+    )
 
 
 def test_dropout_draws_evenly_and_the_halves_of_a_hash_apart() -> None:
-    """Chi-square tests: of the numbers of either half, of both together, and of one number under two keys."""
+    """Chi-square tests: of the numbers of either half, of both together, and of one number
+    under two keys.
+    """
     size = 2**17
     first, other = sixteenths(size, [12345, -678]), sixteenths(size, [12346, -678])
     upper, lower = first[: size // 2], first[size // 2 :]
@@ -75,7 +93,9 @@ def test_dropout_is_the_hash_that_is_documented(size: int) -> None:
         number = h >> 16 if element < half else h % 2**16  # of sixteen bits, as if without sign
         return (number + 2**15) % 2**16 >= round(0.37 * 2**16)
 
-    found = methods.dropout_keep(torch.Size([size]), torch.tensor(key, dtype=torch.int32), threshold)
+    found = methods.dropout_keep(
+        torch.Size([size]), torch.tensor(key, dtype=torch.int32), threshold
+    )
     assert found.tolist() == [survives(i) for i in range(size)]
 
 
@@ -89,7 +109,9 @@ def test_what_survives_is_scaled_to_the_mean_that_was(rate: float) -> None:
         assert methods.drop_scale(threshold) == pytest.approx(float(1 / (1 - dropped)), rel=1e-15)
     else:
         assert methods.drop_scale(threshold) == 0
-    kept = methods.dropout_keep(torch.Size([1000]), torch.tensor([5, 6], dtype=torch.int32), threshold)
+    kept = methods.dropout_keep(
+        torch.Size([1000]), torch.tensor([5, 6], dtype=torch.int32), threshold
+    )
     assert {0.0: 1000, 1.0: 0}.get(rate, int(kept.sum())) == int(kept.sum())
 
 
@@ -97,4 +119,12 @@ def test_noise_keys_do_not_depend_on_who_else_asks() -> None:
     together = methods.noise_keys([3, 5, 8], 4, range(10, 20))
     alone = methods.noise_keys([5], 4, range(15, 16))
     assert (together[5, 1] == alone[0, 0]).all()
-    assert len({tuple(k) for k in methods.noise_keys(list(range(50)), 4, range(50)).reshape(-1, 2).tolist()}) == 50 * 50 * 4
+    assert (
+        len(
+            {
+                tuple(k)
+                for k in methods.noise_keys(list(range(50)), 4, range(50)).reshape(-1, 2).tolist()
+            }
+        )
+        == 50 * 50 * 4
+    )

@@ -20,7 +20,17 @@ from torch import Tensor, nn
 from winnow.data import Prepared, prepare
 from winnow.methods import SGD, AdamW
 from winnow.models import build
-from winnow.recipe import HIGHER_IS_BETTER, METRICS, Data, EarlyStopping, Model, Split, Train, Variant, derive_seed
+from winnow.recipe import (
+    HIGHER_IS_BETTER,
+    METRICS,
+    Data,
+    EarlyStopping,
+    Model,
+    Split,
+    Train,
+    Variant,
+    derive_seed,
+)
 from winnow.train import train_fleet
 from winnow.train._digest import OutputDigest
 
@@ -42,24 +52,45 @@ class Net(nn.Sequential):
 
 
 def variant(data: Data, metric: str, seed: int = 0, outputs: int = 3, **train: Any) -> Variant:
-    settings = {"epochs": 25, "batch_size": 16, "precision": "float64", "optimizer": AdamW(lr=0.03), "drop_last": False, **train}
-    return Variant(data=data, model=Model(Net, outputs=outputs), train=Train(**settings), metric=metric, seed=seed)
+    settings = {
+        "epochs": 25,
+        "batch_size": 16,
+        "precision": "float64",
+        "optimizer": AdamW(lr=0.03),
+        "drop_last": False,
+        **train,
+    }
+    return Variant(
+        data=data,
+        model=Model(Net, outputs=outputs),
+        train=Train(**settings),
+        metric=metric,
+        seed=seed,
+    )
 
 
 def outputs_of_every_epoch(one: Variant, prepared: Prepared) -> list[np.ndarray]:
     """A loop of the textbook; outputs (validation rows, outputs) after each epoch."""
     shape, outputs = prepared.in_shape, prepared.out_features
     module = build(one.model, in_shape=shape, out_features=outputs, seed=one.seed).double()
-    optimizer = torch.optim.AdamW(module.parameters(), lr=0.03, weight_decay=float(one.train.optimizer.weight_decay))
+    optimizer = torch.optim.AdamW(
+        module.parameters(), lr=0.03, weight_decay=float(one.train.optimizer.weight_decay)
+    )
     x, y = prepared.tensors("train", torch.float64)
-    loss_of = nn.functional.cross_entropy if prepared.task == "classification" else nn.functional.mse_loss
+    loss_of = (
+        nn.functional.cross_entropy if prepared.task == "classification" else nn.functional.mse_loss
+    )
     kept = []
     for epoch in range(one.train.epochs):
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(derive_seed(one.seed, "order", epoch)))
+        order = torch.randperm(
+            len(x), generator=torch.Generator().manual_seed(derive_seed(one.seed, "order", epoch))
+        )
         for rows in order.split(16):
             optimizer.zero_grad()
             out: Tensor = module(x[rows])
-            loss_of(out if prepared.task == "classification" else out.squeeze(-1), y[rows]).backward()
+            loss_of(
+                out if prepared.task == "classification" else out.squeeze(-1), y[rows]
+            ).backward()
             optimizer.step()
         with torch.no_grad():
             kept.append(module(prepared.tensors("validation", torch.float64)[0]).numpy())
@@ -75,9 +106,15 @@ def score_of(prepared: Prepared, name: str) -> Score:
     scale = prepared.preparation.target_scale
     found: dict[str, Score] = {
         "accuracy": lambda y, out: float(metrics.accuracy_score(y, out.argmax(axis=1))),
-        "balanced_accuracy": lambda y, out: float(metrics.balanced_accuracy_score(y, out.argmax(axis=1))),
-        "log_loss": lambda y, out: float(metrics.log_loss(y, probabilities(out), labels=range(out.shape[1]))),
-        "roc_auc": lambda y, out: float(metrics.roc_auc_score(y, probabilities(out), multi_class="ovr")),
+        "balanced_accuracy": lambda y, out: float(
+            metrics.balanced_accuracy_score(y, out.argmax(axis=1))
+        ),
+        "log_loss": lambda y, out: float(
+            metrics.log_loss(y, probabilities(out), labels=range(out.shape[1]))
+        ),
+        "roc_auc": lambda y, out: float(
+            metrics.roc_auc_score(y, probabilities(out), multi_class="ovr")
+        ),
         "rmse": lambda y, out: scale * math.sqrt(metrics.mean_squared_error(y, out[:, 0])),
         "mae": lambda y, out: scale * float(metrics.mean_absolute_error(y, out[:, 0])),
         "r2": lambda y, out: float(metrics.r2_score(y, out[:, 0])),
@@ -104,20 +141,32 @@ def chosen_by(
         reference, waited = -math.inf, 0
         for epoch, value in enumerate(values):
             signed = value if up else -value
-            reference, waited = (signed, 0) if signed - reference > float(stopping.min_delta) else (reference, waited + 1)
+            reference, waited = (
+                (signed, 0)
+                if signed - reference > float(stopping.min_delta)
+                else (reference, waited + 1)
+            )
             if waited == stopping.patience:
                 end = epoch + 1
                 break
     # best score first, then lower loss, then the earlier
-    return min(range(end), key=lambda e: (round(-values[e] if up else values[e], 12), losses[e])), end
+    return min(
+        range(end), key=lambda e: (round(-values[e] if up else values[e], 12), losses[e])
+    ), end
 
 
-CASES = [("classification", m) for m in METRICS["classification"]] + [("regression", m) for m in METRICS["regression"]]
+CASES = [("classification", m) for m in METRICS["classification"]] + [
+    ("regression", m) for m in METRICS["regression"]
+]
 
 
-@pytest.mark.parametrize("stopping", [None, EarlyStopping(patience=3, min_delta=0.001)], ids=["whole", "stopped"])
+@pytest.mark.parametrize(
+    "stopping", [None, EarlyStopping(patience=3, min_delta=0.001)], ids=["whole", "stopped"]
+)
 @pytest.mark.parametrize(("task", "metric"), CASES)
-def test_the_score_is_that_of_a_loop_that_keeps_every_epoch(task: str, metric: str, stopping: EarlyStopping | None) -> None:
+def test_the_score_is_that_of_a_loop_that_keeps_every_epoch(
+    task: str, metric: str, stopping: EarlyStopping | None
+) -> None:
     data = made(task)
     prepared = prepare(data)
     half = prepared.halves(data.split.seed)
@@ -131,7 +180,10 @@ def test_the_score_is_that_of_a_loop_that_keeps_every_epoch(task: str, metric: s
         kept = outputs_of_every_epoch(one, prepared)
         loss = score_of(prepared, "log_loss" if task == "classification" else "mse")
         how: dict[str, Any] = {"up": HIGHER_IS_BETTER[metric], "stopping": stopping}
-        choose = [chosen_by(rows, y, kept, score_of(prepared, metric), loss, **how) for rows in (half == 0, half == 1, half < 2)]
+        choose = [
+            chosen_by(rows, y, kept, score_of(prepared, metric), loss, **how)
+            for rows in (half == 0, half == 1, half < 2)
+        ]
         (by_a, _), (by_b, _), (by_all, _) = choose
         pooled = np.where((half == 0)[:, None], kept[by_b], kept[by_a])
         outcome = finished.outcome
@@ -141,12 +193,18 @@ def test_the_score_is_that_of_a_loop_that_keeps_every_epoch(task: str, metric: s
         for name, value in outcome.metrics.items():
             expected = score_of(prepared, name)(y, pooled)
             if name == "roc_auc":  # compares rows with rows, and those of two epochs do not compare
-                expected = np.mean([score_of(prepared, name)(y[half == h], pooled[half == h]) for h in (0, 1)])
+                expected = np.mean(
+                    [score_of(prepared, name)(y[half == h], pooled[half == h]) for h in (0, 1)]
+                )
             assert value == pytest.approx(expected, rel=1e-9), name
         module = build(one.model, in_shape=(12,), out_features=outputs, seed=0).double()
         module.load_state_dict(finished.weights or {})
         with torch.no_grad():
-            np.testing.assert_allclose(module(prepared.tensors("validation", torch.float64)[0]).numpy(), kept[by_all], atol=1e-10)
+            np.testing.assert_allclose(
+                module(prepared.tensors("validation", torch.float64)[0]).numpy(),
+                kept[by_all],
+                atol=1e-10,
+            )
         different += by_a != by_b
     assert different > 0  # else the test would say nothing
 
@@ -159,7 +217,9 @@ def test_rows_that_are_too_few_to_halve_score_at_the_epoch_that_they_choose() ->
     assert "which is optimistic; raise data.split.validation" in prepared.notes[-1]
     outcome = train_fleet([variant(data, "accuracy")], prepared)[0].outcome
     assert (
-        outcome.score == max(outcome.curves["validation_accuracy"]) == outcome.curves["validation_accuracy"][outcome.best_epoch]
+        outcome.score
+        == max(outcome.curves["validation_accuracy"])
+        == outcome.curves["validation_accuracy"][outcome.best_epoch]
     )
 
 
@@ -173,7 +233,9 @@ def test_streamed_rows_score_in_the_same_way(stopping: EarlyStopping | None) -> 
     assert half is not None
     assert sorted(np.bincount(half)) == [15, 15]
     model = Model("mlp", width=8, depth=1)
-    settings = Train(epochs=8, batch_size=16, precision="float64", optimizer=SGD(lr=0.3), early_stopping=stopping)
+    settings = Train(
+        epochs=8, batch_size=16, precision="float64", optimizer=SGD(lr=0.3), early_stopping=stopping
+    )
     one = Variant(data=data, model=model, train=settings, metric="log_loss", seed=0)
     outcome = train_fleet([one], prepared)[0].outcome
     x, y = prepared.head("validation", 30, torch.float64)
@@ -182,7 +244,10 @@ def test_streamed_rows_score_in_the_same_way(stopping: EarlyStopping | None) -> 
     optimizer = torch.optim.SGD(module.parameters(), lr=0.3, momentum=settings.optimizer.momentum)  # type: ignore[union-attr]
     xt, yt = prepared.head("train", 70, torch.float64)
     for epoch in range(8):
-        order = torch.randperm(70, generator=torch.Generator().manual_seed(derive_seed(data.split.seed, "order", epoch)))
+        order = torch.randperm(
+            70,
+            generator=torch.Generator().manual_seed(derive_seed(data.split.seed, "order", epoch)),
+        )
         for rows in order.split(16)[: 4 if settings.drop_last else 5]:
             optimizer.zero_grad()
             nn.functional.cross_entropy(module(xt[rows]), yt[rows]).backward()
@@ -191,13 +256,17 @@ def test_streamed_rows_score_in_the_same_way(stopping: EarlyStopping | None) -> 
             kept.append(module(x).numpy())
     loss = score_of(prepared, "log_loss")
     y_N = y.numpy()
-    by_a, by_b = (chosen_by(half == h, y_N, kept, loss, loss, up=False, stopping=stopping)[0] for h in (0, 1))
+    by_a, by_b = (
+        chosen_by(half == h, y_N, kept, loss, loss, up=False, stopping=stopping)[0] for h in (0, 1)
+    )
     pooled = np.where((half == 0)[:, None], kept[by_b], kept[by_a])
     assert outcome.score == pytest.approx(loss(y_N, pooled), rel=1e-9)
 
 
 def test_a_member_that_one_half_would_stop_goes_on_for_the_other() -> None:
-    """Nobody's patience ends another's choice: what a half chooses is what stopping on that half would have given."""
+    """Nobody's patience ends another's choice: what a half chooses is what stopping on that
+    half would have given.
+    """
     data = made("classification")
     prepared = prepare(data)
     stopping = EarlyStopping(patience=2)
@@ -209,13 +278,16 @@ def test_a_member_that_one_half_would_stop_goes_on_for_the_other() -> None:
         assert half is not None
         score, loss = score_of(prepared, "accuracy"), score_of(prepared, "log_loss")
         y = prepared.validation.y
-        three = [chosen_by(r, y, kept, score, loss, up=True, stopping=stopping)[1] for r in (half == 0, half == 1, half < 2)]
+        three = [
+            chosen_by(r, y, kept, score, loss, up=True, stopping=stopping)[1]
+            for r in (half == 0, half == 1, half < 2)
+        ]
         ends.add(len(set(three)))
         assert train_fleet([one], prepared)[0].outcome.epochs == max(three)
     assert max(ends) > 1
 
 
-# -- digests ---------------------------------------------------------------------------------------------------------------
+# -- digests ---------------------------------------------------------------------------------------
 
 
 def digests(outputs: Tensor, *, size: int = 1000) -> list[int]:
@@ -232,7 +304,8 @@ def test_a_digest_is_that_of_the_bits(dtype: torch.dtype) -> None:
     assert len(set(whole)) == 3
     assert all(digests(out, size=size) == whole for size in (1, 7, 150))  # in whatever pieces
     assert [digests(out[i : i + 1])[0] for i in range(3)] == whole  # whoever else is in the fleet
-    assert digests(out.transpose(1, 2).contiguous().transpose(1, 2)) == whole  # however they lie in memory
+    # However they lie in memory
+    assert digests(out.transpose(1, 2).contiguous().transpose(1, 2)) == whole
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -243,14 +316,16 @@ def test_any_small_change_changes_the_digest(dtype: torch.dtype) -> None:
     for row in range(20):
         for column in range(3):
             one = base.clone()
-            one[row, column] = torch.nextafter(one[row, column], torch.tensor(9.0, dtype=dtype))  # the last bit
+            # The last bit
+            one[row, column] = torch.nextafter(one[row, column], torch.tensor(9.0, dtype=dtype))
             flipped = base.clone()
             flipped[row, column] *= -1  # the first
             changed += [one, flipped]
     for row in range(19):
         swapped, signs = base.clone(), base.clone()
         swapped[[row, row + 1]] = swapped[[row + 1, row]]
-        signs[[row, row + 1]] *= -1  # two signs, whose difference is the same at the top of the number
+        # Two signs, whose difference is the same at the top of the number
+        signs[[row, row + 1]] *= -1
         across = base.clone()
         across[row] = across[row].flip(0)
         changed += [swapped, signs, across]
@@ -262,7 +337,11 @@ def test_outcomes_have_equal_digests_where_the_kept_weights_predict_the_same() -
     prepared = prepare(data)
     same = [variant(data, "accuracy", epochs=6), variant(data, "accuracy", epochs=6, dropout=0.0)]
     other = variant(data, "accuracy", seed=1, epochs=6)
-    found = train_fleet([same[0]], prepared) + train_fleet([same[1]], prepared) + train_fleet([other], prepared)
+    found = (
+        train_fleet([same[0]], prepared)
+        + train_fleet([same[1]], prepared)
+        + train_fleet([other], prepared)
+    )
     texts = [f.outcome.predictions_digest for f in found]
     assert texts[0] == texts[1] != texts[2]
     # that of the weights that were kept, not of the last epoch's

@@ -1,4 +1,6 @@
-"""The fleet's contract: a member gets what it would get alone, and alone it gets what a hand-written PyTorch loop gives."""
+"""The fleet's contract: a member gets what it would get alone, and alone it gets what a
+hand-written PyTorch loop gives.
+"""
 
 from __future__ import annotations
 
@@ -45,9 +47,24 @@ def variant(model: Any = architectures.Plain, seed: int = 0, **train: Any) -> Va
 
 LANES: list[dict[str, Any]] = [
     {"optimizer": SGD(lr=0.1, momentum=0.9), "dropout": 0.5, "schedule": OneCycle()},
-    {"optimizer": SGD(lr=0.3, momentum=0.0, weight_decay=0.01), "label_smoothing": 0.2, "schedule": Cosine(warmup=0.2)},
-    {"optimizer": SGD(lr=0.05, momentum=0.8, nesterov=True), "clip_norm": 0.1, "l1": 1e-3, "epochs": 6},
-    {"optimizer": SGD(lr=0.2), "l2": 0.02, "dropout": 0.1, "early_stopping": EarlyStopping(patience=1), "schedule": Constant()},
+    {
+        "optimizer": SGD(lr=0.3, momentum=0.0, weight_decay=0.01),
+        "label_smoothing": 0.2,
+        "schedule": Cosine(warmup=0.2),
+    },
+    {
+        "optimizer": SGD(lr=0.05, momentum=0.8, nesterov=True),
+        "clip_norm": 0.1,
+        "l1": 1e-3,
+        "epochs": 6,
+    },
+    {
+        "optimizer": SGD(lr=0.2),
+        "l2": 0.02,
+        "dropout": 0.1,
+        "early_stopping": EarlyStopping(patience=1),
+        "schedule": Constant(),
+    },
 ]
 
 
@@ -59,11 +76,17 @@ def same(a: Finished, b: Finished, tolerance: float = 1e-10) -> None:
         b.outcome.epochs,
     )
     for name, curve in a.outcome.curves.items():
-        np.testing.assert_allclose(curve, b.outcome.curves[name], rtol=tolerance, atol=tolerance, err_msg=name)
+        np.testing.assert_allclose(
+            curve, b.outcome.curves[name], rtol=tolerance, atol=tolerance, err_msg=name
+        )
     assert (a.weights is None) == (b.weights is None)
     for name, tensor in (a.weights or {}).items():
         torch.testing.assert_close(
-            tensor, (b.weights or {})[name], rtol=tolerance, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}"
+            tensor,
+            (b.weights or {})[name],
+            rtol=tolerance,
+            atol=tolerance,
+            msg=lambda m, n=name: f"{n}: {m}",
         )
 
 
@@ -80,8 +103,14 @@ def test_a_member_equals_its_solo_run(model: type[nn.Module], prepared: Prepared
 
 
 def test_adamw_members_equal_their_solo_runs(prepared: Prepared) -> None:
-    optimizers = [AdamW(lr=0.01), AdamW(lr=0.003, beta1=0.5, weight_decay=0.3), AdamW(lr=0.02, beta2=0.9)]
-    variants = [variant(architectures.Normed, seed=i, optimizer=o) for i, o in enumerate(optimizers)]
+    optimizers = [
+        AdamW(lr=0.01),
+        AdamW(lr=0.003, beta1=0.5, weight_decay=0.3),
+        AdamW(lr=0.02, beta2=0.9),
+    ]
+    variants = [
+        variant(architectures.Normed, seed=i, optimizer=o) for i, o in enumerate(optimizers)
+    ]
     for together, one in zip(train_fleet(variants, prepared), variants, strict=True):
         same(together, train_fleet([one], prepared)[0])
 
@@ -95,17 +124,25 @@ def test_a_member_does_not_depend_on_its_mates(prepared: Prepared) -> None:
 
 
 def test_float32_stays_within_rounding(prepared: Prepared) -> None:
-    variants = [variant(architectures.Normed, seed=i, precision="float32", epochs=10, **lane) for i, lane in enumerate(LANES[:2])]
+    variants = [
+        variant(architectures.Normed, seed=i, precision="float32", epochs=10, **lane)
+        for i, lane in enumerate(LANES[:2])
+    ]
     for together, one in zip(train_fleet(variants, prepared), variants, strict=True):
         alone = train_fleet([one], prepared)[0]
         np.testing.assert_allclose(
-            together.outcome.curves["train_loss"], alone.outcome.curves["train_loss"], rtol=1e-5, atol=1e-5
+            together.outcome.curves["train_loss"],
+            alone.outcome.curves["train_loss"],
+            rtol=1e-5,
+            atol=1e-5,
         )
 
 
 @pytest.mark.parametrize("drop_last", [True, False])
 def test_alone_equals_a_hand_written_loop(prepared: Prepared, drop_last: bool) -> None:
-    """Plain PyTorch, written as a user would: torch.optim, torch's losses, clipping and schedule."""
+    """Plain PyTorch, written as a user would: torch.optim, torch's losses, clipping and
+    schedule.
+    """
     one = variant(
         architectures.Normed,
         seed=3,
@@ -119,14 +156,18 @@ def test_alone_equals_a_hand_written_loop(prepared: Prepared, drop_last: bool) -
     )
     module = build(one.model, in_shape=(12,), out_features=3, seed=one.seed).double()
     x, y = prepared.tensors("train", torch.float64)
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3)
+    optimizer = torch.optim.SGD(
+        module.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3
+    )
     module.drop.p = 0.0
     steps = len(x) // 16 if drop_last else math.ceil(len(x) / 16)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=5 * steps)
     losses, validation = [], []
     for epoch in range(5):
         module.train()
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(derive_seed(3, "order", epoch)))
+        order = torch.randperm(
+            len(x), generator=torch.Generator().manual_seed(derive_seed(3, "order", epoch))
+        )
         for rows in order.split(16)[:steps]:
             optimizer.zero_grad()
             loss = nn.functional.cross_entropy(module(x[rows]), y[rows], label_smoothing=0.1)
@@ -140,7 +181,9 @@ def test_alone_equals_a_hand_written_loop(prepared: Prepared, drop_last: bool) -
             xv, yv = prepared.tensors("validation", torch.float64)
             validation.append(nn.functional.cross_entropy(module(xv), yv).item())
     found = train_fleet([one], prepared)[0].outcome
-    np.testing.assert_allclose(found.curves["train_loss"], np.reshape(losses, (5, -1)).mean(axis=1), rtol=1e-10)
+    np.testing.assert_allclose(
+        found.curves["train_loss"], np.reshape(losses, (5, -1)).mean(axis=1), rtol=1e-10
+    )
     np.testing.assert_allclose(found.curves["validation_loss"], validation, rtol=1e-10)
 
 
@@ -200,7 +243,9 @@ def test_one_layer_called_twice_gets_two_masks(prepared: Prepared) -> None:
 def test_the_same_variant_gives_the_same_bits_again(prepared: Prepared) -> None:
     one = variant(architectures.Recurrent, precision="float32")
     first, second = train_fleet([one], prepared)[0], train_fleet([one], prepared)[0]
-    assert dataclasses.replace(first.outcome, seconds=0) == dataclasses.replace(second.outcome, seconds=0)
+    assert dataclasses.replace(first.outcome, seconds=0) == dataclasses.replace(
+        second.outcome, seconds=0
+    )
     assert first.weights is not None
     assert second.weights is not None
     assert all(torch.equal(first.weights[n], second.weights[n]) for n in first.weights)
@@ -215,13 +260,21 @@ def test_training_leaves_the_global_generator_alone(prepared: Prepared) -> None:
 
 
 def test_the_probe_names_what_cannot_be_stacked(prepared: Prepared) -> None:
-    assert "data-dependent control flow" in (probe(variant(architectures.Branching), prepared).reason or "")
-    reason = "its forward pass draws random numbers from a global generator, of PyTorch, Python or NumPy"
+    assert "data-dependent control flow" in (
+        probe(variant(architectures.Branching), prepared).reason or ""
+    )
+    reason = (
+        "its forward pass draws random numbers from a global generator, of PyTorch, Python or NumPy"
+    )
     assert probe(variant(architectures.OwnNoise), prepared).reason == reason
 
 
 def test_large_inputs_do_not_make_a_fleet_look_wrong() -> None:
-    data = Data.arrays(1e4 * np.random.default_rng(0).normal(size=(90, 12)), np.arange(90) % 3, prepare={"standardize": False})
+    data = Data.arrays(
+        1e4 * np.random.default_rng(0).normal(size=(90, 12)),
+        np.arange(90) % 3,
+        prepare={"standardize": False},
+    )
     one = variant(architectures.Plain, precision="float32").model_copy(update={"data": data})
     assert probe(one, prepare(data)).reason is None
 
@@ -236,7 +289,9 @@ def test_noise_of_the_users_own_depends_on_the_variant_alone(prepared: Prepared)
 
 
 def test_two_layers_of_lstm_drop_between_them(prepared: Prepared) -> None:
-    variants = [variant(architectures.Deep, seed=i, dropout=rate) for i, rate in enumerate((0.0, 0.5, None))]
+    variants = [
+        variant(architectures.Deep, seed=i, dropout=rate) for i, rate in enumerate((0.0, 0.5, None))
+    ]
     fleet = train_fleet(variants, prepared)
     for together, one in zip(fleet, variants, strict=True):
         same(together, train_fleet([one], prepared)[0])
@@ -247,9 +302,13 @@ def test_two_layers_of_lstm_drop_between_them(prepared: Prepared) -> None:
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_stackable_recurrence_equals_torch(cell: str, bidirectional: bool) -> None:
     torch.manual_seed(0)
-    layer = getattr(nn, cell)(3, 5, num_layers=2, bidirectional=bidirectional, batch_first=cell != "GRU").double()
+    layer = getattr(nn, cell)(
+        3, 5, num_layers=2, bidirectional=bidirectional, batch_first=cell != "GRU"
+    ).double()
     x = torch.randn(4, 6, 3, dtype=torch.float64)
-    h = torch.randn(4 if bidirectional else 2, 4 if layer.batch_first else 6, 5, dtype=torch.float64)
+    h = torch.randn(
+        4 if bidirectional else 2, 4 if layer.batch_first else 6, 5, dtype=torch.float64
+    )
     for state in (None, (h, h.flip(0)) if cell == "LSTM" else h):
         expected, expected_state = layer(x, state)
         found, found_state = make_stackable(copy.deepcopy(layer))(x, state)
@@ -258,11 +317,14 @@ def test_stackable_recurrence_equals_torch(cell: str, bidirectional: bool) -> No
 
 
 def test_compiled_members_equal_their_solo_runs(prepared: Prepared) -> None:
-    """Eighteen members in blocks of sixteen or eight: the rest runs uncompiled or filled up with idle rows, some leave early,
-    and the last batch of an epoch is smaller.
+    """Eighteen members in blocks of sixteen or eight: the rest runs uncompiled or filled up with
+    idle rows, some leave early, and the last batch of an epoch is smaller.
     """
     variants = [
-        variant(seed=i, dropout=0.2, drop_last=False, optimizer=SGD(lr=0.1 + i / 50), epochs=3 + i % 3) for i in range(18)
+        variant(
+            seed=i, dropout=0.2, drop_last=False, optimizer=SGD(lr=0.1 + i / 50), epochs=3 + i % 3
+        )
+        for i in range(18)
     ]
     for together, one in zip(train_fleet(variants, prepared, compiled=True), variants, strict=True):
         assert together.outcome.fleet == "stacked x 18, compiled"
@@ -271,26 +333,36 @@ def test_compiled_members_equal_their_solo_runs(prepared: Prepared) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", architectures.STACKABLE, ids=lambda m: m.__name__)
-def test_every_architecture_compiled_equals_its_solo_run(model: type[nn.Module], prepared: Prepared) -> None:
+def test_every_architecture_compiled_equals_its_solo_run(
+    model: type[nn.Module], prepared: Prepared
+) -> None:
     variants = [variant(model, seed=i, **lane) for i, lane in enumerate(LANES)]
-    fleet = train_fleet(variants, prepared, compiled=True)  # a warning, which is an error here, says when it falls back
+    # A warning, which is an error here, says when it falls back
+    fleet = train_fleet(variants, prepared, compiled=True)
     for together, one in zip(fleet, variants, strict=True):
         same(together, train_fleet([one], prepared)[0])
 
 
-def test_a_step_that_cannot_be_compiled_runs_as_it_is(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_cannot_be_compiled_runs_as_it_is(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any, **__: Any) -> Any:
         raise KeyError("buf63")
 
     monkeypatch.setattr(torch._inductor, "compile", fail)
     variants = [variant(architectures.Bilinear, seed=i, epochs=1, batch_size=13) for i in range(16)]
-    with pytest.warns(RuntimeWarning, match="a fleet runs uncompiled, because its step cannot be compiled: 'buf63'"):
+    with pytest.warns(
+        RuntimeWarning,
+        match="a fleet runs uncompiled, because its step cannot be compiled: 'buf63'",
+    ):
         fleet = train_fleet(variants, prepared, compiled=True)
     for together, plain in zip(fleet, train_fleet(variants, prepared), strict=True):
         same(together, plain)
 
 
-def test_thirty_two_members_with_norm_dropout_and_lstm_equal_their_solo_runs(prepared: Prepared) -> None:
+def test_thirty_two_members_with_norm_dropout_and_lstm_equal_their_solo_runs(
+    prepared: Prepared,
+) -> None:
     variants = [
         variant(
             architectures.Recurrent,
@@ -309,11 +381,19 @@ def test_thirty_two_members_with_norm_dropout_and_lstm_equal_their_solo_runs(pre
 
 
 @pytest.mark.parametrize("model", architectures.STACKABLE, ids=lambda m: m.__name__)
-def test_single_precision_stays_close_over_a_hundred_steps(model: type[nn.Module], prepared: Prepared) -> None:
-    """At a rate where training itself does not enlarge the rounding, and with seeds where no unit lies so near the kink of a ReLU
-    that rounding decides its side (which would show as a jump to 1e-4).
+def test_single_precision_stays_close_over_a_hundred_steps(
+    model: type[nn.Module], prepared: Prepared
+) -> None:
+    """At a rate where training itself does not enlarge the rounding, and with seeds where no unit
+    lies so near the kink of a ReLU that rounding decides its side (which would show as a jump to
+    1e-4).
     """
-    calm = {"epochs": 34, "early_stopping": None, "precision": "float32", "optimizer": SGD(lr=0.01, momentum=0.9)}
+    calm = {
+        "epochs": 34,
+        "early_stopping": None,
+        "precision": "float32",
+        "optimizer": SGD(lr=0.01, momentum=0.9),
+    }
     lanes = [{**lane, **calm} for lane in LANES]
     variants = [variant(model, seed=10 + i, **lane) for i, lane in enumerate(lanes)]
     for together, one in zip(train_fleet(variants, prepared), variants, strict=True):
@@ -323,8 +403,12 @@ def test_single_precision_stays_close_over_a_hundred_steps(model: type[nn.Module
         np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
-def test_a_step_on_a_gpu_is_captured_once_for_every_place_in_memory(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a stand-in for the CUDA graph, which like it holds on to the tensors that it was captured with."""
+def test_a_step_on_a_gpu_is_captured_once_for_every_place_in_memory(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in for the CUDA graph, which like it holds on to the tensors that it was
+    captured with.
+    """
     captured: list[int] = []
 
     class StandIn:
@@ -359,15 +443,27 @@ class Counting(nn.Module):
 
 def test_a_module_that_keeps_count_in_python_is_not_captured(prepared: Prepared) -> None:
     variants = [variant(Counting, seed=i, epochs=1) for i in range(8)]
-    with pytest.warns(RuntimeWarning, match="its forward pass changes attributes of the module that are not tensors"):
+    with pytest.warns(
+        RuntimeWarning,
+        match="its forward pass changes attributes of the module that are not tensors",
+    ):
         train_fleet(variants, prepared, compiled=True)
 
 
 class BeforeNorm(nn.Sequential):
-    """Biases before batch normalization: their gradients are zero but for rounding, of which AdamW makes whole steps."""
+    """Biases before batch normalization: their gradients are zero but for rounding, of which
+    AdamW makes whole steps.
+    """
 
     def __init__(self) -> None:
-        super().__init__(nn.Linear(12, 16), nn.BatchNorm1d(16), nn.Tanh(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+        super().__init__(
+            nn.Linear(12, 16),
+            nn.BatchNorm1d(16),
+            nn.Tanh(),
+            nn.Linear(16, 8),
+            nn.BatchNorm1d(8),
+            nn.Linear(8, 3),
+        )
 
 
 def test_rounding_that_an_adaptive_method_makes_large_is_no_difference(prepared: Prepared) -> None:

@@ -1,4 +1,6 @@
-"""On a GPU, where there is one: the same numbers, and the step as a CUDA graph. Skipped elsewhere."""
+"""On a GPU, where there is one: the same numbers, and the step as a CUDA graph. Skipped
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,21 @@ DATA = Data.arrays(
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["plain", "captured"])
-@pytest.mark.parametrize("model", [architectures.Plain, architectures.Normed, architectures.Recurrent], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "model",
+    [architectures.Plain, architectures.Normed, architectures.Recurrent],
+    ids=lambda m: m.__name__,
+)
 def test_a_fleet_on_the_gpu_equals_solo_runs_on_the_processor(
     model: type[nn.Module], compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = prepare(DATA)
-    settings: dict[str, Any] = {"batch_size": 16, "precision": "float64", "dropout": 0.2, "drop_last": False}
+    settings: dict[str, Any] = {
+        "batch_size": 16,
+        "precision": "float64",
+        "dropout": 0.2,
+        "drop_last": False,
+    }
     variants = [
         Variant(
             data=DATA,

@@ -1,4 +1,6 @@
-"""The short side-by-side run: what it tries, and when it has seen enough. Times are the test's own."""
+"""The short side-by-side run: what it tries, and when it has seen enough. Times are the test's
+own.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from winnow.train._measure import FIRST, ROUNDS, Timing, measure, measure_compil
 from winnow.train._program import BaseProgram
 
 DATA = Data(source="sklearn:iris")
-VARIANT = Variant(data=DATA, model=Model("mlp", width=4, depth=1), train=Train(batch_size=32), metric="accuracy", seed=0)
+VARIANT = Variant(
+    data=DATA,
+    model=Model("mlp", width=4, depth=1),
+    train=Train(batch_size=32),
+    metric="accuracy",
+    seed=0,
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +43,9 @@ class Clock:
 
     thread_time = perf_counter
 
-    def step(self, program: BaseProgram, x: torch.Tensor, y: torch.Tensor, seeds: list[int]) -> None:
+    def step(
+        self, program: BaseProgram, x: torch.Tensor, y: torch.Tensor, seeds: list[int]
+    ) -> None:
         assert (len(x), len(y)) == (program.num_members, len(seeds))
         assert torch.get_num_threads() == 1
         self.steps.append(program.num_members)
@@ -44,7 +54,10 @@ class Clock:
 
 
 def run(
-    rows: Prepared, monkeypatch: pytest.MonkeyPatch, cost: Callable[[int], float], **how: int | float
+    rows: Prepared,
+    monkeypatch: pytest.MonkeyPatch,
+    cost: Callable[[int], float],
+    **how: int | float,
 ) -> tuple[Clock, Timing]:
     clock = Clock(cost)
     monkeypatch.setattr(_measure, "time", clock)
@@ -52,7 +65,9 @@ def run(
     return clock, measure(VARIANT, rows, **how)  # type: ignore[arg-type]
 
 
-def test_one_way_that_is_twice_as_slow_ends_it(rows: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_way_that_is_twice_as_slow_ends_it(
+    rows: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock, timing = run(rows, monkeypatch, lambda n: 1e-3 if n == 1 else n * 1e-4, members=64)
     assert timing == Timing(pytest.approx(1e-4), pytest.approx(1e-3), FIRST)
     assert clock.steps.count(FIRST) == 2
@@ -60,13 +75,19 @@ def test_one_way_that_is_twice_as_slow_ends_it(rows: Prepared, monkeypatch: pyte
     assert clock.shapes == {(32, 4)}
 
 
-def test_where_it_is_close_a_fleet_of_the_real_size_tells(rows: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, timing = run(rows, monkeypatch, lambda n: {1: 1e-4, FIRST: FIRST * 1e-4, 24: 24 * 0.7e-4}[n], members=24)
+def test_where_it_is_close_a_fleet_of_the_real_size_tells(
+    rows: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, timing = run(
+        rows, monkeypatch, lambda n: {1: 1e-4, FIRST: FIRST * 1e-4, 24: 24 * 0.7e-4}[n], members=24
+    )
     assert timing == Timing(pytest.approx(0.7e-4), pytest.approx(1e-4), 24)
     assert clock.steps.count(24) == ROUNDS
 
 
-def test_small_fleets_are_measured_as_they_are(rows: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_fleets_are_measured_as_they_are(
+    rows: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock, timing = run(rows, monkeypatch, lambda n: n * 1e-4, members=3)
     assert timing.members == 3
     assert set(clock.steps) == {1, 3}
@@ -81,7 +102,10 @@ def test_big_models_take_two_steps(rows: Prepared, monkeypatch: pytest.MonkeyPat
 def test_the_quickest_step_counts(rows: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.5, *[0.1] * 4, 0.08, *[0.02] * 3, 0.01] + [0.3] * 100)
     _, timing = run(rows, monkeypatch, lambda _: next(times), members=FIRST, seconds=0.1)
-    assert (timing.stacked_seconds, timing.alone_seconds) == (pytest.approx(0.08 / FIRST), pytest.approx(0.01))
+    assert (timing.stacked_seconds, timing.alone_seconds) == (
+        pytest.approx(0.08 / FIRST),
+        pytest.approx(0.01),
+    )
 
 
 def test_real_steps_give_real_times(rows: Prepared) -> None:
@@ -103,7 +127,9 @@ def test_a_compiled_step_is_made_and_timed(rows: Prepared) -> None:
     assert again[0] < made
 
 
-def test_a_step_that_cannot_be_compiled_has_no_time(rows: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_cannot_be_compiled_has_no_time(
+    rows: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no compiler")
 

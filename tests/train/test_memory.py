@@ -1,4 +1,6 @@
-"""The predicted peak of a fleet against what training it takes: by the allocator's own record, and by the process's."""
+"""The predicted peak of a fleet against what training it takes: by the allocator's own record,
+and by the process's.
+"""
 
 from __future__ import annotations
 
@@ -73,14 +75,22 @@ def rows() -> Prepared:
 def fleet(model: Model, members: int, **train: Any) -> list[Variant]:
     settings = Train(**{"epochs": 1, "batch_size": 256, "dropout": 0.1, **train})
     data = Data(source="sklearn:digits")
-    return [Variant(data=data, model=model, train=settings, metric="accuracy", seed=i) for i in range(members)]
+    return [
+        Variant(data=data, model=model, train=settings, metric="accuracy", seed=i)
+        for i in range(members)
+    ]
 
 
 def first_rows(rows: Prepared, n: int) -> Prepared:
     part = rows.train
     assert isinstance(part, Rows)
     return Prepared(
-        Rows(part.X[:n], part.y[:n], part.index[:n]), rows.validation, rows.test, rows.preparation, rows.source, rows.digest
+        Rows(part.X[:n], part.y[:n], part.index[:n]),
+        rows.validation,
+        rows.test,
+        rows.preparation,
+        rows.source,
+        rows.digest,
     )
 
 
@@ -107,7 +117,9 @@ def allocated(variants: list[Variant], prepared: Prepared, **how: Any) -> int:
 def test_the_peak_of_a_fleet_is_foretold(model: str, optimizer: str, rows: Prepared) -> None:
     variants = fleet(MODELS[model], 8, optimizer=OPTIMIZERS[optimizer])
     rows.tensors("train"), rows.tensors("validation")  # made once, and no fleet's
-    assert predict(variants, rows).peak_bytes(8) == pytest.approx(allocated(variants, rows), rel=0.05)
+    assert predict(variants, rows).peak_bytes(8) == pytest.approx(
+        allocated(variants, rows), rel=0.05
+    )
 
 
 def test_the_module_that_lends_its_forward_pass_counts_once(rows: Prepared) -> None:
@@ -123,7 +135,9 @@ def test_the_module_that_lends_its_forward_pass_counts_once(rows: Prepared) -> N
 def test_the_peak_of_one_alone_is_foretold(model: str, rows: Prepared) -> None:
     variants = fleet(MODELS[model], 1, optimizer=AdamW(), batch_size=1000)
     rows.tensors("train"), rows.tensors("validation")
-    assert predict(variants, rows).peak_bytes(1) == pytest.approx(allocated(variants, rows), rel=0.2)
+    assert predict(variants, rows).peak_bytes(1) == pytest.approx(
+        allocated(variants, rows), rel=0.2
+    )
 
 
 def test_a_validation_that_is_larger_than_a_step_counts(rows: Prepared) -> None:
@@ -131,7 +145,9 @@ def test_a_validation_that_is_larger_than_a_step_counts(rows: Prepared) -> None:
     few = first_rows(rows, 8)
     few.tensors("train"), few.tensors("validation")
     found = predict(variants, few)
-    assert found.peak_bytes(8) > 8 * (found.program_bytes + found.module_bytes + 2 * found.step_bytes)
+    assert found.peak_bytes(8) > 8 * (
+        found.program_bytes + found.module_bytes + 2 * found.step_bytes
+    )
     assert found.peak_bytes(8) == pytest.approx(allocated(variants, few), rel=0.05)
 
 
@@ -139,14 +155,21 @@ def test_leaving_and_checkpoints_take_a_copy(rows: Prepared, tmp_path: Path) -> 
     wide = Model("mlp", width=512, depth=3)
     some = fleet(wide, 12, optimizer=AdamW())
     rows = first_rows(rows, 64)
-    variants = [v.model_copy(update={"train": v.train.model_copy(update={"epochs": 2 + (v.seed > 0)})}) for v in some]
+    variants = [
+        v.model_copy(update={"train": v.train.model_copy(update={"epochs": 2 + (v.seed > 0)})})
+        for v in some
+    ]
     rows.tensors("train"), rows.tensors("validation")
     found = predict(variants, rows)
     assert found.peak_bytes(12, leaving=True) == pytest.approx(allocated(variants, rows), rel=0.1)
     place = tmp_path / "fleet.safetensors"
     written = allocated(variants, rows, checkpoint=place, checkpoint_seconds=0.0)
     assert found.peak_bytes(12, checkpoints=True) == pytest.approx(written, rel=0.1)
-    assert found.peak_bytes(12) < found.peak_bytes(12, leaving=True) < found.peak_bytes(12, checkpoints=True)
+    assert (
+        found.peak_bytes(12)
+        < found.peak_bytes(12, leaving=True)
+        < found.peak_bytes(12, checkpoints=True)
+    )
 
 
 def test_the_mark_stands_at_the_most_that_lived_at_once() -> None:
@@ -184,8 +207,9 @@ def test_a_footprint_changes_nothing(rows: Prepared) -> None:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("model", MODELS)
 def test_the_process_grows_as_foretold(model: str, optimizer: str, rows: Prepared) -> None:
-    """The resident memory of a process of its own, which is what a machine runs out of. With a threshold that is set, the C
-    library gives what is freed back to the system; by itself it keeps up to as much again in its heap.
+    """The resident memory of a process of its own, which is what a machine runs out of. With a
+    threshold that is set, the C library gives what is freed back to the system; by itself it keeps
+    up to as much again in its heap.
     """
     code = "from tests.train.test_memory import grow; grow()"
     done = subprocess.run(
@@ -194,14 +218,20 @@ def test_the_process_grows_as_foretold(model: str, optimizer: str, rows: Prepare
         text=True,
         check=True,
         cwd=Path(__file__).parents[2],
-        env={"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "131072", "PYTHONPATH": ":".join(p for p in sys.path if p)},
+        env={
+            "OMP_NUM_THREADS": "1",
+            "MALLOC_MMAP_THRESHOLD_": "131072",
+            "PYTHONPATH": ":".join(p for p in sys.path if p),
+        },
     )
     found = json.loads(done.stdout)
     assert found["foretold"] == pytest.approx(found["grown"], rel=0.2)
 
 
 def grow() -> None:
-    """In a process of its own: train a fleet of 32 and print by how much the process grew meanwhile, at the most."""
+    """In a process of its own: train a fleet of 32 and print by how much the process grew
+    meanwhile, at the most.
+    """
     model, optimizer = sys.argv[1:]
     prepared = prepare(Data(source="sklearn:digits"))
     variants = fleet(MODELS[model], 32, optimizer=OPTIMIZERS[optimizer], batch_size=256)

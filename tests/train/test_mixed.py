@@ -1,4 +1,6 @@
-"""Mixed precision: bfloat16 in the forward and backward pass, float32 in all else. Its unit of rounding is 2 ** -8."""
+"""Mixed precision: bfloat16 in the forward and backward pass, float32 in all else. Its unit of
+rounding is 2 ** -8.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ EPS = 2**-8
 
 
 def _has_recurrent() -> bool:
-    """Whether this processor computes an LSTM in bfloat16: oneDNN has no such primitive for some."""
+    """Whether this processor computes an LSTM in bfloat16: oneDNN has no such primitive for
+    some.
+    """
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         try:
             nn.LSTM(2, 2)(torch.zeros(1, 1, 2))
@@ -41,9 +45,12 @@ def _has_recurrent() -> bool:
     return True
 
 
-NO_RECURRENT = pytest.mark.skipif(not _has_recurrent(), reason="oneDNN has no LSTM in bfloat16 for this processor")
+NO_RECURRENT = pytest.mark.skipif(
+    not _has_recurrent(), reason="oneDNN has no LSTM in bfloat16 for this processor"
+)
 STACKABLE = [
-    pytest.param(model, marks=NO_RECURRENT if "Recurrent" in model.__name__ else ()) for model in architectures.STACKABLE
+    pytest.param(model, marks=NO_RECURRENT if "Recurrent" in model.__name__ else ())
+    for model in architectures.STACKABLE
 ]
 
 
@@ -53,25 +60,47 @@ def prepared() -> Prepared:
 
 
 @pytest.mark.parametrize("model", STACKABLE, ids=lambda m: m.__name__)
-def test_a_member_equals_its_solo_run_to_the_precision(model: type[nn.Module], prepared: Prepared) -> None:
-    """Six steps. Where a sum is rounded differs between the programs: an activation by one unit at most, and a loss, which is
-    a mean over many of them, by less; two units are allowed to it for what six steps make of it.
+def test_a_member_equals_its_solo_run_to_the_precision(
+    model: type[nn.Module], prepared: Prepared
+) -> None:
+    """Six steps. Where a sum is rounded differs between the programs: an activation by one unit at
+    most, and a loss, which is a mean over many of them, by less; two units are allowed to it for
+    what six steps make of it.
     """
-    variants = [variant(model, seed=i, **{**lane, "precision": "bfloat16", "epochs": 2}) for i, lane in enumerate(LANES)]
+    variants = [
+        variant(model, seed=i, **{**lane, "precision": "bfloat16", "epochs": 2})
+        for i, lane in enumerate(LANES)
+    ]
     assert probe(variants[0], prepared).reason is None
     for together, one in zip(train_fleet(variants, prepared), variants, strict=True):
         assert together.outcome.fleet == "stacked x 4"
         alone = train_fleet([one], prepared)[0]
         for name in ("train_loss", "validation_loss"):
-            np.testing.assert_allclose(together.outcome.curves[name], alone.outcome.curves[name], rtol=2 * EPS, err_msg=name)
+            np.testing.assert_allclose(
+                together.outcome.curves[name],
+                alone.outcome.curves[name],
+                rtol=2 * EPS,
+                err_msg=name,
+            )
         for weights in (together.weights, alone.weights):
             assert {t.dtype for t in (weights or {}).values()} <= {torch.float32, torch.int64}
 
 
-@pytest.mark.parametrize("model", [architectures.Normed, architectures.Convolutional, architectures.Transposed])
-def test_alone_equals_a_hand_written_autocast_loop(model: type[nn.Module], prepared: Prepared) -> None:
+@pytest.mark.parametrize(
+    "model", [architectures.Normed, architectures.Convolutional, architectures.Transposed]
+)
+def test_alone_equals_a_hand_written_autocast_loop(
+    model: type[nn.Module], prepared: Prepared
+) -> None:
     one = variant(
-        model, seed=3, precision="bfloat16", epochs=2, dropout=0.0, optimizer=AdamW(lr=0.01), schedule=Cosine(), clip_norm=0.5
+        model,
+        seed=3,
+        precision="bfloat16",
+        epochs=2,
+        dropout=0.0,
+        optimizer=AdamW(lr=0.01),
+        schedule=Cosine(),
+        clip_norm=0.5,
     )
     module = build(one.model, in_shape=(12,), out_features=3, seed=one.seed)
     for layer in module.modules():
@@ -84,7 +113,9 @@ def test_alone_equals_a_hand_written_autocast_loop(model: type[nn.Module], prepa
     losses, validation = [], []
     for epoch in range(2):
         module.train()
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(derive_seed(3, "order", epoch)))
+        order = torch.randperm(
+            len(x), generator=torch.Generator().manual_seed(derive_seed(3, "order", epoch))
+        )
         for rows in order.split(16)[:steps]:
             optimizer.zero_grad()
             with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -101,15 +132,22 @@ def test_alone_equals_a_hand_written_autocast_loop(model: type[nn.Module], prepa
             outputs = module(xv)
         validation.append(nn.functional.cross_entropy(outputs.float(), yv).item())
     found = train_fleet([one], prepared)[0].outcome
-    # the same operations but for float32 rounding in the update, which now and then turns a weight's bfloat16 value over
-    np.testing.assert_allclose(found.curves["train_loss"], np.reshape(losses, (2, -1)).mean(axis=1), rtol=EPS / 4)
+    # the same operations but for float32 rounding in the update, which now and then turns a
+    # weight's bfloat16 value over
+    np.testing.assert_allclose(
+        found.curves["train_loss"], np.reshape(losses, (2, -1)).mean(axis=1), rtol=EPS / 4
+    )
     np.testing.assert_allclose(found.curves["validation_loss"], validation, rtol=EPS / 4)
     full = one.model_copy(update={"train": one.train.model_copy(update={"precision": "float32"})})
-    assert train_fleet([full], prepared)[0].outcome.curves["train_loss"] != found.curves["train_loss"]
+    assert (
+        train_fleet([full], prepared)[0].outcome.curves["train_loss"] != found.curves["train_loss"]
+    )
 
 
 class _Heavy(TorchDispatchMode):
-    """Writes down the types of what goes into matrix products and convolutions, backward ones too."""
+    """Writes down the types of what goes into matrix products and convolutions, backward ones
+    too.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,33 +155,56 @@ class _Heavy(TorchDispatchMode):
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.overloadpacket.__name__ in ("mm", "bmm", "addmm", "baddbmm", "convolution", "convolution_backward"):
+        if func.overloadpacket.__name__ in (
+            "mm",
+            "bmm",
+            "addmm",
+            "baddbmm",
+            "convolution",
+            "convolution_backward",
+        ):
             self.types |= {a.dtype for a in args if isinstance(a, Tensor)}
             self.count += 1
         return func(*args, **(kwargs or {}))
 
 
-HEAVY = [architectures.Plain, architectures.Convolutional, architectures.Transposed, architectures.Recurrent,
-         architectures.Transformer, architectures.Attended]  # fmt: skip
+HEAVY = [
+    architectures.Plain,
+    architectures.Convolutional,
+    architectures.Transposed,
+    architectures.Recurrent,
+    architectures.Transformer,
+    architectures.Attended,
+]
 
 
 @pytest.mark.parametrize("model", HEAVY, ids=lambda m: m.__name__)
-def test_the_heavy_operations_of_a_stack_run_in_bfloat16(model: type[nn.Module], prepared: Prepared) -> None:
+def test_the_heavy_operations_of_a_stack_run_in_bfloat16(
+    model: type[nn.Module], prepared: Prepared
+) -> None:
     pair = [variant(model, seed=i, precision="bfloat16") for i in range(2)]
     x, y = prepared.tensors("train", torch.float32)
     with stacking():
-        program = Stacked(build_members(pair, prepared), make_methods(pair, prepared.task, torch.float32))
+        program = Stacked(
+            build_members(pair, prepared), make_methods(pair, prepared.task, torch.float32)
+        )
         with _Heavy() as heavy:
             _one_step(program, x[:8], y[:8], [0, 1])
             program.predict(x[:8])
     assert heavy.count > 4
     assert heavy.types == {torch.bfloat16}
-    assert {t.dtype for t in program.tensors().values()} <= {torch.float32, torch.int32, torch.int64}
+    assert {t.dtype for t in program.tensors().values()} <= {
+        torch.float32,
+        torch.int32,
+        torch.int64,
+    }
 
 
 @pytest.mark.parametrize("model", STACKABLE, ids=lambda m: m.__name__)
 def test_casting_above_is_autocast(model: type[nn.Module], prepared: Prepared) -> None:
-    """Without ``vmap`` the casts for stacks give autocast's own outputs, but for the last bit of what norms reckon."""
+    """Without ``vmap`` the casts for stacks give autocast's own outputs, but for the last bit
+    of what norms reckon.
+    """
     torch.manual_seed(0)
     module = build(Model(model), in_shape=(12,), out_features=3, seed=0).eval()
     x = (
@@ -154,7 +215,9 @@ def test_casting_above_is_autocast(model: type[nn.Module], prepared: Prepared) -
     with torch.autocast("cpu", dtype=torch.bfloat16):
         expected = module(x)
     assert found.dtype == expected.dtype
-    torch.testing.assert_close(found, expected, rtol=0, atol=EPS * float(expected.detach().abs().max()))
+    torch.testing.assert_close(
+        found, expected, rtol=0, atol=EPS * float(expected.detach().abs().max())
+    )
 
 
 class Strict(nn.Module):
@@ -172,7 +235,10 @@ class Strict(nn.Module):
 
 
 def test_a_model_that_fails_under_autocast_is_refused_with_the_way_out(prepared: Prepared) -> None:
-    message = r"fails with train.precision 'bfloat16', under torch.autocast: TypeError: float32 expected; set .* to 'float32'"
+    message = (
+        r"fails with train.precision 'bfloat16', under torch.autocast: TypeError: float32 "
+        r"expected; set .* to 'float32'"
+    )
     with pytest.raises(ModelError, match=message):
         probe(variant(Strict, precision="bfloat16"), prepared)
 
@@ -181,7 +247,10 @@ def test_a_model_that_fails_under_autocast_is_refused_with_the_way_out(prepared:
 def test_a_killed_fleet_goes_on_to_the_same_bits(
     members: int, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    variants = [variant(architectures.Normed, seed=i, precision="bfloat16", optimizer=SGD(lr=0.1)) for i in range(members)]
+    variants = [
+        variant(architectures.Normed, seed=i, precision="bfloat16", optimizer=SGD(lr=0.1))
+        for i in range(members)
+    ]
     unbroken = train_fleet(variants, prepared)
     place = tmp_path / "fleet.safetensors"
     with monkeypatch.context() as patch:

@@ -1,4 +1,6 @@
-"""Noise that is no dropout layer of its own: in attention, and in calls of ``torch.nn.functional``."""
+"""Noise that is no dropout layer of its own: in attention, and in calls of
+``torch.nn.functional``.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,15 @@ from torch.utils.checkpoint import checkpoint
 from winnow.data import Prepared, prepare
 from winnow.recipe import Model
 from winnow.train import probe, train_fleet
-from winnow.train._dropout import CALLS, MemberDropout, key_places, keyed_noises, noisy_forward, rehearse, replace_dropout
+from winnow.train._dropout import (
+    CALLS,
+    MemberDropout,
+    key_places,
+    keyed_noises,
+    noisy_forward,
+    rehearse,
+    replace_dropout,
+)
 from winnow.train._functional import FunctionalNoise
 from winnow.train._layers import free_noise
 from winnow.train._noise import drop_threshold, dropout_keep, noise_keys
@@ -33,14 +43,18 @@ def ready(module: nn.Module, x: Tensor, *, seed: int = 0, step: int = 0) -> nn.M
     """Its noise replaced, rehearsed, and the keys of one step laid."""
     assert not rehearse(free_noise(replace_dropout(module, None)), x)
     places, noises = key_places(module), keyed_noises(module)
-    keys = torch.from_numpy(noise_keys([seed], max(p.stop for p in places.values()), range(step, step + 1)))[0, 0]
+    keys = torch.from_numpy(
+        noise_keys([seed], max(p.stop for p in places.values()), range(step, step + 1))
+    )[0, 0]
     for name, place in places.items():
         noises[name].key = keys[place]
     return module.train()
 
 
 def within_binomial(kept: Tensor, keep: float) -> None:
-    """The fraction of ``kept``, a truth for each independent draw, lies within five standard deviations of ``keep``."""
+    """The fraction of ``kept``, a truth for each independent draw, lies within five standard
+    deviations of ``keep``.
+    """
     assert abs(float(kept.double().mean()) - keep) < 5 * math.sqrt(keep * (1 - keep) / kept.numel())
 
 
@@ -60,13 +74,19 @@ RATES = (0.1, 0.5, 0.8)
 
 def test_functions_drop_at_their_rates_and_each_call_its_own_elements() -> None:
     x = torch.ones(100, 400)
-    functions = [lambda x, training, p=p: functional.dropout(x, p, training) for p in (*RATES, *RATES)]
+    functions = [
+        lambda x, training, p=p: functional.dropout(x, p, training) for p in (*RATES, *RATES)
+    ]
     module = ready(Calls(*functions), x)
     found = noisy_forward(module, x)
     for call, rate in zip(found, (*RATES, *RATES), strict=True):
-        assert set(call.unique().tolist()) == {0.0, float(torch.tensor(2**16 / (2**16 - round(rate * 2**16))))}
+        assert set(call.unique().tolist()) == {
+            0.0,
+            float(torch.tensor(2**16 / (2**16 - round(rate * 2**16)))),
+        }
         within_binomial(call > 0, 1 - rate)
-    for a, b in zip(found[:3], found[3:], strict=True):  # the same rate twice: as often both as independence has it
+    # The same rate twice: as often both as independence has it
+    for a, b in zip(found[:3], found[3:], strict=True):
         keep = float((a > 0).double().mean() * (b > 0).double().mean())
         within_binomial((a > 0) & (b > 0), keep)
     assert torch.equal(noisy_forward(module, x), found)  # of the same step: a function of the keys
@@ -86,7 +106,9 @@ def test_functions_drop_at_their_rates_and_each_call_its_own_elements() -> None:
     ],
 )
 @pytest.mark.filterwarnings("ignore:dropout2d")
-def test_whole_channels_are_dropped_where_pytorch_drops_them(name: str, shape: tuple[int, ...], own: int) -> None:
+def test_whole_channels_are_dropped_where_pytorch_drops_them(
+    name: str, shape: tuple[int, ...], own: int
+) -> None:
     def shares_fate(y: Tensor, axes: int) -> bool:
         channels = y.flatten(axes)
         return bool((channels == channels[..., :1]).all())
@@ -96,7 +118,10 @@ def test_whole_channels_are_dropped_where_pytorch_drops_them(name: str, shape: t
     assert shares_fate(theirs, own)
     assert not shares_fate(theirs, own - 1)
     layer = getattr(nn, f"Dropout{name[-2:]}")(0.3)
-    for module in (Calls(lambda x, training: getattr(functional, name)(x, 0.3, training)), nn.Sequential(layer)):
+    for module in (
+        Calls(lambda x, training: getattr(functional, name)(x, 0.3, training)),
+        nn.Sequential(layer),
+    ):
         x = torch.ones(shape)
         ours = noisy_forward(ready(module, x), x).reshape(shape)
         assert shares_fate(ours, own)
@@ -118,7 +143,11 @@ ATTENTION: list[dict[str, Any]] = [
     {},
     {"is_causal": True},
     {"scale": 0.3},
-    {"attn_mask": torch.randn(5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(3))},
+    {
+        "attn_mask": torch.randn(
+            5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(3)
+        )
+    },
     {"attn_mask": torch.arange(35).view(5, 7) % 3 > 0},
     {"attn_mask": torch.arange(35).view(5, 7) >= 14},  # two rows see nothing
     {"enable_gqa": True},
@@ -139,18 +168,30 @@ def test_attention_with_dropout_is_pytorchs_with_that_mask(options: dict[str, An
     keep = dropout_keep(torch.Size([3, 4, 5, 7]), noise_key, drop_threshold(0.25))
     scene = FunctionalNoise(lambda weights, rate, _: torch.where(keep, weights / (1 - rate), 0.0))
     with scene:
-        found = functional.scaled_dot_product_attention(query, key, value, dropout_p=0.25, **options)
-    if "attn_mask" in options and options["attn_mask"].dtype is torch.bool:  # which PyTorch turns into numbers before
-        options = {"attn_mask": torch.zeros(5, 7, dtype=torch.float64).masked_fill(~options["attn_mask"], -math.inf)}
+        found = functional.scaled_dot_product_attention(
+            query, key, value, dropout_p=0.25, **options
+        )
+    # Which PyTorch turns into numbers before
+    if "attn_mask" in options and options["attn_mask"].dtype is torch.bool:
+        options = {
+            "attn_mask": torch.zeros(5, 7, dtype=torch.float64).masked_fill(
+                ~options["attn_mask"], -math.inf
+            )
+        }
     expected, _ = torch.ops.aten._scaled_dot_product_attention_math(
         query, key, value, dropout_p=0.25, dropout_mask=keep, **options
     )
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-    for a, b in zip(*(torch.autograd.grad(y.square().sum(), (query, key, value)) for y in (found, expected)), strict=True):
+    for a, b in zip(
+        *(torch.autograd.grad(y.square().sum(), (query, key, value)) for y in (found, expected)),
+        strict=True,
+    ):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
     with scene:  # no rate, no noise, and PyTorch's own code
         plain = functional.scaled_dot_product_attention(query, key, value, **options)
-    torch.testing.assert_close(plain, functional.scaled_dot_product_attention(query, key, value, **options))
+    torch.testing.assert_close(
+        plain, functional.scaled_dot_product_attention(query, key, value, **options)
+    )
 
 
 def test_attention_layers_drop_their_weights_at_the_rate() -> None:
@@ -170,13 +211,20 @@ def test_attention_layers_drop_their_weights_at_the_rate() -> None:
     module = ready(Weights(), x)
     dropped = noisy_forward(module, x).detach()
     within_binomial(dropped > 0, 0.7)
-    torch.testing.assert_close(dropped, torch.where(dropped > 0, whole / 0.7, 0.0), rtol=2**-16, atol=0)
+    torch.testing.assert_close(
+        dropped, torch.where(dropped > 0, whole / 0.7, 0.0), rtol=2**-16, atol=0
+    )
     assert set(module.state_dict()) == set(Weights().state_dict())
     torch.testing.assert_close(noisy_forward(module.eval(), x), whole)
 
 
-@pytest.mark.parametrize(("own", "asked", "expected"), [(0.2, None, 0.2), (0.2, 0.5, 0.5), (0.2, 0.0, 0.0), (0.0, 0.5, 0.0)])
-def test_the_recipes_rate_holds_in_attention_that_drops(own: float, asked: float | None, expected: float) -> None:
+@pytest.mark.parametrize(
+    ("own", "asked", "expected"),
+    [(0.2, None, 0.2), (0.2, 0.5, 0.5), (0.2, 0.0, 0.0), (0.0, 0.5, 0.0)],
+)
+def test_the_recipes_rate_holds_in_attention_that_drops(
+    own: float, asked: float | None, expected: float
+) -> None:
     layer = free_noise(nn.MultiheadAttention(4, 2, dropout=own), asked)
     drop = keyed_noises(layer)["drop"]
     assert isinstance(drop, MemberDropout)
@@ -185,7 +233,9 @@ def test_the_recipes_rate_holds_in_attention_that_drops(own: float, asked: float
 
 
 def test_a_rate_of_attention_is_a_lane_setting(prepared: Prepared) -> None:
-    """Members of different rates, one of them 0, and one for which the recipe sets the rate, share a fleet."""
+    """Members of different rates, one of them 0, and one for which the recipe sets the rate,
+    share a fleet.
+    """
 
     def model(rate: float) -> Model:
         return Model(architectures.Transformer, dropout=rate)
@@ -210,7 +260,8 @@ class TwoRates(nn.Module):
 
 def test_a_layer_keeps_its_noise_where_another_is_off(prepared: Prepared) -> None:
     variants = [
-        variant(Model(TwoRates, first=a, second=b), seed=i) for i, (a, b) in enumerate(((0.0, 0.5), (0.5, 0.5), (0.3, 0.0)))
+        variant(Model(TwoRates, first=a, second=b), seed=i)
+        for i, (a, b) in enumerate(((0.0, 0.5), (0.5, 0.5), (0.3, 0.0)))
     ]
     for together, one in zip(train_fleet(variants, prepared), variants, strict=True):
         same(together, train_fleet([one], prepared)[0])
@@ -228,7 +279,9 @@ def test_validation_sees_no_noise(prepared: Prepared) -> None:
 
 
 def test_functional_noise_under_activation_checkpointing_stays_pytorchs(prepared: Prepared) -> None:
-    """The backward pass makes the calls again, in another order: the model trains alone, and its gradients are right."""
+    """The backward pass makes the calls again, in another order: the model trains alone, and
+    its gradients are right.
+    """
 
     class Recomputing(nn.Module):
         def __init__(self) -> None:
@@ -237,7 +290,11 @@ def test_functional_noise_under_activation_checkpointing_stays_pytorchs(prepared
 
         def forward(self, x: Tensor) -> Tensor:
             for _ in range(2):
-                x = checkpoint(lambda x: functional.dropout(self.body(x), 0.5, self.training), x, use_reentrant=False)
+                x = checkpoint(
+                    lambda x: functional.dropout(self.body(x), 0.5, self.training),
+                    x,
+                    use_reentrant=False,
+                )
             return self.out(x)
 
     one = variant(Model(use=Recomputing))

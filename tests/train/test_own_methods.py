@@ -44,7 +44,9 @@ NUMBERS = Data.arrays(X, X @ RNG.normal(size=6))
 
 
 class Net(nn.Module):
-    """With ``batch`` a bias before the norm has a gradient of zero but for rounding, of which a method of signs makes whole steps."""
+    """With ``batch`` a bias before the norm has a gradient of zero but for rounding, of which a
+    method of signs makes whole steps.
+    """
 
     def __init__(self, in_features: int, out_features: int, batch: bool = False) -> None:
         super().__init__()
@@ -89,7 +91,9 @@ class Muon(BaseOptimizer):
 
 
 class SAM(BaseOptimizer):
-    """Sharpness-aware descent (Foret et al. 2021): the gradient where the loss is near its worst."""
+    """Sharpness-aware descent (Foret et al. 2021): the gradient where the loss is near its
+    worst.
+    """
 
     slots = ("offset",)
     perturbs = True
@@ -139,7 +143,9 @@ class Hoyer(BasePenalty):
     strength: float = 0.01
 
     @staticmethod
-    def add_gradient_(grad: Tensor, param: Tensor, where: float | Tensor, *, strength: Tensor) -> None:
+    def add_gradient_(
+        grad: Tensor, param: Tensor, where: float | Tensor, *, strength: Tensor
+    ) -> None:
         norms = torch.linalg.vector_norm(param, dim=-1, keepdim=True)
         grad.add_(strength * where * param / (norms + 1e-6))
 
@@ -156,7 +162,10 @@ def fleet(data: Data = DATA, members: int = 3, **train: Any) -> list[Variant]:
     settings = {"epochs": 3, "batch_size": 16, "precision": "float64", **train}
     metric = "accuracy" if data is DATA else "rmse"
     return [
-        Variant(data=data, model=Model(Net, batch=batch), train=Train(**settings), metric=metric, seed=s) for s in range(members)
+        Variant(
+            data=data, model=Model(Net, batch=batch), train=Train(**settings), metric=metric, seed=s
+        )
+        for s in range(members)
     ]
 
 
@@ -171,7 +180,9 @@ def assert_equal_to_solo(variants: Sequence[Variant], *, compiled: bool = False)
 
 
 def same(found: Finished, expected: Finished, tolerance: float = 1e-8) -> None:
-    np.testing.assert_allclose(found.outcome.curves["train_loss"], expected.outcome.curves["train_loss"], rtol=tolerance)
+    np.testing.assert_allclose(
+        found.outcome.curves["train_loss"], expected.outcome.curves["train_loss"], rtol=tolerance
+    )
     assert found.weights is not None
     assert expected.weights is not None
     for name, tensor in found.weights.items():
@@ -223,7 +234,7 @@ def test_sam_with_radius_zero_is_plain_descent() -> None:
     same(sam, plain)
 
 
-# -- PyTorch's own -------------------------------------------------------------------------------
+# -- PyTorch's own ---------------------------------------------------------------------------------
 
 
 TORCH = {
@@ -281,7 +292,7 @@ def test_a_loss_of_torch_equals_ours_where_we_have_it() -> None:
     assert_equal_to_solo(fleet(NUMBERS, loss=nn.SmoothL1Loss, optimizer=SGD(lr=0.01)))
 
 
-# -- in a recipe ---------------------------------------------------------------------------------
+# -- in a recipe -----------------------------------------------------------------------------------
 
 
 def test_own_methods_stand_in_yaml_and_read_back_equal() -> None:

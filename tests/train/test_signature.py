@@ -1,4 +1,6 @@
-"""What members must share to be stacked: objects are compared by what is in them, and a reason names what differs."""
+"""What members must share to be stacked: objects are compared by what is in them, and a reason
+names what differs.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class Slotted:
 
 
 class Config:
-    """An object as anybody writes one; it knows its owner, so following it goes round in circles."""
+    """An object as anybody writes one; it knows its owner, so following it goes round in
+    circles.
+    """
 
     def __init__(self, scale: float = 1.0, owner: object = None) -> None:
         self.scale, self.nested, self.owner = scale, {"deep": Settings()}, owner
@@ -72,7 +76,11 @@ DIFFERENT = [
     (Config(), Config(scale=2.0), "config'.scale differs"),
     (Settings(), Settings(rates=[0.1, 0.3]), "config'.rates[1] differs"),
     (Slotted(), Slotted(8), "config'.width differs"),
-    (SimpleNamespace(a=1), SimpleNamespace(b=1), "config'.a where the other has attribute 'config'.b"),
+    (
+        SimpleNamespace(a=1),
+        SimpleNamespace(b=1),
+        "config'.a where the other has attribute 'config'.b",
+    ),
     (Sized(a=1), Sized(a=2), "config'['a'] differs"),
     (np.arange(3), np.arange(3.0), "config' differs"),
     (lambda x: x + 1, lambda x: x + 2, "config' differs"),
@@ -110,7 +118,8 @@ def test_hooks_count() -> None:
 
 
 def test_an_object_is_never_taken_for_one_that_is_gone() -> None:
-    signatures = {signature(Holding(threading.Lock())) for _ in range(50)}  # each lock is freed before the next is made
+    # Each lock is freed before the next is made
+    signatures = {signature(Holding(threading.Lock())) for _ in range(50)}
     assert len(signatures) == 50
 
 
@@ -132,7 +141,13 @@ class ByNumber(Holding):
 def test_a_model_with_a_configuration_object_is_stacked() -> None:
     def reason(model: type[nn.Module]) -> str | None:
         settings = Train(epochs=1)
-        return probe(Variant(data=DATA, model=Model(model), train=settings, metric="accuracy", seed=0), prepare(DATA)).reason
+        return probe(
+            Variant(data=DATA, model=Model(model), train=settings, metric="accuracy", seed=0),
+            prepare(DATA),
+        ).reason
 
     assert reason(Configured) is None
-    assert reason(ByNumber) == ("two members that differ only in the seed are not built alike: attribute 'config'.scale differs")
+    assert reason(ByNumber) == (
+        "two members that differ only in the seed are not built alike: attribute 'config'.scale "
+        "differs"
+    )

@@ -1,4 +1,6 @@
-"""What is kept between runs survives other processes, torn files and places that cannot be written."""
+"""What is kept between runs survives other processes, torn files and places that cannot be
+written.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,10 @@ def test_another_machine_or_pytorch_knows_nothing(monkeypatch: pytest.MonkeyPatc
     _timings._machine.cache_clear()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "3", '{"compile_seconds": "soon"}', '{"compile_seconds": -1}', "\x00\xff"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[1]", "3", '{"compile_seconds": "soon"}', '{"compile_seconds": -1}', "\x00\xff"],
+)
 def test_a_damaged_file_is_no_file(text: str) -> None:
     remember("a", compile_seconds=1.0)
     _place("a").write_bytes(text.encode("latin-1"))
@@ -72,7 +77,9 @@ def test_another_process_gives_a_fleet_the_same_name() -> None:
     code = "from tests.train.test_timings import kind; print(kind())"
     env = {**os.environ, "PYTHONPATH": ":".join(p for p in sys.path if p), "PYTHONHASHSEED": "7"}
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env, cwd=root)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env, cwd=root
+    )
     assert done.stdout.strip() == kind()
     assert kind(16) != kind()
 
@@ -80,6 +87,10 @@ def test_another_process_gives_a_fleet_the_same_name() -> None:
 def kind(width: int = 8) -> str:
     data = Data(source="sklearn:iris")
     variant = Variant(
-        data=data, model=Model("mlp", width=width, depth=1, activation="gelu"), train=Train(), metric="accuracy", seed=0
+        data=data,
+        model=Model("mlp", width=width, depth=1, activation="gelu"),
+        train=Train(),
+        metric="accuracy",
+        seed=0,
     )
     return fleet_kind(shape_key(variant, build_members([variant], prepare(data))[0]))

@@ -1,4 +1,6 @@
-"""The deployable artefact: a folder of safetensors, ONNX and JSON. Writing it needs PyTorch, reading it does not."""
+"""The deployable artefact: a folder of safetensors, ONNX and JSON. Writing it needs PyTorch,
+reading it does not.
+"""
 
 from winnow.bundle._files import clean_up, find_bundle, is_bundle
 from winnow.bundle._load import Answer, Bundle, load

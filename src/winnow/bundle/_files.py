@@ -1,4 +1,6 @@
-"""The files of a bundle: their names and sizes, how they are written all or nothing, and how they are read with suspicion."""
+"""The files of a bundle: their names and sizes, how they are written all or nothing, and how
+they are read with suspicion.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,8 @@ RECIPE = "recipe.yaml"
 LEDGER = "ledger.db"  # what makes a folder a run directory
 
 _MIB = 2**20
-LARGEST = {MANIFEST: 16 * _MIB, PREPARATION: 64 * _MIB, RECIPE: 16 * _MIB, MODEL: 2048 * _MIB}  # bytes read into memory at once
+# Bytes read into memory at once
+LARGEST = {MANIFEST: 16 * _MIB, PREPARATION: 64 * _MIB, RECIPE: 16 * _MIB, MODEL: 2048 * _MIB}
 
 
 def digest_of(content: bytes) -> str:
@@ -79,11 +82,13 @@ def _no_constant(text: str) -> float:
     raise ValueError(f"{text} is not a JSON number")
 
 
-# -- writing -----------------------------------------------------------------------------------------------------------
+# -- writing ---------------------------------------------------------------------------------------
 
 
 def is_bundle(folder: Path) -> bool:
-    """Whether ``folder`` holds a manifest that calls itself a winnow bundle, of whatever version."""
+    """Whether ``folder`` holds a manifest that calls itself a winnow bundle, of whatever
+    version.
+    """
     try:
         return _read_json(folder / MANIFEST).get("format") == FORMAT
     except BundleError:
@@ -100,26 +105,37 @@ def find_bundle(path: Path) -> Path:
         return path  # reading it says what is wrong with it
     found = sorted(folder for folder in path.glob("*.winnow") if is_bundle(folder))
     if not found:
-        raise BundleError(f"{path} is a run directory without a bundle: `winnow run {path}` goes on until there is one")
+        raise BundleError(
+            f"{path} is a run directory without a bundle: `winnow run {path}` goes on until "
+            f"there is one"
+        )
     if len(found) > 1:
         names = ", ".join(str(folder) for folder in found)
-        raise BundleError(f"{path} is a run directory with {len(found)} bundles: name one of them, {names}")
+        raise BundleError(
+            f"{path} is a run directory with {len(found)} bundles: name one of them, {names}"
+        )
     return found[0]
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Make ``path`` a folder with exactly ``files``: first aside and on the disk, then by renaming. An older bundle is replaced.
+    """Make ``path`` a folder with exactly ``files``: first aside and on the disk, then by renaming.
+    An older bundle is replaced.
 
-    Whoever reads ``path`` meanwhile finds the old bundle, the new one, or between two renamings none; never half of one.
+    Whoever reads ``path`` meanwhile finds the old bundle, the new one, or between two renamings
+    none; never half of one.
 
     Raises:
-        BundleError: ``path`` is something else than a bundle or an empty folder, or holds files that are not the bundle's.
+        BundleError: ``path`` is something else than a bundle or an empty folder, or holds files
+            that are not the bundle's.
     """
     path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
     _check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     mark = uuid.uuid4().hex[:8]
-    new, old = path.with_name(f".{path.name}.{mark}.new"), path.with_name(f".{path.name}.{mark}.old")
+    new, old = (
+        path.with_name(f".{path.name}.{mark}.new"),
+        path.with_name(f".{path.name}.{mark}.old"),
+    )
     try:
         _write_all(new, files)
         if path.exists():
@@ -150,21 +166,33 @@ def _check_replaceable(path: Path) -> None:
     if not path.exists():
         return
     if not path.is_dir():
-        raise BundleError(f"{path} exists and is not a bundle but a file: choose another name or remove it")
+        raise BundleError(
+            f"{path} exists and is not a bundle but a file: choose another name or remove it"
+        )
     inside = sorted(entry.name for entry in path.iterdir())
     if not inside:
         return
     if not is_bundle(path):
-        raise BundleError(f"{path} exists and is not a bundle (it holds {', '.join(inside[:5])}): choose another name")
-    foreign = [name for name in inside if name not in (MANIFEST, MODEL, WEIGHTS, PREPARATION, RECIPE)]
+        raise BundleError(
+            f"{path} exists and is not a bundle (it holds {', '.join(inside[:5])}): choose "
+            f"another name"
+        )
+    foreign = [
+        name for name in inside if name not in (MANIFEST, MODEL, WEIGHTS, PREPARATION, RECIPE)
+    ]
     if foreign:
-        raise BundleError(f"{path} is a bundle but also holds {', '.join(foreign[:5])}: move that away first, it would be lost")
+        raise BundleError(
+            f"{path} is a bundle but also holds {', '.join(foreign[:5])}: move that away first, "
+            f"it would be lost"
+        )
 
 
 def clean_up(folder: Path) -> None:
-    """Put right what a process that was killed while it wrote a bundle into ``folder`` has left there. Nobody may be writing.
+    """Put right what a process that was killed while it wrote a bundle into ``folder`` has left
+    there. Nobody may be writing.
 
-    A bundle that was moved out of the way and has no successor yet is moved back: it is the only copy.
+    A bundle that was moved out of the way and has no successor yet is moved back: it is the only
+    copy.
     """
     for left in sorted(folder.glob(".*.old")):
         match = _LEFT.fullmatch(left.name)
@@ -178,7 +206,7 @@ def clean_up(folder: Path) -> None:
 _LEFT = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(new|old)")
 
 
-# -- reading -----------------------------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -189,31 +217,45 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
-        raise BundleError(f"expected the folder of a bundle or a run directory, {folder} {what}{_or_nearest(folder)}")
+        raise BundleError(
+            f"expected the folder of a bundle or a run directory, {folder} "
+            f"{what}{_or_nearest(folder)}"
+        )
     if not (folder / MANIFEST).exists():
         raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}{_or_nearest(folder)}")
     manifest = _read_json(folder / MANIFEST)
     if manifest.get("format") != FORMAT:
-        raise BundleError(f"{folder} is not a bundle: its {MANIFEST} does not say `format: {FORMAT!r}`")
+        raise BundleError(
+            f"{folder} is not a bundle: its {MANIFEST} does not say `format: {FORMAT!r}`"
+        )
     version = manifest.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise BundleError(f"{MANIFEST}: expected `format_version` to be a number from 1, found {version!r}")
+        raise BundleError(
+            f"{MANIFEST}: expected `format_version` to be a number from 1, found {version!r}"
+        )
     if version > VERSION:
-        raise BundleError(f"{folder} was written by a newer winnow (format {version}, this one reads up to {VERSION}): upgrade")
+        raise BundleError(
+            f"{folder} was written by a newer winnow (format {version}, this one reads up to "
+            f"{VERSION}): upgrade"
+        )
     if manifest.get("digest") != manifest_digest(manifest):
-        raise BundleError(f"{MANIFEST} was changed after the bundle was written: its digest does not match")
+        raise BundleError(
+            f"{MANIFEST} was changed after the bundle was written: its digest does not match"
+        )
     _check_entries(manifest.get("files"))
     return manifest
 
 
 def _or_nearest(folder: Path) -> str:
-    """What may have been meant: a bundle or a run directory in the folder, else the one beside it or in ``runs`` with the nearest
-    name, else those that there are.
+    """What may have been meant: a bundle or a run directory in the folder, else the one beside it
+    or in ``runs`` with the nearest name, else those that there are.
     """
     inside = _servable(folder)
     if inside:
         return f": it holds {_listed(inside)}"
-    beside = _servable(folder.parent) + [p for p in _servable(Path("runs")) if folder.parent != Path("runs")]
+    beside = _servable(folder.parent) + [
+        p for p in _servable(Path("runs")) if folder.parent != Path("runs")
+    ]
     close = nearest(folder.name, [place.name for place in beside])
     if close is not None:
         return f" - did you mean {str(next(place for place in beside if place.name == close))!r}?"
@@ -223,10 +265,17 @@ def _or_nearest(folder: Path) -> str:
 def _servable(folder: Path) -> list[Path]:
     """The bundles, and the run directories with one, that lie in a folder."""
     try:
-        places = sorted(place for place in folder.iterdir() if place.is_dir() and not place.name.startswith("."))
+        places = sorted(
+            place for place in folder.iterdir() if place.is_dir() and not place.name.startswith(".")
+        )
     except OSError:  # no folder, or one that cannot be read
         return []
-    return [p for p in places if (p / MANIFEST).is_file() or ((p / LEDGER).is_file() and any(p.glob(f"*.winnow/{MANIFEST}")))]
+    return [
+        p
+        for p in places
+        if (p / MANIFEST).is_file()
+        or ((p / LEDGER).is_file() and any(p.glob(f"*.winnow/{MANIFEST}")))
+    ]
 
 
 def _listed(places: list[Path]) -> str:
@@ -235,21 +284,32 @@ def _listed(places: list[Path]) -> str:
 
 
 def manifest_digest(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of everything in the manifest but this digest itself. It finds changes; it does not prove who wrote them."""
+    """SHA-256 of everything in the manifest but this digest itself. It finds changes; it does
+    not prove who wrote them.
+    """
     rest = {key: value for key, value in manifest.items() if key != "digest"}
     return digest_of(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode())
 
 
 def _check_entries(files: Any) -> None:
     if not isinstance(files, dict):
-        raise BundleError(f"{MANIFEST}: expected `files` to be an object, found {type(files).__name__}")
+        raise BundleError(
+            f"{MANIFEST}: expected `files` to be an object, found {type(files).__name__}"
+        )
     known = (MODEL, WEIGHTS, PREPARATION, RECIPE)
     for name, entry in files.items():
         if name not in known:  # so no path can lead out of the folder, either
-            raise BundleError(f"{MANIFEST} lists {name!r}, which is no file of a bundle: expected {', '.join(known)}")
-        size, digest = (entry.get("bytes"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
+            raise BundleError(
+                f"{MANIFEST} lists {name!r}, which is no file of a bundle: expected "
+                f"{', '.join(known)}"
+            )
+        size, digest = (
+            (entry.get("bytes"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
+        )
         if not isinstance(size, int) or size < 0 or not isinstance(digest, str):
-            raise BundleError(f"{MANIFEST}: expected `bytes` and `sha256` for {name}, found {entry!r}")
+            raise BundleError(
+                f"{MANIFEST}: expected `bytes` and `sha256` for {name}, found {entry!r}"
+            )
     for name in (MODEL, PREPARATION):
         if name not in files:
             raise BundleError(f"{MANIFEST} does not list {name}, which every bundle has")
@@ -275,7 +335,10 @@ def check_file(folder: Path, name: str, manifest: Mapping[str, Any]) -> None:
 
 def _check_digest(name: str, digest: str, manifest: Mapping[str, Any]) -> None:
     if digest != manifest["files"][name]["sha256"]:
-        raise BundleError(f"{name} was changed after the bundle was written: its SHA-256 does not match the manifest")
+        raise BundleError(
+            f"{name} was changed after the bundle was written: its SHA-256 does not match the "
+            f"manifest"
+        )
 
 
 def _open_listed(folder: Path, name: str, manifest: Mapping[str, Any]) -> BufferedReader:
@@ -287,14 +350,22 @@ def _open_listed(folder: Path, name: str, manifest: Mapping[str, Any]) -> Buffer
     if size != entry["bytes"]:
         file.close()
         raise BundleError(
-            f"{name} was changed after the bundle was written: it has {size:,} bytes, the manifest says {entry['bytes']:,}"
+            f"{name} was changed after the bundle was written: it has {size:,} bytes, the "
+            f"manifest says {entry['bytes']:,}"
         )
     return file
 
 
 def _open_plain(path: Path, largest: int | None) -> BufferedReader:
-    """Open a regular file that is no link; anything else - a pipe, a device - is refused before it is read."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    """Open a regular file that is no link; anything else - a pipe, a device - is refused before
+    it is read.
+    """
+    flags = (
+        os.O_RDONLY
+        | getattr(os, "O_NOFOLLOW", 0)
+        | getattr(os, "O_NONBLOCK", 0)
+        | getattr(os, "O_BINARY", 0)
+    )
     try:
         if path.is_symlink():
             raise BundleError(f"{path.name} is a link; a bundle holds plain files only")

@@ -1,4 +1,6 @@
-"""Reading a bundle and predicting with it. NumPy and ONNX Runtime do it; PyTorch is not needed and not imported."""
+"""Reading a bundle and predicting with it. NumPy and ONNX Runtime do it; PyTorch is not needed
+and not imported.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from winnow.bundle._files import MODEL, PREPARATION, RECIPE, WEIGHTS, check_file, find_bundle, from_json, read_file, read_manifest
+from winnow.bundle._files import (
+    MODEL,
+    PREPARATION,
+    RECIPE,
+    WEIGHTS,
+    check_file,
+    find_bundle,
+    from_json,
+    read_file,
+    read_manifest,
+)
 from winnow.bundle._session import check_self_contained, open_session
 from winnow.data import Preparation, Unusual
 from winnow.errors import BundleError, DataError, InputError
@@ -30,7 +42,8 @@ class Answer:
     Attributes:
         predictions: (n,) class labels as they were in the data, or numbers in the target's unit.
         probabilities: (n, C) of the classes in their order; None for regression.
-        warnings: for each row its values unlike any in the training rows; empty where all are ordinary.
+        warnings: for each row its values unlike any in the training rows; empty where all are
+            ordinary.
     """
 
     predictions: np.ndarray
@@ -40,7 +53,8 @@ class Answer:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Bundle:
-    """A model that predicts from rows as they were in the data. Safe to call from several threads at once.
+    """A model that predicts from rows as they were in the data. Safe to call from several threads
+    at once.
 
     Attributes:
         path: the folder it was read from.
@@ -69,17 +83,22 @@ class Bundle:
 
     def __repr__(self) -> str:
         what = f"{len(self.classes)} classes" if self.classes else self.task
-        return f"Bundle({str(self.path)!r}, {what}, {self.manifest['deployed']}, {len(self.schema)} columns)"
+        return (
+            f"Bundle({str(self.path)!r}, {what}, {self.manifest['deployed']}, {len(self.schema)} "
+            f"columns)"
+        )
 
     def predict(self, rows: Any) -> np.ndarray:
         """(n,) Class labels as they were in the data, or numbers in the target's unit.
 
         Args:
-            rows: one record, a list of records, columns by name, a polars or pandas frame, or an array (n, columns). Columns
-                that the model does not know are passed over; NaN and None stand for a gap where gaps are allowed.
+            rows: one record, a list of records, columns by name, a polars or pandas frame, or an
+                array (n, columns). Columns that the model does not know are passed over; NaN and
+                None stand for a gap where gaps are allowed.
 
         Raises:
-            InputError: rows that do not fit the schema; ``problems`` names the row and the field of each mistake.
+            InputError: rows that do not fit the schema; ``problems`` names the row and the field of
+                each mistake.
         """
         return self.preparation.decode(self.logits(rows))
 
@@ -90,7 +109,10 @@ class Bundle:
             InputError: rows that do not fit the schema, or a model that predicts numbers.
         """
         if self.classes is None:
-            raise InputError(f"this model predicts {self.preparation.target.name!r}, a number: it has no probabilities")
+            raise InputError(
+                f"this model predicts {self.preparation.target.name!r}, a number: it has no "
+                f"probabilities"
+            )
         return self.preparation.probabilities(self.logits(rows))
 
     def answer(self, rows: Any) -> Answer:
@@ -100,7 +122,8 @@ class Bundle:
             rows: as ``predict`` takes them.
 
         Raises:
-            InputError: rows that do not fit the schema; ``problems`` names the row and the field of each mistake.
+            InputError: rows that do not fit the schema; ``problems`` names the row and the field of
+                each mistake.
         """
         warnings: list[list[Unusual]] = []
         if isinstance(rows, list | tuple) and not rows:
@@ -122,7 +145,8 @@ class Bundle:
         return self.outputs(self.preparation.transform(rows))
 
     def outputs(self, X: np.ndarray) -> np.ndarray:
-        """(n, C) or (n, 1) The model's raw outputs, float32, of rows (n, *shape) that ``preparation`` has prepared already.
+        """(n, C) or (n, 1) The model's raw outputs, float32, of rows (n, *shape) that
+        ``preparation`` has prepared already.
 
         They go through the model in pieces, which bounds the memory.
         """
@@ -130,11 +154,14 @@ class Bundle:
         out = np.empty((len(X), self.preparation.out_features), dtype=np.float32)
         for start in range(0, len(X), step):
             piece = np.ascontiguousarray(X[start : start + step])
-            out[start : start + step] = self._session.run(None, {"x": piece})[0].reshape(len(piece), -1)
+            out[start : start + step] = self._session.run(None, {"x": piece})[0].reshape(
+                len(piece), -1
+            )
         return out
 
     def weights(self) -> dict[str, np.ndarray]:
-        """The trained float32 state dict, to go on training from: ``module.load_state_dict`` after ``torch.from_numpy`` of each.
+        """The trained float32 state dict, to go on training from: ``module.load_state_dict`` after
+        ``torch.from_numpy`` of each.
 
         Raises:
             BundleError: the bundle has none, or they were changed.
@@ -153,14 +180,16 @@ class Bundle:
 
 
 def load(path: str | Path, *, threads: int | None = None) -> Bundle:
-    """Open a bundle. Every file is checked against the manifest; nothing that came with the bundle is run as code.
+    """Open a bundle. Every file is checked against the manifest; nothing that came with the bundle
+    is run as code.
 
     Args:
         path: the bundle's folder, or the run directory in which it lies.
         threads: ONNX Runtime's threads for one call; None: as many as the machine has cores.
 
     Raises:
-        BundleError: no bundle, damaged, changed after it was written, written by a newer winnow, or needing other files.
+        BundleError: no bundle, damaged, changed after it was written, written by a newer winnow, or
+            needing other files.
     """
     if threads is not None and threads < 1:
         raise ValueError(f"`threads` must be at least 1, got {threads}")
@@ -186,15 +215,26 @@ def _preparation(content: bytes) -> Preparation:
     except DataError as error:
         raise BundleError(f"{PREPARATION}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{PREPARATION} cannot be read: {type(error).__name__}: {error}") from error
+        raise BundleError(
+            f"{PREPARATION} cannot be read: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _check_fits(session: onnxruntime.InferenceSession, preparation: Preparation) -> None:
     """The model and the preparation speak of the same inputs and outputs."""
     inputs, outputs, shape = session.get_inputs(), session.get_outputs(), list(preparation.shape)
-    if [i.name for i in inputs] != ["x"] or list(inputs[0].shape[1:]) != shape or inputs[0].type != "tensor(float)":
+    if (
+        [i.name for i in inputs] != ["x"]
+        or list(inputs[0].shape[1:]) != shape
+        or inputs[0].type != "tensor(float)"
+    ):
         found = ", ".join(f"{i.name} {i.shape} {i.type}" for i in inputs)
-        raise BundleError(f"{MODEL}: expected one input x (batch, {', '.join(map(str, shape))}) of floats, found {found}")
+        raise BundleError(
+            f"{MODEL}: expected one input x (batch, {', '.join(map(str, shape))}) of floats, "
+            f"found {found}"
+        )
     width = outputs[0].shape[1] if len(outputs[0].shape) > 1 else 1
     if isinstance(width, int) and width != preparation.out_features:
-        raise BundleError(f"{MODEL}: expected {preparation.out_features} outputs for each row, found {width}")
+        raise BundleError(
+            f"{MODEL}: expected {preparation.out_features} outputs for each row, found {width}"
+        )

@@ -22,15 +22,18 @@ _WRITE = (".csv", ".parquet")
 
 
 def predict_file(bundle: Bundle, source: str | Path, out: str | Path) -> int:
-    """Predict every row of ``source`` and write ``out``: the columns as they were, and the answers beside them.
+    """Predict every row of ``source`` and write ``out``: the columns as they were, and the answers
+    beside them.
 
-    The answers are ``prediction``, ``probability_<class>`` for each class, and ``warnings``: the values of the row
-    that are unlike any in the training rows, in words; empty where there are none. In a .csv file a label that a
-    spreadsheet would take for a formula (it begins with ``=``, ``+``, ``-``, ``@``) has an apostrophe before it.
+    The answers are ``prediction``, ``probability_<class>`` for each class, and ``warnings``: the
+    values of the row that are unlike any in the training rows, in words; empty where there are
+    none. In a .csv file a label that a spreadsheet would take for a formula (it begins with ``=``,
+    ``+``, ``-``, ``@``) has an apostrophe before it.
 
     Args:
         bundle: the model.
-        source: a .csv, .tsv or .parquet file; columns that the model does not know are kept and passed over.
+        source: a .csv, .tsv or .parquet file; columns that the model does not know are kept and
+            passed over.
         out: a .csv or .parquet file, replaced when it is there; it appears only when it is whole.
 
     Returns:
@@ -38,8 +41,8 @@ def predict_file(bundle: Bundle, source: str | Path, out: str | Path) -> int:
 
     Raises:
         DataError: ``source`` is not there or cannot be read.
-        InputError: rows that do not fit the schema, another kind of file, a column that is already called as an answer, or
-            ``out`` is ``source`` or cannot be written.
+        InputError: rows that do not fit the schema, another kind of file, a column that is already
+            called as an answer, or ``out`` is ``source`` or cannot be written.
     """
     import polars as pl
 
@@ -49,27 +52,37 @@ def predict_file(bundle: Bundle, source: str | Path, out: str | Path) -> int:
     if not out.parent.is_dir():
         raise InputError(f"cannot write {str(out)!r}: there is no directory {str(out.parent)!r}")
     if out.exists() and source.exists() and out.samefile(source):
-        raise InputError(f"{str(out)!r} is the file of the rows: choose another one for the predictions")
+        raise InputError(
+            f"{str(out)!r} is the file of the rows: choose another one for the predictions"
+        )
     rows = read_rows(source, bundle.preparation)
     answer = bundle.answer(rows)
     added = {"prediction": pl.Series(answer.predictions.tolist())}
     if answer.probabilities is not None:
         labels = enumerate(bundle.classes or ())
-        added |= {f"probability_{label}": pl.Series(answer.probabilities[:, i]) for i, label in labels}
+        added |= {
+            f"probability_{label}": pl.Series(answer.probabilities[:, i]) for i, label in labels
+        }
     words = ["; ".join(f"{w.field}: {w.message}" for w in row) for row in answer.warnings]
     added["warnings"] = pl.Series(words, dtype=pl.String)
     if out.suffix.lower() == ".csv":
-        added = {series.name: series for series in without_formulas(pl.DataFrame(added)).get_columns()}
+        added = {
+            series.name: series for series in without_formulas(pl.DataFrame(added)).get_columns()
+        }
     kept = _as_written(source, rows, bundle.preparation)
     taken = [name for name in added if name in kept.columns]
     if taken:
-        raise InputError([Problem(taken[0], f"{source.name} already has a column of this name: rename it there")])
+        raise InputError(
+            [Problem(taken[0], f"{source.name} already has a column of this name: rename it there")]
+        )
     _write(kept.with_columns(**added), out)
     return len(rows)
 
 
 def _as_written(source: Path, rows: pl.DataFrame, preparation: Preparation) -> pl.DataFrame:
-    """The columns of the file without another reading of their values: text stays as it stands there."""
+    """The columns of the file without another reading of their values: text stays as it stands
+    there.
+    """
     return rows if source.suffix.lower() == ".parquet" else read_table(source, preparation).frame
 
 
@@ -89,4 +102,6 @@ def _write(frame: pl.DataFrame, out: Path) -> None:
 
 def _check_suffix(path: Path, known: tuple[str, ...], verb: str) -> None:
     if path.suffix.lower() not in known:
-        raise InputError(f"cannot {verb} {path.name!r}: expected a file that ends in {', '.join(known)}")
+        raise InputError(
+            f"cannot {verb} {path.name!r}: expected a file that ends in {', '.join(known)}"
+        )

@@ -1,10 +1,11 @@
 """The ready MLP as an ONNX model, written down layer by layer.
 
-PyTorch's exporter traces any module; to import and run it takes five seconds of processor time. What the layers of a ready model
-compute is known, so its graph can be written at once. The caller compares the result with eager PyTorch, as it does with what
-the exporter gives.
+PyTorch's exporter traces any module; to import and run it takes five seconds of processor time.
+What the layers of a ready model compute is known, so its graph can be written at once. The caller
+compares the result with eager PyTorch, as it does with what the exporter gives.
 
-torch is imported where it is used, and classes of ``models`` are known by their names: reading a bundle must not need torch.
+torch is imported where it is used, and classes of ``models`` are known by their names: reading a
+bundle must not need torch.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ class _Unfamiliar(Exception):
 
 
 def convert_ready(model: torch.nn.Module, in_shape: Sequence[int]) -> Any | None:
-    """An ``onnx.ModelProto`` of input ``x`` (batch, *in_shape) and output ``y``; None where PyTorch's exporter is needed: for any
-    module but a ready MLP, and for one that has hooks or layers of other kinds in it.
+    """An ``onnx.ModelProto`` of input ``x`` (batch, *in_shape) and output ``y``; None where
+    PyTorch's exporter is needed: for any module but a ready MLP, and for one that has hooks or
+    layers of other kinds in it.
 
     Args:
         model: in evaluation mode, float32, on the CPU.
@@ -67,7 +69,15 @@ def _block(graph: _Graph, name: str, block: Any, x: str) -> str:
     return graph.node("Add", [x, y]) if block.residual else y
 
 
-def _linear(graph: _Graph, name: str, linear: torch.nn.Module, x: str, *, norm: Any = None, output: str | None = None) -> str:
+def _linear(
+    graph: _Graph,
+    name: str,
+    linear: torch.nn.Module,
+    x: str,
+    *,
+    norm: Any = None,
+    output: str | None = None,
+) -> str:
     """A linear layer; a batch normalization behind it is a change of its weights."""
     from torch import nn
 
@@ -84,7 +94,9 @@ def _linear(graph: _Graph, name: str, linear: torch.nn.Module, x: str, *, norm: 
     return graph.node("Gemm", inputs, output=output, transB=1)
 
 
-def _normalized(graph: _Graph, name: str, norm: torch.nn.Module, linear: tuple[str, torch.nn.Module], x: str) -> str:
+def _normalized(
+    graph: _Graph, name: str, norm: torch.nn.Module, linear: tuple[str, torch.nn.Module], x: str
+) -> str:
     """A linear layer and the norm behind it."""
     from torch import nn
 
@@ -95,7 +107,11 @@ def _normalized(graph: _Graph, name: str, norm: torch.nn.Module, linear: tuple[s
         return y
     if type(norm) is not nn.LayerNorm or len(norm.normalized_shape) != 1 or norm.bias is None:
         raise _Unfamiliar
-    inputs = [y, graph.constant(f"{name}.weight", _numbers(norm.weight)), graph.constant(f"{name}.bias", _numbers(norm.bias))]
+    inputs = [
+        y,
+        graph.constant(f"{name}.weight", _numbers(norm.weight)),
+        graph.constant(f"{name}.bias", _numbers(norm.bias)),
+    ]
     return graph.node("LayerNormalization", inputs, axis=-1, epsilon=norm.eps)
 
 
@@ -129,7 +145,9 @@ class _Graph:
         self._constants.append(numpy_helper.from_array(value.astype(np.float32), name))
         return name
 
-    def node(self, operator: str, inputs: Sequence[str], *, output: str | None = None, **attributes: Any) -> str:
+    def node(
+        self, operator: str, inputs: Sequence[str], *, output: str | None = None, **attributes: Any
+    ) -> str:
         """Add a node; the name of its output."""
         from onnx import helper
 
@@ -146,4 +164,6 @@ class _Graph:
         ]
         graph = helper.make_graph(self._nodes, "main_graph", ends[:1], ends[1:], self._constants)
         operators = [helper.make_opsetid("", OPSET)]
-        return helper.make_model(graph, opset_imports=operators, ir_version=IR_VERSION, producer_name="winnow")
+        return helper.make_model(
+            graph, opset_imports=operators, ir_version=IR_VERSION, producer_name="winnow"
+        )

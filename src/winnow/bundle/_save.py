@@ -1,4 +1,6 @@
-"""Writing a bundle: a folder with the model, its weights, the preparation and what is known about it. No pickle anywhere."""
+"""Writing a bundle: a folder with the model, its weights, the preparation and what is known
+about it. No pickle anywhere.
+"""
 
 from __future__ import annotations
 
@@ -53,20 +55,26 @@ def save(
     examples: Sequence[Mapping[str, Any]] = (),
     created: dt.datetime | None = None,
 ) -> Path:
-    """Write a bundle to the folder ``path``, all or nothing. A bundle that is there is replaced, anything else is refused.
+    """Write a bundle to the folder ``path``, all or nothing. A bundle that is there is replaced,
+    anything else is refused.
 
     Args:
         path: the folder; by custom its name ends in ``.winnow``.
-        onnx: the deployed model; input ``x`` (batch, *shape), output ``y`` (batch, classes) raw scores, or (batch, 1).
+        onnx: the deployed model; input ``x`` (batch, *shape), output ``y`` (batch, classes) raw
+            scores, or (batch, 1).
         kind: whether its weights are 32 bit floats or 8 bit integers.
         preparation: turns rows into ``x`` and outputs into predictions.
         name: what the model is called; None: the folder's name.
-        weights: the trained float32 state dict (tensors or arrays), to go on training from; not needed to predict.
+        weights: the trained float32 state dict (tensors or arrays), to go on training from; not
+            needed to predict.
         metric: the score that was optimized.
-        metrics: of this very model file on the test rows, by name: intervals over the rows, or numbers.
-        recipe_metrics: what the recipe gives on average: means over trainings with several seeds, before compression.
+        metrics: of this very model file on the test rows, by name: intervals over the rows, or
+            numbers.
+        recipe_metrics: what the recipe gives on average: means over trainings with several seeds,
+            before compression.
         test_rows: how many rows ``metrics`` are of.
-        verdict: whether the model is shown to be better than a constant, as ``text`` and the baselines it was held against.
+        verdict: whether the model is shown to be better than a constant, as ``text`` and the
+            baselines it was held against.
         model: how the model was made: ``use``, ``args``, ``parameters`` and whatever else is JSON.
         recipe_yaml: the recipe with nothing open.
         parity: how far this very model file is from the PyTorch model that it came from.
@@ -90,7 +98,10 @@ def save(
         "format": FORMAT,
         "format_version": VERSION,
         "created": (created or dt.datetime.now(dt.UTC)).isoformat(timespec="seconds"),
-        "versions": {"winnow": __version__, **{name: _version(name) for name in ("torch", "onnx", "onnxruntime")}},
+        "versions": {
+            "winnow": __version__,
+            **{name: _version(name) for name in ("torch", "onnx", "onnxruntime")},
+        },
         "name": name or Path(path).stem,
         "task": preparation.target.task,
         "target": preparation.target.name,
@@ -106,7 +117,10 @@ def save(
         "parity": _plain(parity),
         "compression": _plain(compression),
         "examples": _plain(list(examples)),
-        "files": {name: {"bytes": len(content), "sha256": digest_of(content)} for name, content in files.items()},
+        "files": {
+            name: {"bytes": len(content), "sha256": digest_of(content)}
+            for name, content in files.items()
+        },
     }
     manifest["digest"] = manifest_digest(manifest)
     write_folder(Path(path), {**files, MANIFEST: to_json(manifest)})
@@ -124,9 +138,13 @@ def _safetensors(weights: Mapping[str, Any]) -> bytes:
             value = (value.float() if value.is_floating_point() else value).numpy()
         array = np.asarray(value)
         if array.dtype.kind not in "fiub":
-            raise BundleError(f"cannot store the weights {name!r}: expected numbers, found {array.dtype}")
+            raise BundleError(
+                f"cannot store the weights {name!r}: expected numbers, found {array.dtype}"
+            )
         # a copy: tensors that share memory are each written whole, and load back the same
-        arrays[name] = np.array(array, dtype=np.float32 if array.dtype.kind == "f" else array.dtype, order="C")
+        arrays[name] = np.array(
+            array, dtype=np.float32 if array.dtype.kind == "f" else array.dtype, order="C"
+        )
     return to_bytes(arrays)
 
 

@@ -28,7 +28,8 @@ def open_session(onnx: bytes, *, threads: int | None = None) -> onnxruntime.Infe
 
 
 def check_self_contained(onnx: bytes) -> None:
-    """Refuse a model that points to other files: a path in it could lead anywhere on the reader's disk.
+    """Refuse a model that points to other files: a path in it could lead anywhere on the reader's
+    disk.
 
     Raises:
         BundleError: not an ONNX model, or one with external data.
@@ -42,11 +43,16 @@ def check_self_contained(onnx: bytes) -> None:
     for tensor in _tensors(model):
         if tensor.data_location == onnx_library.TensorProto.EXTERNAL or tensor.external_data:
             where = next((e.value for e in tensor.external_data if e.key == "location"), "")
-            raise BundleError(f"model.onnx keeps the tensor {tensor.name!r} in another file ({where!r}); it must be inside")
+            raise BundleError(
+                f"model.onnx keeps the tensor {tensor.name!r} in another file ({where!r}); it "
+                f"must be inside"
+            )
 
 
 def _tensors(message: Any) -> Iterator[Any]:
-    """Every TensorProto below a protobuf message, wherever it hangs: initializers, attributes, subgraphs, functions."""
+    """Every TensorProto below a protobuf message, wherever it hangs: initializers, attributes,
+    subgraphs, functions.
+    """
     for field, value in message.ListFields():
         if field.message_type is None:
             continue

@@ -1,4 +1,6 @@
-"""What the command line changes in a recipe, and mistakes in a recipe told before anything heavy is imported."""
+"""What the command line changes in a recipe, and mistakes in a recipe told before anything
+heavy is imported.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ YAML = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class Changes:
-    """Options that stand beside a recipe. What is set by its path counts more than the others, and those more than ``quick``.
+    """Options that stand beside a recipe. What is set by its path counts more than the others, and
+    those more than ``quick``.
 
     Attributes:
         assignments: ``train.epochs=3`` and so on.
@@ -40,7 +43,8 @@ class Changes:
         """The changed recipe.
 
         Raises:
-            RecipeError: for settings that do not exist and values that do not fit, with every mistake.
+            RecipeError: for settings that do not exist and values that do not fit, with every
+                mistake.
         """
         from winnow.recipe import change, parse, quick
 
@@ -52,8 +56,9 @@ class Changes:
 
 
 def read_early(source: str, changes: Changes) -> Recipe | None:
-    """Read the recipe that ``source`` names, if it names one, without importing what training needs: that takes seconds, and
-    whoever mistyped a setting need not wait for it. None where it names data, or a run directory whose copy of the recipe has
+    """Read the recipe that ``source`` names, if it names one, without importing what training
+    needs: that takes seconds, and whoever mistyped a setting need not wait for it. None where it
+    names data, or a run directory whose copy of the recipe has
     lost its end: that is first written again from the ledger.
 
     Raises:
@@ -71,4 +76,6 @@ def read_early(source: str, changes: Changes) -> Recipe | None:
 
 def _is_whole(copy: Path) -> bool:
     """Whether the recipe in a directory can be read as it is."""
-    return copy.is_file() and not ((copy.parent / "ledger.db").is_file() and is_torn(copy.read_bytes()))
+    return copy.is_file() and not (
+        (copy.parent / "ledger.db").is_file() and is_torn(copy.read_bytes())
+    )

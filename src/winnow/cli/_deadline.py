@@ -23,7 +23,9 @@ _has_limit = False
 
 
 def process_began() -> float:
-    """Reading of ``time.perf_counter`` when this process began; where the system does not tell, now."""
+    """Reading of ``time.perf_counter`` when this process began; where the system does not tell,
+    now.
+    """
     now = time.perf_counter()
     try:
         with open("/proc/self/stat", encoding="utf-8") as file:
@@ -35,13 +37,17 @@ def process_began() -> float:
 
 
 class Deadline:
-    """Ends the process when its minutes are long over. Everything in a run directory outlives that, as it does a kill."""
+    """Ends the process when its minutes are long over. Everything in a run directory outlives
+    that, as it does a kill.
+    """
 
     def __init__(self) -> None:
         self._timer: threading.Timer | None = None
 
     def set(self, minutes: float, left: float) -> None:
-        """End a twentieth of ``minutes`` after they are over, which is in ``left`` seconds; infinite: never."""
+        """End a twentieth of ``minutes`` after they are over, which is in ``left`` seconds;
+        infinite: never.
+        """
         global _has_limit
         self.cancel()
         _has_limit = True
@@ -60,7 +66,8 @@ class Deadline:
 
 @contextmanager
 def deadline(minutes: float | None, began: float) -> Iterator[Deadline]:
-    """Inside, the process ends at the latest when its minutes, if it was given any, are over by a twentieth.
+    """Inside, the process ends at the latest when its minutes, if it was given any, are over by a
+    twentieth.
 
     Args:
         minutes: that were asked for, as far as is known before the recipe was read.
@@ -76,9 +83,11 @@ def deadline(minutes: float | None, began: float) -> Iterator[Deadline]:
 
 
 def run_process(command: Callable[[], None]) -> None:
-    """Run a command that has the process for itself: one that was given minutes may end it when they are over.
+    """Run a command that has the process for itself: one that was given minutes may end it when
+    they are over.
 
-    At its end the interpreter is not taken apart, which with PyTorch loaded takes more than a second. What libraries wish to do
+    At its end the interpreter is not taken apart, which with PyTorch loaded takes more than a
+    second. What libraries wish to do
     at the end is done, except where minutes were given: that may take seconds, too.
     """
     global _is_ours
@@ -86,7 +95,9 @@ def run_process(command: Callable[[], None]) -> None:
     try:
         command()
     except SystemExit as end:
-        at_work = [t for t in threading.enumerate() if t is not threading.current_thread() and not t.daemon]
+        at_work = [
+            t for t in threading.enumerate() if t is not threading.current_thread() and not t.daemon
+        ]
         if not isinstance(end.code, int) or (at_work and not _has_limit):
             raise
         if not _has_limit:
@@ -101,7 +112,8 @@ def run_process(command: Callable[[], None]) -> None:
 
 def _end(minutes: float) -> None:
     tell(
-        f"winnow: {minutes:g} minutes were over before everything was done. What was finished is kept: run the same command with "
+        f"winnow: {minutes:g} minutes were over before everything was done. What was finished is "
+        f"kept: run the same command with "
         "more minutes to go on."
     )
     sys.stdout.flush()

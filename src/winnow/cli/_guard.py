@@ -22,7 +22,9 @@ WRONG, STOPPED = 2, 130
 
 
 def guarded(command: Callable[P, T]) -> Callable[P, T]:
-    """A command whose errors are told in one message on standard error: exit code 2; 130 when it was stopped with Ctrl-C."""
+    """A command whose errors are told in one message on standard error: exit code 2; 130 when
+    it was stopped with Ctrl-C.
+    """
 
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -48,5 +50,7 @@ def guarded(command: Callable[P, T]) -> Callable[P, T]:
 
 
 def tell(text: str) -> None:
-    """Write a line to standard error, without markup, since messages hold names with brackets, and without control characters."""
+    """Write a line to standard error, without markup, since messages hold names with brackets,
+    and without control characters.
+    """
     print(printable(text), file=sys.stderr, flush=True)

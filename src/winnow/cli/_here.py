@@ -14,11 +14,12 @@ __all__ = ["modules_here"]
 def modules_here() -> Iterator[None]:
     """Inside, a recipe may name modules in the current directory; what is installed comes first.
 
-    Commands that only read what a run made do without this: a file that happens to be called like a library must not be run
-    because somebody predicts in its directory.
+    Commands that only read what a run made do without this: a file that happens to be called like a
+    library must not be run because somebody predicts in its directory.
     """
     here = os.getcwd()
-    if "" in sys.path or here in sys.path:  # called from Python, whose path is its caller's business
+    # Called from Python, whose path is its caller's business
+    if "" in sys.path or here in sys.path:
         yield
         return
     sys.path.append(here)

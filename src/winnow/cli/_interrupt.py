@@ -12,11 +12,13 @@ __all__ = ["insisting"]
 
 @contextmanager
 def insisting() -> Iterator[Callable[[], None]]:
-    """Inside, Ctrl-C raises KeyboardInterrupt as ever, and is remembered: what this gives raises it again when it is called.
+    """Inside, Ctrl-C raises KeyboardInterrupt as ever, and is remembered: what this gives raises it
+    again when it is called.
 
-    Python raises it wherever the program happens to be. In a callback from compiled code that is somebody else's error handling,
-    and pydantic's serializer, for one, drops it: the work would go on as if nobody had pressed anything. Called between pieces of
-    work, this makes sure that it ends.
+    Python raises it wherever the program happens to be. In a callback from compiled code that is
+    somebody else's error handling, and pydantic's serializer, for one, drops it: the work would go
+    on as if nobody had pressed anything. Called between pieces of work, this makes sure that it
+    ends.
     """
     is_wanted = False
     before = signal.getsignal(signal.SIGINT)
@@ -30,7 +32,8 @@ def insisting() -> Iterator[Callable[[], None]]:
         if is_wanted:
             raise KeyboardInterrupt
 
-    if before is not signal.default_int_handler:  # ignored, as in a job in the background, or somebody else's to handle
+    # Ignored, as in a job in the background, or somebody else's to handle
+    if before is not signal.default_int_handler:
         yield insist
         return
     signal.signal(signal.SIGINT, remember)

@@ -22,11 +22,17 @@ __all__ = ["print_check", "print_comparison", "print_notes", "print_result", "pr
 def print_notes(notes: Sequence[str]) -> None:
     """What was decided before anything ran, on standard error."""
     for note in few_notes(notes):
-        Console(stderr=True).print(printable(f"note: {note}"), markup=False, highlight=False, soft_wrap=True)
+        Console(stderr=True).print(
+            printable(f"note: {note}"), markup=False, highlight=False, soft_wrap=True
+        )
 
 
 def print_result(
-    lines: Sequence[tuple[str, str]], *, report: Path, bundle: str | None, columns: Sequence[Mapping[str, Any]]
+    lines: Sequence[tuple[str, str]],
+    *,
+    report: Path,
+    bundle: str | None,
+    columns: Sequence[Mapping[str, Any]],
 ) -> None:
     """The summary, where things are, and what one may do next."""
     console = Console()
@@ -40,7 +46,11 @@ def print_result(
     if bundle is not None:
         console.print()
         print(printable(f"try it:    winnow serve {shlex.quote(bundle)}"))
-        print(printable(f"predict:   winnow predict {shlex.quote(bundle)} rows.csv -o predictions.csv"))
+        print(
+            printable(
+                f"predict:   winnow predict {shlex.quote(bundle)} rows.csv -o predictions.csv"
+            )
+        )
 
 
 def print_check(checked: Checked, plan: Sequence[str]) -> None:
@@ -52,7 +62,10 @@ def print_check(checked: Checked, plan: Sequence[str]) -> None:
         console,
         f"{len(ranges)} open settings" if ranges else "no open settings",
         ("setting", "range", "only when"),
-        [(path, _range(s.range), " is ".join(map(str, s.condition)) if s.condition else "") for path, s in ranges.items()],
+        [
+            (path, _range(s.range), " is ".join(map(str, s.condition)) if s.condition else "")
+            for path, s in ranges.items()
+        ],
     )
     parts = recipe.parts()
     _table(
@@ -95,7 +108,10 @@ def print_comparison(found: Comparison) -> None:
         ("", f"A: {a.path}", f"B: {b.path}"),
         [
             ("metric", a.metric, b.metric),
-            *((path, _setting(left), _setting(right)) for path, (left, right) in found.settings.items()),
+            *(
+                (path, _setting(left), _setting(right))
+                for path, (left, right) in found.settings.items()
+            ),
             ("validation", _score(a.validation), _score(b.validation)),
             ("test", _score(a.test), _score(b.test)),
         ],
@@ -105,9 +121,16 @@ def print_comparison(found: Comparison) -> None:
     if found.advantage is None:
         print(printable(f"cannot tell which is better: {found.reason}"))
         return
-    said = {"a": "A is better", "b": "B is better", "cannot tell": "cannot tell which is better"}[found.better]
+    said = {"a": "A is better", "b": "B is better", "cannot tell": "cannot tell which is better"}[
+        found.better
+    ]
     confidence = f"{100 * found.advantage.confidence:g} %"
-    print(printable(f"{said}: A is ahead by {found.advantage} {a.metric} ({confidence} interval; {found.reason})"))
+    print(
+        printable(
+            f"{said}: A is ahead by {found.advantage} {a.metric} ({confidence} interval; "
+            f"{found.reason})"
+        )
+    )
 
 
 def _score(score: Interval | None) -> str:
@@ -121,15 +144,24 @@ def _setting(value: Any) -> str:
 def _columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table as wide as it needs to be where nobody looks at it on a terminal."""
     console = Console()
-    table = Table(*(Column(Text(printable(name))) for name in head), box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(
+        *(Column(Text(printable(name))) for name in head),
+        box=None,
+        padding=(0, 2, 0, 0),
+        header_style="bold",
+    )
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     if not console.is_terminal:
-        console = Console(width=sum(max(map(len, column)) + 2 for column in zip(head, *rows, strict=True)))
+        console = Console(
+            width=sum(max(map(len, column)) + 2 for column in zip(head, *rows, strict=True))
+        )
     console.print(table)
 
 
-def _table(console: Console, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _table(
+    console: Console, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
     console.print(f"\n[bold]{title}[/bold]")
     if rows:
         table = Table(*head, box=None, padding=(0, 2, 0, 2), header_style="dim")

@@ -11,7 +11,15 @@ from dataclasses import replace
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
 from winnow.cli._interrupt import insisting
@@ -35,11 +43,13 @@ SECONDS_BETWEEN_LINES = 15.0  # so that a log gets a line every 20 s, also when 
 
 @contextmanager
 def display(console: Console | None = None) -> Iterator[Callable[[Event], None]]:
-    """Something to give as ``progress``: live bars on a terminal, else a line when a stage begins, ends, and now and then.
+    """Something to give as ``progress``: live bars on a terminal, else a line when a stage begins,
+    ends, and now and then.
 
     It ends the work after Ctrl-C, also one that got lost on the way.
     """
-    # The stream of now: while other libraries are kept quiet there is another in its place, which swallows what is written.
+    # The stream of now: while other libraries are kept quiet there is another in its place, which
+    # swallows what is written.
     console = console or Console(file=sys.stderr)
     with insisting() as insist, shown_on(console) as show:
 
@@ -97,7 +107,11 @@ class _Known(TextColumn):
     """What is known of the stage that runs, or that it compiles."""
 
     def render(self, task: Task) -> Text:
-        return Text("compiling", style="dim") if compiling() and not task.finished else super().render(task)
+        return (
+            Text("compiling", style="dim")
+            if compiling() and not task.finished
+            else super().render(task)
+        )
 
 
 class Bars:
@@ -127,26 +141,36 @@ class Bars:
 
     def __call__(self, event: Event) -> None:
         if event.message is not None:
-            self._progress.console.print(f"[yellow]note[/yellow] {escape(printable(event.message))}", highlight=False)
+            self._progress.console.print(
+                f"[yellow]note[/yellow] {escape(printable(event.message))}", highlight=False
+            )
         if not event.total:
             return
         if event.stage != self._stage:
             self._finish()
             self._stage = event.stage
-            self._task = self._progress.add_task(DOING.get(event.stage, event.stage), count="", known="", total=event.total)
+            self._task = self._progress.add_task(
+                DOING.get(event.stage, event.stage), count="", known="", total=event.total
+            )
         assert self._task is not None
         count = f"{event.done}/{event.total}" if event.total > 1 else ""
-        self._progress.update(self._task, completed=event.done, total=event.total, count=count, known=describe(event))
+        self._progress.update(
+            self._task, completed=event.done, total=event.total, count=count, known=describe(event)
+        )
 
     def _finish(self) -> None:
         if self._task is not None:
             done = self._progress.tasks[-1]
-            self._progress.update(self._task, total=max(done.completed, 1), completed=max(done.completed, 1))
+            self._progress.update(
+                self._task, total=max(done.completed, 1), completed=max(done.completed, 1)
+            )
             self._progress.stop_task(self._task)
 
 
 class Lines:
-    """Lines of text, for log files. Calls may come from two threads: of events, and of the clock."""
+    """Lines of text, for log files. Calls may come from two threads: of events, and of the
+    clock.
+    """
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
@@ -160,14 +184,26 @@ class Lines:
             self._take(event)
 
     def tick(self) -> None:
-        """Say what is going on when nothing was said for a while: stages may be silent for long, and compiling is."""
+        """Say what is going on when nothing was said for a while: stages may be silent for
+        long, and compiling is.
+        """
         with self._lock:
             now = self._clock()
             if self._last is not None and now - self._told >= SECONDS_BETWEEN_LINES:
                 self._told = now
-                doing = "compiling" if compiling() else f"still {DOING.get(self._last.stage, self._last.stage)}"
+                doing = (
+                    "compiling"
+                    if compiling()
+                    else f"still {DOING.get(self._last.stage, self._last.stage)}"
+                )
                 self._print(
-                    "  " + ", ".join(filter(None, [doing, _counted(self._last), f"{_seconds(now - self._began)} so far"]))
+                    "  "
+                    + ", ".join(
+                        filter(
+                            None,
+                            [doing, _counted(self._last), f"{_seconds(now - self._began)} so far"],
+                        )
+                    )
                 )
 
     def _take(self, event: Event) -> None:
@@ -192,9 +228,12 @@ class Lines:
 
     def _close(self) -> None:
         if self._last is not None:
-            last = replace(self._last, total=self._last.done, seconds_left=None)  # it may have needed fewer than was expected
+            # It may have needed fewer than was expected
+            last = replace(self._last, total=self._last.done, seconds_left=None)
             ended = _counted(last)
-            self._print(f"  {ended}{', ' if ended else ''}took {_seconds(self._clock() - self._began)}")
+            self._print(
+                f"  {ended}{', ' if ended else ''}took {_seconds(self._clock() - self._began)}"
+            )
             self._last = None
 
     def _print(self, text: str) -> None:

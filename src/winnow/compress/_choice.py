@@ -1,4 +1,6 @@
-"""Which candidate ships: one that is shown to keep the budgets and to bring what was asked for, else float32."""
+"""Which candidate ships: one that is shown to keep the budgets and to bring what was asked for,
+else float32.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,20 @@ from typing import Literal
 from winnow.compress._compressed import Candidate, Loss
 from winnow.stats import Interval
 
-__all__ = ["LEAST_SAVING_BYTES", "LEAST_SAVING_SHARE", "Prefer", "choose", "judged", "shown_faster", "shown_slower"]
+__all__ = [
+    "LEAST_SAVING_BYTES",
+    "LEAST_SAVING_SHARE",
+    "Prefer",
+    "choose",
+    "judged",
+    "shown_faster",
+    "shown_slower",
+]
 
 Prefer = Literal["speed", "size"]
 
-LEAST_SAVING_SHARE = 0.1  # of the float32 file; a saving below this, or below so many bytes, is none
+# Of the float32 file; a saving below this, or below so many bytes, is none
+LEAST_SAVING_SHARE = 0.1
 LEAST_SAVING_BYTES = 20_000
 
 
@@ -49,8 +60,14 @@ def _loss(loss: Loss) -> str:
         return f"{found}, {loss.verdict} the budget of {loss.allowed:.4g}"
     found += f", which may be over the budget of {loss.allowed:.4g}"
     if loss.rows_needed is not None:
-        return f"{found}: about {_rounded_up(loss.rows_needed):,} rows would decide, if the loss stays what it is"
-    return f"{found}: the rows cannot decide, and more of them would help only if the loss turned out smaller"
+        return (
+            f"{found}: about {_rounded_up(loss.rows_needed):,} rows would decide, if the loss "
+            f"stays what it is"
+        )
+    return (
+        f"{found}: the rows cannot decide, and more of them would help only if the loss turned "
+        f"out smaller"
+    )
 
 
 def _rounded_up(rows: int) -> int:
@@ -68,11 +85,23 @@ def _gain(candidate: Candidate, float32: Candidate, prefer: Prefer) -> tuple[boo
         if enough:
             return True, f"smaller ({what})"
         if saved <= 0:
-            return False, f"not smaller ({what}): with so few weights, scales and extra nodes outweigh what integers save"
+            return (
+                False,
+                f"not smaller ({what}): with so few weights, scales and extra nodes outweigh "
+                f"what integers save",
+            )
         return False, f"too little smaller ({what}): a saving below 10 % or 20 kB counts as none"
     ratios = list(candidate.versus_onnx.values())
     if any(shown_slower(ratio) for ratio in ratios):
-        return False, "slower than float32 in ONNX Runtime (compress.prefer: size would take it for its size)"
+        return (
+            False,
+            "slower than float32 in ONNX Runtime (compress.prefer: size would take it for its "
+            "size)",
+        )
     if any(shown_faster(ratio) for ratio in ratios):
         return True, "faster than float32 in ONNX Runtime"
-    return False, "not shown to be faster than float32 in ONNX Runtime (compress.prefer: size would take it for its size)"
+    return (
+        False,
+        "not shown to be faster than float32 in ONNX Runtime (compress.prefer: size would take "
+        "it for its size)",
+    )

@@ -52,15 +52,18 @@ class Trained(Protocol):
         """The trained member that ships."""
 
 
-def compress(trained: Trained, *, budget: float | None = None, timing: Timing | None = None) -> Compressed:
+def compress(
+    trained: Trained, *, budget: float | None = None, timing: Timing | None = None
+) -> Compressed:
     """Export the trained model that ships, quantize it, measure both, and choose.
 
-    int8 is chosen only where the rows show that it keeps the budgets and that it brings what the recipe prefers.
+    int8 is chosen only where the rows show that it keeps the budgets and that it brings what the
+    recipe prefers.
 
     Args:
         trained: what ``winnow.train`` gave.
-        budget: in place of the recipe's ``compress.budget``: the largest loss of the score that is accepted on the validation
-            rows; for rmse and mae as a share of the score.
+        budget: in place of the recipe's ``compress.budget``: the largest loss of the score that is
+            accepted on the validation rows; for rmse and mae as a share of the score.
         timing: how much is measured.
 
     Raises:
@@ -98,38 +101,45 @@ def compress_module(
 ) -> Compressed:
     """``compress`` for any trained module.
 
-    The budgets are decided on the validation rows, never on the test rows, by the upper end of the 95 % interval of each loss.
-    A loss over its budget should then pass in about 2.5 % of cases, and in at most twice as many where static and dynamic int8
-    are both tried (Bonferroni); that two budgets must be kept needs no correction. Simulations with noise on every row and with
-    rare rows that get other rows' answers found no more for a true loss of 1.5 budgets. As many rows as those seen cannot
-    exclude are taken to lose what a model loses that knows nothing of them, so it takes some hundred rows or more before int8
-    can ship; rows that lose still more are not covered where none was seen. Latency is measured on this machine, on one thread
-    unless ``timing`` says otherwise, against eager PyTorch and against ONNX Runtime with the same float32 model. When static
-    int8 fails, reaches less than half of the weights, misses the budget or is not smaller, dynamic int8 is tried as well.
+    The budgets are decided on the validation rows, never on the test rows, by the upper end of the
+    95 % interval of each loss. A loss over its budget should then pass in about 2.5 % of cases, and
+    in at most twice as many where static and dynamic int8 are both tried (Bonferroni); that two
+    budgets must be kept needs no correction. Simulations with noise on every row and with rare rows
+    that get other rows' answers found no more for a true loss of 1.5 budgets. As many rows as those
+    seen cannot exclude are taken to lose what a model loses that knows nothing of them, so it takes
+    some hundred rows or more before int8 can ship; rows that lose still more are not covered where
+    none was seen. Latency is measured on this machine, on one thread unless ``timing`` says
+    otherwise, against eager PyTorch and against ONNX Runtime with the same float32 model. When
+    static int8 fails, reaches less than half of the weights, misses the budget or is not smaller,
+    dynamic int8 is tried as well.
 
     Args:
         module: with its trained weights; left unchanged.
         prepared: the rows it was trained on; calibration takes training rows.
         metric: the score, never ``auto``.
-        budget: largest loss of the score that is accepted; for rmse and mae as a share of the score. Not negative.
-        log_loss_budget: for classifiers, largest rise of the log loss in nats, since probabilities are served; not looked at
-            where log_loss is the metric, which has ``budget``.
-        prefer: ``speed``: int8 ships when it is shown to be faster than float32 in ONNX Runtime; ``size``: when it is smaller by
-            at least a tenth and 20 kB, also where it is slower.
+        budget: largest loss of the score that is accepted; for rmse and mae as a share of the
+            score. Not negative.
+        log_loss_budget: for classifiers, largest rise of the log loss in nats, since probabilities
+            are served; not looked at where log_loss is the metric, which has ``budget``.
+        prefer: ``speed``: int8 ships when it is shown to be faster than float32 in ONNX Runtime;
+            ``size``: when it is smaller by at least a tenth and 20 kB, also where it is slower.
         int8: whether to quantize.
         timing: how much is measured; None: about 6 s in all.
         model: how the model was made, for the bundle.
         recipe_yaml: the recipe, for the bundle.
 
     Raises:
-        ModelError: the model cannot be exported to ONNX, or its score is not defined on the validation rows.
+        ModelError: the model cannot be exported to ONNX, or its score is not defined on the
+            validation rows.
         ValueError: for a budget below 0 or an unknown metric.
     """
     for name, value in (("budget", budget), ("log_loss_budget", log_loss_budget)):
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"`{name}` must be at least 0, got {value!r}")
     if prefer not in get_args(Prefer):
-        raise ValueError(f"expected `prefer` to be one of {', '.join(get_args(Prefer))}, got {prefer!r}")
+        raise ValueError(
+            f"expected `prefer` to be one of {', '.join(get_args(Prefer))}, got {prefer!r}"
+        )
     if metric not in HIGHER_IS_BETTER:
         raise ValueError(f"expected a metric of {', '.join(HIGHER_IS_BETTER)}, got {metric!r}")
     timing = timing or Timing()
@@ -141,11 +151,20 @@ def compress_module(
     others = [(replace(judge, metric="log_loss"), log_loss_budget)] if is_extra else []
     with _threads(timing.threads), torch.inference_mode():
         trial = Trial(
-            judge, budget, rows, timing, eager_call(eager), onnx_call(onnx, timing.threads), prepared.preparation, others
+            judge,
+            budget,
+            rows,
+            timing,
+            eager_call(eager),
+            onnx_call(onnx, timing.threads),
+            prepared.preparation,
+            others,
         )
         tried = try_int8(trial, onnx, prepared.train.X) if int8 else NOT_TRIED
         weights = {name: t.numpy() for name, t in eager.state_dict().items()}
-        candidates = measure(trial, onnx, sum(w.nbytes for w in weights.values()), tried.models, prefer=prefer)
+        candidates = measure(
+            trial, onnx, sum(w.nbytes for w in weights.values()), tried.models, prefer=prefer
+        )
     chosen = choose(candidates)
     parameters = sum(p.numel() for p in eager.parameters())
     return Compressed(
@@ -171,9 +190,16 @@ def compress_module(
 
 def _warnings(trial: Trial, prepared: Prepared) -> list[str]:
     outputs = trial.reference_outputs
-    if prepared.task != "classification" or outputs.min() < 0 or np.abs(outputs.sum(axis=1) - 1).max() > _SUM_TOLERANCE:
+    if (
+        prepared.task != "classification"
+        or outputs.min() < 0
+        or np.abs(outputs.sum(axis=1) - 1).max() > _SUM_TOLERANCE
+    ):
         return []
-    return ["the model's outputs look like probabilities, and prediction applies a softmax of its own: leave out the model's"]
+    return [
+        "the model's outputs look like probabilities, and prediction applies a softmax of its "
+        "own: leave out the model's"
+    ]
 
 
 def _judge(prepared: Prepared, metric: str) -> Judge:

@@ -1,4 +1,6 @@
-"""What compression found: the candidates with their figures, the one that ships, and what one must know about it."""
+"""What compression found: the candidates with their figures, the one that ships, and what one
+must know about it.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,8 @@ class Loss:
         metric: its name.
         drop: how much worse than ``eager``, paired by row, above 0 is worse.
         allowed: the largest drop that is accepted, in the metric's unit.
-        rows_needed: about how many validation rows would show that the drop is within, if it stays what it is; None where that
-            is decided, or where no number of rows would.
+        rows_needed: about how many validation rows would show that the drop is within, if it stays
+            what it is; None where that is decided, or where no number of rows would.
     """
 
     metric: str
@@ -42,7 +44,9 @@ class Loss:
 
     @property
     def verdict(self) -> Literal["within", "over", "undecided"]:
-        """``within`` when the upper end of the drop is allowed, ``over`` when not even the lower end is."""
+        """``within`` when the upper end of the drop is allowed, ``over`` when not even the
+        lower end is.
+        """
         if self.drop.high <= self.allowed:
             return "within"
         return "over" if self.drop.low > self.allowed else "undecided"
@@ -62,14 +66,18 @@ class Candidate:
     """One form of the trained model, measured.
 
     Attributes:
-        name: ``eager`` (PyTorch as trained), ``onnx`` (the same in ONNX Runtime), ``int8``, ``int8 dynamic``.
+        name: ``eager`` (PyTorch as trained), ``onnx`` (the same in ONNX Runtime), ``int8``, ``int8
+            dynamic``.
         bytes: of the model file; of the weights alone for ``eager``.
         score: the metric on the validation rows.
-        score_drop: how much worse than ``eager``, paired by row, above 0 is worse; None where outputs are equal but for rounding.
-        losses: the same by each metric that has a budget, the score first; empty where outputs are equal but for rounding.
+        score_drop: how much worse than ``eager``, paired by row, above 0 is worse; None where
+            outputs are equal but for rounding.
+        losses: the same by each metric that has a budget, the score first; empty where outputs are
+            equal but for rounding.
         latency: by batch size.
         versus_eager, versus_onnx: by batch size, how many times faster; above 1 is faster.
-        accepted: whether it may ship: the upper ends of its losses keep the budgets, and it has what was preferred.
+        accepted: whether it may ship: the upper ends of its losses keep the budgets, and it has
+            what was preferred.
         reason: why, or why not.
         parity: how far its outputs are from ``eager``'s on the validation rows; None for ``eager``.
         onnx: the model; None for ``eager``, which a bundle does not hold.
@@ -93,7 +101,9 @@ class Candidate:
         return "int8" if self.name.startswith("int8") else "fp32"
 
     def to_dict(self) -> dict[str, Any]:
-        """Its entry in the ``compression`` document: ``versus_...`` at the smallest batch, ``speedup`` at all, with intervals."""
+        """Its entry in the ``compression`` document: ``versus_...`` at the smallest batch,
+        ``speedup`` at all, with intervals.
+        """
         first = min(self.latency, default=None)
         return {
             "name": self.name,
@@ -106,7 +116,10 @@ class Candidate:
             "versus_eager": _number(self.versus_eager[first].mean) if first is not None else None,
             "versus_onnx": _number(self.versus_onnx[first].mean) if first is not None else None,
             "speedup": {
-                str(size): {"versus_eager": _interval(self.versus_eager[size]), "versus_onnx": _interval(self.versus_onnx[size])}
+                str(size): {
+                    "versus_eager": _interval(self.versus_eager[size]),
+                    "versus_onnx": _interval(self.versus_onnx[size]),
+                }
                 for size in self.latency
             },
             "accepted": self.accepted,
@@ -136,8 +149,10 @@ class Compressed:
         allowed: the largest drop of the score that it accepts, in the metric's unit.
         higher_is_better: of the metric.
         candidates: in the order eager, onnx, int8 ...
-        chosen: name of the one that ships: an int8 model that was accepted, the smallest of them, or ``onnx``.
-        notes: what one must know: what was ruled out, what is not faster, what the rows cannot tell.
+        chosen: name of the one that ships: an int8 model that was accepted, the smallest of them,
+            or ``onnx``.
+        notes: what one must know: what was ruled out, what is not faster, what the rows cannot
+            tell.
         rows: validation rows that decided.
         threads: of each call that was timed.
     """
@@ -178,7 +193,9 @@ class Compressed:
         """One row for each candidate."""
         import polars
 
-        return polars.DataFrame([_flat(c, c.name == self.chosen) for c in self.candidates], infer_schema_length=None)
+        return polars.DataFrame(
+            [_flat(c, c.name == self.chosen) for c in self.candidates], infer_schema_length=None
+        )
 
     def save(
         self,
@@ -199,11 +216,14 @@ class Compressed:
         Args:
             path: the folder; a bundle that is there is replaced.
             name: what the model is called; None: the folder's name.
-            metrics: of the very file that is saved, on the test rows, by name; see ``measure_shipped``.
-            recipe_metrics: means on the test rows over trainings of the recipe with several seeds, as PyTorch models.
+            metrics: of the very file that is saved, on the test rows, by name; see
+                ``measure_shipped``.
+            recipe_metrics: means on the test rows over trainings of the recipe with several seeds,
+                as PyTorch models.
             parity: how far the file is from PyTorch; None: on the validation rows, as was found.
             test_rows: how many rows ``metrics`` are of.
-            verdict: whether it is shown to be better than a constant (``Baselines.for_manifest()``).
+            verdict: whether it is shown to be better than a constant
+                (``Baselines.for_manifest()``).
             recipe_yaml: the recipe; None: the one the model was trained by, where that is known.
             examples: a few rows to try the model on.
             candidate: ship this one instead of the chosen.
@@ -234,7 +254,12 @@ class Compressed:
             test_rows=test_rows,
             parity=parity or (shipped.parity.to_dict() if shipped.parity else None),
             examples=examples,
-            compression={"rows": self.rows, "threads": self.threads, "budget": self.budget, **shipped.to_dict()},
+            compression={
+                "rows": self.rows,
+                "threads": self.threads,
+                "budget": self.budget,
+                **shipped.to_dict(),
+            },
         )
 
 
@@ -254,7 +279,11 @@ def _flat(candidate: Candidate, chosen: bool) -> dict[str, Any]:
 
 
 def _interval(interval: Interval | None) -> dict[str, float | None] | None:
-    return None if interval is None else {name: _number(value) for name, value in interval.to_dict().items()}
+    return (
+        None
+        if interval is None
+        else {name: _number(value) for name, value in interval.to_dict().items()}
+    )
 
 
 def _number(value: float) -> float | None:

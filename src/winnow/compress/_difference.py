@@ -24,7 +24,8 @@ class Difference:
         max_output: largest absolute difference of raw outputs: logits, or the standardized target.
         changed_classes: share of the rows whose predicted class differs; None for regression.
         max_probability: largest absolute difference of a class's probability; None for regression.
-        max_prediction: largest absolute difference of a prediction, in the target's unit; None for classification.
+        max_prediction: largest absolute difference of a prediction, in the target's unit; None for
+            classification.
     """
 
     rows: int
@@ -47,14 +48,23 @@ class Difference:
 
 
 def difference(
-    reference: NDArray[Any], outputs: NDArray[Any], preparation: Preparation, *, on: Literal["validation", "test"]
+    reference: NDArray[Any],
+    outputs: NDArray[Any],
+    preparation: Preparation,
+    *,
+    on: Literal["validation", "test"],
 ) -> Difference:
     """``Difference`` of raw outputs, both of shape (rows, classes) or (rows, 1)."""
     furthest = float(np.abs(outputs.astype(np.float64) - reference).max())
     if preparation.target.task == "classification":
         changed = float((outputs.argmax(axis=1) != reference.argmax(axis=1)).mean())
         probability = float(np.abs(softmax(outputs) - softmax(reference)).max())
-        return Difference(len(outputs), on, furthest, changed_classes=changed, max_probability=probability)
+        return Difference(
+            len(outputs), on, furthest, changed_classes=changed, max_probability=probability
+        )
     decode = preparation.decode
-    numbers = np.abs(np.asarray(decode(outputs.astype(np.float64))) - np.asarray(decode(reference.astype(np.float64))))
+    numbers = np.abs(
+        np.asarray(decode(outputs.astype(np.float64)))
+        - np.asarray(decode(reference.astype(np.float64)))
+    )
     return Difference(len(outputs), on, furthest, max_prediction=float(numbers.max()))

@@ -1,4 +1,6 @@
-"""How long a call takes: contestants measured in turns, so that what else the machine does hits all of them alike."""
+"""How long a call takes: contestants measured in turns, so that what else the machine does hits
+all of them alike.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class Timing:
 
     Attributes:
         batch_sizes: rows per call.
-        seconds: for each batch size, over all contestants; a slow model gets fewer samples, at least ``min_rounds`` turns.
+        seconds: for each batch size, over all contestants; a slow model gets fewer samples, at
+            least ``min_rounds`` turns.
         min_samples: calls per contestant; with these and half the seconds spent, it is enough.
         min_rounds: turns per contestant, whatever they take; below 6 no speed-up has an interval.
         warm_up: calls before anything counts.
@@ -47,7 +50,9 @@ class Timing:
             if getattr(self, name) <= 0:
                 raise ValueError(f"`{name}` must be above 0, got {getattr(self, name)!r}")
         if not self.batch_sizes or min(self.batch_sizes) < 1:
-            raise ValueError(f"`batch_sizes` must be at least one size from 1, got {self.batch_sizes}")
+            raise ValueError(
+                f"`batch_sizes` must be at least one size from 1, got {self.batch_sizes}"
+            )
 
 
 @dataclass(frozen=True)
@@ -69,11 +74,14 @@ class Latency:
         return {"median_ms": self.median_ms, "p95_ms": self.p95_ms, "samples": self.samples}
 
 
-def measure_latency(contestants: Mapping[str, Call], rows: np.ndarray, *, timing: Timing) -> dict[str, dict[int, Latency]]:
+def measure_latency(
+    contestants: Mapping[str, Call], rows: np.ndarray, *, timing: Timing
+) -> dict[str, dict[int, Latency]]:
     """Time every contestant at every batch size.
 
-    In each round every contestant has a turn of about 2 ms; the order is reversed from round to round. The first call of a turn
-    warms the caches and does not count, unless one call fills the turn.
+    In each round every contestant has a turn of about 2 ms; the order is reversed from round to
+    round. The first call of a turn warms the caches and does not count, unless one call fills the
+    turn.
 
     Args:
         contestants: by name, functions of a batch (batch, *shape). Threads are the caller's matter.
@@ -98,7 +106,9 @@ def measure_latency(contestants: Mapping[str, Call], rows: np.ndarray, *, timing
     return found
 
 
-def _rounds(contestants: Mapping[str, Call], batch: np.ndarray, timing: Timing) -> dict[str, list[list[float]]]:
+def _rounds(
+    contestants: Mapping[str, Call], batch: np.ndarray, timing: Timing
+) -> dict[str, list[list[float]]]:
     """Seconds of each call, by contestant and turn."""
     clock, names = timing.clock, list(contestants)
     start = clock()
@@ -108,13 +118,18 @@ def _rounds(contestants: Mapping[str, Call], batch: np.ndarray, timing: Timing) 
         for name in names if len(turns[names[0]]) % 2 == 0 else reversed(names):
             turns[name].append(_turn(contestants[name], batch, calls[name], clock))
         rounds, spent = len(turns[names[0]]), clock() - start
-        enough = all(rounds * n >= timing.min_samples for n in calls.values()) and spent >= timing.seconds / 2
+        enough = (
+            all(rounds * n >= timing.min_samples for n in calls.values())
+            and spent >= timing.seconds / 2
+        )
         if rounds >= timing.min_rounds and (enough or spent >= timing.seconds):
             return turns
 
 
 def _calls_per_turn(call: Call, batch: np.ndarray, timing: Timing) -> int:
-    """How many calls fill a turn, found while warming up; a slow model is not warmed up for ever."""
+    """How many calls fill a turn, found while warming up; a slow model is not warmed up for
+    ever.
+    """
     limit = timing.clock() + timing.seconds / 20
     taken = []
     for _ in range(max(1, timing.warm_up)):
@@ -151,15 +166,20 @@ def _summary(turns: list[list[float]]) -> Latency:
 def speedup(reference: Latency, candidate: Latency, *, confidence: float = 0.95) -> Interval:
     """How many times faster ``candidate`` is than ``reference``: above 1 is faster.
 
-    Median over the rounds of the ratio of the two turns' medians, with its exact distribution-free interval: a turn that was
-    disturbed is one vote, however long it took. Both must come from one ``measure_latency``, so that turns of the same number
-    stood side by side. With fewer than 6 rounds no interval of 95 % exists, and the ends are 0 and infinity.
+    Median over the rounds of the ratio of the two turns' medians, with its exact distribution-free
+    interval: a turn that was disturbed is one vote, however long it took. Both must come from one
+    ``measure_latency``, so that turns of the same number stood side by side. With fewer than 6
+    rounds no interval of 95 % exists, and the ends are 0 and infinity.
 
-    Source: order statistics and the binomial distribution, as in the sign test (``scipy.stats.quantile_test``).
+    Source: order statistics and the binomial distribution, as in the sign test
+    (``scipy.stats.quantile_test``).
     """
     from scipy.stats import quantile_test
 
     ratios = reference.turns_ms / candidate.turns_ms
     found = quantile_test(ratios, p=0.5).confidence_interval(confidence)
-    low, high = (none if math.isnan(end) else float(end) for end, none in ((found.low, 0.0), (found.high, math.inf)))
+    low, high = (
+        none if math.isnan(end) else float(end)
+        for end, none in ((found.low, 0.0), (found.high, math.inf))
+    )
     return Interval(float(np.median(ratios)), low, high, confidence, len(ratios), kind="median")

@@ -1,4 +1,6 @@
-"""8-bit integers instead of 32-bit floats, by ONNX Runtime, and a count of what really became integers."""
+"""8-bit integers instead of 32-bit floats, by ONNX Runtime, and a count of what really became
+integers.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ class Quantized:
 
     Attributes:
         onnx: the model.
-        how: ``static``: ranges of the activations fixed from calibration rows; ``dynamic``: found anew at each call.
+        how: ``static``: ranges of the activations fixed from calibration rows; ``dynamic``: found
+            anew at each call.
         share: share of the weights (matrices and kernels) that are 8-bit integers now, in (0, 1].
         left: operators whose weights stayed floats.
     """
@@ -46,25 +49,31 @@ class Quantized:
     left: tuple[str, ...]
 
 
-def quantize(onnx: bytes, rows: Features, *, how: Literal["static", "dynamic"] = "static") -> Quantized:
-    """Quantize a float32 ONNX model after training: unsigned 8-bit activations, signed 8-bit weights with a scale per channel.
+def quantize(
+    onnx: bytes, rows: Features, *, how: Literal["static", "dynamic"] = "static"
+) -> Quantized:
+    """Quantize a float32 ONNX model after training: unsigned 8-bit activations, signed 8-bit
+    weights with a scale per channel.
 
-    ``static`` writes QuantizeLinear and DequantizeLinear nodes around every operator that can do without floats; it suits
-    networks of convolutions and linear layers. ``dynamic`` only covers matrix products, convolutions and LSTMs; it suits
-    recurrent and attention networks.
+    ``static`` writes QuantizeLinear and DequantizeLinear nodes around every operator that can do
+    without floats; it suits networks of convolutions and linear layers. ``dynamic`` only covers
+    matrix products, convolutions and LSTMs; it suits recurrent and attention networks.
 
-    Weights take 7 of the 8 bits. Processors without VNNI add products of two 8-bit numbers in 16 bits, which overflows, and the
-    same file would give other answers there; 7 bits give the same ones everywhere.
+    Weights take 7 of the 8 bits. Processors without VNNI add products of two 8-bit numbers in 16
+    bits, which overflows, and the same file would give other answers there; 7 bits give the same
+    ones everywhere.
 
     Args:
         onnx: the model, input ``x``.
-        rows: (n, *shape) training rows that fix the ranges of the activations (static); at most 1024, evenly spaced, are used.
+        rows: (n, *shape) training rows that fix the ranges of the activations (static); at most
+            1024, evenly spaced, are used.
         how: see above.
 
     Raises:
         ModelError: the quantizer fails, or it left every weight as it was.
 
-    Source: ONNX Runtime ``quantize_static`` (QDQ format, min-max calibration) and ``quantize_dynamic``.
+    Source: ONNX Runtime ``quantize_static`` (QDQ format, min-max calibration) and
+    ``quantize_dynamic``.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="winnow-") as folder, quiet():
@@ -72,17 +81,27 @@ def quantize(onnx: bytes, rows: Features, *, how: Literal["static", "dynamic"] =
     except Exception as error:  # the quantizer raises whatever its insides raise
         lines = [line for line in str(error).splitlines() if line.strip()]
         reason = lines[0][:300] if lines else type(error).__name__
-        raise ModelError(f"ONNX Runtime's {how} quantizer cannot handle this model: {reason}") from error
+        raise ModelError(
+            f"ONNX Runtime's {how} quantizer cannot handle this model: {reason}"
+        ) from error
     model = _parse(content)
     share, left = _count(model)
     if share == 0:
-        raise ModelError(f"ONNX Runtime's {how} quantizer changed nothing: no weight became an integer")
+        raise ModelError(
+            f"ONNX Runtime's {how} quantizer changed nothing: no weight became an integer"
+        )
     _slim(model)
     return Quantized(onnx=model.SerializeToString(), how=how, share=share, left=left)
 
 
 def _run(onnx: bytes, rows: Features, how: str, folder: Path) -> bytes:
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_dynamic,
+        quantize_static,
+    )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):
@@ -96,11 +115,13 @@ def _run(onnx: bytes, rows: Features, how: str, folder: Path) -> bytes:
 
     given, prepared, done = folder / "given.onnx", folder / "prepared.onnx", folder / "done.onnx"
     given.write_bytes(onnx)
-    # shapes by ONNX itself: the symbolic inference found nothing more on seven architectures, gives up on unknown operators, and
-    # then leaves a file in the current directory
+    # shapes by ONNX itself: the symbolic inference found nothing more on seven architectures, gives
+    # up on unknown operators, and then leaves a file in the current directory
     quant_pre_process(given, prepared, skip_symbolic_shape=True)
     if how == "dynamic":
-        quantize_dynamic(prepared, done, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+        quantize_dynamic(
+            prepared, done, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8
+        )
     else:
         quantize_static(
             prepared,
@@ -119,7 +140,9 @@ def _pieces(rows: Features) -> Iterator[dict[str, np.ndarray]]:
     """Evenly spaced calibration rows, a few at a time."""
     if not len(rows):
         raise ValueError("no calibration rows")
-    chosen = np.linspace(0, len(rows) - 1, min(len(rows), _MAX_CALIBRATION_ROWS)).round().astype(int)
+    chosen = (
+        np.linspace(0, len(rows) - 1, min(len(rows), _MAX_CALIBRATION_ROWS)).round().astype(int)
+    )
     for start in range(0, len(chosen), _STRIDE):
         yield {"x": np.ascontiguousarray(rows[chosen[start : start + _STRIDE]], dtype=np.float32)}
 
@@ -131,16 +154,27 @@ def _parse(content: bytes) -> Any:
 
 
 def _count(model: Any) -> tuple[float, tuple[str, ...]]:
-    """Share of the weights' elements that are 8-bit integers, and the operators that still read float weights."""
+    """Share of the weights' elements that are 8-bit integers, and the operators that still read
+    float weights.
+    """
     from onnx import TensorProto
 
-    # weights are matrices and kernels; biases, scales and norms are vectors, an LSTM's bias is one of shape (1, 8 * hidden)
+    # weights are matrices and kernels; biases, scales and norms are vectors, an LSTM's bias is one
+    # of shape (1, 8 * hidden)
     weights = {t.name: t for t in model.graph.initializer if len(t.dims) >= 2}
-    integers = {n for n, t in weights.items() if t.data_type in (TensorProto.INT8, TensorProto.UINT8)}
-    floats = {n for n, t in weights.items() if t.data_type == TensorProto.FLOAT and sum(d > 1 for d in t.dims) >= 2}
+    integers = {
+        n for n, t in weights.items() if t.data_type in (TensorProto.INT8, TensorProto.UINT8)
+    }
+    floats = {
+        n
+        for n, t in weights.items()
+        if t.data_type == TensorProto.FLOAT and sum(d > 1 for d in t.dims) >= 2
+    }
     size = {n: int(np.prod(t.dims)) for n, t in weights.items()}
     whole = sum(size[n] for n in integers | floats)
-    left = dict.fromkeys(node.op_type for node in model.graph.node if floats.intersection(node.input))
+    left = dict.fromkeys(
+        node.op_type for node in model.graph.node if floats.intersection(node.input)
+    )
     return (sum(size[n] for n in integers) / whole if whole else 0.0), tuple(left)
 
 

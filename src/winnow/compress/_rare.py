@@ -1,8 +1,10 @@
-"""How large a mean loss may be when a few rows, perhaps none of those seen, get quite different answers.
+"""How large a mean loss may be when a few rows, perhaps none of those seen, get quite different
+answers.
 
-A t-type interval of a mean cannot see what it did not meet. So changes of single rows are cut into a small and a large part: the
-small one is bounded and its mean has an interval of the usual kind; the large one is counted, and as many more rows as the count
-cannot exclude are taken to lose what a row loses whose answer is another row's.
+A t-type interval of a mean cannot see what it did not meet. So changes of single rows are cut into
+a small and a large part: the small one is bounded and its mean has an interval of the usual kind;
+the large one is counted, and as many more rows as the count cannot exclude are taken to lose what a
+row loses whose answer is another row's.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ class Changes:
     Attributes:
         rows: (n,) one change for each row.
         ignorant: such changes of any number, where rows get answers that know nothing of them.
-        slope: (n,) what the rows add to the error of the mean besides, to first order; its mean is 0.
+        slope: (n,) what the rows add to the error of the mean besides, to first order; its mean is
+            0.
     """
 
     rows: _Floats
@@ -47,7 +50,9 @@ class Changes:
 
     @cached_property
     def severity(self) -> float:
-        """How far beyond the threshold a large change is that was not seen: the mean of such changes where nothing is known."""
+        """How far beyond the threshold a large change is that was not seen: the mean of such
+        changes where nothing is known.
+        """
         beyond = self.ignorant[self.ignorant > self.threshold]
         return float(beyond.mean()) - self.threshold if len(beyond) else 0.0
 
@@ -69,8 +74,9 @@ class Changes:
 def upper_end(mean: float, groups: Sequence[Changes], *, confidence: float, times: float) -> float:
     """The highest that a loss may be of which ``mean`` was found.
 
-    The error probability above it is that of a two-sided interval, ``(1 - confidence) / 2``, shared out between the small and
-    the large changes (Bonferroni); the large ones of independent groups are put together by MOVER.
+    The error probability above it is that of a two-sided interval, ``(1 - confidence) / 2``, shared
+    out between the small and the large changes (Bonferroni); the large ones of independent groups
+    are put together by MOVER.
 
     Args:
         mean: the loss on the rows.
@@ -81,8 +87,15 @@ def upper_end(mean: float, groups: Sequence[Changes], *, confidence: float, time
     Source: for MOVER, Zou and Donner 2008.
     """
     alpha = (1 - confidence) / 2
-    small = mean_over_rows([g.small() for g in groups], confidence=1 - 2 * alpha * (1 - _OF_RARE), times=times)
-    return mean + small.high - small.mean + math.hypot(*(g.unseen(alpha * _OF_RARE, times) for g in groups))
+    small = mean_over_rows(
+        [g.small() for g in groups], confidence=1 - 2 * alpha * (1 - _OF_RARE), times=times
+    )
+    return (
+        mean
+        + small.high
+        - small.mean
+        + math.hypot(*(g.unseen(alpha * _OF_RARE, times) for g in groups))
+    )
 
 
 def when_nothing_is_known(losses: Callable[[NDArray[np.intp]], _Floats], n: int) -> _Floats:

@@ -1,4 +1,6 @@
-"""The file that ships, measured: its own metrics on the test rows, and how far it is from the PyTorch model that it came from."""
+"""The file that ships, measured: its own metrics on the test rows, and how far it is from the
+PyTorch model that it came from.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,8 @@ class Shipped:
         kind: ``fp32`` or ``int8``.
         sha256: of the model file that was run.
         rows: test rows.
-        metrics: its own, by name, with the intervals over the rows (``stats.rows_interval`` of one training, as it is for the
-            final seeds of several).
+        metrics: its own, by name, with the intervals over the rows (``stats.rows_interval`` of one
+            training, as it is for the final seeds of several).
         difference: how far it is from the PyTorch model.
         truth: class indices, or values in the units of the target, (rows,).
         predictions: its own: probabilities (rows, classes), or values (rows,).
@@ -82,20 +84,27 @@ def measure_shipped(bundle: Bundle, prepared: Prepared, module: nn.Module) -> Sh
     truth, outputs, reference = (np.concatenate(pieces) for pieces in (truths, ours, theirs))
     lost = int((~np.isfinite(outputs)).any(axis=1).sum())
     if lost:
-        raise ModelError(f"the model file gives outputs that are not finite for {lost} of {len(outputs)} test rows")
+        raise ModelError(
+            f"the model file gives outputs that are not finite for {lost} of {len(outputs)} test "
+            f"rows"
+        )
     if prepared.task == "classification":
         predictions = softmax(outputs)
         measured = classification_metrics(truth, predictions)
     else:
         decode = prepared.preparation.decode
-        truth, predictions = (np.asarray(decode(a.astype(np.float64))).reshape(-1) for a in (truth, outputs))
+        truth, predictions = (
+            np.asarray(decode(a.astype(np.float64))).reshape(-1) for a in (truth, outputs)
+        )
         measured = regression_metrics(truth, predictions)
     few = f"only {len(truth)} test rows: these figures are rough, and would be others on other rows"
     return Shipped(
         kind=str(bundle.manifest["deployed"]),
         sha256=str(bundle.manifest["files"]["model.onnx"]["sha256"]),
         rows=len(truth),
-        metrics={name: _over_rows(name, truth, predictions, value) for name, value in measured.items()},
+        metrics={
+            name: _over_rows(name, truth, predictions, value) for name, value in measured.items()
+        },
         difference=difference(reference, outputs, prepared.preparation, on="test"),
         truth=truth,
         predictions=predictions,
@@ -103,6 +112,8 @@ def measure_shipped(bundle: Bundle, prepared: Prepared, module: nn.Module) -> Sh
     )
 
 
-def _over_rows(metric: str, truth: NDArray[Any], predictions: NDArray[Any], value: float) -> Interval:
+def _over_rows(
+    metric: str, truth: NDArray[Any], predictions: NDArray[Any], value: float
+) -> Interval:
     """The interval of one model's score, which counts rows and not trainings."""
     return replace(rows_interval(metric, truth, [predictions], [value]), n=len(truth), kind="rows")

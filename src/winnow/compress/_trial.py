@@ -45,7 +45,8 @@ class Trial:
 
     Args:
         judge: of the score, which has the budget.
-        others: judges of what must not get much worse besides, with the largest loss of each, in its own unit.
+        others: judges of what must not get much worse besides, with the largest loss of each, in
+            its own unit.
         budget: the largest loss of the score; a share for rmse and mae.
         rows: the validation rows.
         timing: how much is measured.
@@ -70,7 +71,9 @@ class Trial:
         self.reference_outputs = self.outputs(eager)
         self.reference = judge.predictions(self.reference_outputs)
         if not np.isfinite(self.reference).all():
-            raise ModelError("the trained model gives outputs that are not finite on the validation rows")
+            raise ModelError(
+                "the trained model gives outputs that are not finite on the validation rows"
+            )
         self.score = judge.score(self.reference)
         self.allowed = judge.allowed(budget, self.score)
         self.criteria = ((judge, self.allowed), *others)
@@ -125,7 +128,9 @@ NOT_TRIED = Tried({}, ("int8 was not tried: the recipe's compress.int8 is off",)
 
 
 def try_int8(trial: Trial, onnx: bytes, rows: Features) -> Tried:
-    """Static int8 calibrated on the training rows ``rows``; dynamic int8 where that is not enough."""
+    """Static int8 calibrated on the training rows ``rows``; dynamic int8 where that is not
+    enough.
+    """
     models: dict[str, _Int8] = {}
     notes: list[str] = []
     for name, how in (("int8", "static"), ("int8 dynamic", "dynamic")):
@@ -137,9 +142,14 @@ def try_int8(trial: Trial, onnx: bytes, rows: Features) -> Tried:
         models[name] = found
         if found.model.left:
             notes.append(
-                f"{name}: {found.model.share:.0%} of the weights are integers; floats remain in {', '.join(found.model.left)}"
+                f"{name}: {found.model.share:.0%} of the weights are integers; floats remain in "
+                f"{', '.join(found.model.left)}"
             )
-        if found.keeps_budget and found.model.share >= _ENOUGH and len(found.model.onnx) < len(onnx):
+        if (
+            found.keeps_budget
+            and found.model.share >= _ENOUGH
+            and len(found.model.onnx) < len(onnx)
+        ):
             break
     return Tried(models, tuple(notes))
 
@@ -149,17 +159,28 @@ def _quantized(trial: Trial, model: Quantized) -> _Int8:
         call = onnx_call(model.onnx, trial.timing.threads)
         outputs = trial.outputs(call)
     except Exception as error:  # ONNX Runtime's own exception types are many
-        raise ModelError(f"ONNX Runtime cannot run what its {model.how} quantizer wrote: {error}") from error
+        raise ModelError(
+            f"ONNX Runtime cannot run what its {model.how} quantizer wrote: {error}"
+        ) from error
     if not np.isfinite(outputs).all():
         raise ModelError("its outputs are not finite")
     predictions = trial.judge.predictions(outputs)
-    return _Int8(model, call, trial.judge.score(predictions), trial.losses(predictions), trial.parity(outputs))
+    return _Int8(
+        model,
+        call,
+        trial.judge.score(predictions),
+        trial.losses(predictions),
+        trial.parity(outputs),
+    )
 
 
-def measure(trial: Trial, onnx: bytes, weight_bytes: int, int8: Mapping[str, _Int8], *, prefer: Prefer) -> list[Candidate]:
+def measure(
+    trial: Trial, onnx: bytes, weight_bytes: int, int8: Mapping[str, _Int8], *, prefer: Prefer
+) -> list[Candidate]:
     """Every candidate with its latency; all take turns in one measurement.
 
-    An int8 model is accepted when the upper ends of all its losses keep their budgets and it has what is preferred.
+    An int8 model is accepted when the upper ends of all its losses keep their budgets and it has
+    what is preferred.
     """
     calls = {**trial.calls, **{name: found.call for name, found in int8.items()}}
     some = trial.rows[: max(trial.timing.batch_sizes)]
@@ -171,7 +192,11 @@ def measure(trial: Trial, onnx: bytes, weight_bytes: int, int8: Mapping[str, _In
 
     def candidate(name: str, **facts: Any) -> Candidate:
         return Candidate(
-            name=name, latency=latency[name], versus_eager=speed(name, "eager"), versus_onnx=speed(name, "onnx"), **facts
+            name=name,
+            latency=latency[name],
+            versus_eager=speed(name, "eager"),
+            versus_onnx=speed(name, "onnx"),
+            **facts,
         )
 
     exported = trial.outputs(trial.calls["onnx"])

@@ -1,4 +1,6 @@
-"""What compression says in words: what was ruled out, what is not faster, what the rows cannot tell."""
+"""What compression says in words: what was ruled out, what is not faster, what the rows cannot
+tell.
+"""
 
 from __future__ import annotations
 
@@ -35,4 +37,7 @@ def _slow(candidate: Candidate) -> list[str]:
             said.append(f"at batch {size} it takes {1 / ratio.mean:.2f} times as long")
         else:
             said.append(f"at batch {size} no difference was found")
-    return [f"{candidate.name} is not faster everywhere than float32 in ONNX Runtime on this machine: {'; '.join(said)}"]
+    return [
+        f"{candidate.name} is not faster everywhere than float32 in ONNX Runtime on this "
+        f"machine: {'; '.join(said)}"
+    ]

@@ -1,4 +1,6 @@
-"""The data room: a source is read, split and prepared; everything that is learned is learned from the training rows."""
+"""The data room: a source is read, split and prepared; everything that is learned is learned
+from the training rows.
+"""
 
 from winnow.data._columns import Block, Column, Target
 from winnow.data._preparation import Preparation

@@ -1,7 +1,8 @@
 """Numbers as people write them: ``$18,641.22``, ``1.234,5``, ``50%``, ``(1,200)``, ``1 200``.
 
-One grammar for each decimal mark. A number has at most one unit (a currency or a percent sign), and its thousands are grouped in
-threes, or in twos above the last three as in India. What the grammar does not know is no number; nothing is guessed about it.
+One grammar for each decimal mark. A number has at most one unit (a currency or a percent sign), and
+its thousands are grouped in threes, or in twos above the last three as in India. What the grammar
+does not know is no number; nothing is guessed about it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _CODES = (
 )
 _UNIT = rf"(?:(?:US|CA|AU|NZ|HK|R|C|A|S)?[{_SIGNS}]|(?:{_CODES})\b|Fr\.|kr\.?|zł|Kč|Ft)"
 _SIGN = r"[-+]"
-_BLANKS = "[\u00a0\u2007\u2009\u202f]"  # blanks that do not break, which typesetters put between thousands
+# Blanks that do not break, which typesetters put between thousands
+_BLANKS = "[\u00a0\u2007\u2009\u202f]"
 _DASHES = "[\u2212\u2013\u2012]"  # what is meant as a minus
 
 
@@ -45,7 +47,8 @@ class Amounts(NamedTuple):
 
     Attributes:
         values: Float64, null for what is a gap or no number.
-        units: the different units that were written, in order; "" among them when some numbers had none.
+        units: the different units that were written, in order; "" among them when some numbers had
+            none.
         codes: whether any number begins with a zero that counts for nothing, as codes do.
     """
 
@@ -63,12 +66,28 @@ def amounts(series: pl.Series, decimal: Decimal) -> Amounts:
     found = cleaned.str.extract_groups(_GRAMMARS[decimal]).struct.unnest()
     opened, sign, unit, inner, digits, after, closed = (found.to_series(i) for i in range(7))
     fits = opened.is_not_null() == closed.is_not_null()
-    signs = opened.is_not_null().cast(pl.Int8) + sign.is_not_null().cast(pl.Int8) + inner.is_not_null().cast(pl.Int8)
+    signs = (
+        opened.is_not_null().cast(pl.Int8)
+        + sign.is_not_null().cast(pl.Int8)
+        + inner.is_not_null().cast(pl.Int8)
+    )
     fits = fits & (signs <= 1) & ~(unit.is_not_null() & after.is_not_null()) & digits.is_not_null()
-    bare = digits.str.replace_all("[ '\u2019]", "").str.replace_all("," if decimal == "." else r"\.", "")
+    bare = digits.str.replace_all("[ '\u2019]", "").str.replace_all(
+        "," if decimal == "." else r"\.", ""
+    )
     numbers = bare.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
-    is_negative = opened.is_not_null() | (sign == "-").fill_null(False) | (inner == "-").fill_null(False)
-    values = pl.select(pl.when(fits).then(pl.when(is_negative).then(-numbers).otherwise(numbers))).to_series().alias(series.name)
-    units = pl.select(pl.when(fits).then(pl.coalesce(unit, after).fill_null(""))).to_series().drop_nulls()
+    is_negative = (
+        opened.is_not_null() | (sign == "-").fill_null(False) | (inner == "-").fill_null(False)
+    )
+    values = (
+        pl.select(pl.when(fits).then(pl.when(is_negative).then(-numbers).otherwise(numbers)))
+        .to_series()
+        .alias(series.name)
+    )
+    units = (
+        pl.select(pl.when(fits).then(pl.coalesce(unit, after).fill_null("")))
+        .to_series()
+        .drop_nulls()
+    )
     codes = bool((digits.str.contains(r"^0\d") & fits).any())
     return Amounts(values, tuple(sorted(units.unique().to_list())), codes)

@@ -22,10 +22,14 @@ def to_numpy(value: Any, what: str) -> np.ndarray:
         raise DataError(f"data.source: {what} is a sparse matrix: give {what}.toarray()")
     if hasattr(value, "detach"):
         value = value.detach().cpu()
-        value = value.float() if str(value.dtype) == "torch.bfloat16" else value  # NumPy has no bfloat16
+        # NumPy has no bfloat16
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
         return np.asarray(value.numpy())
     if not hasattr(value, "__array__") and not isinstance(value, list | tuple):
-        raise DataError(f"data.source: expected {what} as an array, a tensor or nested lists, got {type(value).__name__}")
+        raise DataError(
+            f"data.source: expected {what} as an array, a tensor or nested lists, got "
+            f"{type(value).__name__}"
+        )
     try:
         return np.asarray(value)
     except ValueError:
@@ -33,15 +37,18 @@ def to_numpy(value: Any, what: str) -> np.ndarray:
 
 
 def feature_array(value: Any) -> np.ndarray:
-    """Features (N, ...) of two or more dimensions: numbers only, finite only. Not copied when they are right.
+    """Features (N, ...) of two or more dimensions: numbers only, finite only. Not copied when they
+    are right.
 
     Raises:
-        DataError: another shape, another type, NaN, infinite or over-large values (how many, and where the first stands).
+        DataError: another shape, another type, NaN, infinite or over-large values (how many, and
+            where the first stands).
     """
     X = to_numpy(value, "X")
     if X.ndim < 2:
         raise DataError(
-            f"data.source: expected X as (rows, features) or (rows, channels, ...), got shape {X.shape}; use X.reshape(-1, 1)"
+            f"data.source: expected X as (rows, features) or (rows, channels, ...), got shape "
+            f"{X.shape}; use X.reshape(-1, 1)"
         )
     if 0 in X.shape:
         raise DataError(f"data.source: X is empty: its shape is {X.shape}")
@@ -49,19 +56,23 @@ def feature_array(value: Any) -> np.ndarray:
         X = _unboxed(X)
     if X.dtype.kind not in "iufb":
         raise DataError(
-            f"data.source: expected X of numbers, got {X.dtype}; give text and dates in a frame (Data.frame) or a file"
+            f"data.source: expected X of numbers, got {X.dtype}; give text and dates in a frame "
+            f"(Data.frame) or a file"
         )
     if X.dtype.kind == "f":
         for bad, kind in ((np.isnan(X), "NaN"), (np.isinf(X), "infinite")):
             if bad.any():
                 place = tuple(int(i) for i in np.argwhere(bad)[0])
                 raise DataError(
-                    f"data.source: {int(bad.sum())} {kind} value{'s' * (int(bad.sum()) > 1)} in X, the first at X{list(place)}: "
-                    "an array has no way to say that a value is missing; fill the gaps, or give a frame (Data.frame)"
+                    f"data.source: {int(bad.sum())} {kind} value{'s' * (int(bad.sum()) > 1)} in "
+                    f"X, the first at X{list(place)}: "
+                    "an array has no way to say that a value is missing; fill the gaps, or give "
+                    "a frame (Data.frame)"
                 )
     if X.dtype.itemsize == 8 and np.abs(X).max() > MAX_SIZE:
         raise DataError(
-            f"data.source: X holds values beyond ±{MAX_SIZE:.3g}, more than single precision can hold: divide them first"
+            f"data.source: X holds values beyond ±{MAX_SIZE:.3g}, more than single precision can "
+            f"hold: divide them first"
         )
     return X
 
@@ -76,7 +87,9 @@ def target_array(value: Any, rows: int) -> np.ndarray:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:
-        raise DataError(f"data.source: expected y as (rows,), one target for each row, got shape {y.shape}")
+        raise DataError(
+            f"data.source: expected y as (rows,), one target for each row, got shape {y.shape}"
+        )
     if len(y) != rows:
         raise DataError(f"data.source: X has {rows} rows but y has {len(y)}")
     if y.dtype == object:
@@ -86,7 +99,8 @@ def target_array(value: Any, rows: int) -> np.ndarray:
     if bad.any():
         first = int(bad.argmax())
         raise DataError(
-            f"data.source: {int(bad.sum())} missing or infinite values in y, the first at y[{first}]: leave those rows out"
+            f"data.source: {int(bad.sum())} missing or infinite values in y, the first at "
+            f"y[{first}]: leave those rows out"
         )
     return plain_target(y)
 
@@ -107,7 +121,9 @@ def plain_target(y: np.ndarray) -> np.ndarray:
             y = y.astype(np.float64)
         elif types != {str}:
             names = ", ".join(sorted(t.__name__ for t in types))
-            raise DataError(f"data.target: expected a target of numbers or text or booleans, got {names}")
+            raise DataError(
+                f"data.target: expected a target of numbers or text or booleans, got {names}"
+            )
     if y.dtype.kind in "iu":
         return y.astype(np.int64)
     if y.dtype.kind == "f":
@@ -121,6 +137,8 @@ def plain_target(y: np.ndarray) -> np.ndarray:
 
 def _unboxed(X: np.ndarray) -> np.ndarray:
     """An object array of numbers as float64; text that happens to spell a number stays text."""
-    if all(isinstance(v, int | float | np.integer | np.floating | np.bool_) for v in X.ravel().tolist()):
+    if all(
+        isinstance(v, int | float | np.integer | np.floating | np.bool_) for v in X.ravel().tolist()
+    ):
         return X.astype(np.float64)
     return X

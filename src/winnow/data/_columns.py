@@ -1,4 +1,6 @@
-"""Fitted columns as plain data: what was learned about each column of the training rows, and nothing else."""
+"""Fitted columns as plain data: what was learned about each column of the training rows, and
+nothing else.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,23 @@ import numpy as np
 
 from winnow.recipe import Task
 
-__all__ = ["MAX_SIZE", "Block", "ClassKind", "Column", "Kind", "Target", "days", "iso_date", "rows_at_once"]
+__all__ = [
+    "MAX_SIZE",
+    "Block",
+    "ClassKind",
+    "Column",
+    "Kind",
+    "Target",
+    "days",
+    "iso_date",
+    "rows_at_once",
+]
 
 Kind = Literal["number", "boolean", "category"]
 ClassKind = Literal["text", "integer", "boolean", "number"]
 
-MAX_SIZE = float(np.finfo(np.float32).max)  # features are float32: what lies beyond would turn infinite
+# Features are float32: what lies beyond would turn infinite
+MAX_SIZE = float(np.finfo(np.float32).max)
 _EPOCH = dt.datetime(1970, 1, 1)
 _MOST_ROWS = 4096
 _MOST_VALUES = 2**22  # 16 MiB in single precision
@@ -25,27 +38,32 @@ _MOST_VALUES = 2**22  # 16 MiB in single precision
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: how it is turned into features, and what was seen in the training rows.
+    """One column of a table: how it is turned into features, and what was seen in the training
+    rows.
 
     Attributes:
         name: the column's name.
-        kind: ``number`` (also dates, as days since 1970), ``boolean`` (0 or 1), or ``category`` (one feature per category).
-        format: ``date``: values are dates; ``code``: the categories were whole numbers in the source; None otherwise.
+        kind: ``number`` (also dates, as days since 1970), ``boolean`` (0 or 1), or ``category``
+            (one feature per category).
+        format: ``date``: values are dates; ``code``: the categories were whole numbers in the
+            source; None otherwise.
         fill: the value that stands in for a gap (number, boolean).
         mean, scale: a number becomes ``(value - mean) / scale``; 0 and 1 when it is left as it is.
         indicator: one more feature, 1 where there was a gap (number).
         categories: those with a feature each.
-        others: how many rarer categories share one more feature; 0: there is none, and an unseen category gives zeros.
+        others: how many rarer categories share one more feature; 0: there is none, and an unseen
+            category gives zeros.
         gaps: training rows without a value; a category column with gaps has a feature for them.
         missing_allowed: whether a row may leave the value open.
         minimum, maximum: of the training rows (number).
         whole: every training value was a whole number.
         typical: the median, or the most frequent value, of the training rows.
         example: the first value of the training rows.
-        decimal, unit: how numbers were written in the text of the source: the mark before the decimals, and the currency or
-            percent sign beside them; None where they were plain.
+        decimal, unit: how numbers were written in the text of the source: the mark before the
+            decimals, and the currency or percent sign beside them; None where they were plain.
         dates: the form of dates in the text of the source, in strptime's letters; None: ISO 8601.
-        written: a value as it stood in the text of the source, where that was neither plain numbers nor ISO dates.
+        written: a value as it stood in the text of the source, where that was neither plain numbers
+            nor ISO dates.
     """
 
     name: str
@@ -79,7 +97,9 @@ class Column:
         return own + other + ((f"{self.name} (missing)",) if self.gaps else ())
 
     def positions(self, values: Sequence[str | None]) -> np.ndarray:
-        """For each category the number of its feature, -1 for none: an unseen category without ``others``, or an unknown gap."""
+        """For each category the number of its feature, -1 for none: an unseen category without
+        ``others``, or an unknown gap.
+        """
         table: dict[str | None, int] = {category: i for i, category in enumerate(self.categories)}
         other = len(self.categories) if self.others else -1
         table[None] = len(self.categories) + bool(self.others) if self.gaps else -1
@@ -87,16 +107,37 @@ class Column:
 
     def schema(self) -> dict[str, Any]:
         """The column as forms and API documents need it; dates as ISO text."""
-        show = (lambda v: None if v is None else iso_date(v)) if self.format == "date" else (lambda v: v)
-        item: dict[str, Any] = {"name": self.name, "kind": self.kind, "required": True, "missing_allowed": self.missing_allowed}
+        show = (
+            (lambda v: None if v is None else iso_date(v))
+            if self.format == "date"
+            else (lambda v: v)
+        )
+        item: dict[str, Any] = {
+            "name": self.name,
+            "kind": self.kind,
+            "required": True,
+            "missing_allowed": self.missing_allowed,
+        }
         if self.format:
             item["format"] = self.format
-        item |= {key: value for key, value in (("unit", self.unit), ("written", self.written)) if value is not None}
+        item |= {
+            key: value
+            for key, value in (("unit", self.unit), ("written", self.written))
+            if value is not None
+        }
         if self.kind == "number":
-            item |= {"minimum": show(self.minimum), "maximum": show(self.maximum), "whole": self.whole}
+            item |= {
+                "minimum": show(self.minimum),
+                "maximum": show(self.maximum),
+                "whole": self.whole,
+            }
         if self.kind == "category":
             item |= {"categories": list(self.categories), "others": self.others}
-        return item | {"typical": show(self.typical), "example": show(self.example), "gaps": self.gaps}
+        return item | {
+            "typical": show(self.typical),
+            "example": show(self.example),
+            "gaps": self.gaps,
+        }
 
 
 @dataclass(frozen=True)
@@ -137,7 +178,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Target:
-    """What is predicted: classes in their order, or a number with the mean and deviation of the training rows.
+    """What is predicted: classes in their order, or a number with the mean and deviation of the
+    training rows.
 
     Attributes:
         name: of the target column.
@@ -181,12 +223,15 @@ class Target:
 
 
 def rows_at_once(shape: tuple[int, ...]) -> int:
-    """Rows of a shape that are held at once where a whole part is gone through piece by piece: at most 4096, and 16 MiB."""
+    """Rows of a shape that are held at once where a whole part is gone through piece by piece:
+    at most 4096, and 16 MiB.
+    """
     return max(1, min(_MOST_ROWS, _MOST_VALUES // math.prod(shape)))
 
 
 def days(value: Any) -> float:
-    """Days since 1970-01-01 (UTC) of a date, a datetime, ISO text or a number of days; NaN for None.
+    """Days since 1970-01-01 (UTC) of a date, a datetime, ISO text or a number of days; NaN for
+    None.
 
     Raises:
         ValueError: for anything else.
@@ -194,7 +239,11 @@ def days(value: Any) -> float:
     if value is None:
         return math.nan
     if isinstance(value, np.datetime64):
-        return math.nan if np.isnat(value) else float(value.astype("datetime64[us]").astype(np.int64)) / 86_400e6
+        return (
+            math.nan
+            if np.isnat(value)
+            else float(value.astype("datetime64[us]").astype(np.int64)) / 86_400e6
+        )
     if isinstance(value, str):
         value = dt.datetime.fromisoformat(value.strip().replace("/", "-"))
     if isinstance(value, dt.datetime):
@@ -203,7 +252,9 @@ def days(value: Any) -> float:
         return (value - _EPOCH) / dt.timedelta(days=1)
     if isinstance(value, dt.date):
         return float((value - _EPOCH.date()).days)
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+    if isinstance(value, bool | np.bool_) or not isinstance(
+        value, int | float | np.integer | np.floating
+    ):
         raise ValueError(f"expected a date, got {type(value).__name__}")
     return float(value)
 

@@ -16,7 +16,22 @@ from winnow.data._text import Style, Text, read_text
 
 __all__ = ["MARKERS", "STRAYS", "blank_to_null", "is_stray", "read_csv"]
 
-MARKERS = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "#N/A", "#DIV/0!", "#VALUE!", "#REF!", "?")
+MARKERS = (
+    "",
+    "NA",
+    "N/A",
+    "n/a",
+    "NaN",
+    "nan",
+    "NULL",
+    "null",
+    "<NA>",
+    "#N/A",
+    "#DIV/0!",
+    "#VALUE!",
+    "#REF!",
+    "?",
+)
 STRAYS = (
     "none",
     "-",
@@ -30,8 +45,10 @@ STRAYS = (
     "nan",
     "nat",
 )  # a gap among numbers and dates, any case
-MIN_SHARE = 0.9  # of the values of a text column: from here on what does not fit the rest is worth a note
-FEW_UNITS = 3  # different words after numbers that are taken for units; more are part of an address or a name
+# Of the values of a text column: from here on what does not fit the rest is worth a note
+MIN_SHARE = 0.9
+# Different words after numbers that are taken for units; more are part of an address or a name
+FEW_UNITS = 3
 
 _CODE, _HUGE = r"^0\d+$", r"^[-+]?\d{17,}$"
 _UNIT = r"^[-+]?\d[\d.,' ]*\s*([^\d\s].{0,15})$"
@@ -39,17 +56,21 @@ _DATE_LIKE = r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b"
 
 
 def read_csv(path: Path, style: Style | None = None) -> Typed:
-    """A frame of whole numbers, numbers, booleans, dates and text; how each column was read; and notes on what was decided.
+    """A frame of whole numbers, numbers, booleans, dates and text; how each column was read; and
+    notes on what was decided.
 
     Raises:
-        DataError: no rows, bytes that are not of the encoding, a record with too many fields, a column name that stands twice.
+        DataError: no rows, bytes that are not of the encoding, a record with too many fields, a
+            column name that stands twice.
     """
     style = style or Style()
     text = read_text(path, style)
     found = _Columns(text, style)
     found.read()
     frame = pl.DataFrame(list(found.columns.values()))
-    return Typed(frame, {}, (*text.notes, *found.notes), found.readings, found.doubts, text.lines.line)
+    return Typed(
+        frame, {}, (*text.notes, *found.notes), found.readings, found.doubts, text.lines.line
+    )
 
 
 def blank_to_null(series: pl.Series) -> pl.Series:
@@ -83,8 +104,11 @@ class _Columns:
 
     def read(self) -> None:
         frame = self.text.frame
-        # Everything at once where it can be: a call for each of thousands of columns would take seconds.
-        present = frame.select(pl.when(pl.all().is_in(list(MARKERS))).then(None).otherwise(pl.all()).name.keep())
+        # Everything at once where it can be: a call for each of thousands of columns would take
+        # seconds.
+        present = frame.select(
+            pl.when(pl.all().is_in(list(MARKERS))).then(None).otherwise(pl.all()).name.keep()
+        )
         empty = frame.select((pl.all() == "").sum()).row(0)
         gaps = present.null_count().row(0)
         numbers = present.select(pl.all().cast(pl.Float64, strict=False))
@@ -105,20 +129,29 @@ class _Columns:
             elif odd[i] and series.str.contains(_CODE).any():
                 self.notes.append(f"column {name!r}: numbers with leading zeros: taken as text")
             else:
-                self.columns[name] = whole.to_series(i) if as_whole[i] == gaps[i] else numbers.to_series(i)
-                if odd[i] and as_whole[i] > gaps[i]:  # whole numbers of 64 bits are looked at as such
+                self.columns[name] = (
+                    whole.to_series(i) if as_whole[i] == gaps[i] else numbers.to_series(i)
+                )
+                # Whole numbers of 64 bits are looked at as such
+                if odd[i] and as_whole[i] > gaps[i]:
                     self.notes.append(f"column {name!r}: {TOO_LARGE}")
-        self._read_rest(rest, [s for s in present.get_columns() if self.columns[s.name].dtype == pl.Float64])
+        self._read_rest(
+            rest, [s for s in present.get_columns() if self.columns[s.name].dtype == pl.Float64]
+        )
 
     def _tell_markers(self, text: pl.Series, series: pl.Series) -> None:
         written = sorted(set(text.filter(series.is_null()).unique().to_list()) - {""})
         count = int((series.is_null() & (text != "")).sum())
-        self.notes.append(f"column {text.name!r}: {_quoted(written)} taken as missing in {_rows(count)}")
+        self.notes.append(
+            f"column {text.name!r}: {_quoted(written)} taken as missing in {_rows(count)}"
+        )
 
-    # -- what is no plain number ------------------------------------------------------------------------------------------
+    # -- what is no plain number -------------------------------------------------------------------
 
     def _read_rest(self, rest: list[pl.Series], plain: list[pl.Series]) -> None:
-        """Amounts, booleans and dates among columns that are no plain numbers; ``plain``: the text of those that are."""
+        """Amounts, booleans and dates among columns that are no plain numbers; ``plain``: the
+        text of those that are.
+        """
         found: dict[str, _Amounts] = {}
         dates: list[pl.Series] = []
         for series in rest:
@@ -137,7 +170,9 @@ class _Columns:
         return True
 
     def _read_amounts(self, found: dict[str, _Amounts], plain: list[pl.Series]) -> None:
-        """Numbers in people's writing. Which mark stands before the decimals, the file as a whole tells."""
+        """Numbers in people's writing. Which mark stands before the decimals, the file as a
+        whole tells.
+        """
         only_comma = any(set(c.by_mark) == {","} for c in found.values())
         only_point = any(set(c.by_mark) == {"."} for c in found.values())
         asked = self.style.decimal
@@ -153,11 +188,15 @@ class _Columns:
                         found[name] = candidate
         else:
             only_point = only_point or bool(plain)
-        file_mark: Decimal | None = "," if only_comma and not only_point else "." if only_point and not only_comma else None
+        file_mark: Decimal | None = (
+            "," if only_comma and not only_point else "." if only_point and not only_comma else None
+        )
         for name in sorted(found, key=self.text.frame.columns.index) if found else ():
             self._read_amount(name, found[name], asked, file_mark)
 
-    def _read_amount(self, name: str, candidate: _Amounts, asked: Decimal | None, file_mark: Decimal | None) -> None:
+    def _read_amount(
+        self, name: str, candidate: _Amounts, asked: Decimal | None, file_mark: Decimal | None
+    ) -> None:
         series, marks = self.columns_as_text(name), candidate.by_mark
         mark = asked or (next(iter(marks)) if len(marks) == 1 else file_mark)
         is_open = mark is None and len(marks) > 1 and not _same(marks)
@@ -177,18 +216,25 @@ class _Columns:
         self._tell_strays(series, candidate.stray, "numbers")
         values = amount.values
         whole = values.cast(pl.Int64, strict=False)
-        is_whole = whole.null_count() == values.null_count() and bool((whole.cast(pl.Float64) == values).all())
+        is_whole = whole.null_count() == values.null_count() and bool(
+            (whole.cast(pl.Float64) == values).all()
+        )
         self.columns[name] = whole if is_whole else values
         example = _example(series, candidate.stray)
         if example is None:
             return  # plain numbers beside words for gaps
         row, written = example
-        self.readings[name] = Reading(decimal=mark, unit=units[0] if units else None, written=written)
+        self.readings[name] = Reading(
+            decimal=mark, unit=units[0] if units else None, written=written
+        )
         note = f"column {name!r}: read as numbers, {written!r} as {_number(values[row])}"
         if is_open:
             other: Decimal = "." if mark == "," else ","
             wrong = f'{_number(marks[other].values[row])}, write `data.decimal: "{other}"`'
-            note += f"; the file does not tell whether {mark!r} stands before decimals: if it should be {wrong}"
+            note += (
+                f"; the file does not tell whether {mark!r} stands before decimals: if it should "
+                f"be {wrong}"
+            )
         self.notes.append(note)
 
     def columns_as_text(self, name: str) -> pl.Series:
@@ -199,11 +245,16 @@ class _Columns:
         """A column that is no column of numbers with the decimal mark that was asked for."""
         mark = self.style.decimal
         assert mark is not None
-        misfit = amounts(series, mark).values.is_null() & series.is_not_null() & ~is_stray(series).fill_null(False)
+        misfit = (
+            amounts(series, mark).values.is_null()
+            & series.is_not_null()
+            & ~is_stray(series).fill_null(False)
+        )
         row = misfit.arg_max() or 0
         self.columns[series.name] = series
         self.doubts[series.name] = Doubt(
-            f"{series[row]!r} ({self.text.line(row)}) is no number with {mark!r} before the decimals",
+            f"{series[row]!r} ({self.text.line(row)}) is no number with {mark!r} before the "
+            f"decimals",
             "correct `data.decimal`, or write that value with the same mark as the others",
         )
 
@@ -211,27 +262,39 @@ class _Columns:
         units = _quoted([u or "no unit" for u in amount.units])
         self.columns[series.name] = series
         self.doubts[series.name] = Doubt(
-            f"holds numbers with different units, {units}, which do not compare", "write all of them in one unit"
+            f"holds numbers with different units, {units}, which do not compare",
+            "write all of them in one unit",
         )
 
     def _tell_strays(self, series: pl.Series, stray: pl.Series, others: str) -> None:
         words = sorted(series.filter(stray).unique().to_list())
         if words:
-            what = f"{_quoted(words)} taken as missing in {_rows(int(stray.sum()))}, all others are {others}"
+            what = (
+                f"{_quoted(words)} taken as missing in {_rows(int(stray.sum()))}, all others are "
+                f"{others}"
+            )
             self.notes.append(f"column {series.name!r}: {what}")
 
-    # -- dates -------------------------------------------------------------------------------------------------------------
+    # -- dates -------------------------------------------------------------------------------------
 
     def _read_dates(self, columns: list[pl.Series]) -> None:
         found = {}
         for series in columns:
             stray = is_stray(series).fill_null(False)
-            dates = find_dates(series.set(stray, None), self.style.dates) if _has_digits(series) else None
+            dates = (
+                find_dates(series.set(stray, None), self.style.dates)
+                if _has_digits(series)
+                else None
+            )
             if dates is None:
                 self._doubt(series)
             else:
                 found[series.name] = (series, stray, dates)
-        sure: set[Order] = {d.orders[0] for _, _, d in found.values() if len(d.orders) == 1 and d.form and "." not in d.form}
+        sure: set[Order] = {
+            d.orders[0]
+            for _, _, d in found.values()
+            if len(d.orders) == 1 and d.form and "." not in d.form
+        }
         for name, (series, stray, dates) in found.items():
             is_open = len(dates.orders) > 1 and self.style.dates is None
             if is_open and len(sure) == 1:  # the other columns of the file tell
@@ -240,7 +303,9 @@ class _Columns:
             self.columns[name] = dates.values
             if dates.form is None:
                 continue
-            row, written = next((i, v) for i, v in enumerate(series.set(stray, None)) if v is not None)
+            row, written = next(
+                (i, v) for i, v in enumerate(series.set(stray, None)) if v is not None
+            )
             self.readings[name] = Reading(dates=dates.form, written=written)
             note = f"column {name!r}: {written!r} read as the date {dates.values[row]}"
             if is_open and len(sure) != 1:
@@ -249,10 +314,12 @@ class _Columns:
                 note += f"; no value tells whether the day or the month comes first: {hint}"
             self.notes.append(note)
 
-    # -- what stays text ---------------------------------------------------------------------------------------------------
+    # -- what stays text ---------------------------------------------------------------------------
 
     def _doubt(self, series: pl.Series) -> None:
-        """Say of a column of text that was nearly numbers or dates why it is not, and what to write."""
+        """Say of a column of text that was nearly numbers or dates why it is not, and what to
+        write.
+        """
         if not _has_digits(series):
             return
         doubt = self._nearly_numbers(series) or self._nearly_dates(series) or _with_units(series)
@@ -277,12 +344,14 @@ class _Columns:
             fitting = read[mark].is_not_null() & read[other].is_null()
             first = series[fitting.arg_max() or 0]
             return Doubt(
-                f"some values have a decimal point and some a decimal comma, such as {first!r} and {series[row]!r} "
+                f"some values have a decimal point and some a decimal comma, such as {first!r} "
+                f"and {series[row]!r} "
                 f"({self.text.line(row)})",
                 "write one of them everywhere",
             )
         return Doubt(
-            f"{_percent(share)} of the values are numbers, but {series[row]!r} ({self.text.line(row)}) is not",
+            f"{_percent(share)} of the values are numbers, but {series[row]!r} "
+            f"({self.text.line(row)}) is not",
             "leave that value empty to have numbers",
         )
 
@@ -301,14 +370,20 @@ class _Columns:
         misfit = series.str.strptime(pl.Date, form, strict=False).is_null() & series.is_not_null()
         row = misfit.arg_max() or 0
         odd = f"{series[row]!r} ({self.text.line(row)})"
-        what = f"looks like dates such as {sample[0]!r}, but no one form fits all of them: {odd} has another"
+        what = (
+            f"looks like dates such as {sample[0]!r}, but no one form fits all of them: {odd} "
+            f"has another"
+        )
         return Doubt(what, "write them as 2024-05-31, or leave that value empty")
 
 
 def _with_units(series: pl.Series) -> Doubt | None:
     present = series.drop_nulls()
     units = present.str.extract(_UNIT, 1)
-    if units.null_count() > (1 - MIN_SHARE) * present.len() or units.drop_nulls().n_unique() > FEW_UNITS:
+    if (
+        units.null_count() > (1 - MIN_SHARE) * present.len()
+        or units.drop_nulls().n_unique() > FEW_UNITS
+    ):
         return None
     if present.n_unique() <= 2 * FEW_UNITS:  # a few words that begin with a digit are categories
         return None
@@ -320,7 +395,9 @@ def _with_units(series: pl.Series) -> Doubt | None:
 
 
 def _all_amounts(series: pl.Series, marks: Iterable[Decimal] = MARKS) -> _Amounts | None:
-    """The column as numbers, by the marks with which all its values are numbers or words for a gap; None when with none."""
+    """The column as numbers, by the marks with which all its values are numbers or words for a
+    gap; None when with none.
+    """
     if not _has_digits(series):
         return None
     stray = is_stray(series).fill_null(False)
@@ -344,12 +421,20 @@ def _same(marks: dict[Decimal, Amounts]) -> bool:
 def _has_digits(series: pl.Series) -> bool:
     """Whether at least half of the values hold a digit: what else is neither number nor date."""
     present = series.drop_nulls()
-    return not present.is_empty() and 2 * int(present.head(100).str.contains(r"\d").sum()) >= min(100, present.len())
+    return not present.is_empty() and 2 * int(present.head(100).str.contains(r"\d").sum()) >= min(
+        100, present.len()
+    )
 
 
 def _example(series: pl.Series, stray: pl.Series) -> tuple[int, str] | None:
-    """The row and the text of the value that tells most about the writing: the longest that is no plain number."""
-    odd = series.set(stray, None).cast(pl.Float64, strict=False).is_null() & series.is_not_null() & ~stray
+    """The row and the text of the value that tells most about the writing: the longest that is
+    no plain number.
+    """
+    odd = (
+        series.set(stray, None).cast(pl.Float64, strict=False).is_null()
+        & series.is_not_null()
+        & ~stray
+    )
     if not odd.any():
         odd = series.str.contains(".", literal=True) & ~stray
         if not odd.fill_null(False).any():
@@ -374,5 +459,7 @@ def _rows(count: int) -> str:
 
 
 def _quoted(words: list[str]) -> str:
-    shown = [repr(word) for word in words[:8]] + ([f"{len(words) - 8} more"] if len(words) > 8 else [])
+    shown = [repr(word) for word in words[:8]] + (
+        [f"{len(words) - 8} more"] if len(words) > 8 else []
+    )
     return " and ".join(shown)

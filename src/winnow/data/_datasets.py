@@ -1,4 +1,6 @@
-"""Datasets at the door: what they must be, and what is found out about them without reading them whole."""
+"""Datasets at the door: what they must be, and what is found out about them without reading
+them whole.
+"""
 
 from __future__ import annotations
 
@@ -36,25 +38,32 @@ class Opened:
 
 
 def open_datasets(source: DatasetSource, data: Data) -> Opened:
-    """Look at some items of each dataset, count the classes where they were not told, divide the rows.
+    """Look at some items of each dataset, count the classes where they were not told, divide the
+    rows.
 
-    Labels are read through once where they must be known: without ``data.classes``, and to divide one dataset with
-    ``data.split.stratify``. Every other item is checked when it is read.
+    Labels are read through once where they must be known: without ``data.classes``, and to divide
+    one dataset with ``data.split.stratify``. Every other item is checked when it is read.
 
     Raises:
-        DataError: settings that are not for datasets, datasets of another kind, items that do not fit.
+        DataError: settings that are not for datasets, datasets of another kind, items that do not
+            fit.
     """
     _check_settings(data)
     given = _by_part(source.datasets)
-    names = {part: "the dataset" if len(given) == 1 else f"the {PARTS[part]} dataset" for part in given}
+    names = {
+        part: "the dataset" if len(given) == 1 else f"the {PARTS[part]} dataset" for part in given
+    }
     for part, dataset in given.items():
         _check_length(dataset, names[part], 2 if len(given) > 1 else MIN_ROWS)
     datasets = {part: given.get(part, given["train"]) for part in PARTS}
-    reader = _look(datasets, {part: names.get(part, "the dataset") for part in PARTS}, list(given), data)
+    reader = _look(
+        datasets, {part: names.get(part, "the dataset") for part in PARTS}, list(given), data
+    )
     digest = dataset_digest(source.datasets, data.version)
     if digest != dataset_digest(source.datasets, data.version):
         raise DataError(
-            "data.source: the dataset gives other items when it is read again: expected item i to be the same every time; draw "
+            "data.source: the dataset gives other items when it is read again: expected item i "
+            "to be the same every time; draw "
             "what is random in it from a generator seeded by i"
         )
     stream = Stream(reader, data.workers, pack(reader) if data.workers else None)
@@ -64,27 +73,43 @@ def open_datasets(source: DatasetSource, data: Data) -> Opened:
         stream = Stream(reader, data.workers, pack(reader) if data.workers else None)
     rows = {part: StreamedRows(part, stream, index) for part, index in parts.items()}
     preparation = Preparation((_block(rows["train"]),), target, reader.shape)
-    notes = (*notes, f"the digest is of the number of items and of {SAMPLED_ITEMS} of them, spread evenly")
+    notes = (
+        *notes,
+        f"the digest is of the number of items and of {SAMPLED_ITEMS} of them, spread evenly",
+    )
     return Opened(**rows, preparation=preparation, digest=digest, notes=notes)
 
 
 def _check_settings(data: Data) -> None:
     if data.target is not None:
-        raise DataError(f"data.target: the items of a dataset bring their target along: leave it out, got {data.target!r}")
+        raise DataError(
+            f"data.target: the items of a dataset bring their target along: leave it out, got "
+            f"{data.target!r}"
+        )
     if data.drop:
-        raise DataError(f"data.drop: the items of a dataset have no columns: leave it out, got {', '.join(data.drop)}")
+        raise DataError(
+            f"data.drop: the items of a dataset have no columns: leave it out, got "
+            f"{', '.join(data.drop)}"
+        )
     if data.rare_classes != "error":
-        raise DataError("data.rare_classes: is for tables and arrays, whose rows are read before they are divided: leave it out")
+        raise DataError(
+            "data.rare_classes: is for tables and arrays, whose rows are read before they are "
+            "divided: leave it out"
+        )
     if data.split.order_by is not None:
         raise DataError(
-            "data.split.order_by: the items of a dataset have no columns: leave it out, and give three datasets that "
+            "data.split.order_by: the items of a dataset have no columns: leave it out, and give "
+            "three datasets that "
             "are divided by time"
         )
     for name in ("encoding", "separator", "decimal", "dates"):
         if getattr(data, name) is not None:
             raise DataError(f"data.{name}: is for files of text: leave it out")
     if data.shape is not None:
-        raise DataError("data.shape: the items of a dataset have a shape of their own: leave it out, and reshape in the dataset")
+        raise DataError(
+            "data.shape: the items of a dataset have a shape of their own: leave it out, and "
+            "reshape in the dataset"
+        )
     if data.prepare != Prepare(standardize=False):
         raise DataError(
             "data.prepare.standardize: the items of a dataset go into the model as they are: write "
@@ -99,39 +124,56 @@ def _by_part(found: Any) -> dict[str, Any]:
     if odd or len(found) < len(PARTS):
         hint = did_you_mean(odd[0], PARTS) if odd else ""
         names = ", ".join(map(str, found))
-        raise DataError(f"data.source: expected datasets under train, validation and test, got {names}{hint}")
+        raise DataError(
+            f"data.source: expected datasets under train, validation and test, got {names}{hint}"
+        )
     return {part: found[part] for part in PARTS}
 
 
 def _check_length(dataset: Any, name: str, least: int) -> None:
     if isinstance(dataset, IterableDataset):
         raise DataError(
-            f"data.source: {name} is an IterableDataset, whose items cannot be got by number, and so neither divided nor "
-            "shuffled: expected a map-style torch.utils.data.Dataset with __len__ and __getitem__, over an index of the file, say"
+            f"data.source: {name} is an IterableDataset, whose items cannot be got by number, "
+            f"and so neither divided nor "
+            "shuffled: expected a map-style torch.utils.data.Dataset with __len__ and "
+            "__getitem__, over an index of the file, say"
         )
     if not hasattr(type(dataset), "__getitem__"):
         kind = type(dataset).__name__
-        raise DataError(f"data.source: {name}: expected a map-style dataset with __len__ and __getitem__, got {kind}")
+        raise DataError(
+            f"data.source: {name}: expected a map-style dataset with __len__ and __getitem__, "
+            f"got {kind}"
+        )
     try:
         length = len(dataset)
     except Exception as error:  # PyTorch's base class has no length
         what = f"{type(error).__name__}: {error}"
-        raise DataError(f"data.source: {name}: expected __len__ to give the number of items, it raised {what}") from None
+        raise DataError(
+            f"data.source: {name}: expected __len__ to give the number of items, it raised {what}"
+        ) from None
     if length < least:
         found = "is empty" if length == 0 else f"has {length} items"
         raise DataError(f"data.source: {name} {found}: expected at least {least}")
 
 
-def _look(datasets: Mapping[str, Any], names: Mapping[str, str], given: list[str], data: Data) -> Reader:
-    """A reader that takes the sampled items of every dataset; what is not told is taken from them."""
+def _look(
+    datasets: Mapping[str, Any], names: Mapping[str, str], given: list[str], data: Data
+) -> Reader:
+    """A reader that takes the sampled items of every dataset; what is not told is taken from
+    them.
+    """
     (x, y, what), *_ = pairs(datasets["train"], names["train"], [0])
     shape = tuple(x.shape)
     if not shape or 0 in shape:
-        raise DataError(f"{what}: expected x of at least one axis and one value, got the shape {shape}")
+        raise DataError(
+            f"{what}: expected x of at least one axis and one value, got the shape {shape}"
+        )
     classes = len(data.classes) if isinstance(data.classes, tuple) else data.classes
     task: Task = data.task if data.task != "auto" else _task(y)
     if task == "regression" and classes is not None:
-        raise DataError("data.classes: is for classification, and the task is regression: leave it out")
+        raise DataError(
+            "data.classes: is for classification, and the task is regression: leave it out"
+        )
     reader = Reader(datasets, names, shape, task, classes)
     for part in given:
         for i in sampled_items(len(datasets[part])):
@@ -144,7 +186,9 @@ def _task(y: Any) -> Task:
     return "regression" if np.asarray(y).dtype.kind == "f" else "classification"
 
 
-def _divided(stream: Stream, given: list[str], data: Data) -> tuple[dict[str, np.ndarray], Target, tuple[str, ...]]:
+def _divided(
+    stream: Stream, given: list[str], data: Data
+) -> tuple[dict[str, np.ndarray], Target, tuple[str, ...]]:
     """Positions of each part in its dataset, what is predicted, and notes."""
     reader, notes = stream.reader, []
     is_classes = reader.task == "classification"
@@ -161,12 +205,16 @@ def _divided(stream: Stream, given: list[str], data: Data) -> tuple[dict[str, np
     if len(given) == 1:
         count = len(whole["train"])  # without labels, by number alone
         task: Task = "regression" if labels is None else "classification"
-        whole = split_rows(np.broadcast_to(0.0, count) if labels is None else labels, data.split, task)._asdict()
+        whole = split_rows(
+            np.broadcast_to(0.0, count) if labels is None else labels, data.split, task
+        )._asdict()
     return whole, target, tuple(notes)
 
 
 def _classes(labels: np.ndarray | None, told: int | tuple[str, ...] | None) -> tuple[str, ...]:
-    """Names of the classes: as told, or those among ``labels``, which must then be numbered without a gap."""
+    """Names of the classes: as told, or those among ``labels``, which must then be numbered
+    without a gap.
+    """
     if isinstance(told, tuple):
         return told
     if told is not None:
@@ -177,15 +225,25 @@ def _classes(labels: np.ndarray | None, told: int | tuple[str, ...] | None) -> t
         gap = int((present != np.arange(len(present))).argmax())
         found = f"no item of class {gap}" if len(present) < count else "one class only, 0"
         raise DataError(
-            f"data.source: expected labels 0 to C-1, at least two, none without an item; the largest is {count - 1}, "
-            f"and there is {found}: number the classes from 0, or say in data.classes how many there are"
+            f"data.source: expected labels 0 to C-1, at least two, none without an item; the "
+            f"largest is {count - 1}, "
+            f"and there is {found}: number the classes from 0, or say in data.classes how many "
+            f"there are"
         )
     return tuple(map(str, range(count)))
 
 
 def _block(rows: StreamedRows) -> Block:
-    """A row as it is: nothing is subtracted, nothing divided by. The extremes are those of sampled training rows."""
-    ends = [(float(x.min()), float(x.max())) for i in sampled_items(len(rows)) for x in [rows.X[i : i + 1]]]
+    """A row as it is: nothing is subtracted, nothing divided by. The extremes are those of
+    sampled training rows.
+    """
+    ends = [
+        (float(x.min()), float(x.max()))
+        for i in sampled_items(len(rows))
+        for x in [rows.X[i : i + 1]]
+    ]
     shape = rows.stream.reader.shape
     mean, scale = (0.0,) * shape[0], (1.0,) * shape[0]
-    return Block("x", shape, mean, scale, min(low for low, _ in ends), max(high for _, high in ends))
+    return Block(
+        "x", shape, mean, scale, min(low for low, _ in ends), max(high for _, high in ends)
+    )

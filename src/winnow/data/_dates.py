@@ -12,7 +12,9 @@ __all__ = ["Dates", "Order", "find_dates", "read_dates"]
 Order = Literal["day_first", "month_first"]
 
 _TIMES = ("", " %H:%M", " %H:%M:%S%.f", "T%H:%M", "T%H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
-_YEAR_FIRST = tuple(f"{day}{time}" for day in ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d") for time in _TIMES)
+_YEAR_FIRST = tuple(
+    f"{day}{time}" for day in ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d") for time in _TIMES
+)
 _ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
 _MONTHS = ("%Y-%m",)
 _NAMED = tuple(
@@ -31,7 +33,8 @@ _NAMED = tuple(
     )
     for time in _TIMES[:3]
 )
-_ISO = r"^\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)?$"  # what `days` reads without being told the form
+# What `days` reads without being told the form
+_ISO = r"^\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)?$"
 _NUMERIC = r"^\d{1,2}([./-])\d{1,2}[./-](\d{4}|\d{2})(.*)$"
 _ORDERS: dict[Order, str] = {"day_first": "%d{0}%m{0}{1}", "month_first": "%m{0}%d{0}{1}"}
 
@@ -55,8 +58,9 @@ def find_dates(series: pl.Series, order: Order | None = None) -> Dates | None:
 
     Args:
         series: text with null for gaps.
-        order: which of day and month comes first where both would do. None: a field that is 1 in every row is the day; with
-            dots the day comes first; else the day, too, and ``orders`` names both.
+        order: which of day and month comes first where both would do. None: a field that is 1 in
+            every row is the day; with dots the day comes first; else the day, too, and ``orders``
+            names both.
     """
     present = series.drop_nulls()
     if present.is_empty():
@@ -73,7 +77,9 @@ def find_dates(series: pl.Series, order: Order | None = None) -> Dates | None:
 
 
 def read_dates(series: pl.Series, forms: Sequence[str]) -> pl.Series:
-    """Each value as a datetime by the first of ``forms`` that it has; null for gaps and for what has none."""
+    """Each value as a datetime by the first of ``forms`` that it has; null for gaps and for
+    what has none.
+    """
     out: pl.Series | None = None
     for form in forms:
         values = _parsed(series, form).cast(pl.Datetime("us"))
@@ -112,7 +118,9 @@ def _likely_for_sure(series: pl.Series, separator: str) -> Order | None:
         return "day_first"
     present = series.drop_nulls()
     fields = present.str.extract_groups(r"^0?(\d+)[./-]0?(\d+)").struct.unnest()
-    constant = [fields.to_series(i).n_unique() == 1 and fields.to_series(i)[0] == "1" for i in range(2)]
+    constant = [
+        fields.to_series(i).n_unique() == 1 and fields.to_series(i)[0] == "1" for i in range(2)
+    ]
     if constant[0] != constant[1] and present.n_unique() > 2:  # the first of every month
         return "day_first" if constant[0] else "month_first"
     return None
@@ -133,5 +141,7 @@ def _first_of(series: pl.Series, forms: tuple[str, ...]) -> Dates | None:
 def _parsed(series: pl.Series, form: str) -> pl.Series:
     has_time = "%H" in form or "%I" in form
     if "%#z" in form:
-        return series.str.strptime(pl.Datetime("us", "UTC"), form, strict=False).dt.replace_time_zone(None)
+        return series.str.strptime(
+            pl.Datetime("us", "UTC"), form, strict=False
+        ).dt.replace_time_zone(None)
     return series.str.strptime(pl.Datetime("us") if has_time else pl.Date, form, strict=False)

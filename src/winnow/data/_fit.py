@@ -1,4 +1,6 @@
-"""Learning the preparation from the training rows, with scikit-learn; what is learned is taken out as plain data."""
+"""Learning the preparation from the training rows, with scikit-learn; what is learned is taken
+out as plain data.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ __all__ = ["fit"]
 
 
 def fit(table: Table, data: Data, train: np.ndarray) -> tuple[Preparation, tuple[str, ...]]:
-    """The preparation learned from the rows ``train`` of ``table`` and from no other, and notes on what was left out.
+    """The preparation learned from the rows ``train`` of ``table`` and from no other, and notes on
+    what was left out.
 
     Raises:
         DataError: no usable column, or features that do not fit ``data.shape``.
@@ -29,40 +32,69 @@ def fit(table: Table, data: Data, train: np.ndarray) -> tuple[Preparation, tuple
     if isinstance(table.X, np.ndarray):
         X = table.X[train]
         columns = (
-            _fit_array(X, table.names, data.prepare, notes) if X.ndim == 2 else (_fit_block(X, table.names[0], data.prepare),)
+            _fit_array(X, table.names, data.prepare, notes)
+            if X.ndim == 2
+            else (_fit_block(X, table.names[0], data.prepare),)
         )
     else:
         columns = _fit_frame(table, table.X[train], data, notes)
         if not columns:
             raise DataError("data.source: no column can be learned from: " + "; ".join(notes))
     shape = _row_shape(columns, data, notes)
-    return Preparation(columns, target, shape, table.style.encoding, table.style.separator), tuple(notes)
+    return Preparation(columns, target, shape, table.style.encoding, table.style.separator), tuple(
+        notes
+    )
 
 
-def _row_shape(columns: tuple[Column | Block, ...], data: Data, notes: list[str]) -> tuple[int, ...]:
-    shape = columns[0].shape if isinstance(columns[0], Block) else (sum(len(c.features) for c in columns),)
+def _row_shape(
+    columns: tuple[Column | Block, ...], data: Data, notes: list[str]
+) -> tuple[int, ...]:
+    shape = (
+        columns[0].shape
+        if isinstance(columns[0], Block)
+        else (sum(len(c.features) for c in columns),)
+    )
     if data.shape is None:
         return shape
     if prod(data.shape) != prod(shape):
         product = " x ".join(map(str, data.shape))
         reasons = "".join(f"; {note}" for note in notes)
-        raise DataError(f"data.shape: {product} = {prod(data.shape)} does not fit the {prod(shape)} features of a row{reasons}")
+        raise DataError(
+            f"data.shape: {product} = {prod(data.shape)} does not fit the {prod(shape)} features "
+            f"of a row{reasons}"
+        )
     return tuple(data.shape)
 
 
 def _fit_target(table: Table, y: np.ndarray) -> Target:
     if table.task == "classification":
         kinds: dict[str, Any] = {"O": "text", "i": "integer", "b": "boolean", "f": "number"}
-        return Target(table.target, "classification", tuple(Target.label(v) for v in np.unique(y)), kinds[y.dtype.kind])
+        return Target(
+            table.target,
+            "classification",
+            tuple(Target.label(v) for v in np.unique(y)),
+            kinds[y.dtype.kind],
+        )
     y = y.astype(np.float64)
     scale = float(y.std()) or 1.0
-    return Target(table.target, "regression", (), "number", float(y.mean()), scale, float(y.min()), float(y.max()))
+    return Target(
+        table.target,
+        "regression",
+        (),
+        "number",
+        float(y.mean()),
+        scale,
+        float(y.min()),
+        float(y.max()),
+    )
 
 
-# -- arrays ------------------------------------------------------------------------------------------------------------
+# -- arrays ----------------------------------------------------------------------------------------
 
 
-def _fit_array(X: np.ndarray, names: tuple[str, ...], prepare: Prepare, notes: list[str]) -> tuple[Column, ...]:
+def _fit_array(
+    X: np.ndarray, names: tuple[str, ...], prepare: Prepare, notes: list[str]
+) -> tuple[Column, ...]:
     """Every column is kept, the constant ones too: an array says what the model sees."""
     X = X.astype(np.float64)
     mean, scale = _center(X, prepare.standardize)
@@ -71,7 +103,8 @@ def _fit_array(X: np.ndarray, names: tuple[str, ...], prepare: Prepare, notes: l
     if constant := [name for i, name in enumerate(names) if low[i] == high[i]]:
         more = f" and {len(constant) - 10} more" if len(constant) > 10 else ""
         notes.append(
-            f"{len(constant)} of {len(names)} columns hold one value only in the training rows: {', '.join(constant[:10])}{more}"
+            f"{len(constant)} of {len(names)} columns hold one value only in the training rows: "
+            f"{', '.join(constant[:10])}{more}"
         )
     return tuple(
         Column(
@@ -99,10 +132,18 @@ def _fit_block(X: np.ndarray, name: str, prepare: Prepare) -> Block:
     mean, scale = np.zeros(channels), np.ones(channels)
     if prepare.standardize:
         scaler = StandardScaler()
-        for chunk in np.array_split(X, max(1, X.size // 10_000_000)):  # a copy in double precision of a part at a time
+        # A copy in double precision of a part at a time
+        for chunk in np.array_split(X, max(1, X.size // 10_000_000)):
             scaler.partial_fit(np.moveaxis(chunk, 1, -1).reshape(-1, channels).astype(np.float64))
         mean, scale = scaler.mean_, scaler.scale_
-    return Block(name, X.shape[1:], tuple(mean.tolist()), tuple(scale.tolist()), float(X.min()), float(X.max()))
+    return Block(
+        name,
+        X.shape[1:],
+        tuple(mean.tolist()),
+        tuple(scale.tolist()),
+        float(X.min()),
+        float(X.max()),
+    )
 
 
 def _center(X: np.ndarray, standardize: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -114,12 +155,16 @@ def _center(X: np.ndarray, standardize: bool) -> tuple[np.ndarray, np.ndarray]:
     return scaler.mean_, scaler.scale_
 
 
-# -- frames ------------------------------------------------------------------------------------------------------------
+# -- frames ----------------------------------------------------------------------------------------
 
 
-def _fit_frame(table: Table, train: pl.DataFrame, data: Data, notes: list[str]) -> tuple[Column, ...]:
+def _fit_frame(
+    table: Table, train: pl.DataFrame, data: Data, notes: list[str]
+) -> tuple[Column, ...]:
     kept = _usable(table, train, data, notes)
-    numbers = _fit_numbers(train.select([n for n in kept if train[n].dtype == pl.Float64]), table, data.prepare)
+    numbers = _fit_numbers(
+        train.select([n for n in kept if train[n].dtype == pl.Float64]), table, data.prepare
+    )
     fitted = dict(numbers)
     for name in kept:
         if train[name].dtype == pl.Boolean:
@@ -129,12 +174,16 @@ def _fit_frame(table: Table, train: pl.DataFrame, data: Data, notes: list[str]) 
             if name in table.doubts:
                 doubt = table.doubts[name]
                 notes.append(f"column {name!r}: {doubt.why}: taken as text; {doubt.fix}")
-    _warn_of_row_numbers(train.select([name for name in numbers if table.formats.get(name) != "date"]), notes)
+    _warn_of_row_numbers(
+        train.select([name for name in numbers if table.formats.get(name) != "date"]), notes
+    )
     return tuple(fitted[name] for name in kept)
 
 
 def _usable(table: Table, train: pl.DataFrame, data: Data, notes: list[str]) -> list[str]:
-    """The columns whose training rows say anything; a note on the others. With ``data.shape`` every number counts."""
+    """The columns whose training rows say anything; a note on the others. With ``data.shape``
+    every number counts.
+    """
     distinct = train.select(pl.all().drop_nulls().n_unique()).row(0) if train.width else ()
     kept: list[str] = []
     reasons: dict[str, list[str]] = {}
@@ -165,13 +214,17 @@ def _usable(table: Table, train: pl.DataFrame, data: Data, notes: list[str]) -> 
             notes.append(f"column {names[0]!r} {verb} {reason}: left out")
         else:
             more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-            notes.append(f"columns {', '.join(map(repr, names[:10]))}{more} have {reason}: left out")
+            notes.append(
+                f"columns {', '.join(map(repr, names[:10]))}{more} have {reason}: left out"
+            )
     return kept
 
 
 def _gaps_say_something(series: pl.Series, prepare: Prepare) -> bool:
     """Whether gaps get a feature of their own."""
-    return series.null_count() > 0 and (series.dtype == pl.String or (series.dtype == pl.Float64 and prepare.missing_indicator))
+    return series.null_count() > 0 and (
+        series.dtype == pl.String or (series.dtype == pl.Float64 and prepare.missing_indicator)
+    )
 
 
 def _fit_numbers(frame: pl.DataFrame, table: Table, prepare: Prepare) -> dict[str, Column]:
@@ -227,21 +280,30 @@ def _fit_boolean(series: pl.Series) -> Column:
 
 
 def _fit_category(series: pl.Series, table: Table, prepare: Prepare, notes: list[str]) -> Column:
-    """One feature for each frequent category, one for all others, one for gaps. Gaps take no part in the count."""
+    """One feature for each frequent category, one for all others, one for gaps. Gaps take no
+    part in the count.
+    """
     from sklearn.preprocessing import OneHotEncoder
 
     present = series.drop_nulls()
-    encoder = OneHotEncoder(max_categories=prepare.max_categories, handle_unknown="infrequent_if_exist")
+    encoder = OneHotEncoder(
+        max_categories=prepare.max_categories, handle_unknown="infrequent_if_exist"
+    )
     encoder.fit(present.to_numpy().astype(object)[:, None])
     rare = encoder.infrequent_categories_[0]
     others = set() if rare is None else set(rare.tolist())
     categories = tuple(str(c) for c in encoder.categories_[0].tolist() if c not in others)
     if others:
         notes.append(
-            f"column {series.name!r} has {len(others) + len(categories)} categories: the {len(categories)} most frequent have a "
+            f"column {series.name!r} has {len(others) + len(categories)} categories: the "
+            f"{len(categories)} most frequent have a "
             "feature each, the others share one (data.prepare.max_categories)"
         )
-    counts = present.alias("value").value_counts(name="rows").sort(["rows", "value"], descending=[True, False])
+    counts = (
+        present.alias("value")
+        .value_counts(name="rows")
+        .sort(["rows", "value"], descending=[True, False])
+    )
     return Column(
         series.name,
         "category",
@@ -257,10 +319,15 @@ def _fit_category(series: pl.Series, table: Table, prepare: Prepare, notes: list
 def _warn_of_row_numbers(frame: pl.DataFrame, notes: list[str]) -> None:
     if frame.width == 0 or frame.height <= 2:
         return
-    rising = frame.select((pl.all().diff().drop_nulls() > 0).all() & (pl.all() == pl.all().floor()).all()).row(0)
+    rising = frame.select(
+        (pl.all().diff().drop_nulls() > 0).all() & (pl.all() == pl.all().floor()).all()
+    ).row(0)
     for series, rises in zip(frame.get_columns(), rising, strict=True):
         if rises and series.null_count() == 0:
-            notes.append(f"column {series.name!r} rises from row to row: if it only numbers the rows, name it in data.drop")
+            notes.append(
+                f"column {series.name!r} rises from row to row: if it only numbers the rows, "
+                f"name it in data.drop"
+            )
 
 
 def _typical(value: float, whole: bool) -> float:

@@ -1,4 +1,6 @@
-"""Frames of any make -> a polars frame of numbers (Float64), booleans (Boolean) and text (String), with null for every gap."""
+"""Frames of any make -> a polars frame of numbers (Float64), booleans (Boolean) and text
+(String), with null for every gap.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ __all__ = [
 Format = Literal["date", "code"]
 LARGEST_EXACT = 2**53  # from here on float64 does not hold every whole number
 TOO_LARGE = (
-    "holds whole numbers beyond 9,007,199,254,740,992, whose last digits are lost in float64: if they are ids, name the column "
+    "holds whole numbers beyond 9,007,199,254,740,992, whose last digits are lost in float64: if "
+    "they are ids, name the column "
     "in data.drop"
 )
 
@@ -53,7 +56,9 @@ class Reading:
 
 @dataclass(frozen=True)
 class Doubt:
-    """Why a column that is nearly numbers or dates is taken as text, and what to write to have it otherwise."""
+    """Why a column that is nearly numbers or dates is taken as text, and what to write to have
+    it otherwise.
+    """
 
     why: str
     fix: str
@@ -82,7 +87,10 @@ class Typed:
 
 def is_frame(value: Any) -> bool:
     """Whether ``value`` is a polars or pandas frame; neither library is loaded to find out."""
-    return _maker(value) in ("polars", "pandas") and type(value).__name__ in ("DataFrame", "LazyFrame")
+    return _maker(value) in ("polars", "pandas") and type(value).__name__ in (
+        "DataFrame",
+        "LazyFrame",
+    )
 
 
 def is_series(value: Any) -> bool:
@@ -103,17 +111,28 @@ def to_polars(frame: Any) -> Typed:
     names = [str(name) for name in frame.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"data.source: expected one column for each name, found {twice[0]!r} {names.count(twice[0])} times")
+        raise DataError(
+            f"data.source: expected one column for each name, found {twice[0]!r} "
+            f"{names.count(twice[0])} times"
+        )
     columns = [frame.iloc[:, i] for i in range(len(names))]
     found = [series_to_polars(c, name) for name, c in zip(names, columns, strict=True)]
-    codes: dict[str, Format] = {name: "code" for name, c in zip(names, columns, strict=True) if _is_code(c)}
-    mixed = [s.name for s, c in zip(found, columns, strict=True) if s.dtype == pl.String and s.name not in codes and _is_mixed(c)]
+    codes: dict[str, Format] = {
+        name: "code" for name, c in zip(names, columns, strict=True) if _is_code(c)
+    }
+    mixed = [
+        s.name
+        for s, c in zip(found, columns, strict=True)
+        if s.dtype == pl.String and s.name not in codes and _is_mixed(c)
+    ]
     notes = tuple(f"column {name!r}: values of several types, all taken as text" for name in mixed)
     return Typed(pl.DataFrame(found), codes, notes)
 
 
 def series_to_polars(series: Any, name: str) -> pl.Series:
-    """One pandas or polars column, or any array of values, as a polars series. pyarrow is not needed."""
+    """One pandas or polars column, or any array of values, as a polars series. pyarrow is not
+    needed.
+    """
     if isinstance(series, pl.Series):
         return series.alias(name)
     dtype = getattr(series, "dtype", None)
@@ -122,14 +141,21 @@ def series_to_polars(series: Any, name: str) -> pl.Series:
         dtype = series.dtype
     if isinstance(dtype, np.dtype) and dtype.kind in "iufbMm":
         values = np.asarray(series)
-        return pl.Series(name, values.astype(f"{values.dtype.str[1:3]}[us]") if dtype.kind in "Mm" else values)
+        return pl.Series(
+            name, values.astype(f"{values.dtype.str[1:3]}[us]") if dtype.kind in "Mm" else values
+        )
     values = np.asarray(series, dtype=object).tolist()
-    gaps = series.isna().to_numpy() if hasattr(series, "isna") else [v is None or v != v for v in values]
+    gaps = (
+        series.isna().to_numpy()
+        if hasattr(series, "isna")
+        else [v is None or v != v for v in values]
+    )
     return _from_objects(name, [None if gap else v for v, gap in zip(values, gaps, strict=True)])
 
 
 def plain(typed: Typed) -> Typed:
-    """Every column as Float64, Boolean or String. Dates become days since 1970-01-01, times and durations seconds.
+    """Every column as Float64, Boolean or String. Dates become days since 1970-01-01, times and
+    durations seconds.
 
     Raises:
         DataError: a column of lists, records, bytes or other objects, by its name.
@@ -152,23 +178,34 @@ def plain(typed: Typed) -> Typed:
             formats[series.name] = "date"
             dates.append(series.name)
         elif isinstance(dtype, pl.Duration) or dtype.is_(pl.Time):
-            notes.append(f"column {series.name!r}: {str(dtype).split('(')[0].lower()}s were turned into seconds")
+            notes.append(
+                f"column {series.name!r}: {str(dtype).split('(')[0].lower()}s were turned into "
+                f"seconds"
+            )
         changed.append(_plain_series(series))
     if dates:
-        which = f"column {dates[0]!r}" if len(dates) == 1 else f"columns {', '.join(map(repr, dates[:10]))}"
+        which = (
+            f"column {dates[0]!r}"
+            if len(dates) == 1
+            else f"columns {', '.join(map(repr, dates[:10]))}"
+        )
         which += f" and {len(dates) - 10} more" if len(dates) > 10 else ""
         notes.append(f"{which}: dates were turned into days since 1970-01-01")
     return replace(typed, frame=frame.with_columns(changed), formats=formats, notes=tuple(notes))
 
 
 def _beyond_exact(frame: pl.DataFrame) -> list[str]:
-    """Notes on columns of whole numbers of which some are too large to be kept to the last digit."""
+    """Notes on columns of whole numbers of which some are too large to be kept to the last
+    digit.
+    """
     whole = frame.select(pl.selectors.integer())
     if whole.width == 0:
         return []
     ends = (whole.min().row(0), whole.max().row(0))
     large = [
-        name for name, low, high in zip(whole.columns, *ends, strict=True) if low is not None and max(-low, high) > LARGEST_EXACT
+        name
+        for name, low, high in zip(whole.columns, *ends, strict=True)
+        if low is not None and max(-low, high) > LARGEST_EXACT
     ]
     return [f"column {name!r}: {TOO_LARGE}" for name in large]
 
@@ -192,7 +229,8 @@ def _plain_series(series: pl.Series) -> pl.Series:
     if dtype.is_(pl.Time):
         return series.cast(pl.Int64).cast(pl.Float64) / 1e9
     raise DataError(
-        f"data.source: column {series.name!r} holds {dtype}: expected numbers, text, booleans or dates; "
+        f"data.source: column {series.name!r} holds {dtype}: expected numbers, text, booleans or "
+        f"dates; "
         f"name it in data.drop, or turn it into columns of those"
     )
 
@@ -202,10 +240,13 @@ def _from_objects(name: str, values: list[Any]) -> pl.Series:
     if all(isinstance(v, numbers.Real) and not isinstance(v, bool | np.bool_) for v in present):
         whole = all(isinstance(v, numbers.Integral) for v in present)
         if not whole:
-            return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)
+            return pl.Series(
+                name, [None if v is None else float(v) for v in values], dtype=pl.Float64
+            )
     try:
         return pl.Series(name, values, strict=True)
-    except (TypeError, OverflowError, pl.exceptions.PolarsError):  # values of several types: what they have in common is text
+    # Values of several types: what they have in common is text
+    except (TypeError, OverflowError, pl.exceptions.PolarsError):
         return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)
 
 
@@ -215,7 +256,9 @@ def _is_code(series: Any) -> bool:
 
 
 def _is_mixed(series: Any) -> bool:
-    return getattr(series.dtype, "kind", "") == "O" and any(not isinstance(v, str) for v in series.dropna().tolist())
+    return getattr(series.dtype, "kind", "") == "O" and any(
+        not isinstance(v, str) for v in series.dropna().tolist()
+    )
 
 
 def _maker(value: Any) -> str:

@@ -1,4 +1,6 @@
-"""The fitted preparation: raw rows to features, and outputs back to answers. Plain data and NumPy; nothing is learned here."""
+"""The fitted preparation: raw rows to features, and outputs back to answers. Plain data and
+NumPy; nothing is learned here.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from winnow.errors import DataError, InputError, Problem
 
 __all__ = ["Preparation"]
 
-FORMAT = 2  # of the dictionary; readers refuse what is newer. 1: columns did not say how their text was read
+# Of the dictionary; readers refuse what is newer. 1: columns did not say how their text was read
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Preparation:
     """What was learned from the training rows, as plain data.
 
     Attributes:
-        columns: what rows consist of, in order; one ``Block`` when a row is an array of several dimensions.
+        columns: what rows consist of, in order; one ``Block`` when a row is an array of several
+            dimensions.
         target: what is predicted.
         shape: one row's features as the model sees them.
         encoding, separator: of files of text, where the recipe said so.
@@ -35,29 +39,33 @@ class Preparation:
     encoding: str | None = None
     separator: str | None = None
 
-    # -- rows to features -------------------------------------------------------------------------------------------------
+    # -- rows to features --------------------------------------------------------------------------
 
     def transform(self, rows: Any) -> np.ndarray:
         """Features (N, *shape) as float32.
 
-        ``rows``: a polars or pandas frame, a list of records, a mapping of columns, one record, or an array (N, columns). NaN
-        stands for a gap where gaps are allowed, and columns that are not needed are passed over.
+        ``rows``: a polars or pandas frame, a list of records, a mapping of columns, one record, or
+        an array (N, columns). NaN stands for a gap where gaps are allowed, and columns that are not
+        needed are passed over.
 
         Raises:
-            InputError: rows that do not fit; ``problems`` names the row and the field of each mistake.
+            InputError: rows that do not fit; ``problems`` names the row and the field of each
+                mistake.
         """
         if self._block is not None:
             return self._transform_block(self._read_block(rows, self._block), self._block)
         return self._transform_table(self._read_table(rows))
 
     def examine(self, rows: Any) -> tuple[np.ndarray, list[list[Unusual]]]:
-        """Features as ``transform`` gives them, and for each row the values unlike any in the training rows.
+        """Features as ``transform`` gives them, and for each row the values unlike any in the
+        training rows.
 
         Args:
             rows: as ``transform`` takes them; they are read once.
 
         Raises:
-            InputError: rows that do not fit; ``problems`` names the row and the field of each mistake.
+            InputError: rows that do not fit; ``problems`` names the row and the field of each
+                mistake.
         """
         if self._block is not None:
             array = self._read_block(rows, self._block)
@@ -78,10 +86,12 @@ class Preparation:
         return parsed
 
     def input_problems(self, rows: Any, *, lenient: bool = False) -> list[Problem]:
-        """What in ``rows`` does not fit: fields that are missing, unknown, of the wrong type or not finite; empty when all fit.
+        """What in ``rows`` does not fit: fields that are missing, unknown, of the wrong type or not
+        finite; empty when all fit.
 
-        A value of None is a gap, and fine where gaps are allowed; so is a category that was never seen. ``lenient`` lets NaN be a
-        gap and passes over unknown fields, as ``transform`` does; frames are always read so.
+        A value of None is a gap, and fine where gaps are allowed; so is a category that was never
+        seen. ``lenient`` lets NaN be a gap and passes over unknown fields, as ``transform`` does;
+        frames are always read so.
         """
         if self._block is not None:
             return read_block(rows, self._block)[1]
@@ -91,7 +101,9 @@ class Preparation:
         numeric = [c for c in self._table if c.kind != "category"]
         gaps = np.isnan(parsed.numbers)
         filled = np.where(gaps, np.array([c.fill for c in numeric]), parsed.numbers)
-        scaled = (filled - np.array([c.mean for c in numeric])) / np.array([c.scale for c in numeric])
+        scaled = (filled - np.array([c.mean for c in numeric])) / np.array(
+            [c.scale for c in numeric]
+        )
         out, at, k = np.zeros((parsed.count, self.width), dtype=np.float32), 0, 0
         for column in self._table:
             if column.kind == "category":
@@ -108,10 +120,12 @@ class Preparation:
 
     def _transform_block(self, array: np.ndarray, block: Block) -> np.ndarray:
         per_channel = (1, -1, *(1,) * (len(block.shape) - 1))
-        scaled = (array - np.array(block.mean).reshape(per_channel)) / np.array(block.scale).reshape(per_channel)
+        scaled = (array - np.array(block.mean).reshape(per_channel)) / np.array(
+            block.scale
+        ).reshape(per_channel)
         return scaled.astype(np.float32).reshape(len(array), *self.shape)
 
-    # -- outputs to answers -----------------------------------------------------------------------------------------------
+    # -- outputs to answers ------------------------------------------------------------------------
 
     def probabilities(self, outputs: Any) -> np.ndarray:
         """(N, C) float64 class probabilities of logits (N, C): their softmax.
@@ -126,34 +140,40 @@ class Preparation:
         return exponents / exponents.sum(axis=1, keepdims=True)
 
     def decode(self, outputs: Any) -> np.ndarray:
-        """(N,) predictions from raw outputs: classes as they were in the data from (N, C), target units from (N, 1) or (N,)."""
+        """(N,) predictions from raw outputs: classes as they were in the data from (N, C),
+        target units from (N, 1) or (N,).
+        """
         values = self._outputs(outputs)
         if self.target.task == "classification":
             return self.target.values()[values.argmax(axis=1)]
         return values[:, 0] * self.target.scale + self.target.mean
 
     def _outputs(self, outputs: Any) -> np.ndarray:
-        values = np.asarray(outputs.detach().cpu() if hasattr(outputs, "detach") else outputs, dtype=np.float64)
+        values = np.asarray(
+            outputs.detach().cpu() if hasattr(outputs, "detach") else outputs, dtype=np.float64
+        )
         if values.ndim == 1 and self.target.task == "regression":
             values = values[:, None]
         if values.ndim != 2 or values.shape[1] != self.out_features:
             raise ValueError(f"expected outputs (rows, {self.out_features}), got {values.shape}")
         return values
 
-    # -- description ------------------------------------------------------------------------------------------------------
+    # -- description -------------------------------------------------------------------------------
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the features in the order of the flattened row: ``age``, ``age (missing)``, ``city=Rome``."""
+        """Names of the features in the order of the flattened row: ``age``, ``age (missing)``,
+        ``city=Rome``.
+        """
         return tuple(name for column in self.columns for name in column.features)
 
     @property
     def schema(self) -> list[dict[str, Any]]:
         """One entry for each field of a row.
 
-        ``name``, ``kind`` (number, boolean, category, array), ``required``, ``missing_allowed``, and by kind ``format``,
-        ``minimum``, ``maximum``, ``whole``, ``categories``, ``others``, ``typical``, ``example``, ``gaps``; all of it seen in
-        training rows alone.
+        ``name``, ``kind`` (number, boolean, category, array), ``required``, ``missing_allowed``,
+        and by kind ``format``, ``minimum``, ``maximum``, ``whole``, ``categories``, ``others``,
+        ``typical``, ``example``, ``gaps``; all of it seen in training rows alone.
         """
         return [column.schema() for column in self.columns]
 
@@ -174,7 +194,9 @@ class Preparation:
 
     @property
     def target_scale(self) -> float:
-        """How many units of the target one unit of the model's output is; 1 for a classification."""
+        """How many units of the target one unit of the model's output is; 1 for a
+        classification.
+        """
         return self.target.scale
 
     @cached_property
@@ -186,12 +208,17 @@ class Preparation:
     def _table(self) -> tuple[Column, ...]:
         return tuple(c for c in self.columns if isinstance(c, Column))
 
-    # -- writing and reading ----------------------------------------------------------------------------------------------
+    # -- writing and reading -----------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; ``from_dict`` gives an equal preparation."""
         columns = [{"block": isinstance(c, Block), **asdict(c)} for c in self.columns]
-        plain = {"format": FORMAT, "columns": columns, "target": asdict(self.target), "shape": list(self.shape)}
+        plain = {
+            "format": FORMAT,
+            "columns": columns,
+            "target": asdict(self.target),
+            "shape": list(self.shape),
+        }
         return plain | {"encoding": self.encoding, "separator": self.separator}
 
     @classmethod
@@ -203,7 +230,10 @@ class Preparation:
         """
         found = plain.get("format") if isinstance(plain, dict) else None
         if isinstance(found, int) and found > FORMAT:
-            raise DataError(f"this preparation has format {found}, this winnow reads up to {FORMAT}: install a newer winnow-ml")
+            raise DataError(
+                f"this preparation has format {found}, this winnow reads up to {FORMAT}: install "
+                f"a newer winnow-ml"
+            )
         try:
             columns = tuple(_column(c) for c in plain["columns"])
             target = Target(**{**plain["target"], "classes": tuple(plain["target"]["classes"])})
@@ -216,5 +246,7 @@ class Preparation:
 
 
 def _column(plain: dict[str, Any]) -> Column | Block:
-    settings: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain.items() if name != "block"}
+    settings: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in plain.items() if name != "block"
+    }
     return Block(**settings) if plain["block"] else Column(**settings)

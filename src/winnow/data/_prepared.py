@@ -55,7 +55,8 @@ class Prepared:
         train, validation, test: the parts; of datasets, rows that are read when they are needed.
         preparation: what turns further rows into features, and outputs into answers.
         source: where the rows came from, for people.
-        digest: SHA-256 of the source's content; of datasets, of what can be seen of them without reading them whole.
+        digest: SHA-256 of the source's content; of datasets, of what can be seen of them without
+            reading them whole.
         notes: what was decided on the way: columns left out, gaps found, how the task was read.
     """
 
@@ -99,11 +100,12 @@ class Prepared:
         return rows_at_once(self.in_shape)
 
     def halves(self, seed: int) -> np.ndarray | None:
-        """0 or 1 for each validation row, (N,) int64: the half that it is in, where the epoch at which a half scores is chosen by
-        the other half. Each class is halved as evenly as possible; streamed rows are halved by position, without reading them.
+        """0 or 1 for each validation row, (N,) int64: the half that it is in, where the epoch at
+        which a half scores is chosen by the other half. Each class is halved as evenly as possible;
+        streamed rows are halved by position, without reading them.
 
-        None, and the rows choose the epoch at which they score, where they are fewer than ten, or where a half would hold but one
-        class, or one value of the target.
+        None, and the rows choose the epoch at which they score, where they are fewer than ten, or
+        where a half would hold but one class, or one value of the target.
 
         Args:
             seed: of the data's split.
@@ -112,13 +114,21 @@ class Prepared:
             return halves(len(self.validation), seed)
         y = self.validation.y
         half = halves(len(y), seed, y if self.task == "classification" else None)
-        return half if half is not None and all(len(np.unique(y[half == h])) > 1 for h in (0, 1)) else None
+        return (
+            half
+            if half is not None and all(len(np.unique(y[half == h])) > 1 for h in (0, 1))
+            else None
+        )
 
     def batches(
-        self, part: Part, size: int | None = None, *, dtype: torch.dtype | Literal["float32", "float64"] = "float32"
+        self,
+        part: Part,
+        size: int | None = None,
+        *,
+        dtype: torch.dtype | Literal["float32", "float64"] = "float32",
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """``(x, y)`` of a part, ``size`` rows at a time (None: at most 4096, and 16 MiB), in order; as ``tensors`` gives
-        them. Streamed rows are read meanwhile.
+        """``(x, y)`` of a part, ``size`` rows at a time (None: at most 4096, and 16 MiB), in order;
+        as ``tensors`` gives them. Streamed rows are read meanwhile.
 
         Raises:
             DataError: for an item of a dataset that cannot be read or does not fit.
@@ -133,7 +143,8 @@ class Prepared:
     def head(
         self, part: Part, size: int, dtype: torch.dtype | Literal["float32", "float64"] = "float32"
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """``(x, y)`` of the first ``size`` rows of a part, or of all where there are fewer, to try a model on.
+        """``(x, y)`` of the first ``size`` rows of a part, or of all where there are fewer, to try
+        a model on.
 
         Raises:
             DataError: for an item of a dataset that cannot be read or does not fit.
@@ -151,14 +162,17 @@ class Prepared:
     def typed(
         self, x: torch.Tensor, y: torch.Tensor, dtype: torch.dtype | Literal["float32", "float64"]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """A streamed batch in the type that is trained in: x as ``dtype``, y too for a regression."""
+        """A streamed batch in the type that is trained in: x as ``dtype``, y too for a
+        regression.
+        """
         real = _real(dtype)
         return x.to(real), y.to(real) if self.task == "regression" else y
 
     def tensors(
         self, part: Part, dtype: torch.dtype | Literal["float32", "float64"] = "float32"
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """``(X, y)`` of a part as tensors on the CPU: X (N, *in_shape) of ``dtype``; y (N,) int64, or ``dtype`` for a regression.
+        """``(X, y)`` of a part as tensors on the CPU: X (N, *in_shape) of ``dtype``; y (N,) int64,
+        or ``dtype`` for a regression.
 
         The same tensors are handed out at every call: do not write into them.
 
@@ -169,11 +183,17 @@ class Prepared:
 
         rows: Rows | StreamedRows = getattr(self, part)
         if not isinstance(rows, Rows):
-            raise DataError(f"the {part} rows of {self.source} are not held in memory: read them with batches() or head()")
+            raise DataError(
+                f"the {part} rows of {self.source} are not held in memory: read them with "
+                f"batches() or head()"
+            )
         real = _real(dtype)
         if (part, real) not in self._tensors:
             y = torch.tensor(rows.y)
-            self._tensors[part, real] = torch.tensor(rows.X, dtype=real), y.to(real) if self.task == "regression" else y
+            self._tensors[part, real] = (
+                torch.tensor(rows.X, dtype=real),
+                y.to(real) if self.task == "regression" else y,
+            )
         found: tuple[torch.Tensor, torch.Tensor] = self._tensors[part, real]
         return found
 
@@ -189,17 +209,21 @@ def _real(dtype: torch.dtype | Literal["float32", "float64"]) -> torch.dtype:
 
 
 def prepare(data: Data, *, table: Table | None = None, fold: int | None = None) -> Prepared:
-    """Load, split and prepare what ``data`` names; a function of the content, the settings and the split's seed.
+    """Load, split and prepare what ``data`` names; a function of the content, the settings and the
+    split's seed.
 
     Args:
         table: what ``load_table(data)`` gave, when it was loaded before.
         fold: which fold is held out; the recipe has no folds yet, so only None.
 
     Raises:
-        DataError: nothing there, values that cannot be used, a split that leaves a part without some class.
+        DataError: nothing there, values that cannot be used, a split that leaves a part without
+            some class.
     """
     if fold is not None:
-        raise DataError(f"data.split divides the rows once, there are no folds: expected fold=None, got {fold}")
+        raise DataError(
+            f"data.split divides the rows once, there are no folds: expected fold=None, got {fold}"
+        )
     if table is None:
         source = read_source(data.source, Style.of(data))
         if isinstance(source, DatasetSource):
@@ -207,28 +231,43 @@ def prepare(data: Data, *, table: Table | None = None, fold: int | None = None) 
 
             found = open_datasets(source, data)
             streamed = Prepared(
-                found.train, found.validation, found.test, found.preparation, source.label, found.digest, notes=found.notes
+                found.train,
+                found.validation,
+                found.test,
+                found.preparation,
+                source.label,
+                found.digest,
+                notes=found.notes,
             )
             return _told_of_halves(streamed, data)
         table = load_table(data, source)
     parts = split_rows(table.y, data.split, table.task, table.order)
     preparation, notes = fit(table, data, parts.train)
     train, validation, test = (
-        Rows(preparation.transform(table.X[rows]), preparation.target.encode(table.y[rows]), table.rows[rows]) for rows in parts
+        Rows(
+            preparation.transform(table.X[rows]),
+            preparation.target.encode(table.y[rows]),
+            table.rows[rows],
+        )
+        for rows in parts
     )
     notes = (*table.notes, *notes, *warnings(table, parts, data))
-    prepared = Prepared(train, validation, test, preparation, table.source_label, table.digest, notes)
+    prepared = Prepared(
+        train, validation, test, preparation, table.source_label, table.digest, notes
+    )
     return _told_of_halves(prepared, data)
 
 
-_last: tuple[tuple[str, str], Prepared] | None = None  # what a file gave last, and the settings and the digest it is for
+# What a file gave last, and the settings and the digest it is for
+_last: tuple[tuple[str, str], Prepared] | None = None
 
 
 def prepare_once(data: Data, *, table: Table | None = None) -> Prepared:
-    """What ``prepare`` gives; of a file, what it gave last, where neither the settings nor the bytes of the file have changed.
+    """What ``prepare`` gives; of a file, what it gave last, where neither the settings nor the
+    bytes of the file have changed.
 
-    A file is sketched, checked and trained on with one preparation, which takes seconds where there are thousands of columns. The
-    arrays are shared, so they cannot be written to.
+    A file is sketched, checked and trained on with one preparation, which takes seconds where there
+    are thousands of columns. The arrays are shared, so they cannot be written to.
 
     Raises:
         DataError: as ``prepare`` does.
@@ -253,9 +292,14 @@ def _told_of_halves(prepared: Prepared, data: Data) -> Prepared:
     if prepared.halves(data.split.seed) is not None:
         return prepared
     rows = len(prepared.validation)
-    why = f"expected at least {FEWEST_TO_HALVE}" if rows < FEWEST_TO_HALVE else "a half of them has one value of the target only"
+    why = (
+        f"expected at least {FEWEST_TO_HALVE}"
+        if rows < FEWEST_TO_HALVE
+        else "a half of them has one value of the target only"
+    )
     note = (
-        f"the {rows} validation rows are not halved to choose each other's epoch ({why}): the validation score is that of the "
+        f"the {rows} validation rows are not halved to choose each other's epoch ({why}): the "
+        f"validation score is that of the "
         "best epoch on the rows that chose it, which is optimistic; raise data.split.validation"
     )
     return replace(prepared, notes=(*prepared.notes, note))
@@ -277,18 +321,31 @@ def describe(data: Prepared | Table) -> dict[str, Any]:
         shown = {
             "classes": None if data.classes is None else list(data.classes),
             "rows": {name: len(rows) for name, rows in parts.items()},
-            "columns": [{**column.schema(), **_fitted(column)} for column in data.preparation.columns],
+            "columns": [
+                {**column.schema(), **_fitted(column)} for column in data.preparation.columns
+            ],
             "features": data.preparation.width,
             "in_shape": list(data.in_shape),
         }
         task, target, source = data.task, data.preparation.target.name, data.source
-    return {"source": source, "target": target, "task": task, **shown, "notes": list(data.notes), "digest": data.digest}
+    return {
+        "source": source,
+        "target": target,
+        "task": task,
+        **shown,
+        "notes": list(data.notes),
+        "digest": data.digest,
+    }
 
 
 def _fitted(column: Column | Block) -> dict[str, Any]:
-    """What was learned of a number: what it is centered on and divided by, and what stands in for a gap."""
+    """What was learned of a number: what it is centered on and divided by, and what stands in
+    for a gap.
+    """
     if isinstance(column, Block):
         return {"mean": list(column.mean), "scale": list(column.scale)}
     if column.kind != "number":
         return {}
-    return {"mean": column.mean, "scale": column.scale} | ({"fill": column.fill} if column.gaps else {})
+    return {"mean": column.mean, "scale": column.scale} | (
+        {"fill": column.fill} if column.gaps else {}
+    )

@@ -1,4 +1,6 @@
-"""Classes with too few rows to be divided: merged into one, or left out, where the recipe says so."""
+"""Classes with too few rows to be divided: merged into one, or left out, where the recipe says
+so.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ from winnow.recipe import Data, Split
 
 __all__ = ["OFFER", "Settled", "rows_needed", "settle_rare"]
 
-OFFER = "write `data.rare_classes: merge` to make one class of the rare ones, or `data.rare_classes: drop` to leave them out"
+OFFER = (
+    "write `data.rare_classes: merge` to make one class of the rare ones, or `data.rare_classes: "
+    "drop` to leave them out"
+)
 MERGED = "other"
 MOST_NAMED = 10
 
@@ -32,9 +37,11 @@ def rows_needed(split: Split) -> int:
 
 
 def settle_rare(y: np.ndarray, target: str, data: Data) -> Settled | None:
-    """Merge the rare classes of a classification or leave out their rows, before anything is divided; None: there are none.
+    """Merge the rare classes of a classification or leave out their rows, before anything is
+    divided; None: there are none.
 
-    The merged class is called "other", with underscores behind it where a class has that name already. All labels are text then.
+    The merged class is called "other", with underscores behind it where a class has that name
+    already. All labels are text then.
 
     Args:
         y: (N,) labels.
@@ -56,13 +63,24 @@ def settle_rare(y: np.ndarray, target: str, data: Data) -> Settled | None:
     rows = is_rare[place]
     if data.rare_classes == "drop":
         if len(values) - len(named) < 2:
-            raise DataError(f"data.rare_classes: expected two classes or more of {target!r} to be left by drop; it drops {which}")
-        return Settled(y[~rows], ~rows, f"{int(rows.sum())} rows were left out (data.rare_classes: drop), those of {which}")
+            raise DataError(
+                f"data.rare_classes: expected two classes or more of {target!r} to be left by "
+                f"drop; it drops {which}"
+            )
+        return Settled(
+            y[~rows],
+            ~rows,
+            f"{int(rows.sum())} rows were left out (data.rare_classes: drop), those of {which}",
+        )
     if rows.all():
-        raise DataError(f"data.rare_classes: expected a class of {target!r} to be left by merge; it merges {which}")
+        raise DataError(
+            f"data.rare_classes: expected a class of {target!r} to be left by merge; it merges "
+            f"{which}"
+        )
     if rows.sum() < least:
         raise DataError(
-            f"data.rare_classes: expected at least {least} rows to merge, got {int(rows.sum())}: write "
+            f"data.rare_classes: expected at least {least} rows to merge, got {int(rows.sum())}: "
+            f"write "
             f"`data.rare_classes: drop`; {target!r} has {which}"
         )
     labels = [Target.label(value) for value in values]
@@ -71,5 +89,8 @@ def settle_rare(y: np.ndarray, target: str, data: Data) -> Settled | None:
         name += "_"
     merged = np.array([Target.label(value) for value in y.tolist()], dtype=object)
     merged[rows] = name
-    note = f"{int(rows.sum())} rows are of class {name!r} now (data.rare_classes: merge), those of {which}"
+    note = (
+        f"{int(rows.sum())} rows are of class {name!r} now (data.rare_classes: merge), those of "
+        f"{which}"
+    )
     return Settled(merged, np.ones(len(y), dtype=bool), note)

@@ -1,4 +1,6 @@
-"""Files of rows to predict: read by what the columns were in training, not by what their values look like today."""
+"""Files of rows to predict: read by what the columns were in training, not by what their values
+look like today.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,16 @@ MOST_NAMES = 20  # that one message tells
 
 
 def read_rows(path: str | Path, preparation: Preparation) -> pl.DataFrame:
-    """The rows of a .csv, .tsv or .parquet file, its columns typed for ``preparation.transform``; other columns are kept as text.
+    """The rows of a .csv, .tsv or .parquet file, its columns typed for ``preparation.transform``;
+    other columns are kept as text.
 
-    Text is read as that of the training rows was: with the same decimal mark, the same form of dates.
+    Text is read as that of the training rows was: with the same decimal mark, the same form of
+    dates.
 
     Raises:
         DataError: no such file, or one that cannot be read.
-        InputError: columns that are missing, in one message; values that do not fit their column: ``problems``
-            names the row, the field and the line of each.
+        InputError: columns that are missing, in one message; values that do not fit their column:
+            ``problems`` names the row, the field and the line of each.
     """
     path = Path(path)
     if not path.is_file():
@@ -43,7 +47,10 @@ def read_rows(path: str | Path, preparation: Preparation) -> pl.DataFrame:
     _check_columns(text.frame.columns, preparation)
     columns = {c.name: c for c in preparation.columns if isinstance(c, Column)}
     problems: list[Problem] = []
-    typed = [_typed(series, columns.get(series.name), text, problems) for series in text.frame.get_columns()]
+    typed = [
+        _typed(series, columns.get(series.name), text, problems)
+        for series in text.frame.get_columns()
+    ]
     if problems:
         raise InputError(problems)
     return pl.DataFrame(typed)
@@ -57,8 +64,13 @@ def _check_columns(there: list[str], preparation: Preparation) -> None:
         return
     others = [name for name in there if name not in set(names)]
     close = {name: nearest(name, others) for name in missing[:MOST_NAMES]}
-    shown = [f"{name!r} (is it {found!r}?)" if found else repr(name) for name, found in close.items()]
-    raise InputError(f"these columns are missing: {_few(shown, len(missing))}; the table has: {_few(list(map(repr, there)))}")
+    shown = [
+        f"{name!r} (is it {found!r}?)" if found else repr(name) for name, found in close.items()
+    ]
+    raise InputError(
+        f"these columns are missing: {_few(shown, len(missing))}; the table has: "
+        f"{_few(list(map(repr, there)))}"
+    )
 
 
 def _few(names: list[str], count: int | None = None) -> str:
@@ -67,7 +79,8 @@ def _few(names: list[str], count: int | None = None) -> str:
 
 
 def read_table(path: Path, preparation: Preparation) -> Text:
-    """A file of text as it stands, with the encoding and the separator of the training file where it does not say otherwise.
+    """A file of text as it stands, with the encoding and the separator of the training file where
+    it does not say otherwise.
 
     Raises:
         DataError: it cannot be read.
@@ -81,14 +94,20 @@ def read_table(path: Path, preparation: Preparation) -> Text:
     return read_text(path, Style(otherwise=preparation.encoding))
 
 
-def _typed(written: pl.Series, column: Column | None, text: Text, problems: list[Problem]) -> pl.Series:
+def _typed(
+    written: pl.Series, column: Column | None, text: Text, problems: list[Problem]
+) -> pl.Series:
     series = blank_to_null(written)
     if column is None or column.kind == "category":
         return series
     series = series.set(is_stray(series).fill_null(False), None)
     if column.kind == "boolean":
         low = series.str.to_lowercase()
-        typed = low.replace_strict({"true": True, "1": True, "false": False, "0": False}, default=None, return_dtype=pl.Boolean)
+        typed = low.replace_strict(
+            {"true": True, "1": True, "false": False, "0": False},
+            default=None,
+            return_dtype=pl.Boolean,
+        )
     else:
         typed = parse(series, column)
     for row in np.flatnonzero((typed.is_null() & series.is_not_null()).to_numpy())[:20]:

@@ -1,4 +1,6 @@
-"""Rows at the door: frames, records, columns or arrays -> a matrix of numbers and the text columns, with every mistake found."""
+"""Rows at the door: frames, records, columns or arrays -> a matrix of numbers and the text
+columns, with every mistake found.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class Parsed:
 
     Attributes:
         count: number of rows N.
-        numbers: (N, K) float64 values of the number and boolean columns in their order, NaN for gaps.
+        numbers: (N, K) float64 values of the number and boolean columns in their order, NaN for
+            gaps.
         texts: for each category column its N values, None for gaps.
         problems: what does not fit, ``rows[3].age: expected a number, got 'abc'``.
     """
@@ -48,8 +51,10 @@ def read_columns(rows: Any, columns: Sequence[Column], *, lenient: bool) -> Pars
     """Rows of a table with ``columns``.
 
     Args:
-        rows: a polars or pandas frame, a list of records, a mapping of columns, one record, or an array (N, columns).
-        lenient: NaN stands for a gap and further columns are passed over, as in any frame. Otherwise both are mistakes.
+        rows: a polars or pandas frame, a list of records, a mapping of columns, one record, or an
+            array (N, columns).
+        lenient: NaN stands for a gap and further columns are passed over, as in any frame.
+            Otherwise both are mistakes.
     """
     parsed = Parsed()
     lenient = lenient or is_frame(rows)
@@ -61,13 +66,17 @@ def read_columns(rows: Any, columns: Sequence[Column], *, lenient: bool) -> Pars
             parsed.numbers[:, i] = _numbers(by_name[column.name], column, parsed, lenient)
     for column in columns:
         if column.kind == "category":
-            parsed.texts[column.name] = _texts(by_name.get(column.name, [None] * parsed.count), column, parsed, lenient)
+            parsed.texts[column.name] = _texts(
+                by_name.get(column.name, [None] * parsed.count), column, parsed, lenient
+            )
     _check_size(parsed, numeric)
     return parsed
 
 
 def read_block(rows: Any, block: Block) -> tuple[np.ndarray, list[Problem]]:
-    """Rows (N, C, ...) of numbers, from an array, nested lists, ``{name: array}`` or records ``[{name: row}, ...]``."""
+    """Rows (N, C, ...) of numbers, from an array, nested lists, ``{name: array}`` or records
+    ``[{name: row}, ...]``.
+    """
     parsed = Parsed()
     if isinstance(rows, Mapping):
         rows = _one_field(rows, block.name, None, parsed)
@@ -86,14 +95,20 @@ def read_block(rows: Any, block: Block) -> tuple[np.ndarray, list[Problem]]:
         parsed.add(None, block.name, f"expected rows of shape {block.shape}, got {array.shape[1:]}")
     elif not (np.abs(array.astype(np.float64)) <= MAX_SIZE).all():
         place = np.argwhere(~(np.abs(array.astype(np.float64)) <= MAX_SIZE))[0]
-        parsed.add(int(place[0]), block.name, f"expected finite numbers, got {array[tuple(place)]} at {place[1:].tolist()}")
+        parsed.add(
+            int(place[0]),
+            block.name,
+            f"expected finite numbers, got {array[tuple(place)]} at {place[1:].tolist()}",
+        )
     return (empty if parsed.problems else array), parsed.problems
 
 
-# -- the forms rows come in --------------------------------------------------------------------------------------------
+# -- the forms rows come in ------------------------------------------------------------------------
 
 
-def _by_name(rows: Any, columns: Sequence[Column], parsed: Parsed, lenient: bool) -> Mapping[str, Any]:
+def _by_name(
+    rows: Any, columns: Sequence[Column], parsed: Parsed, lenient: bool
+) -> Mapping[str, Any]:
     """The values of each column that is there; sets ``parsed.count``."""
     if is_frame(rows):
         return _from_frame(rows, columns, parsed)
@@ -105,7 +120,9 @@ def _by_name(rows: Any, columns: Sequence[Column], parsed: Parsed, lenient: bool
         array = _matrix(rows, columns, parsed)
         parsed.count = len(array)
         return {c.name: array[:, i] for i, c in enumerate(columns)}
-    parsed.add(None, "rows", f"expected a frame, a list of records or an array, got {type(rows).__name__}")
+    parsed.add(
+        None, "rows", f"expected a frame, a list of records or an array, got {type(rows).__name__}"
+    )
     return {}
 
 
@@ -122,13 +139,23 @@ def _from_frame(rows: Any, columns: Sequence[Column], parsed: Parsed) -> dict[st
         parsed.add(None, "rows", str(error).removeprefix("data.source: "))
         return {}
     parsed.count = frame.height
-    return {s.name: s.to_numpy() if s.dtype.is_float() else s.to_list() for s in frame.get_columns()}
+    return {
+        s.name: s.to_numpy() if s.dtype.is_float() else s.to_list() for s in frame.get_columns()
+    }
 
 
-def _from_mapping(rows: Mapping[str, Any], columns: Sequence[Column], parsed: Parsed, lenient: bool) -> dict[str, Any]:
-    if not any(isinstance(v, list | tuple) or (hasattr(v, "__array__") and np.ndim(v)) for v in rows.values()):
+def _from_mapping(
+    rows: Mapping[str, Any], columns: Sequence[Column], parsed: Parsed, lenient: bool
+) -> dict[str, Any]:
+    if not any(
+        isinstance(v, list | tuple) or (hasattr(v, "__array__") and np.ndim(v))
+        for v in rows.values()
+    ):
         return _from_records([rows], columns, parsed, lenient)
-    lengths = {name: len(values) if np.ndim(values) or isinstance(values, list | tuple) else 1 for name, values in rows.items()}
+    lengths = {
+        name: len(values) if np.ndim(values) or isinstance(values, list | tuple) else 1
+        for name, values in rows.items()
+    }
     if len(set(lengths.values())) > 1:
         parsed.add(None, "rows", f"expected columns of one length, got {lengths}")
         return {}
@@ -137,13 +164,19 @@ def _from_mapping(rows: Mapping[str, Any], columns: Sequence[Column], parsed: Pa
     return dict(rows)
 
 
-def _from_records(rows: Sequence[Any], columns: Sequence[Column], parsed: Parsed, lenient: bool) -> dict[str, Any]:
+def _from_records(
+    rows: Sequence[Any], columns: Sequence[Column], parsed: Parsed, lenient: bool
+) -> dict[str, Any]:
     parsed.count = len(rows)
     names = {c.name for c in columns}
     records: list[Mapping[str, Any]] = []
     for i, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            parsed.add(None, f"rows[{i}]", f"expected a record of {len(columns)} fields, got {type(row).__name__}")
+            parsed.add(
+                None,
+                f"rows[{i}]",
+                f"expected a record of {len(columns)} fields, got {type(row).__name__}",
+            )
             row = dict.fromkeys(names)
         elif row.keys() != names:
             _compare_names(list(row), columns, i, parsed, lenient)
@@ -162,12 +195,19 @@ def _matrix(rows: Any, columns: Sequence[Column], parsed: Parsed) -> np.ndarray:
     if array.ndim > 2:
         array = array.reshape(len(array), -1)
     if array.ndim != 2 or array.shape[1] != len(columns):
-        parsed.add(None, "rows", f"expected {len(columns)} values a row, (rows, {len(columns)}), got shape {np.shape(rows)}")
+        parsed.add(
+            None,
+            "rows",
+            f"expected {len(columns)} values a row, (rows, {len(columns)}), got shape "
+            f"{np.shape(rows)}",
+        )
         return np.zeros((0, len(columns)))
     return array
 
 
-def _compare_names(found: list[Any], columns: Sequence[Column], row: int | None, parsed: Parsed, lenient: bool) -> None:
+def _compare_names(
+    found: list[Any], columns: Sequence[Column], row: int | None, parsed: Parsed, lenient: bool
+) -> None:
     names = [c.name for c in columns]
     known, there = set(names), set(found)
     extra = [str(name) for name in found if name not in known]
@@ -179,7 +219,12 @@ def _compare_names(found: list[Any], columns: Sequence[Column], row: int | None,
         for name in extra:
             close = nearest(name, names)
             parsed.add(
-                row, name, "no such field" + (f" - did you mean {close!r}?" if close else f" - known: {', '.join(names[:30])}")
+                row,
+                name,
+                "no such field"
+                + (
+                    f" - did you mean {close!r}?" if close else f" - known: {', '.join(names[:30])}"
+                ),
             )
 
 
@@ -191,13 +236,16 @@ def _one_field(row: Any, name: str, index: int | None, parsed: Parsed) -> Any:
     return row[name]
 
 
-# -- values ------------------------------------------------------------------------------------------------------------
+# -- values ----------------------------------------------------------------------------------------
 
 
 def _numbers(values: Any, column: Column, parsed: Parsed, lenient: bool) -> np.ndarray:
-    """(N,) float64 of a number or boolean column, NaN for gaps and for what does not fit (and is then a problem)."""
+    """(N,) float64 of a number or boolean column, NaN for gaps and for what does not fit (and
+    is then a problem).
+    """
     out = _fast_numbers(values, column)
-    explained = np.zeros(parsed.count, dtype=bool)  # rows whose NaN is a gap, or a problem that is told already
+    # Rows whose NaN is a gap, or a problem that is told already
+    explained = np.zeros(parsed.count, dtype=bool)
     if out is None:
         out = np.full(parsed.count, np.nan)
         written = _written(values, column)
@@ -220,7 +268,9 @@ def _numbers(values: Any, column: Column, parsed: Parsed, lenient: bool) -> np.n
 
 
 def _written(values: Any, column: Column) -> dict[int, float]:
-    """Of a column whose training rows were amounts or dates in people's writing: the values that are text, by their place."""
+    """Of a column whose training rows were amounts or dates in people's writing: the values
+    that are text, by their place.
+    """
     if column.decimal is None and column.dates is None:
         return {}
     texts = {i: value.strip() for i, value in enumerate(values) if isinstance(value, str)}
@@ -229,7 +279,9 @@ def _written(values: Any, column: Column) -> dict[int, float]:
 
 
 def _fast_numbers(values: Any, column: Column) -> np.ndarray | None:
-    """The values at once where their types leave no question; None where each has to be looked at."""
+    """The values at once where their types leave no question; None where each has to be looked
+    at.
+    """
     if column.kind == "boolean":
         return None
     if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
@@ -237,7 +289,8 @@ def _fast_numbers(values: Any, column: Column) -> np.ndarray | None:
     if isinstance(values, list | tuple) and set(map(type, values)) <= {int, float}:
         try:
             return np.array(values, dtype=np.float64)
-        except OverflowError:  # a whole number of hundreds of digits: which row it is, the slow way says
+        # A whole number of hundreds of digits: which row it is, the slow way says
+        except OverflowError:
             return None
     return None
 
@@ -245,7 +298,9 @@ def _fast_numbers(values: Any, column: Column) -> np.ndarray | None:
 def _number(value: Any, column: Column) -> float:
     """One value as a number. Raises ValueError or OverflowError for what is none."""
     if column.kind == "boolean":
-        if isinstance(value, bool | np.bool_ | int | float | np.integer | np.floating) and (value in (0, 1) or value != value):
+        if isinstance(value, bool | np.bool_ | int | float | np.integer | np.floating) and (
+            value in (0, 1) or value != value
+        ):
             return float(value)
         raise ValueError
     if column.format == "date":
@@ -255,19 +310,29 @@ def _number(value: Any, column: Column) -> float:
     raise ValueError
 
 
-def _texts(values: Iterable[Any], column: Column, parsed: Parsed, lenient: bool) -> list[str | None]:
-    """The categories of a column, None for gaps. A number is taken where categories are numbers, or it is one of them."""
+def _texts(
+    values: Iterable[Any], column: Column, parsed: Parsed, lenient: bool
+) -> list[str | None]:
+    """The categories of a column, None for gaps. A number is taken where categories are
+    numbers, or it is one of them.
+    """
     values = list(values)
     if column.missing_allowed and set(map(type, values)) <= {str, type(None)}:
         return values
     known, out = set(column.categories), []
     for i, value in enumerate(values):
         label = None
-        if value is None or value is _ABSENT or (lenient and isinstance(value, float) and math.isnan(value)):
+        if (
+            value is None
+            or value is _ABSENT
+            or (lenient and isinstance(value, float) and math.isnan(value))
+        ):
             pass
         elif isinstance(value, str):
             label = str(value)
-        elif isinstance(value, int | float | np.integer | np.floating | np.bool_) and _is_known_number(value, column, known):
+        elif isinstance(
+            value, int | float | np.integer | np.floating | np.bool_
+        ) and _is_known_number(value, column, known):
             label = Target.label(value)
         else:
             parsed.add(i, column.name, f"expected text, got {_show(value)}")
@@ -276,7 +341,12 @@ def _texts(values: Iterable[Any], column: Column, parsed: Parsed, lenient: bool)
 
 
 def _is_known_number(value: Any, column: Column, known: set[str]) -> bool:
-    is_code = column.format == "code" and not isinstance(value, bool | np.bool_) and math.isfinite(value) and value == int(value)
+    is_code = (
+        column.format == "code"
+        and not isinstance(value, bool | np.bool_)
+        and math.isfinite(value)
+        and value == int(value)
+    )
     return is_code or Target.label(value) in known
 
 

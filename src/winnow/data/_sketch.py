@@ -36,7 +36,8 @@ from winnow.recipe import (
 __all__ = ["sketch_notes", "sketch_recipe"]
 
 BY_CLASS = {"roc_auc": "ROC AUC", "balanced_accuracy": "balanced accuracy"}
-MOST_FOR_ROWS = 0.05  # of ROC AUC or balanced accuracy: what matters surely, however few rows there are of a class
+# Of ROC AUC or balanced accuracy: what matters surely, however few rows there are of a class
+MOST_FOR_ROWS = 0.05
 SKEWED = 0.8  # share of the most frequent class from which on accuracy is not the metric
 STEPS = 1000  # of the optimizer in one training, about
 MOST_EPOCHS = 120
@@ -45,7 +46,9 @@ _COUNTER = re.compile(
 )
 WIDE = 5000  # training rows from which on wider networks are tried, and more of them
 SMALL_STEPS = (
-    800  # below that; one width, so that trials share fleets: half the time at the same scores (benchmarks/default_run.py)
+    # Below that; one width, so that trials share fleets: half the time at the same scores
+    # (benchmarks/default_run.py)
+    800
 )
 SMALL_WIDTH = 64
 
@@ -57,15 +60,18 @@ def sketch_recipe(
     task: Literal["auto", "classification", "regression"] = "auto",
     metric: Metric | None = None,
 ) -> Recipe:
-    """A recipe with ranges for an MLP on ``source``; the data are read, so that what cannot be used is refused here.
+    """A recipe with ranges for an MLP on ``source``; the data are read, so that what cannot be used
+    is refused here.
 
-    Where always answering the most frequent class would be right for four training rows in five or more, accuracy says little:
-    the metric is then ROC AUC for two classes, and balanced accuracy for more. With these two a single row of a rare class can
-    move the score far, so the smallest effect and the budget are at least what it can, and at most 0.05 for that: below it
-    nothing could be shown.
+    Where always answering the most frequent class would be right for four training rows in five or
+    more, accuracy says little: the metric is then ROC AUC for two classes, and balanced accuracy
+    for more. With these two a single row of a rare class can move the score far, so the smallest
+    effect and the budget are at least what it can, and at most 0.05 for that: below it nothing
+    could be shown.
 
     Args:
-        source: what ``Data.source`` takes: ``sklearn:<name>``, a .csv or .parquet file, ``package.module:function``.
+        source: what ``Data.source`` takes: ``sklearn:<name>``, a .csv or .parquet file,
+            ``package.module:function``.
         target: the column to predict; needed for files and frames.
         metric: what is to be scored; None: it is chosen as above.
 
@@ -93,7 +99,9 @@ def sketch_recipe(
         name=_name(source),
         metric=metric,
         data=data,
-        model=Model("mlp", width=Choice(64, 128, 256) if rows >= WIDE else SMALL_WIDTH, depth=Integer(1, 3)),
+        model=Model(
+            "mlp", width=Choice(64, 128, 256) if rows >= WIDE else SMALL_WIDTH, depth=Integer(1, 3)
+        ),
         train=Train(
             epochs=epochs,
             batch_size=batch,
@@ -110,8 +118,8 @@ def sketch_recipe(
 
 
 def _prepared(data: Data, table: Table | None = None) -> Prepared:
-    """The rows as they are; or without rare classes where those cannot be divided, since the setting for them comes after the
-    recipe is written. A run without it is refused then.
+    """The rows as they are; or without rare classes where those cannot be divided, since the
+    setting for them comes after the recipe is written. A run without it is refused then.
     """
     try:
         return prepare_once(data, table=table)
@@ -131,10 +139,14 @@ def _ask_for_target(source: str) -> None:
 
 
 def _row_counters(table: Table) -> tuple[str, ...]:
-    """Columns that are called a number of the row and are one; none when nothing else would be left."""
+    """Columns that are called a number of the row and are one; none when nothing else would be
+    left.
+    """
     if isinstance(table.X, np.ndarray):
         return ()
-    named = [name for name in table.names if _COUNTER.search(name) and table.X[name].dtype == pl.Float64]
+    named = [
+        name for name in table.names if _COUNTER.search(name) and table.X[name].dtype == pl.Float64
+    ]
     found = tuple(name for name in named if (table.X[name] - pl.Series(table.rows)).n_unique() == 1)
     return found if len(found) < len(table.names) else ()
 
@@ -146,8 +158,14 @@ def _batch_size(rows: int) -> int:
 
 
 def _least(prepared: Prepared, share: float) -> float:
-    """What does not matter: ``share`` of the accuracy, or of the target's deviation in two digits."""
-    return share if prepared.task == "classification" else float(f"{share * prepared.preparation.target_scale:.2g}")
+    """What does not matter: ``share`` of the accuracy, or of the target's deviation in two
+    digits.
+    """
+    return (
+        share
+        if prepared.task == "classification"
+        else float(f"{share * prepared.preparation.target_scale:.2g}")
+    )
 
 
 def _metric(prepared: Prepared) -> Metric:
@@ -164,17 +182,22 @@ def _most_frequent(prepared: Prepared) -> tuple[str, float]:
 
 
 def _rare_row(prepared: Prepared, metric: str, seed: int) -> float | None:
-    """By how much a validation row of the rarest class can move a score that weighs classes alike; None for other scores."""
+    """By how much a validation row of the rarest class can move a score that weighs classes
+    alike; None for other scores.
+    """
     return row_worth(prepared, metric, seed) if metric in BY_CLASS else None
 
 
 def sketch_notes(recipe: Recipe) -> tuple[str, ...]:
-    """What was decided in a sketched recipe that is scored by ROC AUC or balanced accuracy, and why; nothing about others."""
+    """What was decided in a sketched recipe that is scored by ROC AUC or balanced accuracy, and
+    why; nothing about others.
+    """
     if recipe.metric not in BY_CLASS:
         return ()
     try:
         prepared = _prepared(recipe.data)
-    except DataError:  # settings that were changed since: the check of the recipe says what is wrong
+    # Settings that were changed since: the check of the recipe says what is wrong
+    except DataError:
         return ()
     if prepared.task != "classification":
         return ()
@@ -183,17 +206,35 @@ def sketch_notes(recipe: Recipe) -> tuple[str, ...]:
     words = BY_CLASS[recipe.metric]
     if share >= SKEWED:
         notes.append(
-            f"always answering {label!r} would be right for {100 * share:.3g} % of the training rows: the score is {words} "
+            f"always answering {label!r} would be right for {100 * share:.3g} % of the training "
+            f"rows: the score is {words} "
             f"(metric: {recipe.metric}) and not accuracy"
         )
-    worth, effect = _rare_row(prepared, recipe.metric, recipe.data.split.seed), recipe.ablate.smallest_effect
+    worth, effect = (
+        _rare_row(prepared, recipe.metric, recipe.data.split.seed),
+        recipe.ablate.smallest_effect,
+    )
     if worth is not None and worth > Ablate().smallest_effect:
         rarest, rows = _rarest(prepared, recipe.data.split.seed)
-        can = f"one validation row of the rarest class ({rarest!r}, {rows} rows) can move {words} by {worth:.2g}"
+        can = (
+            f"one validation row of the rarest class ({rarest!r}, {rows} rows) can move {words} "
+            f"by {worth:.2g}"
+        )
         enough = worth <= effect + 1e-9
-        shown = "no part can be shown to make no difference within less" if enough else "that is more than is asked for"
-        only = "" if enough else ", so a part is only shown to make no difference where it changes no prediction"
-        notes.append(f"{can}: {shown} (ablate.smallest_effect: {effect:g}, compress.budget: {recipe.compress.budget:g}){only}")
+        shown = (
+            "no part can be shown to make no difference within less"
+            if enough
+            else "that is more than is asked for"
+        )
+        only = (
+            ""
+            if enough
+            else ", so a part is only shown to make no difference where it changes no prediction"
+        )
+        notes.append(
+            f"{can}: {shown} (ablate.smallest_effect: {effect:g}, compress.budget: "
+            f"{recipe.compress.budget:g}){only}"
+        )
     return tuple(notes)
 
 
@@ -206,7 +247,9 @@ def _rarest(prepared: Prepared, seed: int) -> tuple[str, int]:
 
 
 def _name(source: str) -> str:
-    """A name for the recipe, of letters, digits, ``-`` and ``_``: the set's, the file's or the function's."""
+    """A name for the recipe, of letters, digits, ``-`` and ``_``: the set's, the file's or the
+    function's.
+    """
     last = Path(source).stem if source.lower().endswith(FILES) else source.rpartition(":")[2]
     name = re.sub(r"[^\w-]+", "_", last).strip("_") or "recipe"
     return name.encode()[:LONGEST_NAME].decode(errors="ignore")

@@ -32,7 +32,14 @@ from winnow.recipe import (
     written_in_python,
 )
 
-__all__ = ["ArraySource", "DatasetSource", "FrameSource", "file_digest", "read_parquet", "read_source"]
+__all__ = [
+    "ArraySource",
+    "DatasetSource",
+    "FrameSource",
+    "file_digest",
+    "read_parquet",
+    "read_source",
+]
 
 FILES = (*TEXT_FILES, ".parquet")
 FORMS = "`sklearn:<name>`, a path to a .csv, .tsv or .parquet file, or `package.module:function`"
@@ -62,13 +69,17 @@ class FrameSource:
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """One map-style dataset that is to be divided, or one for each part; nothing of it is read yet."""
+    """One map-style dataset that is to be divided, or one for each part; nothing of it is read
+    yet.
+    """
 
     datasets: Any
     label: str
 
 
-def read_source(source: str, style: Style | None = None) -> ArraySource | DatasetSource | FrameSource:
+def read_source(
+    source: str, style: Style | None = None
+) -> ArraySource | DatasetSource | FrameSource:
     """What ``source`` stands for.
 
     Args:
@@ -76,7 +87,8 @@ def read_source(source: str, style: Style | None = None) -> ArraySource | Datase
         style: how the text of a file is written, as far as that is known.
 
     Raises:
-        DataError: nothing of that name (with the nearest there is), or something that cannot be read as data.
+        DataError: nothing of that name (with the nearest there is), or something that cannot be
+            read as data.
     """
     if source.startswith("sklearn:"):
         return _sklearn_set(source)
@@ -90,7 +102,10 @@ def _sklearn_set(source: str) -> ArraySource:
 
     name = source.removeprefix("sklearn:")
     if name not in SKLEARN_SETS:
-        raise DataError(f"data.source: scikit-learn's bundled sets have no {name!r}{did_you_mean(name, SKLEARN_SETS)}")
+        raise DataError(
+            f"data.source: scikit-learn's bundled sets have no "
+            f"{name!r}{did_you_mean(name, SKLEARN_SETS)}"
+        )
     load = getattr(sklearn.datasets, f"load_{name}")
     found = load(scaled=False) if name == "diabetes" else load()
     y = found.target
@@ -98,16 +113,29 @@ def _sklearn_set(source: str) -> ArraySource:
         y = np.asarray(found.target_names)[y].astype(object)
     digest = content_digest((found.data, y))
     names = tuple(str(n) for n in found.feature_names)
-    return ArraySource(feature_array(found.data), target_array(y, len(found.data)), source, digest, names, target="target")
+    return ArraySource(
+        feature_array(found.data),
+        target_array(y, len(found.data)),
+        source,
+        digest,
+        names,
+        target="target",
+    )
 
 
 def _file(source: str, style: Style) -> FrameSource:
     path, digest = Path(source), file_digest(source)
     if path.suffix.lower() in TEXT_FILES:
         return FrameSource(_typed(str(path.resolve()), digest, style), None, source, digest)
-    given = [name for name in ("encoding", "separator", "decimal", "dates") if getattr(style, name) is not None]
+    given = [
+        name
+        for name in ("encoding", "separator", "decimal", "dates")
+        if getattr(style, name) is not None
+    ]
     if given:
-        raise DataError(f"data.{given[0]}: is for files of text, and {source} is Parquet: leave it out")
+        raise DataError(
+            f"data.{given[0]}: is for files of text, and {source} is Parquet: leave it out"
+        )
     return FrameSource(Typed(read_parquet(path)), None, source, digest)
 
 
@@ -144,7 +172,9 @@ def read_parquet(path: Path) -> pl.DataFrame:
     try:
         return pl.read_parquet(path)
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"data.source: cannot read {path} as Parquet: {str(error).strip().splitlines()[0]}") from None
+        raise DataError(
+            f"data.source: cannot read {path} as Parquet: {str(error).strip().splitlines()[0]}"
+        ) from None
 
 
 def _nearest_file(path: Path) -> str:
@@ -157,7 +187,9 @@ def _nearest_file(path: Path) -> str:
 
 
 def _python_object(source: str) -> ArraySource | DatasetSource | FrameSource:
-    expected = "data.source: expected a function written in Python that gives (X, y), a frame or datasets"
+    expected = (
+        "data.source: expected a function written in Python that gives (X, y), a frame or datasets"
+    )
     if is_import_path(source) and is_standard(source.partition(":")[0]):
         raise DataError(f"{expected}, got {source!r} of Python's own library ({TRUST})")
     try:
@@ -175,9 +207,14 @@ def _python_object(source: str) -> ArraySource | DatasetSource | FrameSource:
         typed = to_polars(found)
         return FrameSource(typed, None, f"frame from {label}", _frame_digest(typed))
     if isinstance(found, Mapping) or _is_dataset(found):
-        return DatasetSource(found, f"dataset from {label}" if _is_dataset(found) else f"datasets from {label}")
+        return DatasetSource(
+            found, f"dataset from {label}" if _is_dataset(found) else f"datasets from {label}"
+        )
     if not isinstance(found, tuple | list) or len(found) != 2:
-        raise DataError(f"data.source: expected {label} to give (X, y) or a frame or datasets, got {_what(found)}")
+        raise DataError(
+            f"data.source: expected {label} to give (X, y) or a frame or datasets, got "
+            f"{_what(found)}"
+        )
     X, y = found
     if is_frame(X):
         typed = to_polars(X)
@@ -191,12 +228,18 @@ def _python_object(source: str) -> ArraySource | DatasetSource | FrameSource:
 
 
 def _is_dataset(value: Any) -> bool:
-    """Whether it is meant as a dataset: PyTorch's, or anything with a length whose items are got by number."""
+    """Whether it is meant as a dataset: PyTorch's, or anything with a length whose items are
+    got by number.
+    """
     torch_data = sys.modules.get("torch.utils.data")  # not loaded: then it is none of PyTorch's
     if torch_data is not None and isinstance(value, torch_data.Dataset):
         return True
     kind = type(value)
-    other = isinstance(value, type | tuple | list | str | bytes | Mapping) or is_frame(value) or hasattr(value, "__array__")
+    other = (
+        isinstance(value, type | tuple | list | str | bytes | Mapping)
+        or is_frame(value)
+        or hasattr(value, "__array__")
+    )
     return not other and hasattr(kind, "__getitem__") and hasattr(kind, "__len__")
 
 
@@ -207,7 +250,11 @@ def _gives_none(found: Any) -> str | None:
         returned = typing.get_type_hints(function).get("return")
     except Exception:  # a class, or an annotation that names what is not there
         return None
-    return f"returns {returned.__name__}" if returned in (type(None), bool, int, float, str, bytes) else None
+    return (
+        f"returns {returned.__name__}"
+        if returned in (type(None), bool, int, float, str, bytes)
+        else None
+    )
 
 
 def _called(function: Callable[[], Any], label: str) -> Any:

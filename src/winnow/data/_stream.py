@@ -1,4 +1,5 @@
-"""Rows that stay where they are: read in batches through a ``DataLoader``, each item checked as it is read.
+"""Rows that stay where they are: read in batches through a ``DataLoader``, each item checked as it
+is read.
 
 Loaded only where there are datasets, because it needs PyTorch and reading a bundle does not.
 
@@ -33,7 +34,9 @@ LARGEST_COPY = 2**28  # bytes of a dataset that are sent to a process
 
 
 class Wrong(NamedTuple):
-    """What is wrong with a batch, in a sentence: an exception would come out of a process wrapped in its traceback."""
+    """What is wrong with a batch, in a sentence: an exception would come out of a process
+    wrapped in its traceback.
+    """
 
     message: str
 
@@ -64,7 +67,8 @@ class Reader:
             return Wrong(str(error))
 
     def read(self, part: str, positions: np.ndarray) -> tuple[Tensor, Tensor]:
-        """x (B, *F) as the dataset has it, y (B,) int64 or float64, of the items at ``positions`` (B,) of a part's dataset.
+        """x (B, *F) as the dataset has it, y (B,) int64 or float64, of the items at ``positions``
+        (B,) of a part's dataset.
 
         Raises:
             DataError: for an item that cannot be read or does not fit, by its number.
@@ -74,14 +78,22 @@ class Reader:
         for x, y, what in pairs(self.datasets[part], self.names[part], numbers):
             if tuple(x.shape) != self.shape:
                 found, first = tuple(x.shape), self.shape
-                raise DataError(f"{what}: x has the shape {found}, that of the first item is {first}: all must have one shape")
+                raise DataError(
+                    f"{what}: x has the shape {found}, that of the first item is {first}: all "
+                    f"must have one shape"
+                )
             xs.append(x)
             ys.append(self._target(y, what))
         x_BF = _stacked(xs)
         if x_BF.is_floating_point() and not bool(torch.isfinite(x_BF).all()):
             at = int((~torch.isfinite(x_BF.flatten(1))).any(dim=1).int().argmax())
-            raise DataError(f"data.source: item {numbers[at]} of {self.names[part]}: x holds NaN or infinite values")
-        return x_BF, torch.tensor(ys, dtype=torch.int64 if self.task == "classification" else torch.float64)
+            raise DataError(
+                f"data.source: item {numbers[at]} of {self.names[part]}: x holds NaN or infinite "
+                f"values"
+            )
+        return x_BF, torch.tensor(
+            ys, dtype=torch.int64 if self.task == "classification" else torch.float64
+        )
 
     def _target(self, value: Any, what: str) -> int | float:
         if isinstance(value, Tensor | np.ndarray) and math.prod(value.shape) == 1:
@@ -92,14 +104,26 @@ class Reader:
             if not isinstance(value, int | float) or not math.isfinite(value):
                 raise DataError(f"{what}: expected y as a finite number, got {_what(value)}")
             return value
-        if not isinstance(value, int) or value < 0 or (self.classes is not None and value >= self.classes):
+        if (
+            not isinstance(value, int)
+            or value < 0
+            or (self.classes is not None and value >= self.classes)
+        ):
             known = "0, 1, 2, ..." if self.classes is None else f"0 to {self.classes - 1}"
-            hint = "; for a quantity, task: regression" if isinstance(value, float) and math.isfinite(value) else ""
-            raise DataError(f"{what}: expected y as a class index ({known}), got {_what(value)}{hint}")
+            hint = (
+                "; for a quantity, task: regression"
+                if isinstance(value, float) and math.isfinite(value)
+                else ""
+            )
+            raise DataError(
+                f"{what}: expected y as a class index ({known}), got {_what(value)}{hint}"
+            )
         return int(value)
 
 
-def pairs(dataset: Any, name: str, numbers: list[int]) -> Iterator[tuple[Tensor | np.ndarray, Any, str]]:
+def pairs(
+    dataset: Any, name: str, numbers: list[int]
+) -> Iterator[tuple[Tensor | np.ndarray, Any, str]]:
     """x as numbers, y as it is, and what messages call the item, for each of ``numbers``.
 
     Raises:
@@ -117,16 +141,22 @@ def _items(dataset: Any, name: str, numbers: list[int]) -> Iterator[Any]:
         try:
             found = list(dataset.__getitems__(numbers))
         except Exception as error:  # a dataset of the user's may raise anything
-            raise DataError(f"data.source: reading items {numbers[0]}, ... of {name} raised {_sentence(error)}") from error
+            raise DataError(
+                f"data.source: reading items {numbers[0]}, ... of {name} raised {_sentence(error)}"
+            ) from error
         if len(found) != len(numbers):
-            raise DataError(f"data.source: {name} gave {len(found)} items when it was asked for {len(numbers)}")
+            raise DataError(
+                f"data.source: {name} gave {len(found)} items when it was asked for {len(numbers)}"
+            )
         yield from found
         return
     for i in numbers:
         try:
             item = dataset[i]
         except Exception as error:
-            raise DataError(f"data.source: reading item {i} of {name} raised {_sentence(error)}") from error
+            raise DataError(
+                f"data.source: reading item {i} of {name} raised {_sentence(error)}"
+            ) from error
         yield item
 
 
@@ -139,7 +169,10 @@ def _numbers(x: Any, what: str) -> Tensor | np.ndarray:
         except ValueError:
             raise DataError(f"{what}: x is ragged: expected one shape") from None
     else:
-        raise DataError(f"{what}: expected x as a tensor or an array, got {type(x).__name__}: turn it into one in the dataset")
+        raise DataError(
+            f"{what}: expected x as a tensor or an array, got {type(x).__name__}: turn it into "
+            f"one in the dataset"
+        )
     if (x.is_complex() or x.is_quantized) if isinstance(x, Tensor) else x.dtype.kind not in "iufb":
         raise DataError(f"{what}: expected x of numbers, got {x.dtype}")
     return x
@@ -165,11 +198,12 @@ def _sentence(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 
-# -- to other processes ------------------------------------------------------------------------------------------------
+# -- to other processes ----------------------------------------------------------------------------
 
 
 def pack(reader: Reader) -> bytes:
-    """The reader as its copies travel to the processes that read. A memory-mapped array goes by the name of its file.
+    """The reader as its copies travel to the processes that read. A memory-mapped array goes by the
+    name of its file.
 
     Raises:
         DataError: the dataset cannot be pickled, or is so large that it should not be copied.
@@ -179,13 +213,16 @@ def pack(reader: Reader) -> bytes:
         _Packer(sink, protocol=5).dump(reader)
     except _TooLarge:
         raise DataError(
-            f"data.workers: a copy of the dataset goes to each process, and it takes more than {LARGEST_COPY // 2**20} MiB: "
+            f"data.workers: a copy of the dataset goes to each process, and it takes more than "
+            f"{LARGEST_COPY // 2**20} MiB: "
             "let it hold file names or np.memmap, and read in __getitem__; or workers: 0"
         ) from None
     except Exception as error:  # what pickling raises depends on what cannot be pickled
         raise DataError(
-            f"data.workers: the dataset must go to other processes and cannot be pickled ({_sentence(error)}): define its "
-            "class and functions at the top of a module, and open files in __getitem__; or workers: 0"
+            f"data.workers: the dataset must go to other processes and cannot be pickled "
+            f"({_sentence(error)}): define its "
+            "class and functions at the top of a module, and open files in __getitem__; or "
+            "workers: 0"
         ) from error
     return sink.getvalue()
 
@@ -203,15 +240,30 @@ class _Sink(io.BytesIO):
 
 class _Packer(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
-        # a view of a map does not know where in the file it begins, and a private copy is in no file
-        if type(value) is not np.memmap or not isinstance(value.base, mmap.mmap) or value.mode == "c" or not value.filename:
+        # a view of a map does not know where in the file it begins, and a private copy is in no
+        # file
+        if (
+            type(value) is not np.memmap
+            or not isinstance(value.base, mmap.mmap)
+            or value.mode == "c"
+            or not value.filename
+        ):
             return NotImplemented
         order = "C" if value.flags.c_contiguous else "F"
         mode = "r" if value.mode == "r" else "r+"  # to open with w+ empties the file
-        return _mapped, (str(Path(value.filename).resolve()), value.dtype, mode, value.offset, value.shape, order)
+        return _mapped, (
+            str(Path(value.filename).resolve()),
+            value.dtype,
+            mode,
+            value.offset,
+            value.shape,
+            order,
+        )
 
 
-def _mapped(name: str, dtype: np.dtype, mode: Any, offset: int, shape: tuple[int, ...], order: Any) -> np.ndarray:
+def _mapped(
+    name: str, dtype: np.dtype, mode: Any, offset: int, shape: tuple[int, ...], order: Any
+) -> np.ndarray:
     return np.memmap(name, dtype=dtype, mode=mode, offset=offset, shape=shape, order=order)
 
 
@@ -228,19 +280,20 @@ class _Sent:
                 self._reader = pickle.loads(self._packed)
             except Exception as error:  # whatever the user's classes may raise
                 return Wrong(
-                    f"data.workers: the dataset cannot be opened in another process ({_sentence(error)}): define its class in a "
+                    f"data.workers: the dataset cannot be opened in another process "
+                    f"({_sentence(error)}): define its class in a "
                     "module that can be imported; or workers: 0"
                 )
         return self._reader[key]
 
 
-# -- batches -----------------------------------------------------------------------------------------------------------
+# -- batches ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Where batches come from; fleets in several threads may share it. Loaders are kept for the next who asks, since to start
-    their processes takes seconds; these end with the stream.
+    """Where batches come from; fleets in several threads may share it. Loaders are kept for the
+    next who asks, since to start their processes takes seconds; these end with the stream.
 
     Attributes:
         reader: reads them.
@@ -255,7 +308,9 @@ class Stream:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def read(self, part: str, positions: np.ndarray) -> tuple[Tensor, Tensor]:
-        """As ``Reader.read``, in this process, one thread at a time: a dataset may go to a place in a file, then read there."""
+        """As ``Reader.read``, in this process, one thread at a time: a dataset may go to a
+        place in a file, then read there.
+        """
         with self._lock:
             return self.reader.read(part, positions)
 
@@ -272,13 +327,16 @@ class Stream:
             return Loader(self)
 
     def give_back(self, loader: Loader) -> None:
-        """Keep a loader; one whose pass did not come to its end is dropped, and its processes end."""
+        """Keep a loader; one whose pass did not come to its end is dropped, and its processes
+        end.
+        """
         if not loader.is_busy:
             self._idle.append(loader)
 
 
 class Loader:
-    """One ``DataLoader`` for any number of passes, one after another. Its processes start with the first and live as long as it.
+    """One ``DataLoader`` for any number of passes, one after another. Its processes start with the
+    first and live as long as it.
 
     At most two batches for each process are read ahead.
 
@@ -299,10 +357,13 @@ class Loader:
             collate_fn=_as_it_is,
             generator=torch.Generator(),  # else it draws from PyTorch's global one
             persistent_workers=workers > 0,
-            multiprocessing_context="spawn" if workers else None,  # to fork a process with threads can hang it
+            # To fork a process with threads can hang it
+            multiprocessing_context="spawn" if workers else None,
         )
 
-    def batches(self, part: str, positions: Iterable[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(
+        self, part: str, positions: Iterable[np.ndarray]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """x (B, *F) and y (B,) for each of ``positions``, in their order.
 
         Raises:
@@ -320,7 +381,8 @@ class Loader:
             if not self._workers or "worker" not in str(error):
                 raise
             raise DataError(
-                f"data.workers: a process that reads the dataset ended ({_sentence(error)}). Out of memory? In a script, what "
+                f"data.workers: a process that reads the dataset ended ({_sentence(error)}). Out "
+                f"of memory? In a script, what "
                 "starts winnow must stand under `if __name__ == '__main__':`"
             ) from error
 
@@ -339,7 +401,7 @@ def _as_it_is(found: Any) -> Any:
     return found
 
 
-# -- parts -------------------------------------------------------------------------------------------------------------
+# -- parts -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -395,7 +457,9 @@ class StreamedRows:
 
 
 class StreamedFeatures:
-    """Features (N, *shape) of a part that is not in memory; a slice or positions give an array of them."""
+    """Features (N, *shape) of a part that is not in memory; a slice or positions give an array
+    of them.
+    """
 
     def __init__(self, rows: StreamedRows) -> None:
         self._rows = rows

@@ -28,7 +28,8 @@ class Table:
     """Rows with a known target, as they were given.
 
     Attributes:
-        X: a polars frame of Float64, Boolean and String columns with null for gaps, or an array (N, ...) of finite numbers.
+        X: a polars frame of Float64, Boolean and String columns with null for gaps, or an array (N,
+            ...) of finite numbers.
         y: (N,) raw target: int64, float64, bool, or text in an object array.
         names: of the columns; ``("x",)`` for arrays of more than two dimensions.
         task: what is to be predicted.
@@ -65,38 +66,63 @@ class Table:
         return len(self.y)
 
 
-def load_table(data: Data, source: ArraySource | DatasetSource | FrameSource | None = None) -> Table:
+def load_table(
+    data: Data, source: ArraySource | DatasetSource | FrameSource | None = None
+) -> Table:
     """Read what ``data`` names.
 
     Args:
         source: what ``read_source(data.source)`` gave, when it was read before.
 
     Raises:
-        DataError: nothing there, no such column, values that cannot be used; the setting is named, and the nearest right name.
+        DataError: nothing there, no such column, values that cannot be used; the setting is named,
+            and the nearest right name.
     """
     style = Style.of(data)
     source = source or read_source(data.source, style)
     if isinstance(source, DatasetSource):
-        raise DataError(f"data.source: the {source.label} is no table: write a recipe with a model for its items")
-    for name, value in (("classes", data.classes), ("version", data.version), ("workers", data.workers or None)):
+        raise DataError(
+            f"data.source: the {source.label} is no table: write a recipe with a model for its "
+            f"items"
+        )
+    for name, value in (
+        ("classes", data.classes),
+        ("version", data.version),
+        ("workers", data.workers or None),
+    ):
         if value is not None:
-            raise DataError(f"data.{name}: is for datasets, and {source.label} is read into memory: leave it out")
-    table = _from_arrays(source, data) if isinstance(source, ArraySource) else _from_frame(source, data)
+            raise DataError(
+                f"data.{name}: is for datasets, and {source.label} is read into memory: leave it "
+                f"out"
+            )
+    table = (
+        _from_arrays(source, data) if isinstance(source, ArraySource) else _from_frame(source, data)
+    )
     if len(table) < MIN_ROWS:
-        raise DataError(f"data.source: expected at least {MIN_ROWS} rows with a target, {table.source_label} has {len(table)}")
+        raise DataError(
+            f"data.source: expected at least {MIN_ROWS} rows with a target, {table.source_label} "
+            f"has {len(table)}"
+        )
     task, note = decide(table.y, data.task, table.target)
-    table = replace(table, task=task, notes=(*table.notes, note) if note else table.notes, style=style)
+    table = replace(
+        table, task=task, notes=(*table.notes, note) if note else table.notes, style=style
+    )
     return table if data.rare_classes == "error" else _without_rare(table, data)
 
 
 def _without_rare(table: Table, data: Data) -> Table:
     if table.task != "classification":
-        raise DataError(f"data.rare_classes: is for classes, and {table.target!r} is a quantity: leave it out")
+        raise DataError(
+            f"data.rare_classes: is for classes, and {table.target!r} is a quantity: leave it out"
+        )
     settled = settle_rare(table.y, table.target, data)
     if settled is None:
         return table
     if len(settled.y) < MIN_ROWS:
-        raise DataError(f"data.rare_classes: expected at least {MIN_ROWS} rows to be left, got {len(settled.y)}: {settled.note}")
+        raise DataError(
+            f"data.rare_classes: expected at least {MIN_ROWS} rows to be left, got "
+            f"{len(settled.y)}: {settled.note}"
+        )
     kept = settled.kept
     return replace(
         table,
@@ -110,11 +136,20 @@ def _without_rare(table: Table, data: Data) -> Table:
 
 def _from_arrays(source: ArraySource, data: Data) -> Table:
     if data.target not in (None, source.target):
-        raise DataError(f"data.target: {source.label} brings its target along: leave it out, got {data.target!r}")
+        raise DataError(
+            f"data.target: {source.label} brings its target along: leave it out, got "
+            f"{data.target!r}"
+        )
     X, notes = source.X, ()
-    given = [name for name in ("encoding", "separator", "decimal", "dates") if getattr(data, name) is not None]
+    given = [
+        name
+        for name in ("encoding", "separator", "decimal", "dates")
+        if getattr(data, name) is not None
+    ]
     if given:
-        raise DataError(f"data.{given[0]}: is for files of text, and {source.label} is none: leave it out")
+        raise DataError(
+            f"data.{given[0]}: is for files of text, and {source.label} is none: leave it out"
+        )
     names = source.names or (tuple(f"x{i}" for i in range(X.shape[1])) if X.ndim == 2 else ("x",))
     order = None
     if data.split.order_by is not None:
@@ -122,7 +157,9 @@ def _from_arrays(source: ArraySource, data: Data) -> Table:
         order = X[:, names.index(data.split.order_by)]
     if data.drop:
         if X.ndim > 2:
-            raise DataError(f"data.drop: {source.label} has no columns, its rows have the shape {X.shape[1:]}")
+            raise DataError(
+                f"data.drop: {source.label} has no columns, its rows have the shape {X.shape[1:]}"
+            )
         _known(data.drop, names, "data.drop")
         keep = [i for i, name in enumerate(names) if name not in data.drop]
         X, names = X[:, keep], tuple(names[i] for i in keep)
@@ -148,16 +185,31 @@ def _from_frame(source: FrameSource, data: Data) -> Table:
     _known(data.drop, frame.columns, "data.drop")
     formats, notes = source.typed.formats, source.typed.notes
     is_code = formats.get(target.name) == "code"
-    order = None if data.split.order_by is None else _order(frame, data.split.order_by, source.label)
+    order = (
+        None if data.split.order_by is None else _order(frame, data.split.order_by, source.label)
+    )
     gone = {*data.drop, target.name}
     frame = frame.drop([name for name in frame.columns if name in gone])
     _something_left(frame.columns)
     kept = set(frame.columns)
-    typed = plain(replace(source.typed, frame=frame, formats={k: v for k, v in formats.items() if k in kept}, notes=notes))
+    typed = plain(
+        replace(
+            source.typed,
+            frame=frame,
+            formats={k: v for k, v in formats.items() if k in kept},
+            notes=notes,
+        )
+    )
     if target.name in typed.doubts:
-        typed = replace(typed, notes=(*typed.notes, _target_doubt(target, typed.doubts[target.name], data)))
+        typed = replace(
+            typed, notes=(*typed.notes, _target_doubt(target, typed.doubts[target.name], data))
+        )
     y, present = _target_values(target.cast(pl.Int64) if is_code else target)
-    notes = tuple(note for note in typed.notes if not any(note.startswith(f"column {name!r}: ") for name in data.drop))
+    notes = tuple(
+        note
+        for note in typed.notes
+        if not any(note.startswith(f"column {name!r}: ") for name in data.drop)
+    )
     if not present.all():
         notes += (f"{int((~present).sum())} rows without a target were left out",)
     _finite(typed)
@@ -183,23 +235,31 @@ def _from_frame(source: FrameSource, data: Data) -> Table:
 
 
 def _order(frame: pl.DataFrame, name: str, label: str) -> np.ndarray:
-    """(rows,) the values of a column that rows are put in order by: numbers, dates as days, or text."""
+    """(rows,) the values of a column that rows are put in order by: numbers, dates as days, or
+    text.
+    """
     _known([name], frame.columns, "data.split.order_by")
     series = plain(Typed(frame.select(name))).frame[name]
     if series.null_count():
         row = series.is_null().arg_max()
         raise DataError(
-            f"data.split.order_by: column {name!r} of {label} has no value in {series.null_count()} rows, the first is row {row}"
+            f"data.split.order_by: column {name!r} of {label} has no value in "
+            f"{series.null_count()} rows, the first is row {row}"
             ": expected a value in every row to put them in order by"
         )
     return series.to_numpy()
 
 
 def _target_doubt(target: pl.Series, doubt: Doubt, data: Data) -> str:
-    """A note; or an error, of text that is nearly numbers and has too many values for classes that nobody asked for."""
+    """A note; or an error, of text that is nearly numbers and has too many values for classes
+    that nobody asked for.
+    """
     words = f"target {target.name!r}: {doubt.why}"
     if data.task != "classification" and target.n_unique() > MOST_CLASSES:
-        raise DataError(f"data.target: {words}; {doubt.fix}, or write `task: classification` to predict it as text")
+        raise DataError(
+            f"data.target: {words}; {doubt.fix}, or write `task: classification` to predict it "
+            f"as text"
+        )
     return f"{words}: taken as text; {doubt.fix}"
 
 
@@ -207,21 +267,30 @@ def _target(source: FrameSource, data: Data) -> pl.Series:
     frame = source.typed.frame
     if source.y is not None:
         if data.target not in (None, source.y.name):
-            raise DataError(f"data.target: {source.label} brings its target along: leave it out, got {data.target!r}")
+            raise DataError(
+                f"data.target: {source.label} brings its target along: leave it out, got "
+                f"{data.target!r}"
+            )
         return source.y
     if data.target is None:
         known = ", ".join(frame.columns[:30])
-        raise DataError(f"data.target: expected the name of the column to predict, got none - columns of {source.label}: {known}")
+        raise DataError(
+            f"data.target: expected the name of the column to predict, got none - columns of "
+            f"{source.label}: {known}"
+        )
     _known([data.target], frame.columns, "data.target")
     return frame[data.target]
 
 
 def _target_values(target: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Raw values (N,) of the rows that have one, and which rows of the source those are, (rows,) bool."""
+    """Raw values (N,) of the rows that have one, and which rows of the source those are,
+    (rows,) bool.
+    """
     dtype = target.dtype
     if dtype.is_temporal():
         raise DataError(
-            f"data.target: {target.name!r} holds {dtype}: expected numbers, text or booleans; turn it into a number first"
+            f"data.target: {target.name!r} holds {dtype}: expected numbers, text or booleans; "
+            f"turn it into a number first"
         )
     if dtype.is_float() or dtype.is_decimal():
         target = target.cast(pl.Float64).fill_nan(None)
@@ -232,7 +301,9 @@ def _target_values(target: pl.Series) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(f"data.target: {target.name!r} has no values")
     y = plain_target(target.drop_nulls().to_numpy())
     if y.dtype.kind == "f" and not np.isfinite(y).all():
-        raise DataError(f"data.target: {target.name!r} holds {int((~np.isfinite(y)).sum())} infinite values")
+        raise DataError(
+            f"data.target: {target.name!r} holds {int((~np.isfinite(y)).sum())} infinite values"
+        )
     return y, present
 
 
@@ -250,9 +321,14 @@ def _finite(typed: Typed) -> None:
         assert row is not None
         where = f"row {row}" if typed.line is None else typed.line(row)
         count = "1 row" if int(bad.sum()) == 1 else f"{int(bad.sum())} rows"
-        kind = "infinite values" if bool(series.is_infinite().any()) else f"values beyond ±{MAX_SIZE:.3g}"
+        kind = (
+            "infinite values"
+            if bool(series.is_infinite().any())
+            else f"values beyond ±{MAX_SIZE:.3g}"
+        )
         raise DataError(
-            f"data.source: column {series.name!r} holds {kind} ({count}, the first is {where}): expected finite "
+            f"data.source: column {series.name!r} holds {kind} ({count}, the first is {where}): "
+            f"expected finite "
             "numbers; leave those values empty or name the column in data.drop"
         )
 

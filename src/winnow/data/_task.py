@@ -16,11 +16,13 @@ MOST_CLASSES = 20  # more different whole numbers than this are a quantity
 ROWS_PER_CLASS = 5  # fewer rows than this for each different whole number: a quantity too
 
 
-def decide(y: np.ndarray, asked: Literal["auto", "classification", "regression"], name: str) -> tuple[Task, str | None]:
+def decide(
+    y: np.ndarray, asked: Literal["auto", "classification", "regression"], name: str
+) -> tuple[Task, str | None]:
     """The task, and a note on how it was decided when it was open. ``y`` (N,) holds no gaps.
 
-    Text and booleans are classes. Whole numbers are classes when there are at most 20 different ones, with five rows for each
-    or more; other numbers are a quantity.
+    Text and booleans are classes. Whole numbers are classes when there are at most 20 different
+    ones, with five rows for each or more; other numbers are a quantity.
 
     Raises:
         DataError: a target with one value only, or one that does not suit the task asked for.
@@ -28,11 +30,17 @@ def decide(y: np.ndarray, asked: Literal["auto", "classification", "regression"]
     distinct = np.unique(y)
     if len(distinct) == 1:
         what = "one class" if asked != "regression" else "one value"
-        raise DataError(f"data.target: {name!r} has only {what}, {Target.label(distinct[0])!r}: expected at least two")
+        raise DataError(
+            f"data.target: {name!r} has only {what}, {Target.label(distinct[0])!r}: expected at "
+            f"least two"
+        )
     words = y.dtype.kind in "Ob"
     if asked == "regression" and words:
         what = "booleans" if y.dtype.kind == "b" else f"text such as {distinct[0]!r}"
-        raise DataError(f"data.task: regression needs a target of numbers, {name!r} holds {what}; use `task: classification`")
+        raise DataError(
+            f"data.task: regression needs a target of numbers, {name!r} holds {what}; use `task: "
+            f"classification`"
+        )
     if asked != "auto":
         return asked, None
     if words:
@@ -41,6 +49,13 @@ def decide(y: np.ndarray, asked: Literal["auto", "classification", "regression"]
     whole = bool((distinct == np.floor(distinct)).all())
     if whole and len(distinct) <= MOST_CLASSES and len(distinct) * ROWS_PER_CLASS <= len(y):
         other = "`task: regression` predicts them as numbers"
-        return "classification", f"target {name!r} holds {len(distinct)} different whole numbers: taken as classes ({other})"
+        return (
+            "classification",
+            f"target {name!r} holds {len(distinct)} different whole numbers: taken as classes "
+            f"({other})",
+        )
     kind = "whole numbers" if whole else "numbers"
-    return "regression", f"target {name!r} holds {len(distinct)} different {kind}: taken as a quantity (regression)"
+    return (
+        "regression",
+        f"target {name!r} holds {len(distinct)} different {kind}: taken as a quantity (regression)",
+    )

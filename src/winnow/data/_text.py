@@ -1,4 +1,6 @@
-"""Files of text to frames of text: the encoding, the separator, the records, and on which line of the file each begins."""
+"""Files of text to frames of text: the encoding, the separator, the records, and on which line
+of the file each begins.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ _MARKS = {  # bytes that a file may begin with, and what they say; the longer on
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _CHUNK = 2**22
-_LONGEST_FIELD = 2**24  # characters; the csv module's own limit is far below what people put into tables
+# Characters; the csv module's own limit is far below what people put into tables
+_LONGEST_FIELD = 2**24
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,9 @@ class Text:
         return Lines(self.path, self.encoding, self.separator, *self.frame.shape)
 
     def line(self, row: int) -> str:
-        """``line 12``: where a row begins in the file, from 1; ``row 10`` where the records of the file cannot be told apart."""
+        """``line 12``: where a row begins in the file, from 1; ``row 10`` where the records of
+        the file cannot be told apart.
+        """
         return self.lines.line(row)
 
 
@@ -106,13 +111,19 @@ class Lines:
     @cached_property
     def _lines(self) -> list[int]:
         try:
-            found = [record.line for record in _records(self.path, self.encoding, self.separator) if self._counts(record)]
+            found = [
+                record.line
+                for record in _records(self.path, self.encoding, self.separator)
+                if self._counts(record)
+            ]
         except (csv.Error, OSError, UnicodeDecodeError):  # or the file has changed meanwhile
             return []
         return found[1:] if len(found) == self.height + 1 else []
 
     def _counts(self, record: _Record) -> bool:
-        return any(value.strip() for value in record.fields) or (self.width == 1 and bool(record.fields))
+        return any(value.strip() for value in record.fields) or (
+            self.width == 1 and bool(record.fields)
+        )
 
 
 @dataclass(frozen=True)
@@ -125,28 +136,34 @@ def read_text(path: Path, style: Style | None = None) -> Text:
     """All columns of a file as text, stripped of blanks; names too.
 
     Raises:
-        DataError: no rows, bytes that the encoding does not know, a record with more fields than there are names (its line is
-            told), a column name that stands twice.
+        DataError: no rows, bytes that the encoding does not know, a record with more fields than
+            there are names (its line is told), a column name that stands twice.
     """
     style = style or Style()
     encoding, notes = _encoding(path, style.encoding, style.otherwise)
     head = _head(path, encoding)
     if not head.strip():
-        raise DataError(f"data.source: {path} is empty: expected a line of column names and rows below it")
+        raise DataError(
+            f"data.source: {path} is empty: expected a line of column names and rows below it"
+        )
     default = "\t" if path.suffix.lower() == ".tsv" else ","
     separator = style.separator or _separator(head, default)
     if separator != default and style.separator is None:
         notes.append(f"fields are separated by {separator!r}")
-    frame, remarks = _read(path, encoding, separator, plain="\n" in head and not head.startswith(("\n", "\r")))
+    frame, remarks = _read(
+        path, encoding, separator, plain="\n" in head and not head.startswith(("\n", "\r"))
+    )
     named = _named(frame, path, separator, notes := [*notes, *remarks])
     return Text(named, path, encoding, separator, notes)
 
 
-# -- bytes to characters -----------------------------------------------------------------------------------------------
+# -- bytes to characters ---------------------------------------------------------------------------
 
 
 def _encoding(path: Path, asked: str | None, otherwise: str | None) -> tuple[str, list[str]]:
-    """The encoding of a file and notes on how it was found. What is no UTF-8 is taken as Windows' Western European."""
+    """The encoding of a file and notes on how it was found. What is no UTF-8 is taken as
+    Windows' Western European.
+    """
     with path.open("rb") as file:
         start = file.read(4096)
     if asked is not None:
@@ -165,7 +182,8 @@ def _encoding(path: Path, asked: str | None, otherwise: str | None) -> tuple[str
     called = "Windows-1252" if name == "cp1252" else "Latin-1"
     sample = _sample(path, name)
     return name, [
-        f"the file is not UTF-8: read as {called} (Western European), such as {sample!r}; if that looks wrong, write its "
+        f"the file is not UTF-8: read as {called} (Western European), such as {sample!r}; if "
+        f"that looks wrong, write its "
         "encoding, e.g. `data.encoding: cp1250`, cp1251 or gbk"
     ]
 
@@ -193,7 +211,9 @@ def _can_decode(path: Path, encoding: str) -> bool:
 
 
 def _check_encoding(path: Path, asked: str) -> None:
-    """Raises DataError, with the line, when the bytes are not of the encoding that was asked for."""
+    """Raises DataError, with the line, when the bytes are not of the encoding that was asked
+    for.
+    """
     line = 0
     with path.open("rb") as file:
         decoder = codecs.getincrementaldecoder(asked)()
@@ -205,7 +225,8 @@ def _check_encoding(path: Path, asked: str) -> None:
         except UnicodeDecodeError as error:
             bad = error.object[error.start : error.start + 1].hex()
             raise DataError(
-                f"data.encoding: {path} is not {asked}: line {line} holds the byte 0x{bad}, which has no meaning there; leave "
+                f"data.encoding: {path} is not {asked}: line {line} holds the byte 0x{bad}, "
+                f"which has no meaning there; leave "
                 "the setting out to have the encoding found"
             ) from None
 
@@ -225,17 +246,21 @@ def _head(path: Path, encoding: str) -> str:
 
 
 def _separator(head: str, default: str) -> str:
-    """The separator that occurs most often in the first line with anything in it; ``default`` when none does."""
+    """The separator that occurs most often in the first line with anything in it; ``default``
+    when none does.
+    """
     lines = [line for line in head.splitlines() if line.strip()]
     first = re.sub(r'"[^"]*"', "", lines[0])
     order = (default, *(s for s in _SEPARATORS if s != default))
     return max(order, key=lambda s: (first.count(s), -order.index(s)))
 
 
-# -- characters to records ---------------------------------------------------------------------------------------------
+# -- characters to records -------------------------------------------------------------------------
 
 
-def _read(path: Path, encoding: str, separator: str, *, plain: bool) -> tuple[pl.DataFrame, list[str]]:
+def _read(
+    path: Path, encoding: str, separator: str, *, plain: bool
+) -> tuple[pl.DataFrame, list[str]]:
     """The records as a frame of text, the names among them as its first row."""
     try:
         if len(separator) > 1 or not separator.isascii():
@@ -265,7 +290,9 @@ def _normalized(path: Path, encoding: str) -> io.BytesIO:
 
 
 def _slowly(path: Path, encoding: str, separator: str) -> tuple[pl.DataFrame, list[str]]:
-    """What polars does not read: said why, with the line, or read record by record when only its quotes are unusual."""
+    """What polars does not read: said why, with the line, or read record by record when only
+    its quotes are unusual.
+    """
     what = f"data.source: cannot read {path} as CSV (separator {separator!r})"
     try:
         _check_quotes(path, encoding, separator, what)
@@ -278,15 +305,21 @@ def _slowly(path: Path, encoding: str, separator: str) -> tuple[pl.DataFrame, li
         more = f", and {len(long) - 1} more such lines" if len(long) > 1 else ""
         hint = ""
         if len(long) == len(records) - 1:
-            hint = "; every row has more fields than there are names: is a name missing in the first line?"
+            hint = (
+                "; every row has more fields than there are names: is a name missing in the "
+                "first line?"
+            )
         elif separator == "," and any(re.fullmatch(r"\d+", field) for field in long[0].fields):
             hint = "; a comma inside a field needs quotes around the field"
         raise DataError(
-            f"{what}: found more fields than names: line {long[0].line} has {len(long[0].fields)} fields, the first line names "
+            f"{what}: found more fields than names: line {long[0].line} has "
+            f"{len(long[0].fields)} fields, the first line names "
             f"{width}{more}{hint}"
         )
     columns = [[r.fields[i] if i < len(r.fields) else "" for r in records] for i in range(width)]
-    frame = pl.DataFrame({f"column_{i + 1}": pl.Series(values, dtype=pl.String) for i, values in enumerate(columns)})
+    frame = pl.DataFrame(
+        {f"column_{i + 1}": pl.Series(values, dtype=pl.String) for i, values in enumerate(columns)}
+    )
     return frame, _told_short([r for r in records if len(r.fields) < width], width)
 
 
@@ -298,10 +331,15 @@ def _check_quotes(path: Path, encoding: str, separator: str, what: str) -> None:
             last = record.line + sum(field.count("\n") for field in record.fields)
     except csv.Error as error:
         if "unexpected end of data" in str(error):
-            raise DataError(f"{what}: the record that begins on line {last + 1} opens a quote that is never closed") from None
+            raise DataError(
+                f"{what}: the record that begins on line {last + 1} opens a quote that is never "
+                f"closed"
+            ) from None
 
 
-def _records(path: Path, encoding: str, separator: str, *, strict: bool = False) -> Iterator[_Record]:
+def _records(
+    path: Path, encoding: str, separator: str, *, strict: bool = False
+) -> Iterator[_Record]:
     """The records and the lines on which they begin, from 1."""
     before = csv.field_size_limit(_LONGEST_FIELD)
     try:
@@ -320,7 +358,11 @@ def _short_records(frame: pl.DataFrame, path: Path, encoding: str, separator: st
     if frame.width == 1 or frame.to_series(frame.width - 1).null_count() == 0:
         return []
     try:
-        records = [r for r in _records(path, encoding, separator) if r.fields and len(r.fields) < frame.width]
+        records = [
+            r
+            for r in _records(path, encoding, separator)
+            if r.fields and len(r.fields) < frame.width
+        ]
     except csv.Error:
         return []
     return _told_short(records, frame.width)
@@ -330,27 +372,39 @@ def _told_short(records: list[_Record], width: int) -> list[str]:
     if not records:
         return []
     first = records[0]
-    lines = ", ".join(str(r.line) for r in records[:5]) + (f" and {len(records) - 5} more" if len(records) > 5 else "")
+    lines = ", ".join(str(r.line) for r in records[:5]) + (
+        f" and {len(records) - 5} more" if len(records) > 5 else ""
+    )
     many = f"lines {lines} have" if len(records) > 1 else f"line {lines} has"
     count = f"{len(first.fields)} of" if len(records) == 1 else "fewer than"
     return [f"{many} {count} {width} fields: what is not there is taken as missing"]
 
 
-# -- names -------------------------------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------------------
 
 
 def _named(frame: pl.DataFrame, path: Path, separator: str, notes: list[str]) -> pl.DataFrame:
-    """The frame with the names in its first row. A column without a name that counts the rows is an index, and left out."""
+    """The frame with the names in its first row. A column without a name that counts the rows
+    is an index, and left out.
+    """
     names = list(frame.row(0))
     frame = frame[1:]
     if frame.height == 0:
         raise DataError(f"data.source: {path} has column names but no rows")
     twice = sorted(name for name, count in Counter(names).items() if name and count > 1)
     if twice:
-        raise DataError(f"data.source: expected one column for each name, {path} has {twice[0]!r} {names.count(twice[0])} times")
-    if len(names) > 1 and all(re.fullmatch(r"[-+]?\d+([.,]\d+)?([eE][-+]?\d+)?", name) for name in names):
+        raise DataError(
+            f"data.source: expected one column for each name, {path} has {twice[0]!r} "
+            f"{names.count(twice[0])} times"
+        )
+    if len(names) > 1 and all(
+        re.fullmatch(r"[-+]?\d+([.,]\d+)?([eE][-+]?\d+)?", name) for name in names
+    ):
         start = separator.join(names[:4])
-        notes.append(f"the first line holds numbers only ({start}...): it was taken as the names of the columns")
+        notes.append(
+            f"the first line holds numbers only ({start}...): it was taken as the names of the "
+            f"columns"
+        )
     keep = []
     known = set(names)
     for i, name in enumerate(names):
@@ -359,7 +413,9 @@ def _named(frame: pl.DataFrame, path: Path, separator: str, notes: list[str]) ->
             if numbers.null_count() == 0 and (numbers.diff().drop_nulls() == 1).all():
                 notes.append(f"column {i + 1} has no name and counts the rows: left out")
                 continue
-            names[i] = f"column_{i + 1}" if f"column_{i + 1}" not in known else f"column_{i + 1} (no name)"
+            names[i] = (
+                f"column_{i + 1}" if f"column_{i + 1}" not in known else f"column_{i + 1} (no name)"
+            )
             notes.append(f"column {i + 1} has no name: called {names[i]!r}")
         keep.append(i)
     return pl.DataFrame([frame.to_series(i).alias(names[i]) for i in keep])

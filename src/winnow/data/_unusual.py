@@ -1,4 +1,6 @@
-"""Values unlike any that training saw: the model answers for them too, and nothing shows that it should."""
+"""Values unlike any that training saw: the model answers for them too, and nothing shows that
+it should.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,14 @@ def unusual_in_block(array_NX: np.ndarray, block: Block) -> list[list[Unusual]]:
     counts_N = outside_NX.reshape(len(array_NX), -1).sum(axis=1).tolist()
     span = f"{block.minimum:.6g} to {block.maximum:.6g}"
     return [
-        [Unusual(block.name, f"{n:,} value{'s' * (n > 1)} outside {span}, the range of the training rows")] if n else []
+        [
+            Unusual(
+                block.name,
+                f"{n:,} value{'s' * (n > 1)} outside {span}, the range of the training rows",
+            )
+        ]
+        if n
+        else []
         for n in counts_N
     ]
 
@@ -72,9 +81,15 @@ def _add_numbers(found: list[list[Unusual]], column: Column, values_N: np.ndarra
         found[row].append(Unusual(column.name, message))
 
 
-def _add_categories(found: list[list[Unusual]], column: Column, values: Sequence[str | None]) -> None:
+def _add_categories(
+    found: list[list[Unusual]], column: Column, values: Sequence[str | None]
+) -> None:
     known = set(column.categories)
-    rest = "was rare or absent in the training rows" if column.others else "was not in the training rows"
+    rest = (
+        "was rare or absent in the training rows"
+        if column.others
+        else "was not in the training rows"
+    )
     for row, value in enumerate(values):
         if value is None:
             if column.gaps == 0:

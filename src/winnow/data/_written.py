@@ -12,10 +12,11 @@ __all__ = ["expected", "parse"]
 
 
 def parse(series: pl.Series, column: Column) -> pl.Series:
-    """Float64 of a series of text: numbers, or days since 1970 for dates; null for gaps and for what does not fit.
+    """Float64 of a series of text: numbers, or days since 1970 for dates; null for gaps and for
+    what does not fit.
 
-    A column of amounts takes them with or without the unit that the training rows had, and no other unit. Dates may also be ISO
-    8601, or a number of days.
+    A column of amounts takes them with or without the unit that the training rows had, and no other
+    unit. Dates may also be ISO 8601, or a number of days.
     """
     if column.format == "date":
         return _dates(series, column.dates)
@@ -25,8 +26,13 @@ def parse(series: pl.Series, column: Column) -> pl.Series:
     known = {"", column.unit or ""}
     if set(read.units) <= known:
         return read.values
-    single = [amounts(series.slice(i, 1), column.decimal) for i in range(len(series))]  # which row has another unit
-    return pl.Series(series.name, [v.values[0] if set(v.units) <= known else None for v in single], dtype=pl.Float64)
+    # Which row has another unit
+    single = [amounts(series.slice(i, 1), column.decimal) for i in range(len(series))]
+    return pl.Series(
+        series.name,
+        [v.values[0] if set(v.units) <= known else None for v in single],
+        dtype=pl.Float64,
+    )
 
 
 def expected(column: Column) -> str:
@@ -39,7 +45,11 @@ def expected(column: Column) -> str:
 
 
 def _dates(series: pl.Series, form: str | None) -> pl.Series:
-    written = None if form is None else read_dates(series, (form,)).dt.epoch("us").cast(pl.Float64) / 86_400e6
+    written = (
+        None
+        if form is None
+        else read_dates(series, (form,)).dt.epoch("us").cast(pl.Float64) / 86_400e6
+    )
     rest = series if written is None else series.set(written.is_not_null(), None)
     iso = pl.Series(series.name, [_day(value) for value in rest], dtype=pl.Float64)
     return iso if written is None else written.fill_null(iso)

@@ -2,7 +2,12 @@
 
 from winnow.evaluate._baselines import Baseline, Baselines, Fitted, compare_baselines, fit_baselines
 from winnow.evaluate._evaluate import Evaluation, evaluate
-from winnow.evaluate._metrics import classification_metrics, confusion_matrix, regression_metrics, softmax
+from winnow.evaluate._metrics import (
+    classification_metrics,
+    confusion_matrix,
+    regression_metrics,
+    softmax,
+)
 
 __all__ = [
     "Baseline",

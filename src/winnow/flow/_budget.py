@@ -1,4 +1,6 @@
-"""The minutes of a run: what each stage may take of them, what is left out for their sake, and a record of that."""
+"""The minutes of a run: what each stage may take of them, what is left out for their sake, and
+a record of that.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,17 @@ from winnow.study import Option
 
 __all__ = ["WEIGHTS", "Budget", "Decision", "StageOver", "TimedRunner"]
 
-WEIGHTS = {"search": 50.0, "ablate": 25.0, "train": 15.0}  # of the time that is left for training, over the stages still to come
+# Of the time that is left for training, over the stages still to come
+WEIGHTS = {"search": 50.0, "ablate": 25.0, "train": 15.0}
 SAFETY = 1.25  # what is planned must fit with so much to spare
-FIRST_TRIALS = 0.75  # of all that is left for training, which the first trials may take before they are stopped
-SMALLEST_SHARE = 0.3  # of the time of the last trainings that even a few like them are taken to need
+# Of all that is left for training, which the first trials may take before they are stopped
+FIRST_TRIALS = 0.75
+# Of the time of the last trainings that even a few like them are taken to need
+SMALLEST_SHARE = 0.3
 STOPS_AFTER = "not finished when the time for it was over"
-# After the last training come evaluation, compression, bundle and report, or the report alone. They load and write about as much
-# as starting does, so that took is a measure of how fast this machine is now.
+# After the last training come evaluation, compression, bundle and report, or the report alone. They
+# load and write about as much as starting does, so that took is a measure of how fast this machine
+# is now.
 TAIL_SHARE, TAIL_SECONDS, TAIL_STARTS, TAIL_MORE = 0.08, 6.0, 1.5, 3.0
 REPORT_SHARE, REPORT_SECONDS, REPORT_STARTS, REPORT_MORE = 0.03, 2.0, 0.5, 1.0
 LONGEST_LATENCY, SHORTEST_LATENCY = 3.0, 0.2  # seconds for each batch size
@@ -32,7 +38,9 @@ class _Ledger(Protocol):
 
 
 class StageOver(BaseException):
-    """Raised between two epochs when the time of a stage is over. No error, so that nobody takes it for a fault of a variant."""
+    """Raised between two epochs when the time of a stage is over. No error, so that nobody
+    takes it for a fault of a variant.
+    """
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,10 @@ class Decision:
         return self.done != self.options[0]
 
     def sentence(self, minutes: float) -> str:
-        return f"{self.done}, not {self.asked}, to keep to {minutes:g} minute{'s' * (minutes != 1)}: {self.reason}"
+        return (
+            f"{self.done}, not {self.asked}, to keep to {minutes:g} "
+            f"minute{'s' * (minutes != 1)}: {self.reason}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -77,9 +88,10 @@ class Decision:
 class Budget:
     """Decides what there is time for.
 
-    A stage gets its weight's share of what is left when it begins, so what one leaves is for those after it. What a
-    question takes is estimated from the trainings before it. The answer is written down at once: a process that goes on
-    with the run gives the same answers, so it asks for the same trainings. Trainings on record take no time.
+    A stage gets its weight's share of what is left when it begins, so what one leaves is for those
+    after it. What a question takes is estimated from the trainings before it. The answer is written
+    down at once: a process that goes on with the run gives the same answers, so it asks for the
+    same trainings. Trainings on record take no time.
 
     Args:
         minutes: for the whole run, what earlier processes took included.
@@ -87,7 +99,8 @@ class Budget:
         known: gives the outcomes on record for some ids.
         stages: that will train, in order.
         goal: the last thing that is asked for: ``bundle``, ``found`` and so on.
-        question: names all that is asked; decisions for another question, another goal or other minutes are not repeated.
+        question: names all that is asked; decisions for another question, another goal or other
+            minutes are not repeated.
         spent: seconds that earlier processes took.
         began: reading of the clock when this process began.
         clock: gives seconds.
@@ -118,7 +131,9 @@ class Budget:
         if goal == "bundle":
             self.reserve = max(TAIL_SECONDS, TAIL_SHARE * whole, TAIL_STARTS * starting + TAIL_MORE)
         else:
-            self.reserve = max(REPORT_SECONDS, REPORT_SHARE * whole, REPORT_STARTS * starting + REPORT_MORE)
+            self.reserve = max(
+                REPORT_SECONDS, REPORT_SHARE * whole, REPORT_STARTS * starting + REPORT_MORE
+            )
         self._decisions: dict[str, Decision] = {}
         self._cut: set[str] = set()  # ids of trainings that were not finished in time
         same = {name: before.get(name) for name in self._asked} == self._asked
@@ -132,14 +147,16 @@ class Budget:
             self._cut = set(before.get("cut", ()))
         self._stage, self._question, self._stage_began = "", "", self._began
         self._until = self._last = self.end - self.reserve
-        self._measured: tuple[float, int, float] | None = None  # seconds, trainings, epochs of the last that were new
+        # Seconds, trainings, epochs of the last that were new
+        self._measured: tuple[float, int, float] | None = None
         self._prior: float | None = None  # seconds of one training, before any was measured
-        self._stops = 1.0  # share of their epochs after which variants with early stopping have stopped
+        # Share of their epochs after which variants with early stopping have stopped
+        self._stops = 1.0
         if self._finished:
             self.end = self._until = self._last = float("inf")
         self._put()
 
-    # -- time --------------------------------------------------------------------------------------------------------------
+    # -- time --------------------------------------------------------------------------------------
 
     @property
     def has_begun(self) -> bool:
@@ -177,13 +194,18 @@ class Budget:
         needed = (self.seconds + self.reserve + 1.1 * seconds) / 60
         before = f", of which {self._spent:.0f} s are used already" if self._spent else ""
         raise OutOfTime(
-            f"{self.minutes:g} minutes{before} do not hold the least that is asked for: starting took "
-            f"{self._clock() - self._began:.1f} s, training takes {seconds:.1f} s or more, and {self.reserve:.0f} s are kept for "
-            f"what comes after it - give at least {max(needed, 0.01):.2g} minutes (--minutes, or `minutes` in the recipe)"
+            f"{self.minutes:g} minutes{before} do not hold the least that is asked for: starting "
+            f"took "
+            f"{self._clock() - self._began:.1f} s, training takes {seconds:.1f} s or more, and "
+            f"{self.reserve:.0f} s are kept for "
+            f"what comes after it - give at least {max(needed, 0.01):.2g} minutes (--minutes, or "
+            f"`minutes` in the recipe)"
         )
 
     def finish(self) -> None:
-        """Note that everything asked for was done: who asks again only reads it, whatever it took."""
+        """Note that everything asked for was done: who asks again only reads it, whatever it
+        took.
+        """
         self._finished = True
         self._put()
 
@@ -199,8 +221,9 @@ class Budget:
         """Called between two epochs.
 
         Raises:
-            StageOver: trainings are in flight, and the time of the stage is over. Without first trials and leaders there is no
-                final training, so they may also take of what was meant for later stages.
+            StageOver: trainings are in flight, and the time of the stage is over. Without first
+                trials and leaders there is no final training, so they may also take of what was
+                meant for later stages.
         """
         hard = self._until
         if self._stage == "train" or self._question == "search: leaders":
@@ -211,10 +234,12 @@ class Budget:
             raise StageOver
 
     def latency_seconds(self) -> float:
-        """What measuring latency may take for each of two batch sizes: half of what is left after about the rest."""
+        """What measuring latency may take for each of two batch sizes: half of what is left
+        after about the rest.
+        """
         return min(LONGEST_LATENCY, max(SHORTEST_LATENCY, (self.left() - 0.5 * self.reserve) / 2))
 
-    # -- decisions ---------------------------------------------------------------------------------------------------------
+    # -- decisions ---------------------------------------------------------------------------------
 
     def choose(self, question: str, options: Sequence[Option], *, of: str | None = None) -> int:
         """See ``winnow.study.Allowance``."""
@@ -232,7 +257,11 @@ class Budget:
             if seconds <= left or seconds == 0:
                 chosen = position
                 break
-        reason = f"that needs about {needs:.0f} s more, and {max(left, 0):.0f} s are left for it" if chosen else ""
+        reason = (
+            f"that needs about {needs:.0f} s more, and {max(left, 0):.0f} s are left for it"
+            if chosen
+            else ""
+        )
         self._decide(Decision(self._stage, question, texts, of or texts[0], texts[chosen], reason))
         return chosen
 
@@ -240,23 +269,34 @@ class Budget:
         """What was chosen last did not end in time: the least takes its place."""
         one = self._decisions[self._question]
         reason = "more was begun and did not end in time"
-        self._decide(Decision(one.stage, one.question, one.options, one.asked, one.options[-1], reason))
+        self._decide(
+            Decision(one.stage, one.question, one.options, one.asked, one.options[-1], reason)
+        )
 
     def sentences(self) -> list[str]:
         """What was left out."""
-        said = [f"{d.stage}: {d.sentence(self.minutes)}" for d in self._decisions.values() if d.is_cut]
+        said = [
+            f"{d.stage}: {d.sentence(self.minutes)}" for d in self._decisions.values() if d.is_cut
+        ]
         if self._cut:
             many = len(self._cut) > 1
-            said.append(f"{len(self._cut)} training{'s were' if many else ' was'} stopped, because the time was over")
+            said.append(
+                f"{len(self._cut)} training{'s were' if many else ' was'} stopped, because the "
+                f"time was over"
+            )
         return said
 
-    # -- trainings ---------------------------------------------------------------------------------------------------------
+    # -- trainings ---------------------------------------------------------------------------------
 
     def train(
-        self, variants: Sequence[Variant], train: Callable[[list[Variant]], list[Outcome]], *, with_weights: bool = False
+        self,
+        variants: Sequence[Variant],
+        train: Callable[[list[Variant]], list[Outcome]],
+        *,
+        with_weights: bool = False,
     ) -> list[Outcome]:
-        """What ``train`` gives, timed. Where the time of the stage is over before it ends, those on record and a failure for each
-        of the others; the same again when the run goes on.
+        """What ``train`` gives, timed. Where the time of the stage is over before it ends, those on
+        record and a failure for each of the others; the same again when the run goes on.
 
         Raises:
             StageOver: in an ablation, which is not judged by halves.
@@ -271,7 +311,11 @@ class Budget:
             if self._stage == "ablate":
                 raise
             outcomes = dict(self._known([v.id for v in variants]))
-            outcomes = {i: o for i, o in outcomes.items() if o.weights is not None or not (with_weights and o.finished)}
+            outcomes = {
+                i: o
+                for i, o in outcomes.items()
+                if o.weights is not None or not (with_weights and o.finished)
+            }
             self._cut |= {v.id for v in asked if v.id not in outcomes}
         else:
             self._learn(new, outcomes, self._clock() - began)
@@ -283,7 +327,7 @@ class Budget:
         each = self._prior if self._measured is None else self._measured[0] / self._measured[1]
         return None if not each else int(max(self._until - self._clock(), 0.0) / each)
 
-    # -- inside ------------------------------------------------------------------------------------------------------------
+    # -- inside ------------------------------------------------------------------------------------
 
     def _seconds(self, option: Option, on_record: Mapping[str, Outcome]) -> float:
         """About what an option takes, with some to spare."""
@@ -292,20 +336,31 @@ class Budget:
         if not number:
             return 0.0
         if self._measured is None:
-            return SAFETY * number * (self._prior or 1e-9)  # not known: anything fits while there is time at all
+            # Not known: anything fits while there is time at all
+            return SAFETY * number * (self._prior or 1e-9)
         seconds, trainings, epochs = self._measured
         share = (sum(self._epochs(v) for v in new) + option.more * epochs / trainings) / epochs
-        return SAFETY * seconds * (share if share >= 1 else SMALLEST_SHARE + (1 - SMALLEST_SHARE) * share)
+        return (
+            SAFETY
+            * seconds
+            * (share if share >= 1 else SMALLEST_SHARE + (1 - SMALLEST_SHARE) * share)
+        )
 
     def _epochs(self, variant: Variant) -> float:
         return variant.train.epochs * (1.0 if variant.train.early_stopping is None else self._stops)
 
-    def _learn(self, new: Sequence[Variant], outcomes: Mapping[str, Outcome], seconds: float) -> None:
+    def _learn(
+        self, new: Sequence[Variant], outcomes: Mapping[str, Outcome], seconds: float
+    ) -> None:
         if not new:
             return
-        stopping = [v for v in new if v.train.early_stopping is not None and outcomes[v.id].finished]
+        stopping = [
+            v for v in new if v.train.early_stopping is not None and outcomes[v.id].finished
+        ]
         if stopping:
-            self._stops = sum(outcomes[v.id].epochs for v in stopping) / sum(v.train.epochs for v in stopping)
+            self._stops = sum(outcomes[v.id].epochs for v in stopping) / sum(
+                v.train.epochs for v in stopping
+            )
         self._measured = max(seconds, 1e-3), len(new), max(sum(self._epochs(v) for v in new), 1.0)
 
     def _decide(self, decision: Decision) -> None:
@@ -341,7 +396,12 @@ class TimedRunner(Runner):
         super().__init__(workspace, progress=tell)
 
     def train(
-        self, variants: Sequence[Variant], *, keep_weights: bool = False, study: str = "train", ahead: int = 0
+        self,
+        variants: Sequence[Variant],
+        *,
+        keep_weights: bool = False,
+        study: str = "train",
+        ahead: int = 0,
     ) -> list[Outcome]:
         if self.budget is None:
             return super().train(variants, keep_weights=keep_weights, study=study, ahead=ahead)

@@ -41,7 +41,8 @@ class Checked:
 
 
 def check(recipe: Recipe, *, file: Path | None = None) -> Checked:
-    """Read the data, build the models that the recipe can ask for, look up every name; train nothing.
+    """Read the data, build the models that the recipe can ask for, look up every name; train
+    nothing.
 
     Args:
         recipe: any.
@@ -54,9 +55,14 @@ def check(recipe: Recipe, *, file: Path | None = None) -> Checked:
 
 
 def check_recipe(
-    recipe: Recipe, prepared: Callable[[Data], Prepared], *, file: Path | None = None, names: bool = True
+    recipe: Recipe,
+    prepared: Callable[[Data], Prepared],
+    *,
+    file: Path | None = None,
+    names: bool = True,
 ) -> Checked:
-    """``check`` with another source of prepared rows; without ``names`` the modules to ablate are not looked up.
+    """``check`` with another source of prepared rows; without ``names`` the modules to ablate are
+    not looked up.
 
     Raises:
         RecipeError: with every mistake that was found.
@@ -65,7 +71,12 @@ def check_recipe(
         rows = prepared(recipe.data)
         built, problems = _built(recipe, rows)
         names_of_modules = _modules(recipe, built) if names else []
-        problems = [*_task(recipe, rows), *problems, *_methods(recipe, rows.task), *names_of_modules]
+        problems = [
+            *_task(recipe, rows),
+            *problems,
+            *_methods(recipe, rows.task),
+            *names_of_modules,
+        ]
     except DataError as error:
         problems = [_problem("data", error), *_named(recipe.model)]
     if problems:
@@ -76,15 +87,19 @@ def check_recipe(
 def _warnings(recipe: Recipe, prepared: Prepared, model: nn.Module) -> Iterator[str]:
     if prepared.task != "classification" or recipe.model.use in READY:
         return
-    if models.gives_probabilities(model, in_shape=prepared.in_shape, out_features=prepared.out_features):
+    if models.gives_probabilities(
+        model, in_shape=prepared.in_shape, out_features=prepared.out_features
+    ):
         yield (
-            "the outputs of the model look like probabilities (every row adds up to 1): cross-entropy takes raw scores and "
+            "the outputs of the model look like probabilities (every row adds up to 1): "
+            "cross-entropy takes raw scores and "
             "applies a softmax of its own, and so does prediction; leave out the model's softmax"
         )
 
 
 def check_export(checked: Checked, *, file: Path | None = None) -> None:
-    """Whether there can be a bundle of the model, asked before it is trained rather than after. A ready model can be exported.
+    """Whether there can be a bundle of the model, asked before it is trained rather than after. A
+    ready model can be exported.
 
     Raises:
         RecipeError: it cannot.
@@ -92,14 +107,25 @@ def check_export(checked: Checked, *, file: Path | None = None) -> None:
     if checked.recipe.model.use in READY:
         return
     try:
-        export_onnx(checked.model, checked.prepared.in_shape, example=checked.prepared.validation.X[: max(BATCH_SIZES)])
+        export_onnx(
+            checked.model,
+            checked.prepared.in_shape,
+            example=checked.prepared.validation.X[: max(BATCH_SIZES)],
+        )
     except ModelError as error:
-        found = [Problem("model.use", f"{error} - without a bundle: `winnow evaluate` does everything up to the test rows")]
+        found = [
+            Problem(
+                "model.use",
+                f"{error} - without a bundle: `winnow evaluate` does everything up to the test "
+                f"rows",
+            )
+        ]
         raise RecipeError(found if file is None else locate(found, file)) from error
 
 
 def load_recipe(path: Path) -> Recipe:
-    """The recipe in a YAML file. When it has mistakes, those that only show when its data and model are looked up are told, too.
+    """The recipe in a YAML file. When it has mistakes, those that only show when its data and model
+    are looked up are told, too.
 
     Raises:
         RecipeError: with every mistake that was found.
@@ -124,7 +150,7 @@ def load_recipe(path: Path) -> Recipe:
         raise RecipeError(sorted([*error.problems, *more], key=lambda p: p.line or 0)) from None
 
 
-# -- models ------------------------------------------------------------------------------------------------------------
+# -- models ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -136,14 +162,21 @@ class Corner:
 
 
 def corners(recipe: Recipe) -> Iterator[Corner]:
-    """The first value of every range; then, one at a time, the other values or ends of the model's arguments."""
+    """The first value of every range; then, one at a time, the other values or ends of the
+    model's arguments.
+    """
     ranges = recipe.ranges()
     first: dict[str, Any] = {}
     for path, setting in ranges.items():
         if setting.condition is None or first.get(setting.condition[0]) == setting.condition[1]:
             first[path] = _values(setting.range)[0]
     yield Corner(recipe.resolve(first), {})
-    others = [(path, value) for path in first if path.startswith("model.") for value in _values(ranges[path].range)[1:]]
+    others = [
+        (path, value)
+        for path in first
+        if path.startswith("model.")
+        for value in _values(ranges[path].range)[1:]
+    ]
     for path, value in others[: MOST_MODELS - 1]:
         yield Corner(recipe.resolve({**first, path: value}), {path: value})
 
@@ -201,12 +234,19 @@ def _values(found: Any) -> list[Any]:
 
 
 def _build(recipe: Recipe, prepared: Prepared) -> nn.Module:
-    module = models.build(recipe.model, in_shape=prepared.in_shape, out_features=prepared.out_features, seed=recipe.seed)
-    models.check_output(module, in_shape=prepared.in_shape, out_features=prepared.out_features, task=prepared.task)
+    module = models.build(
+        recipe.model,
+        in_shape=prepared.in_shape,
+        out_features=prepared.out_features,
+        seed=recipe.seed,
+    )
+    models.check_output(
+        module, in_shape=prepared.in_shape, out_features=prepared.out_features, task=prepared.task
+    )
     return module
 
 
-# -- names -------------------------------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------------------
 
 
 def _task(recipe: Recipe, prepared: Prepared) -> list[Problem]:
@@ -218,7 +258,9 @@ def _task(recipe: Recipe, prepared: Prepared) -> list[Problem]:
 
 
 def _modules(recipe: Recipe, built: list[nn.Module]) -> list[Problem]:
-    """Names of modules to ablate that no model of the recipe has; nothing is said when no model could be built."""
+    """Names of modules to ablate that no model of the recipe has; nothing is said when no model
+    could be built.
+    """
     if not built:
         return []
     known = list(dict.fromkeys(name for module in built for name in models.module_names(module)))
@@ -229,13 +271,29 @@ def _modules(recipe: Recipe, built: list[nn.Module]) -> list[Problem]:
             for n in recipe.ablate.parts
             if n.startswith(MODULE) and not n.startswith(ARGUMENT)
         ]
-    return [Problem(path, f"the model has no module {n!r}{did_you_mean(n, known)}") for path, n in asked if n not in known]
+    return [
+        Problem(path, f"the model has no module {n!r}{did_you_mean(n, known)}")
+        for path, n in asked
+        if n not in known
+    ]
 
 
-def _problem(section: str, error: WinnowError, *, given: Mapping[str, Any] | None = None) -> Problem:
-    """An error that names its setting as ``data.source: ...`` keeps it; any other is about the whole section."""
+def _problem(
+    section: str, error: WinnowError, *, given: Mapping[str, Any] | None = None
+) -> Problem:
+    """An error that names its setting as ``data.source: ...`` keeps it; any other is about the
+    whole section.
+    """
     setting, colon, message = str(error).partition(": ")
-    named = bool(colon) and setting.startswith(f"{section}.") and setting.replace(".", "").replace("_", "").isalnum()
+    named = (
+        bool(colon)
+        and setting.startswith(f"{section}.")
+        and setting.replace(".", "").replace("_", "").isalnum()
+    )
     setting, message = (setting, message) if named else (section, str(error))
-    where = f"with {', '.join(f'{path} = {value!r}' for path, value in given.items())}: " if given else ""
+    where = (
+        f"with {', '.join(f'{path} = {value!r}' for path, value in given.items())}: "
+        if given
+        else ""
+    )
     return Problem(setting, where + message)

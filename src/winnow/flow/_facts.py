@@ -33,10 +33,12 @@ def run_facts(
     quick: bool = False,
     ablate: bool = True,
 ) -> dict[str, Any]:
-    """The ``run`` document. ``seconds`` are of work, over all sittings; ``started`` is when the first began (ISO 8601).
+    """The ``run`` document. ``seconds`` are of work, over all sittings; ``started`` is when the
+    first began (ISO 8601).
 
-    ``versions`` and ``machine`` are those with which the first sitting trained, and stay so when the run is opened again.
-    ``sittings`` has them for every sitting that trained something with others than the one before it.
+    ``versions`` and ``machine`` are those with which the first sitting trained, and stay so when
+    the run is opened again. ``sittings`` has them for every sitting that trained something with
+    others than the one before it.
 
     Args:
         before: the sittings on record (``sittings_of``).
@@ -46,7 +48,9 @@ def run_facts(
     """
     now = {"versions": versions(), "machine": machine()}
     sittings = [dict(one) for one in before]
-    if trained and (not sittings or any(sittings[-1].get(name) != value for name, value in now.items())):
+    if trained and (
+        not sittings or any(sittings[-1].get(name) != value for name, value in now.items())
+    ):
         sittings.append({"began": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), **now})
     first = sittings[0] if sittings else now
     return {
@@ -71,16 +75,24 @@ def run_facts(
 def quick_words(recipe: Recipe, what: str) -> str:
     """What a quick run asks for, after the words for it."""
     search, final = recipe.search, recipe.final
-    searched = f"{search.trials} trials, {search.leaders} leaders on {search.seeds} fresh seeds, " if recipe.is_open else ""
+    searched = (
+        f"{search.trials} trials, {search.leaders} leaders on {search.seeds} fresh seeds, "
+        if recipe.is_open
+        else ""
+    )
     return f"{what}: {searched}{final.seeds} final seeds (--trials and --seeds ask for more)"
 
 
 def sittings_of(run: Mapping[str, Any], *, trained: bool) -> list[dict[str, Any]]:
-    """The sittings that a ``run`` document tells of; one that was written before there were any stands for one if it trained."""
+    """The sittings that a ``run`` document tells of; one that was written before there were any
+    stands for one if it trained.
+    """
     if "sittings" in run:
         return list(run["sittings"])
     if trained and "versions" in run and "machine" in run:
-        return [{"began": run.get("started"), "versions": run["versions"], "machine": run["machine"]}]
+        return [
+            {"began": run.get("started"), "versions": run["versions"], "machine": run["machine"]}
+        ]
     return []
 
 
@@ -91,7 +103,9 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """What the latencies and seconds were measured on; ``device`` is what trained: ``cpu``, or the name of a GPU."""
+    """What the latencies and seconds were measured on; ``device`` is what trained: ``cpu``, or
+    the name of a GPU.
+    """
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
@@ -101,7 +115,9 @@ def machine() -> dict[str, Any]:
 
 
 def bundle_facts(bundle: Bundle, *, made_from: str) -> dict[str, Any]:
-    """The ``bundle`` document. ``made_from`` names the trained variant and the settings that the bundle belongs to."""
+    """The ``bundle`` document. ``made_from`` names the trained variant and the settings that
+    the bundle belongs to.
+    """
     files: Mapping[str, Any] = bundle.manifest["files"]
     size = sum(path.stat().st_size for path in bundle.path.iterdir() if path.is_file())
     return {"path": str(bundle.path), "bytes": size, "files": dict(files), "made_from": made_from}
@@ -110,6 +126,8 @@ def bundle_facts(bundle: Bundle, *, made_from: str) -> dict[str, Any]:
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        return next(
+            line.partition(":")[2].strip() for line in lines if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         return platform.processor() or "unknown"

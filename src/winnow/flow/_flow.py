@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 from winnow import bundle, data
 from winnow.compress import Compressed, Shipped, Timing, compress, measure_shipped
 from winnow.errors import BundleError, ModelError, OutOfTime, RecipeError, WorkspaceError
-from winnow.evaluate import Baselines, Evaluation, Fitted, compare_baselines, evaluate, fit_baselines
+from winnow.evaluate import (
+    Baselines,
+    Evaluation,
+    Fitted,
+    compare_baselines,
+    evaluate,
+    fit_baselines,
+)
 from winnow.flow._budget import Budget, StageOver, TimedRunner
 from winnow.flow._check import Checked, check_export, check_recipe
 from winnow.flow._door import RECIPE_FILE, check_same, file_name, settings_of
@@ -52,19 +59,22 @@ MOST_NOTES = 40  # lines about the data that somebody reads in a terminal
 class Flow:
     """One way through, from a recipe to a bundle and a report, in a run directory.
 
-    Every stage is a property. What a stage needs is run first; what is finished in the directory is read back from its ledger, so
-    that asking again costs little and stopping anywhere loses little. Use it in a ``with`` block: one process at a time works in
-    a directory.
+    Every stage is a property. What a stage needs is run first; what is finished in the directory is
+    read back from its ledger, so that asking again costs little and stopping anywhere loses little.
+    Use it in a ``with`` block: one process at a time works in a directory.
 
     Args:
         recipe: what to run.
         out: the run directory; made when there is none.
-        ablate: whether parts that do nothing are looked for and dropped; if not, the winner of the search is trained as it is.
+        ablate: whether parts that do nothing are looked for and dropped; if not, the winner of the
+            search is trained as it is.
         file: the YAML file that the recipe was read from, for the lines of mistakes.
         progress: told what is going on.
         command: how to repeat the run, for the report; None: the call in Python.
-        goal: the property that is asked for at last; the recipe's ``minutes`` are divided among the stages up to it.
-        began: reading of ``time.perf_counter`` when the process began, from which the ``minutes`` count; None: now.
+        goal: the property that is asked for at last; the recipe's ``minutes`` are divided among the
+            stages up to it.
+        began: reading of ``time.perf_counter`` when the process began, from which the ``minutes``
+            count; None: now.
         quick: the recipe was made small by ``--quick``, which the summary says.
 
     Attributes:
@@ -107,23 +117,36 @@ class Flow:
         bundle.clean_up(self.path)
         try:
             self._runner = TimedRunner(self.workspace, progress=self._trained)
-            self._before = {name: self.workspace.ledger.get_document(name) or {} for name in ("run", "plan")}
-            self._sittings = sittings_of(self._before["run"], trained=bool(self._before["plan"].get("fleets")))
+            self._before = {
+                name: self.workspace.ledger.get_document(name) or {} for name in ("run", "plan")
+            }
+            self._sittings = sittings_of(
+                self._before["run"], trained=bool(self._before["plan"].get("fleets"))
+            )
             check_same(recipe, self._before["run"].get("recipe_yaml"), self.path)
             self._checked = self._look(file)
             self.budget = self._runner.budget = self._budget(goal)
         except BaseException:
             self.workspace.close()
             if is_new:
-                shutil.rmtree(self.path)  # nothing was trained: leave no empty directory behind a mistyped recipe
+                # Nothing was trained: leave no empty directory behind a mistyped recipe
+                shutil.rmtree(self.path)
             raise
         self._metric, _ = self._runner.context(recipe)
-        self._of_stage = StageProgress(self._tell, metric=self._metric, expected=expected_trainings(recipe))
+        self._of_stage = StageProgress(
+            self._tell, metric=self._metric, expected=expected_trainings(recipe)
+        )
         for warning in self._checked.warnings:
             self._note(warning)
         self._quick = quick or self._is_as_quick_as_before()
         if self._quick and not quick:
-            self._note(quick_words(recipe, "this run was begun with --quick, and the recipe it goes on with asks for no more"))
+            self._note(
+                quick_words(
+                    recipe,
+                    "this run was begun with --quick, and the recipe it goes on with asks for no "
+                    "more",
+                )
+            )
         self._keep_recipe()
         self._put_facts()
         for note in few_notes(self._checked.prepared.notes):
@@ -132,7 +155,12 @@ class Flow:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -142,7 +170,7 @@ class Flow:
             self.budget.finish()
         self.workspace.close()
 
-    # -- stages ------------------------------------------------------------------------------------------------------------
+    # -- stages ------------------------------------------------------------------------------------
 
     @cached_property
     def found(self) -> Found | None:
@@ -160,7 +188,9 @@ class Flow:
 
     @cached_property
     def ablation(self) -> Ablation | None:
-        """The ablation of the best recipe; None when it was not wanted, or the recipe has no part to leave out."""
+        """The ablation of the best recipe; None when it was not wanted, or the recipe has no
+        part to leave out.
+        """
         if not self._ablate:
             return None
         best, modules = self.best, self._modules_left()
@@ -172,7 +202,9 @@ class Flow:
 
     @property
     def simplified(self) -> Recipe:
-        """The recipe that is trained at last: without the parts that the ablation showed to do nothing."""
+        """The recipe that is trained at last: without the parts that the ablation showed to do
+        nothing.
+        """
         return self.best if self.ablation is None else self.ablation.simplified
 
     @cached_property
@@ -186,7 +218,9 @@ class Flow:
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """The test rows, and the baselines beside the model: beside the PyTorch model until there is a file that ships."""
+        """The test rows, and the baselines beside the model: beside the PyTorch model until
+        there is a file that ships.
+        """
         trained = self.trained
         with self._at("evaluate", message=True):
             evaluation = evaluate(trained)
@@ -196,7 +230,8 @@ class Flow:
 
     @cached_property
     def bundle(self) -> Path:
-        """The folder of the bundle. One that is there and belongs to this training is kept: latencies are not measured again.
+        """The folder of the bundle. One that is there and belongs to this training is kept:
+        latencies are not measured again.
 
         A model that cannot be exported is refused before anything trains.
         """
@@ -206,7 +241,9 @@ class Flow:
         path, key = self._bundle_path, _key(trained, self.recipe)
         if not self._is_there(path, key):
             with self._at("compress", message=True):
-                timing = None if self.budget is None else Timing(seconds=self.budget.latency_seconds())
+                timing = (
+                    None if self.budget is None else Timing(seconds=self.budget.latency_seconds())
+                )
                 compressed = compress(trained, budget=self.recipe.compress.budget, timing=timing)
                 shipped = _measured(compressed, trained)
                 compared = self._compare(shipped.truth, shipped.predictions, file=shipped.sha256)
@@ -220,39 +257,54 @@ class Flow:
                     recipe_yaml=trained.recipe.to_yaml(),
                 )
                 self.workspace.ledger.put_document("shipped", shipped.to_dict())
-                self.workspace.ledger.put_document("bundle", bundle_facts(bundle.load(path), made_from=key))
+                self.workspace.ledger.put_document(
+                    "bundle", bundle_facts(bundle.load(path), made_from=key)
+                )
         return path
 
     def write_report(self, path: str | Path | None = None) -> Path:
-        """Write the report of what is there so far; None: to ``report.html`` in the run directory."""
+        """Write the report of what is there so far; None: to ``report.html`` in the run
+        directory.
+        """
         with self._at("report", message=True):
-            return write_report(self.documents(), self.path / "report.html" if path is None else path)
+            return write_report(
+                self.documents(), self.path / "report.html" if path is None else path
+            )
 
     def documents(self) -> dict[str, dict[str, Any]]:
         """The facts that the stages left, by name."""
         self._put_facts()
         ledger = self.workspace.ledger
-        return {name: document for name in ledger.documents() if (document := ledger.get_document(name)) is not None}
+        return {
+            name: document
+            for name in ledger.documents()
+            if (document := ledger.get_document(name)) is not None
+        }
 
-    # -- inside ------------------------------------------------------------------------------------------------------------
+    # -- inside ------------------------------------------------------------------------------------
 
     def _look(self, file: Path | None) -> Checked:
         checked = check_recipe(self.recipe, self._runner.prepared, file=file)
         digest = checked.prepared.digest
         if (self.workspace.ledger.get_document("data") or {}).get("digest", digest) != digest:
             raise WorkspaceError(
-                f"the rows of {checked.prepared.source} are not those that {self.path} was begun with: give another directory "
+                f"the rows of {checked.prepared.source} are not those that {self.path} was begun "
+                f"with: give another directory "
                 f"(--out DIR, or `out=`), or remove {self.path}"
             )
         return checked
 
     def _budget(self, goal: str) -> Budget | None:
-        """What the minutes of the recipe allow. A run that has come to its end is only read, whatever it took."""
+        """What the minutes of the recipe allow. A run that has come to its end is only read,
+        whatever it took.
+        """
         if self.recipe.minutes is None:
             return None
         ledger = self.workspace.ledger
         wanted = [
-            stage for stage in GOALS[goal] if (stage != "search" or self.recipe.is_open) and (stage != "ablate" or self._ablate)
+            stage
+            for stage in GOALS[goal]
+            if (stage != "search" or self.recipe.is_open) and (stage != "ablate" or self._ablate)
         ]
         budget = Budget(
             self.recipe.minutes,
@@ -260,7 +312,9 @@ class Flow:
             known=ledger.outcomes,
             stages=wanted,
             goal=goal,
-            question=hashlib.sha256(f"{self.recipe.to_yaml()}{self._ablate}".encode()).hexdigest()[:20],
+            question=hashlib.sha256(f"{self.recipe.to_yaml()}{self._ablate}".encode()).hexdigest()[
+                :20
+            ],
             spent=self._before["run"].get("seconds", 0.0),
             began=self._clock,
         )
@@ -274,7 +328,9 @@ class Flow:
         return budget
 
     def _ablated(self, recipe: Recipe, modules: list[str]) -> Ablation | None:
-        """The ablation; None where the minutes do not hold it. What does not end in time is done over without it."""
+        """The ablation; None where the minutes do not hold it. What does not end in time is
+        done over without it.
+        """
         while True:
             try:
                 return ablate(recipe, modules=modules, runner=self._runner, allowance=self.budget)
@@ -290,7 +346,11 @@ class Flow:
         if not run.get("quick"):
             return False
         before = settings_of(Recipe.from_yaml(run["recipe_yaml"]))
-        return all(before[path] == value for path, value in settings_of(self.recipe).items() if path in QUICK)
+        return all(
+            before[path] == value
+            for path, value in settings_of(self.recipe).items()
+            if path in QUICK
+        )
 
     def _keep_recipe(self) -> None:
         """The recipe beside what came of it, so that the directory can be given in its place."""
@@ -310,7 +370,10 @@ class Flow:
         names = module_names(check_recipe(self.best, self._runner.prepared, names=False).model)
         for name in asked:
             if name not in names:
-                self._note(f"module {name} is not in the ablation: the model that the search chose has none of that name")
+                self._note(
+                    f"module {name} is not in the ablation: the model that the search chose has "
+                    f"none of that name"
+                )
         return [name for name in asked if name in names]
 
     @property
@@ -321,15 +384,21 @@ class Flow:
     def _fitted(self) -> tuple[Fitted, ...]:
         return fit_baselines(self.trained.prepared, self.trained.metric)
 
-    def _compare(self, truth: NDArray[Any], predictions: NDArray[Any], *, file: str | None = None) -> Baselines:
+    def _compare(
+        self, truth: NDArray[Any], predictions: NDArray[Any], *, file: str | None = None
+    ) -> Baselines:
         """Hold these predictions for the test rows against the baselines, and write it down."""
         trained = self.trained
-        compared = compare_baselines(self._fitted, trained.prepared, trained.metric, truth, predictions, file=file)
+        compared = compare_baselines(
+            self._fitted, trained.prepared, trained.metric, truth, predictions, file=file
+        )
         self.workspace.ledger.put_document("baselines", compared.to_dict())
         return compared
 
     def _forget_another(self, key: str) -> None:
-        """Drop the facts about a bundle of another training, which would stand beside the scores of this one."""
+        """Drop the facts about a bundle of another training, which would stand beside the
+        scores of this one.
+        """
         facts = self.workspace.ledger.get_document("bundle")
         if facts is not None and facts.get("made_from") != key:
             for name in OF_THE_BUNDLE:
@@ -339,7 +408,10 @@ class Flow:
         """Whether the bundle at ``path`` is whole and the one that belongs to ``key``."""
         facts = self.workspace.ledger.get_document("bundle") or {}
         shipped = self.workspace.ledger.get_document("shipped") or {}
-        if facts.get("made_from") != key or self.workspace.ledger.get_document("compression") is None:
+        if (
+            facts.get("made_from") != key
+            or self.workspace.ledger.get_document("compression") is None
+        ):
             return False
         compared = self.workspace.ledger.get_document("baselines") or {}
         file = facts["files"]["model.onnx"]["sha256"]
@@ -363,7 +435,8 @@ class Flow:
             if self.budget is None or not self.budget.has_stopped:
                 raise
             raise OutOfTime(
-                f"{self.recipe.minutes:g} minutes were over in the stage {stage!r}: {error} - what was finished is kept: the "
+                f"{self.recipe.minutes:g} minutes were over in the stage {stage!r}: {error} - "
+                f"what was finished is kept: the "
                 "same command with more minutes goes on from there"
             ) from error
         finally:
@@ -409,9 +482,14 @@ class Flow:
 
 
 def few_notes(notes: Sequence[str]) -> list[str]:
-    """Notes for a terminal: all, or the first forty and how many more there are. The report has all."""
+    """Notes for a terminal: all, or the first forty and how many more there are. The report has
+    all.
+    """
     more = len(notes) - MOST_NOTES
-    return [*notes[:MOST_NOTES], *([f"{more} more notes about the data are in the report"] if more > 0 else [])]
+    return [
+        *notes[:MOST_NOTES],
+        *([f"{more} more notes about the data are in the report"] if more > 0 else []),
+    ]
 
 
 def _can_lose_a_part(recipe: Recipe) -> bool:
@@ -430,14 +508,18 @@ def _can_lose(recipe: Recipe, name: str) -> bool:
 
 
 def _measured(compressed: Compressed, trained: Trained) -> Shipped:
-    """The file that ships, written, read back and run over the test rows. What ships was chosen before."""
+    """The file that ships, written, read back and run over the test rows. What ships was chosen
+    before.
+    """
     with tempfile.TemporaryDirectory(prefix="winnow-") as folder:
         path = compressed.save(Path(folder) / "shipped.winnow")
         return measure_shipped(bundle.load(path), trained.prepared, trained.module())
 
 
 def _key(trained: Trained, recipe: Recipe) -> str:
-    """Names what a bundle depends on: the trained variant that ships, and how it was to be compressed."""
+    """Names what a bundle depends on: the trained variant that ships, and how it was to be
+    compressed.
+    """
     facts: Mapping[str, Any] = {
         "variant": trained.variants[trained.best].id,
         "compress": recipe.compress.model_dump(mode="json"),

@@ -12,11 +12,13 @@ from winnow.run import Event
 
 __all__ = ["StageProgress"]
 
-LEAST_SECONDS, LEAST_SHARE = 3.0, 0.1  # of a stage that must have passed before anything is said about the rest of it
+# Of a stage that must have passed before anything is said about the rest of it
+LEAST_SECONDS, LEAST_SHARE = 3.0, 0.1
 
 
 class StageProgress:
-    """A study hands its variants to the runner in batches, and the runner tells of one batch; users ask about the whole stage.
+    """A study hands its variants to the runner in batches, and the runner tells of one batch; users
+    ask about the whole stage.
 
     Args:
         progress: told about the stage.
@@ -40,15 +42,20 @@ class StageProgress:
         self._stage: str | None = None
 
     def __call__(self, event: Event) -> None:
-        """Take in one of the runner's events. Exactly the last one of a batch has ``done == total``."""
+        """Take in one of the runner's events. Exactly the last one of a batch has ``done ==
+        total``.
+        """
         if event.stage != self._stage:
             self._stage, self._before, self._best = event.stage, 0, None
             self._began = math.inf
             self._batch: tuple[float, int] | None = None
         if self._batch is None:
             self._began = min(self._began, self._clock())
-            self._batch = self._clock(), event.done  # when it began, and how much of it was in the ledger already
-        if event.best is not None and (self._best is None or better(self._metric, event.best, self._best)):
+            # When it began, and how much of it was in the ledger already
+            self._batch = self._clock(), event.done
+        if event.best is not None and (
+            self._best is None or better(self._metric, event.best, self._best)
+        ):
             self._best = event.best
         later = max(self._expected.get(event.stage, 0) - self._before - event.total, 0)
         whole = replace(
@@ -63,9 +70,17 @@ class StageProgress:
         self._progress(whole)
 
     def _trusted(self, left: float | None) -> float | None:
-        """The time left, unless too little was seen of the stage to tell: what the first epochs took may be that of starting."""
+        """The time left, unless too little was seen of the stage to tell: what the first epochs
+        took may be that of starting.
+        """
         elapsed = self._clock() - self._began
-        return left if left is not None and elapsed >= LEAST_SECONDS and elapsed >= LEAST_SHARE * (elapsed + left) else None
+        return (
+            left
+            if left is not None
+            and elapsed >= LEAST_SECONDS
+            and elapsed >= LEAST_SHARE * (elapsed + left)
+            else None
+        )
 
     def _left(self, event: Event, batch: tuple[float, int], later: int) -> float | None:
         began, known = batch

@@ -21,11 +21,16 @@ def read_documents(path: str | Path) -> dict[str, dict[str, Any]]:
     folder = Path(path)
     if not (folder / "ledger.db").is_file():
         raise WorkspaceError(
-            f"{folder} is no run directory: it has no ledger.db (`winnow run` makes one, by default under runs/)"
+            f"{folder} is no run directory: it has no ledger.db (`winnow run` makes one, by "
+            f"default under runs/)"
         )
     with Workspace.open(folder) as workspace:
         ledger = workspace.ledger
-        return {name: document for name in ledger.documents() if (document := ledger.get_document(name)) is not None}
+        return {
+            name: document
+            for name in ledger.documents()
+            if (document := ledger.get_document(name)) is not None
+        }
 
 
 def rewrite_report(path: str | Path, out: str | Path | None = None) -> Path:

@@ -31,7 +31,8 @@ class Run:
         evaluation: on the test rows.
         bundle: folder of the artefact; ``winnow.load`` opens it.
         report: the HTML file.
-        documents: the facts that the stages left, by name; ``documents["compression"]`` has the candidates of compression.
+        documents: the facts that the stages left, by name; ``documents["compression"]`` has the
+            candidates of compression.
     """
 
     recipe: Recipe
@@ -58,11 +59,12 @@ def run(
     progress: Callable[[Event], None] | None = None,
     command: str | None = None,
 ) -> Run:
-    """Search, ablate, train, evaluate, compress, bundle and report; what is finished in the run directory is not done again.
+    """Search, ablate, train, evaluate, compress, bundle and report; what is finished in the run
+    directory is not done again.
 
     Args:
-        source: a recipe, a YAML file, a run directory, or data without a recipe: a .csv, .tsv or .parquet file,
-            ``sklearn:<name>``, ``package.module:function``.
+        source: a recipe, a YAML file, a run directory, or data without a recipe: a .csv, .tsv or
+            .parquet file, ``sklearn:<name>``, ``package.module:function``.
         target: the column to predict, for files and frames without a recipe.
         out: the run directory; None: ``runs/<name of the recipe>``.
         ablate: whether parts that do nothing are looked for and dropped before the final training.
@@ -76,7 +78,9 @@ def run(
         WorkspaceError: the directory belongs to another recipe, or cannot be used.
     """
     asked = open_source(source, target=target, out=out)
-    with Flow(asked.recipe, asked.out, ablate=ablate, file=asked.file, progress=progress, command=command) as flow:
+    with Flow(
+        asked.recipe, asked.out, ablate=ablate, file=asked.file, progress=progress, command=command
+    ) as flow:
         bundle, report = flow.bundle, flow.write_report()
         return Run(
             recipe=flow.recipe,

@@ -23,10 +23,20 @@ from winnow.ledger import Ledger
 from winnow.recipe import Recipe
 from winnow.stats import Interval
 
-__all__ = ["EXPORTS", "Comparison", "RunFacts", "compare_runs", "export_run", "list_runs", "run_directory", "run_facts_of"]
+__all__ = [
+    "EXPORTS",
+    "Comparison",
+    "RunFacts",
+    "compare_runs",
+    "export_run",
+    "list_runs",
+    "run_directory",
+    "run_facts_of",
+]
 
 Documents = Mapping[str, Mapping[str, Any]]
-STAGES = ("search", "ablation", "final", "evaluation", "bundle")  # documents, in the order in which a run leaves them
+# Documents, in the order in which a run leaves them
+STAGES = ("search", "ablation", "final", "evaluation", "bundle")
 EXPORTS = ("onnx", "csv", "json", "parquet")
 
 
@@ -58,14 +68,18 @@ class RunFacts:
 
 
 def list_runs(folder: str | Path = "runs") -> list[RunFacts]:
-    """The runs in ``folder`` (itself one, or the folder of many), the latest first; one that cannot be read is left out.
+    """The runs in ``folder`` (itself one, or the folder of many), the latest first; one that cannot
+    be read is left out.
 
     Raises:
         WorkspaceError: no such folder.
     """
     place = Path(folder)
     if not place.is_dir():
-        raise WorkspaceError(f"no folder {str(place)!r}: runs lie under runs/ in the folder where `winnow run` was called")
+        raise WorkspaceError(
+            f"no folder {str(place)!r}: runs lie under runs/ in the folder where `winnow run` "
+            f"was called"
+        )
     places = [place] if is_run(place) else sorted(p for p in place.iterdir() if is_run(p))
     found = []
     for run in places:
@@ -88,7 +102,8 @@ def run_directory(source: str | Path) -> Path:
         place = default_out(Recipe.load(place).name)
     if not is_run(place):
         raise WorkspaceError(
-            f"{place} is no run directory: it has no ledger.db (`winnow run` makes one, `winnow list` shows them)"
+            f"{place} is no run directory: it has no ledger.db (`winnow run` makes one, `winnow "
+            f"list` shows them)"
         )
     return place
 
@@ -100,7 +115,9 @@ def run_facts_of(path: Path) -> RunFacts:
         WorkspaceError: its ledger cannot be read, or holds no run yet.
     """
     with Ledger.open(path / "ledger.db") as ledger:
-        documents = {name: d for name in ledger.documents() if (d := ledger.get_document(name)) is not None}
+        documents = {
+            name: d for name in ledger.documents() if (d := ledger.get_document(name)) is not None
+        }
     run = documents.get("run")
     if run is None:
         raise WorkspaceError(f"{path} holds no run yet")
@@ -112,7 +129,9 @@ def run_facts_of(path: Path) -> RunFacts:
         started=run["started"],
         metric=metric,
         validation=None if final is None else _interval(final["score"]),
-        test=None if evaluation is None or metric not in evaluation["metrics"] else _interval(evaluation["metrics"][metric]),
+        test=None
+        if evaluation is None or metric not in evaluation["metrics"]
+        else _interval(evaluation["metrics"][metric]),
         bytes=documents["bundle"]["bytes"] if "bundle" in documents else None,
         state=_state(path, documents),
         documents=documents,
@@ -143,11 +162,13 @@ def _is_locked(path: Path) -> bool:
 
 
 def _interval(document: Mapping[str, Any]) -> Interval:
-    mean, low, high = (float("nan") if document[end] is None else document[end] for end in ("mean", "low", "high"))
+    mean, low, high = (
+        float("nan") if document[end] is None else document[end] for end in ("mean", "low", "high")
+    )
     return Interval(mean, low, high, confidence=document["confidence"], n=document["n"])
 
 
-# -- two runs ----------------------------------------------------------------------------------------------------------
+# -- two runs --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -157,8 +178,9 @@ class Comparison:
     Attributes:
         a, b: the runs.
         settings: those that differ: dotted path -> (in ``a``, in ``b``).
-        advantage: how much better the shipped model of ``a`` is than that of ``b`` in the metric of ``a``, paired over the test
-            rows that both have; above 0 is better, also for errors. None when the two cannot be paired.
+        advantage: how much better the shipped model of ``a`` is than that of ``b`` in the metric of
+            ``a``, paired over the test rows that both have; above 0 is better, also for errors.
+            None when the two cannot be paired.
         better: which of the two the rows show to be better.
         reason: why they cannot be paired, or what the verdict rests on.
     """
@@ -172,7 +194,8 @@ class Comparison:
 
 
 def compare_runs(a: str | Path, b: str | Path) -> Comparison:
-    """How two runs differ in their settings, and which of their models is better on the test rows, if that can be told.
+    """How two runs differ in their settings, and which of their models is better on the test rows,
+    if that can be told.
 
     Args:
         a, b: run directories, or recipes' files, which stand for their runs.
@@ -189,7 +212,9 @@ def compare_runs(a: str | Path, b: str | Path) -> Comparison:
     found = _paired(left, right, recipes)
     if isinstance(found, str):
         return Comparison(left, right, settings, None, "cannot tell", found)
-    better: Literal["a", "b", "cannot tell"] = "a" if found.low > 0 else "b" if found.high < 0 else "cannot tell"
+    better: Literal["a", "b", "cannot tell"] = (
+        "a" if found.low > 0 else "b" if found.high < 0 else "cannot tell"
+    )
     reason = f"the two shipped models on the same {found.n} test rows, paired row by row"
     return Comparison(left, right, settings, found, better, reason)
 
@@ -206,14 +231,21 @@ def _paired(a: RunFacts, b: RunFacts, recipes: list[Recipe]) -> Interval | str:
     try:
         prepared = [prepare(recipe.data) for recipe in recipes]
         ours, theirs = (_test_rows(p) for p in prepared)
-        if not np.array_equal(ours.index, theirs.index) or prepared[0].classes != prepared[1].classes:
+        if (
+            not np.array_equal(ours.index, theirs.index)
+            or prepared[0].classes != prepared[1].classes
+        ):
             return "their test rows are not the same"
         outputs = [_outputs(run, rows) for run, rows in zip((a, b), (ours, theirs), strict=True)]
     except (DataError, RecipeError, WinnowError) as error:
         return f"their test rows cannot be read again: {error}"
     decode = prepared[0].preparation.decode
     is_classification = prepared[0].task == "classification"
-    truth = ours.y if is_classification else np.asarray(decode(ours.y.astype(np.float64)[:, None])).reshape(-1)
+    truth = (
+        ours.y
+        if is_classification
+        else np.asarray(decode(ours.y.astype(np.float64)[:, None])).reshape(-1)
+    )
     judges = [Judge(a.metric, p.task, truth, p.preparation.decode) for p in prepared]
     predictions = [judge.predictions(output) for judge, output in zip(judges, outputs, strict=True)]
     return judges[0].drop(*predictions)
@@ -229,20 +261,24 @@ def _outputs(run: RunFacts, rows: Rows) -> np.ndarray:
     bundle = load(run.path)  # checks every file against the manifest
     session = open_session((bundle.path / "model.onnx").read_bytes())
     pieces = np.array_split(rows.X, max(1, len(rows) // 1024))
-    return np.concatenate([session.run(None, {"x": np.ascontiguousarray(piece)})[0] for piece in pieces])
+    return np.concatenate(
+        [session.run(None, {"x": np.ascontiguousarray(piece)})[0] for piece in pieces]
+    )
 
 
-# -- files -------------------------------------------------------------------------------------------------------------
+# -- files -----------------------------------------------------------------------------------------
 
 
 def export_run(source: str | Path, kind: str, out: str | Path) -> Path:
-    """Write what a run made to a file: its model as ONNX, its outcomes as a table, or all its facts as JSON.
+    """Write what a run made to a file: its model as ONNX, its outcomes as a table, or all its facts
+    as JSON.
 
     Args:
         source: a run directory, or a recipe's file.
-        kind: ``onnx`` (the file in the bundle), ``csv`` or ``parquet`` (a row for each training: settings, scores, metrics), or
-            ``json`` (the documents of all stages, and the same rows). In a .csv file text that a spreadsheet would take for a
-            formula has an apostrophe before it, as in predictions.
+        kind: ``onnx`` (the file in the bundle), ``csv`` or ``parquet`` (a row for each training:
+            settings, scores, metrics), or ``json`` (the documents of all stages, and the same
+            rows). In a .csv file text that a spreadsheet would take for a formula has an apostrophe
+            before it, as in predictions.
         out: the file; replaced when it is there.
 
     Raises:
@@ -252,7 +288,9 @@ def export_run(source: str | Path, kind: str, out: str | Path) -> Path:
     place, target = run_directory(source), Path(out)
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     if kind not in EXPORTS:
-        raise WorkspaceError(f"expected one of {', '.join(EXPORTS)} as the kind of file, got {kind!r}")
+        raise WorkspaceError(
+            f"expected one of {', '.join(EXPORTS)} as the kind of file, got {kind!r}"
+        )
     model = load(find_bundle(place)).path / "model.onnx" if kind == "onnx" else None
     try:
         if model is not None:
@@ -277,7 +315,10 @@ def _write_facts(place: Path, kind: str, out: Path) -> None:
         else:
             documents = {name: ledger.get_document(name) for name in ledger.documents()}
             facts = {"documents": documents, "outcomes": table.to_dicts()}
-            out.write_text(json.dumps(_finite(facts), indent=1, default=str, allow_nan=False) + "\n", encoding="utf-8")
+            out.write_text(
+                json.dumps(_finite(facts), indent=1, default=str, allow_nan=False) + "\n",
+                encoding="utf-8",
+            )
 
 
 def _finite(value: Any) -> Any:

@@ -12,11 +12,21 @@ import sqlalchemy as sa
 
 from winnow.recipe import Outcome, Variant
 
-__all__ = ["canonical", "from_json", "now", "outcome_from_row", "outcome_row", "pack", "to_json", "unpack"]
+__all__ = [
+    "canonical",
+    "from_json",
+    "now",
+    "outcome_from_row",
+    "outcome_row",
+    "pack",
+    "to_json",
+    "unpack",
+]
 
 
 def to_json(value: Any) -> str:
-    """JSON text. NumPy numbers and arrays become plain ones; NaN and infinities come back as they went.
+    """JSON text. NumPy numbers and arrays become plain ones; NaN and infinities come back as they
+    went.
 
     Raises:
         ValueError: for anything else that JSON has no form for.
@@ -48,7 +58,8 @@ def outcome_row(outcome: Outcome, created: str) -> dict[str, Any]:
     return {
         "variant_id": outcome.variant_id,
         "status": outcome.status,
-        "reason": reason and reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00"),
+        "reason": reason
+        and reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00"),
         "score": outcome.score,
         "metrics": to_json(outcome.metrics),
         "best_epoch": int(outcome.best_epoch),

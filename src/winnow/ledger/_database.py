@@ -23,24 +23,35 @@ __all__ = ["Database", "chunks"]
 
 CHUNK = 5000  # ids in one IN list; SQLite takes 32766
 CREATION_LOCK = 0x77696E6E6F77  # "winnow"; any number that nobody else takes
-LOCK_SECONDS = 60.0  # a transaction takes milliseconds: who waits longer than this waits for something that hangs
+# A transaction takes milliseconds: who waits longer than this waits for something that hangs
+LOCK_SECONDS = 60.0
 
 
 class Database:
-    """An engine whose transactions are safe between threads and processes, and whose errors are ours.
+    """An engine whose transactions are safe between threads and processes, and whose errors are
+    ours.
 
-    ``read`` sees one state of the database from beginning to end. ``write`` takes SQLite's write lock at its beginning: a
-    transaction that reads first and writes later could not wait for the lock, it would fail.
+    ``read`` sees one state of the database from beginning to end. ``write`` takes SQLite's write
+    lock at its beginning: a transaction that reads first and writes later could not wait for the
+    lock, it would fail.
     """
 
     def __init__(self, path_or_url: str | Path) -> None:
         self._url = _url(path_or_url)
-        self.label = str(self._url.database) if self._is_sqlite else self._url.render_as_string(hide_password=True)
+        self.label = (
+            str(self._url.database)
+            if self._is_sqlite
+            else self._url.render_as_string(hide_password=True)
+        )
         if self._is_sqlite:
             _check_file(Path(self.label))
         self._engine = self._connectable()
         self._writer = self._engine.execution_options(winnow_write=True)
-        self._reader = self._engine if self._is_sqlite else self._engine.execution_options(isolation_level="REPEATABLE READ")
+        self._reader = (
+            self._engine
+            if self._is_sqlite
+            else self._engine.execution_options(isolation_level="REPEATABLE READ")
+        )
         self._dispose = weakref.finalize(self, self._engine.dispose)
         try:
             self._prepare()
@@ -62,7 +73,9 @@ class Database:
             yield connection
 
     def upsert(self, table: sa.Table) -> Any:
-        """An INSERT of this dialect, with ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
+        """An INSERT of this dialect, with ``on_conflict_do_nothing`` and
+        ``on_conflict_do_update``.
+        """
         return (sqlite if self._is_sqlite else postgresql).insert(table)
 
     @property
@@ -97,7 +110,8 @@ class Database:
             found = self._version(connection)
         if found is not None and found > SCHEMA_VERSION:
             raise WorkspaceError(
-                f"the ledger {self.label} was written by a newer winnow (schema {found}; this one reads {SCHEMA_VERSION}): "
+                f"the ledger {self.label} was written by a newer winnow (schema {found}; this "
+                f"one reads {SCHEMA_VERSION}): "
                 "upgrade with pip install -U winnow-ml"
             )
         if self._is_sqlite:
@@ -109,12 +123,16 @@ class Database:
                 found = self._version(connection)  # another process may have been first
                 if found is None:
                     metadata.create_all(connection)
-                    connection.execute(sa.insert(meta).values(key="schema", value=str(SCHEMA_VERSION)))
+                    connection.execute(
+                        sa.insert(meta).values(key="schema", value=str(SCHEMA_VERSION))
+                    )
                 elif found < SCHEMA_VERSION:
                     self._upgrade(connection)
 
     def _upgrade(self, connection: sa.Connection) -> None:
-        """Give an older ledger the tables and columns that it lacks. What it holds stays; new columns are empty."""
+        """Give an older ledger the tables and columns that it lacks. What it holds stays; new
+        columns are empty.
+        """
         inspector = sa.inspect(connection)
         metadata.create_all(connection)
         for table in metadata.sorted_tables:
@@ -123,16 +141,24 @@ class Database:
             needed = [column.name for column in lacking if not column.nullable]
             if needed:
                 raise WorkspaceError(
-                    f"the ledger {self.label} cannot be used: its table `{table.name}` lacks {', '.join(needed)}, which every "
-                    "version of winnow wrote; it is damaged or was changed by hand - start in another directory"
+                    f"the ledger {self.label} cannot be used: its table `{table.name}` lacks "
+                    f"{', '.join(needed)}, which every "
+                    "version of winnow wrote; it is damaged or was changed by hand - start in "
+                    "another directory"
                 )
             for column in lacking:
                 kind = column.type.compile(connection.dialect)
-                connection.exec_driver_sql(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}')
-        connection.execute(sa.update(meta).where(meta.c.key == "schema").values(value=str(SCHEMA_VERSION)))
+                connection.exec_driver_sql(
+                    f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}'
+                )
+        connection.execute(
+            sa.update(meta).where(meta.c.key == "schema").values(value=str(SCHEMA_VERSION))
+        )
 
     def _use_wal(self) -> None:
-        """Switch to write-ahead logging: a property of the file, so only one that is known to be a ledger gets it."""
+        """Switch to write-ahead logging: a property of the file, so only one that is known to
+        be a ledger gets it.
+        """
         deadline = time.monotonic() + LOCK_SECONDS
         with self._engine.connect() as connection:
             driver = connection.connection.driver_connection
@@ -142,9 +168,12 @@ class Database:
                     driver.execute("PRAGMA journal_mode = WAL")
                     return
                 except sqlite3.OperationalError as error:
-                    # of two processes that create the file together one is told "locked" at once, without the time-out
+                    # of two processes that create the file together one is told "locked" at once,
+                    # without the time-out
                     if "locked" not in str(error) or time.monotonic() > deadline:
-                        raise WorkspaceError(f"cannot write the ledger {self.label}: {error}") from error
+                        raise WorkspaceError(
+                            f"cannot write the ledger {self.label}: {error}"
+                        ) from error
                     time.sleep(0.01)
 
     def _version(self, connection: sa.Connection) -> int | None:
@@ -152,13 +181,19 @@ class Database:
         inspector = sa.inspect(connection)
         if not inspector.has_table(meta.name):
             if self._is_sqlite and (others := inspector.get_table_names()):
-                raise WorkspaceError(f"{self.label} is a database but no ledger: it holds {', '.join(others[:5])}")
+                raise WorkspaceError(
+                    f"{self.label} is a database but no ledger: it holds {', '.join(others[:5])}"
+                )
             return None
         if {column["name"] for column in inspector.get_columns(meta.name)} >= set(meta.c.keys()):
-            text = connection.execute(sa.select(meta.c.value).where(meta.c.key == "schema")).scalar()
+            text = connection.execute(
+                sa.select(meta.c.value).where(meta.c.key == "schema")
+            ).scalar()
             if text is not None and str(text).isdecimal():
                 return int(text)
-        raise WorkspaceError(f"{self.label} is a database but no ledger: its table `meta` names no schema")
+        raise WorkspaceError(
+            f"{self.label} is a database but no ledger: its table `meta` names no schema"
+        )
 
 
 def chunks(ids: Iterable[str]) -> Iterator[list[str]]:
@@ -175,13 +210,18 @@ def _url(path_or_url: str | Path) -> sa.URL:
         backend = url.get_backend_name()
         url.get_dialect()
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        shown = re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", path_or_url)  # a password is not for error messages
-        raise WorkspaceError(f"expected a file or a database URL such as postgresql://host/name, got {shown!r}") from error
+        # A password is not for error messages
+        shown = re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", path_or_url)
+        raise WorkspaceError(
+            f"expected a file or a database URL such as postgresql://host/name, got {shown!r}"
+        ) from error
     if backend not in ("sqlite", "postgresql"):
         raise WorkspaceError(f"a ledger lives in SQLite or PostgreSQL, got {backend!r}")
     if backend == "sqlite":
         if url.database in (None, "", ":memory:"):
-            raise WorkspaceError("a ledger is a durable record and needs a file, got a database in memory")
+            raise WorkspaceError(
+                "a ledger is a durable record and needs a file, got a database in memory"
+            )
         return url.set(database=str(Path(url.database).absolute()))
     # what "postgresql" alone means differs between versions of SQLAlchemy
     return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
@@ -190,13 +230,20 @@ def _url(path_or_url: str | Path) -> sa.URL:
 def _check_file(path: Path) -> None:
     """Refuse at the door what SQLite would refuse later and less clearly."""
     if path.is_dir():
-        raise WorkspaceError(f"expected a file for the ledger, got the directory {path} - did you mean {path / 'ledger.db'}?")
+        raise WorkspaceError(
+            f"expected a file for the ledger, got the directory {path} - did you mean "
+            f"{path / 'ledger.db'}?"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WorkspaceError(f"cannot make the directory {path.parent} for the ledger: {error.strerror}") from error
+        raise WorkspaceError(
+            f"cannot make the directory {path.parent} for the ledger: {error.strerror}"
+        ) from error
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise WorkspaceError(f"cannot write into the directory {path.parent}, which the ledger needs")
+        raise WorkspaceError(
+            f"cannot write into the directory {path.parent}, which the ledger needs"
+        )
     if not path.exists():
         return
     if not os.access(path, os.R_OK | os.W_OK):
@@ -208,9 +255,11 @@ def _check_file(path: Path) -> None:
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _: Any) -> None:
-    connection.isolation_level = None  # the driver begins no transaction by itself: _begin_sqlite does
+    # The driver begins no transaction by itself: _begin_sqlite does
+    connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA synchronous = NORMAL")  # with WAL a killed process loses nothing committed
+    # With WAL a killed process loses nothing committed
+    connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -17,32 +17,54 @@ __all__ = ["table"]
 
 
 def table(connection: sa.Connection) -> polars.DataFrame:
-    """All outcomes with their metrics and the settings of their variants; see ``Ledger.to_table``."""
+    """All outcomes with their metrics and the settings of their variants; see
+    ``Ledger.to_table``.
+    """
     import polars as pl
 
-    query = sa.select(outcomes, variants.c.settings).join(variants).order_by(outcomes.c.created, outcomes.c.variant_id)
+    query = (
+        sa.select(outcomes, variants.c.settings)
+        .join(variants)
+        .order_by(outcomes.c.created, outcomes.c.variant_id)
+    )
     rows = [dict(row) for row in connection.execute(query).mappings()]
     metrics = [_codec.from_json(row.pop("metrics")) for row in rows]
     settings = [dict(_flat(_codec.from_json(row.pop("settings")))) for row in rows]
-    numbers = {"score": pl.Float64, "seconds": pl.Float64, "best_epoch": pl.Int64, "epochs": pl.Int64, "steps": pl.Int64}
+    numbers = {
+        "score": pl.Float64,
+        "seconds": pl.Float64,
+        "best_epoch": pl.Int64,
+        "epochs": pl.Int64,
+        "steps": pl.Int64,
+    }
     schema = {c.name: numbers.get(c.name, pl.String) for c in outcomes.c if c.name != "metrics"}
     fixed = pl.DataFrame(rows, schema=schema)
     return fixed.hstack([*_columns("metrics", metrics), *_columns("settings", settings)])
 
 
 def _columns(prefix: str, records: list[dict[str, Any]]) -> list[polars.Series]:
-    """A column for each key, in the order in which the keys come up; what a record lacks is null."""
+    """A column for each key, in the order in which the keys come up; what a record lacks is
+    null.
+    """
     import polars as pl
 
     keys = dict.fromkeys(key for record in records for key in record)
     # not strict: where members differ in kind (1 and 0.5, 64 and "wide") the wider kind holds both
-    return [pl.Series(f"{prefix}.{key}", [record.get(key) for record in records], strict=False) for key in keys]
+    return [
+        pl.Series(f"{prefix}.{key}", [record.get(key) for record in records], strict=False)
+        for key in keys
+    ]
 
 
 def _flat(settings: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted path, value) of each setting; what is no record of settings and no plain value becomes JSON text."""
+    """(dotted path, value) of each setting; what is no record of settings and no plain value
+    becomes JSON text.
+    """
     for key, value in settings.items():
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{above}{key}.")
         else:
-            yield f"{above}{key}", _codec.to_json(value) if isinstance(value, dict | list) else value
+            yield (
+                f"{above}{key}",
+                _codec.to_json(value) if isinstance(value, dict | list) else value,
+            )

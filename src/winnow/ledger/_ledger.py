@@ -27,7 +27,9 @@ __all__ = ["Ledger", "Study", "StudyOutcome"]
 
 @dataclass(frozen=True)
 class Study:
-    """A question that was asked: its name, what kind it is, its settings, and when it was first asked (ISO 8601, UTC)."""
+    """A question that was asked: its name, what kind it is, its settings, and when it was first
+    asked (ISO 8601, UTC).
+    """
 
     name: str
     kind: str
@@ -37,7 +39,9 @@ class Study:
 
 @dataclass(frozen=True)
 class StudyOutcome:
-    """One outcome as a study sees it; ``note`` is what the study wrote beside it (trial number, arm, ...)."""
+    """One outcome as a study sees it; ``note`` is what the study wrote beside it (trial number,
+    arm, ...).
+    """
 
     outcome: Outcome
     note: dict[str, Any]
@@ -46,12 +50,14 @@ class StudyOutcome:
 class Ledger:
     """The durable record of studies, variants, outcomes, curves and documents.
 
-    A file (SQLite) or a database URL (``postgresql://...``). Every method is one transaction: it happens wholly or not at all,
-    also when the process is killed in the middle. A method that fails raises ``WorkspaceError`` and leaves the record as it was.
+    A file (SQLite) or a database URL (``postgresql://...``). Every method is one transaction: it
+    happens wholly or not at all, also when the process is killed in the middle. A method that fails
+    raises ``WorkspaceError`` and leaves the record as it was.
 
-    Threads may share one ledger. Processes may work on the same file at once, each with a ledger that it opened itself: do not
-    carry one over a fork or send it to another process. Writers wait for each other. The ledger owns its connections, and gives
-    them back with ``close`` or at the end of its ``with`` block; what it returns is plain data and stays valid.
+    Threads may share one ledger. Processes may work on the same file at once, each with a ledger
+    that it opened itself: do not carry one over a fork or send it to another process. Writers wait
+    for each other. The ledger owns its connections, and gives them back with ``close`` or at the
+    end of its ``with`` block; what it returns is plain data and stays valid.
     """
 
     def __init__(self, path_or_url: str | Path) -> None:
@@ -62,26 +68,33 @@ class Ledger:
         """Open a ledger, and make it, with the directories above it, when there is none.
 
         Raises:
-            WorkspaceError: for a directory, a place that cannot be written, a file that is no ledger, a ledger from a newer
-                winnow, or a database that does not answer.
+            WorkspaceError: for a directory, a place that cannot be written, a file that is no
+                ledger, a ledger from a newer winnow, or a database that does not answer.
             MissingExtraError: for a URL whose driver is not installed.
         """
         return cls(path_or_url)
 
     def close(self) -> None:
-        """Give the connections back. Closing twice is allowed; everything else on a closed ledger raises ``WorkspaceError``."""
+        """Give the connections back. Closing twice is allowed; everything else on a closed
+        ledger raises ``WorkspaceError``.
+        """
         self._database.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
         return f"Ledger({self._database.label!r})"
 
-    # -- outcomes ----------------------------------------------------------------------------------------------------------
+    # -- outcomes ----------------------------------------------------------------------------------
 
     def record(
         self,
@@ -93,17 +106,19 @@ class Ledger:
     ) -> None:
         """Write one fleet's results, and that they belong to a study, in one transaction.
 
-        An id that is on record keeps its first outcome, with three exceptions: a finished outcome takes the place of a failed
-        one, a failure of the variant's own that of one of the environment, and weights are noted for an outcome that had none.
-        Recording the same results again changes nothing.
+        An id that is on record keeps its first outcome, with three exceptions: a finished outcome
+        takes the place of a failed one, a failure of the variant's own that of one of the
+        environment, and weights are noted for an outcome that had none. Recording the same results
+        again changes nothing.
 
         Args:
             results: each variant with its outcome.
-            study: a study that was ``put_study`` before; the results join it after those already in it.
-            notes: one for each result, what the study wants to remember about it. The same variant may be in a study several
-                times, with different notes.
-            replace: finished outcomes take the place of those on record, whose weights are lost: score and weights are to be of
-                the same training.
+            study: a study that was ``put_study`` before; the results join it after those already in
+                it.
+            notes: one for each result, what the study wants to remember about it. The same variant
+                may be in a study several times, with different notes.
+            replace: finished outcomes take the place of those on record, whose weights are lost:
+                score and weights are to be of the same training.
 
         Raises:
             ValueError: when an outcome is not its variant's, or notes do not match the results.
@@ -118,10 +133,16 @@ class Ledger:
                 _record.membership(connection, study, results, notes)
 
     def outcomes(self, ids: Iterable[str], *, curves: bool = False) -> dict[str, Outcome]:
-        """The outcomes on record for ``ids``, in their order. Without ``curves``, ``Outcome.curves`` is empty."""
+        """The outcomes on record for ``ids``, in their order. Without ``curves``,
+        ``Outcome.curves`` is empty.
+        """
         asked = dict.fromkeys(ids)
         with self._database.read() as connection:
-            found = {o.variant_id: o for chunk in chunks(asked) for o in _outcomes(connection, chunk, curves)}
+            found = {
+                o.variant_id: o
+                for chunk in chunks(asked)
+                for o in _outcomes(connection, chunk, curves)
+            }
         return {i: found[i] for i in asked if i in found}
 
     def outcome(self, variant_id: str, *, curves: bool = True) -> Outcome | None:
@@ -137,7 +158,11 @@ class Ledger:
         asked = dict.fromkeys(ids)
         with self._database.read() as connection:
             query = sa.select(variants.c.id, variants.c.settings)
-            rows = [r for chunk in chunks(asked) for r in connection.execute(query.where(variants.c.id.in_(chunk)))]
+            rows = [
+                r
+                for chunk in chunks(asked)
+                for r in connection.execute(query.where(variants.c.id.in_(chunk)))
+            ]
         found = {row.id: _variant(row.id, row.settings) for row in rows}
         return {i: found[i] for i in asked if i in found}
 
@@ -149,23 +174,33 @@ class Ledger:
         """
         where = path.as_posix() if isinstance(path, Path) else path
         with self._database.write() as connection:
-            change = sa.update(outcomes).where(outcomes.c.variant_id == variant_id).values(weights=where)
+            change = (
+                sa.update(outcomes).where(outcomes.c.variant_id == variant_id).values(weights=where)
+            )
             if connection.execute(change).rowcount == 0:
-                raise WorkspaceError(f"the ledger has no outcome of variant {variant_id!r} to note weights for")
+                raise WorkspaceError(
+                    f"the ledger has no outcome of variant {variant_id!r} to note weights for"
+                )
 
-    # -- studies -----------------------------------------------------------------------------------------------------------
+    # -- studies -----------------------------------------------------------------------------------
 
     def put_study(self, name: str, kind: str, spec: Mapping[str, Any]) -> None:
-        """Write that a study was asked. Under a known name its kind and spec are replaced; what it found stays."""
+        """Write that a study was asked. Under a known name its kind and spec are replaced; what
+        it found stays.
+        """
         row = {"kind": kind, "spec": _codec.to_json(dict(spec))}
         insert = self._database.upsert(studies).values(name=name, created=_codec.now(), **row)
         with self._database.write() as connection:
-            connection.execute(insert.on_conflict_do_update(index_elements=[studies.c.name], set_=row))
+            connection.execute(
+                insert.on_conflict_do_update(index_elements=[studies.c.name], set_=row)
+            )
 
     def studies(self) -> list[Study]:
         """All studies, the oldest first."""
         with self._database.read() as connection:
-            rows = connection.execute(sa.select(studies).order_by(studies.c.created, studies.c.name)).all()
+            rows = connection.execute(
+                sa.select(studies).order_by(studies.c.created, studies.c.name)
+            ).all()
         return [Study(row.name, row.kind, _codec.from_json(row.spec), row.created) for row in rows]
 
     def study_outcomes(self, name: str, *, curves: bool = False) -> list[StudyOutcome]:
@@ -174,17 +209,25 @@ class Ledger:
         Raises:
             WorkspaceError: for an unknown study.
         """
-        member = sa.select(study_variants.c.variant_id, study_variants.c.note).where(study_variants.c.study == name)
+        member = sa.select(study_variants.c.variant_id, study_variants.c.note).where(
+            study_variants.c.study == name
+        )
         with self._database.read() as connection:
             self._require_study(connection, name)
             rows = connection.execute(member.order_by(study_variants.c.position)).all()
             ids = dict.fromkeys(row.variant_id for row in rows)
-            found = {o.variant_id: o for chunk in chunks(ids) for o in _outcomes(connection, chunk, curves)}
+            found = {
+                o.variant_id: o
+                for chunk in chunks(ids)
+                for o in _outcomes(connection, chunk, curves)
+            }
         return [StudyOutcome(found[row.variant_id], _codec.from_json(row.note)) for row in rows]
 
     @staticmethod
     def _require_study(connection: sa.Connection, name: str) -> None:
-        """Refuse an unknown study. PostgreSQL locks its row, so that two writers do not give out the same positions."""
+        """Refuse an unknown study. PostgreSQL locks its row, so that two writers do not give
+        out the same positions.
+        """
         query = sa.select(studies.c.name).where(studies.c.name == name)
         if connection.get_execution_options().get("winnow_write"):
             query = query.with_for_update()
@@ -192,12 +235,13 @@ class Ledger:
             known = connection.execute(sa.select(studies.c.name)).scalars().all()
             raise WorkspaceError(f"the ledger has no study {name!r}{did_you_mean(name, known)}")
 
-    # -- documents ---------------------------------------------------------------------------------------------------------
+    # -- documents ---------------------------------------------------------------------------------
 
     def put_document(self, name: str, content: Mapping[str, Any]) -> None:
         """Write the facts that a stage leaves, in place of what was there under this name.
 
-        NumPy numbers and arrays become plain ones, tuples lists; NaN and infinities come back as they went.
+        NumPy numbers and arrays become plain ones, tuples lists; NaN and infinities come back as
+        they went.
 
         Raises:
             ValueError: for anything else that JSON has no form for.
@@ -205,16 +249,22 @@ class Ledger:
         row = {"content": _codec.to_json(dict(content)), "updated": _codec.now()}
         insert = self._database.upsert(documents).values(name=name, **row)
         with self._database.write() as connection:
-            connection.execute(insert.on_conflict_do_update(index_elements=[documents.c.name], set_=row))
+            connection.execute(
+                insert.on_conflict_do_update(index_elements=[documents.c.name], set_=row)
+            )
 
     def get_document(self, name: str) -> dict[str, Any] | None:
         """The facts under this name, or None."""
         with self._database.read() as connection:
-            text = connection.execute(sa.select(documents.c.content).where(documents.c.name == name)).scalar()
+            text = connection.execute(
+                sa.select(documents.c.content).where(documents.c.name == name)
+            ).scalar()
         return None if text is None else _codec.from_json(text)
 
     def remove_document(self, name: str) -> None:
-        """Forget the facts under this name, if there are any: they are about something that is no more."""
+        """Forget the facts under this name, if there are any: they are about something that is
+        no more.
+        """
         with self._database.write() as connection:
             connection.execute(sa.delete(documents).where(documents.c.name == name))
 
@@ -223,13 +273,15 @@ class Ledger:
         with self._database.read() as connection:
             return sorted(connection.execute(sa.select(documents.c.name)).scalars())
 
-    # -- exports -----------------------------------------------------------------------------------------------------------
+    # -- exports -----------------------------------------------------------------------------------
 
     def to_table(self) -> polars.DataFrame:
         """One row for each outcome, the oldest first.
 
-        The columns are those of ``Outcome`` without its curves, ``created``, then ``metrics.<name>``, then the variant's settings
-        by dotted path, ``settings.train.optimizer.lr`` and so on; settings that are lists or mappings are JSON text.
+        The columns are those of ``Outcome`` without its curves, ``created``, then
+        ``metrics.<name>``, then the variant's settings by dotted path,
+        ``settings.train.optimizer.lr`` and so on; settings that are lists or mappings are JSON
+        text.
         """
         with self._database.read() as connection:
             return _export.table(connection)
@@ -244,15 +296,21 @@ class Ledger:
             with written_aside(path) as aside:
                 without_formulas(self.to_table()).write_csv(aside)
         except OSError as error:
-            raise WorkspaceError(f"cannot write the table of outcomes to {path}: {error.strerror or error}") from error
+            raise WorkspaceError(
+                f"cannot write the table of outcomes to {path}: {error.strerror or error}"
+            ) from error
 
 
 def _outcomes(connection: sa.Connection, ids: list[str], with_curves: bool) -> Iterator[Outcome]:
     found: defaultdict[str, dict[str, list[float]]] = defaultdict(dict)
     if with_curves:
-        for variant_id, name, points in connection.execute(sa.select(curves).where(curves.c.variant_id.in_(ids))):
+        for variant_id, name, points in connection.execute(
+            sa.select(curves).where(curves.c.variant_id.in_(ids))
+        ):
             found[variant_id][name] = _codec.unpack(points)
-    for row in connection.execute(sa.select(outcomes).where(outcomes.c.variant_id.in_(ids))).mappings():
+    for row in connection.execute(
+        sa.select(outcomes).where(outcomes.c.variant_id.in_(ids))
+    ).mappings():
         yield _codec.outcome_from_row(row, found.pop(row["variant_id"], {}))
 
 
@@ -261,5 +319,6 @@ def _variant(variant_id: str, settings: str) -> Variant:
         return Variant.model_validate(_codec.from_json(settings))
     except (ValidationError, ValueError) as error:
         raise WorkspaceError(
-            f"variant {variant_id} was recorded by another version of winnow and cannot be read: {error}"
+            f"variant {variant_id} was recorded by another version of winnow and cannot be read: "
+            f"{error}"
         ) from error

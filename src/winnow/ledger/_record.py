@@ -25,30 +25,56 @@ def check(results: Results, study: str | None, notes: Notes) -> None:
     """
     for i, (variant, outcome) in enumerate(results):
         if variant.id != outcome.variant_id:
-            raise ValueError(f"result {i}: expected the outcome of variant {variant.id}, got that of {outcome.variant_id}")
+            raise ValueError(
+                f"result {i}: expected the outcome of variant {variant.id}, got that of "
+                f"{outcome.variant_id}"
+            )
     if notes is not None and study is None:
         raise ValueError("`notes` are a study's: name the study, too")
     if notes is not None and len(notes) != len(results):
         raise ValueError(f"expected one note for each of {len(results)} results, got {len(notes)}")
 
 
-def outcomes(connection: sa.Connection, upsert: Callable[[sa.Table], Any], results: Results, *, replace: bool = False) -> None:
-    """Write the outcomes that the ledger lacks, or has only as failed; with ``replace``, all that finished."""
+def outcomes(
+    connection: sa.Connection,
+    upsert: Callable[[sa.Table], Any],
+    results: Results,
+    *,
+    replace: bool = False,
+) -> None:
+    """Write the outcomes that the ledger lacks, or has only as failed; with ``replace``, all
+    that finished.
+    """
     table = _tables.outcomes
     offered = _one_each(results)
     query = sa.select(table.c.variant_id, table.c.status, table.c.cause, table.c.weights)
-    known = {r.variant_id: r for ids in chunks(offered) for r in connection.execute(query.where(table.c.variant_id.in_(ids)))}
+    known = {
+        r.variant_id: r
+        for ids in chunks(offered)
+        for r in connection.execute(query.where(table.c.variant_id.in_(ids)))
+    }
     replaced = {i for i, row in known.items() if _gives_way(row, offered[i][1], replace)}
     for ids in chunks(replaced):
-        connection.execute(sa.delete(table).where(table.c.variant_id.in_(ids)))  # takes its curves along
+        # Takes its curves along
+        connection.execute(sa.delete(table).where(table.c.variant_id.in_(ids)))
     for i, row in known.items():
-        if i not in replaced and row.weights is None and (weights := offered[i][1].weights) is not None:
-            connection.execute(sa.update(table).where(table.c.variant_id == i).values(weights=weights))
-    _insert(connection, upsert, [pair for i, pair in offered.items() if i not in known or i in replaced])
+        if (
+            i not in replaced
+            and row.weights is None
+            and (weights := offered[i][1].weights) is not None
+        ):
+            connection.execute(
+                sa.update(table).where(table.c.variant_id == i).values(weights=weights)
+            )
+    _insert(
+        connection, upsert, [pair for i, pair in offered.items() if i not in known or i in replaced]
+    )
 
 
 def _gives_way(row: Any, offered: Outcome, replace: bool) -> bool:
-    """Whether what is on record is replaced. A failure of the environment says nothing about the variant: anything is better."""
+    """Whether what is on record is replaced. A failure of the environment says nothing about
+    the variant: anything is better.
+    """
     if row.status == "finished":
         return replace and offered.finished
     return offered.finished or (row.cause == "environment" and not offered.may_pass)
@@ -58,15 +84,29 @@ def membership(connection: sa.Connection, study: str, results: Results, notes: N
     """Write that the results belong to the study, unless it has them with the same note."""
     table = _tables.study_variants
     of_study = table.c.study == study
-    texts = [_codec.to_json(dict(note)) for note in notes] if notes is not None else ["{}"] * len(results)
-    offered = dict.fromkeys((variant.id, text) for (variant, _), text in zip(results, texts, strict=True))
+    texts = (
+        [_codec.to_json(dict(note)) for note in notes]
+        if notes is not None
+        else ["{}"] * len(results)
+    )
+    offered = dict.fromkeys(
+        (variant.id, text) for (variant, _), text in zip(results, texts, strict=True)
+    )
     query = sa.select(table.c.variant_id, table.c.note).where(of_study)
     ids_in = chunks({variant_id for variant_id, _ in offered})
-    known = {(r.variant_id, r.note) for ids in ids_in for r in connection.execute(query.where(table.c.variant_id.in_(ids)))}
-    begin = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.position) + 1, 0)).where(of_study)).scalar_one()
+    known = {
+        (r.variant_id, r.note)
+        for ids in ids_in
+        for r in connection.execute(query.where(table.c.variant_id.in_(ids)))
+    }
+    begin = connection.execute(
+        sa.select(sa.func.coalesce(sa.func.max(table.c.position) + 1, 0)).where(of_study)
+    ).scalar_one()
     rows = [
         {"study": study, "position": position, "variant_id": variant_id, "note": note}
-        for position, (variant_id, note) in enumerate((pair for pair in offered if pair not in known), begin)
+        for position, (variant_id, note) in enumerate(
+            (pair for pair in offered if pair not in known), begin
+        )
     ]
     if rows:
         connection.execute(sa.insert(table), rows)
@@ -85,7 +125,10 @@ def _one_each(results: Results) -> dict[str, tuple[Variant, Outcome]]:
 def _insert(connection: sa.Connection, upsert: Callable[[sa.Table], Any], fresh: Results) -> None:
     created = _codec.now()
     lines = [
-        (_tables.variants, [{"id": v.id, "settings": _codec.canonical(v), "seed": v.seed} for v, _ in fresh]),
+        (
+            _tables.variants,
+            [{"id": v.id, "settings": _codec.canonical(v), "seed": v.seed} for v, _ in fresh],
+        ),
         (_tables.outcomes, [_codec.outcome_row(outcome, created) for _, outcome in fresh]),
         (
             _tables.curves,
@@ -97,5 +140,7 @@ def _insert(connection: sa.Connection, upsert: Callable[[sa.Table], Any], fresh:
         ),
     ]
     for table, rows in lines:
-        if rows:  # on PostgreSQL another process may have written the same facts since we looked; SQLite has one writer at a time
+        # On PostgreSQL another process may have written the same facts since we looked; SQLite has
+        # one writer at a time
+        if rows:
             connection.execute(upsert(table).on_conflict_do_nothing(), rows)

@@ -7,7 +7,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-__all__ = ["SCHEMA_VERSION", "curves", "documents", "meta", "metadata", "outcomes", "studies", "study_variants", "variants"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "curves",
+    "documents",
+    "meta",
+    "metadata",
+    "outcomes",
+    "studies",
+    "study_variants",
+    "variants",
+]
 
 SCHEMA_VERSION = 3  # raised with every column that is added below
 
@@ -66,18 +76,22 @@ outcomes = sa.Table(
     sa.Column("weights", sa.Text),
     sa.Column("fleet", sa.Text, nullable=False),
     sa.Column("created", sa.Text, nullable=False),
-    # Added since the first schema. Older ledgers are given such columns when they are opened, so they must take NULL.
+    # Added since the first schema. Older ledgers are given such columns when they are opened, so
+    # they must take NULL.
     sa.Column("cause", sa.Text),
     sa.Column("device", sa.Text),
     sa.Column("versions", sa.Text),  # JSON
     sa.Column("predictions_digest", sa.Text),
 )
 
-# Without row ids these two are stored in the order of their keys: what is read together lies together.
+# Without row ids these two are stored in the order of their keys: what is read together lies
+# together.
 curves = sa.Table(
     "curves",
     metadata,
-    sa.Column("variant_id", sa.ForeignKey("outcomes.variant_id", ondelete="CASCADE"), primary_key=True),
+    sa.Column(
+        "variant_id", sa.ForeignKey("outcomes.variant_id", ondelete="CASCADE"), primary_key=True
+    ),
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("points", sa.LargeBinary, nullable=False),  # float64, little-endian
     sqlite_with_rowid=False,

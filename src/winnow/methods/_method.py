@@ -1,4 +1,6 @@
-"""What every training method is: one record that holds its settings, its words and its mathematics."""
+"""What every training method is: one record that holds its settings, its words and its
+mathematics.
+"""
 
 from __future__ import annotations
 

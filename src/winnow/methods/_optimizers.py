@@ -1,8 +1,8 @@
 """Optimizer steps on stacked, flat parameters. Axes: V members, P parameters of one member.
 
-Every number that may differ between members is a tensor of shape (V, 1). A step changes parameters and state in place and may
-use the gradient as scratch space. State is a dict of tensors with a leading V, so that a fleet can drop, copy and save
-members without knowing which method it runs.
+Every number that may differ between members is a tensor of shape (V, 1). A step changes parameters
+and state in place and may use the gradient as scratch space. State is a dict of tensors with a
+leading V, so that a fleet can drop, copy and save members without knowing which method it runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def sgd_(
 ) -> None:
     """Stochastic gradient descent with momentum.
 
-    ``g = grad + weight_decay * p``; ``m = momentum * m + g``; the update is ``m``, or ``g + momentum * m`` with Nesterov.
+    ``g = grad + weight_decay * p``; ``m = momentum * m + g``; the update is ``m``, or ``g +
+    momentum * m`` with Nesterov.
 
     Args:
         params_VP: parameters, (variants, parameters); changed.
@@ -41,8 +42,8 @@ def sgd_(
         weight_decay: L2 strength added to the gradient, (variants, 1); None: 0 for all.
         step: number of this step, from 1; unused.
 
-    Source: Sutskever et al. 2013 in the variant of ``torch.optim.SGD`` (no dampening; the rate multiplies the whole
-    momentum).
+    Source: Sutskever et al. 2013 in the variant of ``torch.optim.SGD`` (no dampening; the rate
+    multiplies the whole momentum).
     """
     buffer_VP = state["momentum"]
     if weight_decay is not None:
@@ -77,18 +78,20 @@ def adamw_(
         lr, beta1, beta2, eps, weight_decay: (variants, 1).
         step: number of this step, from 1, (variants, 1).
 
-    Source: Loshchilov & Hutter 2019, Algorithm 2, in the variant of ``torch.optim.AdamW``: the decay is multiplied by the
-    learning rate.
+    Source: Loshchilov & Hutter 2019, Algorithm 2, in the variant of ``torch.optim.AdamW``: the
+    decay is multiplied by the learning rate.
     """
-    shared = adamw_factors(lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, step=step)
+    shared = adamw_factors(
+        lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, step=step
+    )
     adamw_with_(params_VP, grad_VP, state, **shared)
 
 
 def adamw_factors(
     *, lr: Tensor, beta1: Tensor, beta2: Tensor, eps: Tensor, weight_decay: Tensor, step: Tensor
 ) -> dict[str, Tensor]:
-    """What a step of ``adamw_`` needs alike for all tensors of a member, each (variants, 1): in small networks these few numbers
-    take as long as the parameters, so they are made once a step.
+    """What a step of ``adamw_`` needs alike for all tensors of a member, each (variants, 1): in
+    small networks these few numbers take as long as the parameters, so they are made once a step.
 
     Args:
         lr, beta1, beta2, eps, weight_decay, step: see ``adamw_``.
@@ -130,8 +133,8 @@ def adamw_with_(
 class OptimizerMethod:
     """How the driver runs an optimizer: the step, the names of its settings and of its state.
 
-    ``factors`` takes learning rate, settings and number of a step by name, and gives what ``step_`` takes besides parameters,
-    gradient and state.
+    ``factors`` takes learning rate, settings and number of a step by name, and gives what ``step_``
+    takes besides parameters, gradient and state.
     """
 
     step_: Callable[..., None]
@@ -146,6 +149,14 @@ class OptimizerMethod:
 
 
 OPTIMIZERS = {
-    "sgd": OptimizerMethod(sgd_, ("momentum", "nesterov", "weight_decay"), ("nesterov", "weight_decay"), ("momentum",)),
-    "adamw": OptimizerMethod(adamw_with_, ("beta1", "beta2", "eps", "weight_decay"), (), ("first", "second"), adamw_factors),
+    "sgd": OptimizerMethod(
+        sgd_, ("momentum", "nesterov", "weight_decay"), ("nesterov", "weight_decay"), ("momentum",)
+    ),
+    "adamw": OptimizerMethod(
+        adamw_with_,
+        ("beta1", "beta2", "eps", "weight_decay"),
+        (),
+        ("first", "second"),
+        adamw_factors,
+    ),
 }

@@ -36,15 +36,18 @@ SURELY_SMALL = 4096  # width times depth of a model that need not be counted
 
 __all__ = ["build", "check_args", "check_output", "gives_probabilities", "model_digest"]
 
-SUM_TOLERANCE = 1e-3  # of outputs that look like probabilities, from 1; float16 inside a model is no better
+# Of outputs that look like probabilities, from 1; float16 inside a model is no better
+SUM_TOLERANCE = 1e-3
 _TRIED_ROWS = 8
 
 
 def build(model: Model, *, in_shape: tuple[int, ...], out_features: int, seed: int) -> nn.Module:
-    """A fresh module whose weights are a function of ``seed`` alone, its modules in ``model.without`` switched off.
+    """A fresh module whose weights are a function of ``seed`` alone, its modules in
+    ``model.without`` switched off.
 
-    A user's class or builder is called with ``model.args``; those of ``in_shape``, ``in_features``, ``out_features`` and
-    ``num_classes`` that it takes and the recipe does not give are filled in. PyTorch's global generator is left as it was.
+    A user's class or builder is called with ``model.args``; those of ``in_shape``, ``in_features``,
+    ``out_features`` and ``num_classes`` that it takes and the recipe does not give are filled in.
+    PyTorch's global generator is left as it was.
 
     Args:
         model: with nothing open.
@@ -53,13 +56,17 @@ def build(model: Model, *, in_shape: tuple[int, ...], out_features: int, seed: i
         seed: of the variant.
 
     Raises:
-        ModelError: the builder fails, takes other arguments, or gives no module; a module in ``without`` does not exist or
-            cannot go.
+        ModelError: the builder fails, takes other arguments, or gives no module; a module in
+            ``without`` does not exist or cannot go.
     """
     builder = _builder(model.use)
     check_args(model)
     if model.use in READY:
-        args = {**READY_ARGS[model.use](**model.args).model_dump(), "in_shape": in_shape, "out_features": out_features}
+        args = {
+            **READY_ARGS[model.use](**model.args).model_dump(),
+            "in_shape": in_shape,
+            "out_features": out_features,
+        }
     else:
         args = {**_offered(builder, in_shape, out_features), **model.args}
     with torch.random.fork_rng(devices=[]):
@@ -71,9 +78,14 @@ def build(model: Model, *, in_shape: tuple[int, ...], out_features: int, seed: i
         except ModelError:
             raise
         except Exception as error:
-            raise ModelError(f"model {model.use!r} could not be built with {args}: {type(error).__name__}: {error}") from error
+            raise ModelError(
+                f"model {model.use!r} could not be built with {args}: {type(error).__name__}: "
+                f"{error}"
+            ) from error
     if not isinstance(module, nn.Module):
-        raise ModelError(f"model {model.use!r}: expected a torch.nn.Module, got {type(module).__name__}")
+        raise ModelError(
+            f"model {model.use!r}: expected a torch.nn.Module, got {type(module).__name__}"
+        )
     if model.without:
         switch_off(module, model.without, in_shape=in_shape)
     return module
@@ -88,7 +100,8 @@ def _check_size(builder: Callable[..., Any], args: Mapping[str, Any]) -> None:
         count = sum(p.numel() for p in builder(**args).parameters())
     if count > MOST_PARAMETERS:
         raise ModelError(
-            f"model.args: a model of {count:,} parameters, more than {MOST_PARAMETERS:,}, which is as much as is built"
+            f"model.args: a model of {count:,} parameters, more than {MOST_PARAMETERS:,}, which "
+            f"is as much as is built"
         )
 
 
@@ -105,17 +118,22 @@ def check_args(model: Model) -> None:
         return
     wrong = [f"{name!r}{did_you_mean(name, known)}" for name in model.args if name not in known]
     if wrong:
-        raise ModelError(f"model.args: {model.use!r} takes no argument {'; no argument '.join(wrong)}")
+        raise ModelError(
+            f"model.args: {model.use!r} takes no argument {'; no argument '.join(wrong)}"
+        )
 
 
-def check_output(module: nn.Module, *, in_shape: tuple[int, ...], out_features: int, task: str) -> None:
-    """Try two rows, as in training and as in prediction, and refuse a model whose output does not fit the task.
+def check_output(
+    module: nn.Module, *, in_shape: tuple[int, ...], out_features: int, task: str
+) -> None:
+    """Try two rows, as in training and as in prediction, and refuse a model whose output does not
+    fit the task.
 
     The module and PyTorch's global generator are left as they were.
 
     Raises:
-        ModelError: the forward pass fails, nothing in the output depends on a parameter, or the output is not (batch, classes),
-            or (batch,) or (batch, 1) for regression.
+        ModelError: the forward pass fails, nothing in the output depends on a parameter, or the
+            output is not (batch, classes), or (batch,) or (batch, 1) for regression.
     """
     tried = copy.deepcopy(module)  # a forward pass in training mode moves running means
     dtype = next((p.dtype for p in tried.parameters()), torch.float32)
@@ -125,7 +143,10 @@ def check_output(module: nn.Module, *, in_shape: tuple[int, ...], out_features: 
             output = _tried(tried.train(is_training), x)
         _check_one(output, out_features=out_features, task=task)
     if not output.requires_grad:
-        raise ModelError("the model cannot be trained: no parameter that takes gradients has a part in its output")
+        raise ModelError(
+            "the model cannot be trained: no parameter that takes gradients has a part in its "
+            "output"
+        )
 
 
 def _tried(module: nn.Module, x: torch.Tensor) -> Any:
@@ -134,16 +155,19 @@ def _tried(module: nn.Module, x: torch.Tensor) -> Any:
     except Exception as error:
         mode = " in training mode" if module.training else ""
         raise ModelError(
-            f"the model fails{mode} on a batch of shape {tuple(x.shape)} (rows of shape {tuple(x.shape[1:])}): "
+            f"the model fails{mode} on a batch of shape {tuple(x.shape)} (rows of shape "
+            f"{tuple(x.shape[1:])}): "
             f"{type(error).__name__}: {error}"
         ) from error
 
 
 def gives_probabilities(module: nn.Module, *, in_shape: tuple[int, ...], out_features: int) -> bool:
-    """Whether the outputs of a classifier look like probabilities: in [0, 1], the classes of every row adding up to 1.
+    """Whether the outputs of a classifier look like probabilities: in [0, 1], the classes of every
+    row adding up to 1.
 
-    Cross-entropy takes raw scores and applies a softmax of its own. Over probabilities it still trains, only slowly and to
-    answers that can never be sure, so it must be told. The module and PyTorch's global generator are left as they were.
+    Cross-entropy takes raw scores and applies a softmax of its own. Over probabilities it still
+    trains, only slowly and to answers that can never be sure, so it must be told. The module and
+    PyTorch's global generator are left as they were.
     """
     tried = copy.deepcopy(module).eval()
     dtype = next((p.dtype for p in tried.parameters()), torch.float32)
@@ -151,7 +175,8 @@ def gives_probabilities(module: nn.Module, *, in_shape: tuple[int, ...], out_fea
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         try:
             output = tried(x)
-        except Exception:  # a model of whole numbers, an embedding say, refuses these rows; zeros went through
+        # A model of whole numbers, an embedding say, refuses these rows; zeros went through
+        except Exception:
             output = tried(torch.zeros_like(x))
     if output.shape != (_TRIED_ROWS, out_features):
         return False
@@ -161,23 +186,28 @@ def gives_probabilities(module: nn.Module, *, in_shape: tuple[int, ...], out_fea
 
 def _check_one(output: Any, *, out_features: int, task: str) -> None:
     if not isinstance(output, torch.Tensor):
-        which = ": return the scores alone, `output[0]` say" if isinstance(output, tuple | list) else ""
+        which = (
+            ": return the scores alone, `output[0]` say" if isinstance(output, tuple | list) else ""
+        )
         raise ModelError(f"the model must return one tensor, got {type(output).__name__}{which}")
     found = tuple(output.shape)
     if task == "classification" and found != (2, out_features):
         raise ModelError(
-            f"the model's output does not fit the {out_features} classes: expected (batch, {out_features}), got (batch, "
-            f"{', '.join(map(str, found[1:]))})" + (" - two classes need two outputs" if found[1:] == (1,) else "")
+            f"the model's output does not fit the {out_features} classes: expected (batch, "
+            f"{out_features}), got (batch, "
+            f"{', '.join(map(str, found[1:]))})"
+            + (" - two classes need two outputs" if found[1:] == (1,) else "")
         )
     if task == "regression" and found not in ((2,), (2, 1)):
         raise ModelError(
-            f"the model's output does not fit a regression: expected (batch, 1), got (batch, {', '.join(map(str, found[1:]))})"
+            f"the model's output does not fit a regression: expected (batch, 1), got (batch, "
+            f"{', '.join(map(str, found[1:]))})"
         )
 
 
 def model_digest(model: Model) -> str:
-    """SHA-256 of what the recipe only names: the source of the user's class or builder as it was loaded, with its helpers; of the
-    name, for a ready model.
+    """SHA-256 of what the recipe only names: the source of the user's class or builder as it was
+    loaded, with its helpers; of the name, for a ready model.
     """
     if model.use in READY:
         return hashlib.sha256(f"ready:{model.use}:1".encode()).hexdigest()
@@ -185,10 +215,14 @@ def model_digest(model: Model) -> str:
 
 
 def _builder(use: str) -> Callable[..., Any]:
-    """The class or function that builds the model. What cannot be one is refused before it is called."""
+    """The class or function that builds the model. What cannot be one is refused before it is
+    called.
+    """
     if use in READY:
         return READY[use]
-    expected = "expected a subclass of torch.nn.Module, or a function written in Python that returns one"
+    expected = (
+        "expected a subclass of torch.nn.Module, or a function written in Python that returns one"
+    )
     if is_import_path(use) and is_standard(use.partition(":")[0]):
         raise ModelError(f"model.use: {expected}, got {use!r} of Python's own library ({TRUST})")
     try:
@@ -205,7 +239,11 @@ def _builds_none(found: Any) -> str | None:
     """Why a class or a Python function builds no module, as far as it says; None when it may."""
     made = found.func if isinstance(found, functools.partial) else found
     if inspect.isclass(made):
-        return None if issubclass(made, nn.Module) else f"is a class that is no torch.nn.Module, {made.__qualname__}"
+        return (
+            None
+            if issubclass(made, nn.Module)
+            else f"is a class that is no torch.nn.Module, {made.__qualname__}"
+        )
     function = written_in_python(found)
     if function is None:
         return None
@@ -216,13 +254,16 @@ def _builds_none(found: Any) -> str | None:
     if package is None or _says_module(returned) or _is_modules_own(made):
         return None
     return (
-        f"is a function of the installed package {package!r} that does not say that it returns a module: call it in a builder "
+        f"is a function of the installed package {package!r} that does not say that it returns a "
+        f"module: call it in a builder "
         "in a file of your own, and name that, as `use: my_file:my_builder`"
     )
 
 
 def _returned(function: Callable[..., Any]) -> Any:
-    """What a function says that it returns; None where it does not say, says anything, or names what is not there."""
+    """What a function says that it returns; None where it does not say, says anything, or names
+    what is not there.
+    """
     try:
         returned = typing.get_type_hints(function).get("return")
     except Exception:
@@ -237,7 +278,10 @@ def _may_be_module(returned: type) -> bool:
 
 def _says_module(returned: Any) -> bool:
     """Whether an annotation is a module's class, or a union with one."""
-    return any(inspect.isclass(kind) and issubclass(kind, nn.Module) for kind in (returned, *typing.get_args(returned)))
+    return any(
+        inspect.isclass(kind) and issubclass(kind, nn.Module)
+        for kind in (returned, *typing.get_args(returned))
+    )
 
 
 def _is_modules_own(found: Any) -> bool:
@@ -257,9 +301,15 @@ def _parameters(builder: Callable[..., Any]) -> list[str] | None:
     return list(parameters)
 
 
-def _offered(builder: Callable[..., Any], in_shape: tuple[int, ...], out_features: int) -> dict[str, Any]:
+def _offered(
+    builder: Callable[..., Any], in_shape: tuple[int, ...], out_features: int
+) -> dict[str, Any]:
     known = _parameters(builder) or []
-    offers: dict[str, Any] = {"in_shape": in_shape, "out_features": out_features, "num_classes": out_features}
+    offers: dict[str, Any] = {
+        "in_shape": in_shape,
+        "out_features": out_features,
+        "num_classes": out_features,
+    }
     if len(in_shape) == 1:
         offers["in_features"] = in_shape[0]
     return {name: value for name, value in offers.items() if name in known}

@@ -1,5 +1,5 @@
-"""Ready models. Their arguments are typed in ``winnow.recipe``; a part of a model that an ablation may want has a name of its
-own.
+"""Ready models. Their arguments are typed in ``winnow.recipe``; a part of a model that an ablation
+may want has a name of its own.
 """
 
 from __future__ import annotations
@@ -13,16 +13,25 @@ from winnow.errors import ModelError
 
 __all__ = ["MLP", "READY", "ConvNet"]
 
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "silu": nn.SiLU}
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+}
 
 
 class Block(nn.Module):
     """Linear, norm, activation, dropout; with ``residual``, added to its input."""
 
-    def __init__(self, in_features: int, width: int, activation: str, norm: str, residual: bool) -> None:
+    def __init__(
+        self, in_features: int, width: int, activation: str, norm: str, residual: bool
+    ) -> None:
         super().__init__()
         self.linear = nn.Linear(in_features, width)
-        self.norm = {"none": nn.Identity, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}[norm](width)
+        self.norm = {"none": nn.Identity, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}[norm](
+            width
+        )
         self.activation = _ACTIVATIONS[activation]()
         self.dropout = nn.Dropout(0.0)  # the recipe's train.dropout sets the rate
         self.residual = residual and in_features == width
@@ -39,7 +48,15 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, in_shape: tuple[int, ...], out_features: int, *, width: int, depth: int, activation: str, norm: str, residual: bool
+        self,
+        in_shape: tuple[int, ...],
+        out_features: int,
+        *,
+        width: int,
+        depth: int,
+        activation: str,
+        norm: str,
+        residual: bool,
     ) -> None:
         super().__init__()
         self.depth = depth
@@ -58,7 +75,9 @@ class MLP(nn.Module):
 class ConvBlock(nn.Module):
     """Convolution with "same" padding, norm, activation, 2 x 2 maximum pooling."""
 
-    def __init__(self, in_channels: int, channels: int, kernel: int, activation: str, norm: str) -> None:
+    def __init__(
+        self, in_channels: int, channels: int, kernel: int, activation: str, norm: str
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, channels, kernel, padding=kernel // 2)
         self.norm = {"none": nn.Identity, "batch": nn.BatchNorm2d}[norm](channels)
@@ -70,7 +89,8 @@ class ConvBlock(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """A small convolutional net: ``conv1`` ... ``conv<depth>`` with channels doubling, then ``fc``, dropout and ``head``.
+    """A small convolutional net: ``conv1`` ... ``conv<depth>`` with channels doubling, then ``fc``,
+    dropout and ``head``.
 
     **Shape** input (batch, channels, height, width), output (batch, out_features).
     """
@@ -90,17 +110,21 @@ class ConvNet(nn.Module):
         super().__init__()
         if len(in_shape) != 3:
             raise ModelError(
-                f"convnet needs rows of shape (channels, height, width), got {in_shape}: set data.shape, "
+                f"convnet needs rows of shape (channels, height, width), got {in_shape}: set "
+                f"data.shape, "
                 "e.g. [1, 8, 8] for digits"
             )
         in_channels, height, breadth = in_shape
         if min(height, breadth) >> depth < 1:
             raise ModelError(
-                f"convnet halves {height} x {breadth} pixels {depth} times, which leaves none: lower model.args.depth"
+                f"convnet halves {height} x {breadth} pixels {depth} times, which leaves none: "
+                f"lower model.args.depth"
             )
         self.depth = depth
         for i in range(depth):
-            self.add_module(f"conv{i + 1}", ConvBlock(in_channels, channels << i, kernel, activation, norm))
+            self.add_module(
+                f"conv{i + 1}", ConvBlock(in_channels, channels << i, kernel, activation, norm)
+            )
             in_channels = channels << i
         self.fc = nn.Linear(in_channels * (height >> depth) * (breadth >> depth), width)
         self.activation = _ACTIVATIONS[activation]()

@@ -20,10 +20,12 @@ def _is_shape(value: Any) -> bool:
 
 
 class Zero(nn.Module):
-    """Stands for a module whose output has another shape than its input: returns zeros of the shape that the module gave.
+    """Stands for a module whose output has another shape than its input: returns zeros of the shape
+    that the module gave.
 
     Args:
-        shapes: of each output tensor, in the structure of the output; None stands for the batch axis.
+        shapes: of each output tensor, in the structure of the output; None stands for the batch
+            axis.
         batch_axis: of the first input.
     """
 
@@ -52,7 +54,8 @@ def module_names(module: nn.Module) -> list[str]:
 
 
 def switch_off(module: nn.Module, names: tuple[str, ...], *, in_shape: tuple[int, ...]) -> None:
-    """Replace the named modules, in place: by the identity where output and input have one shape, else by zeros.
+    """Replace the named modules, in place: by the identity where output and input have one shape,
+    else by zeros.
 
     Shapes are seen by passing a few rows of zeros through the network.
 
@@ -62,8 +65,8 @@ def switch_off(module: nn.Module, names: tuple[str, ...], *, in_shape: tuple[int
         in_shape: of one row.
 
     Raises:
-        ModelError: for a name that does not exist, a module that the forward pass never calls, or one whose output is not
-            tensors with a batch axis.
+        ModelError: for a name that does not exist, a module that the forward pass never calls, or
+            one whose output is not tensors with a batch axis.
     """
     known = module_names(module)
     for name in names:
@@ -72,12 +75,23 @@ def switch_off(module: nn.Module, names: tuple[str, ...], *, in_shape: tuple[int
     few, many = (_shapes(module, names, in_shape, rows) for rows in (2, 3))
     for name in names:
         if name not in few:
-            raise ModelError(f"module {name!r} cannot be switched off: the model's forward pass never calls it")
+            raise ModelError(
+                f"module {name!r} cannot be switched off: the model's forward pass never calls it"
+            )
         into, out = pytree.tree_map(_shape_of_any_batch, few[name], many[name], is_leaf=_is_shape)
-        if None not in into or any(shape.count(None) != 1 for shape in pytree.tree_leaves(out, is_leaf=_is_shape)):
-            raise ModelError(f"module {name!r} cannot be switched off: it does not map a batch to tensors with one batch axis")
+        if None not in into or any(
+            shape.count(None) != 1 for shape in pytree.tree_leaves(out, is_leaf=_is_shape)
+        ):
+            raise ModelError(
+                f"module {name!r} cannot be switched off: it does not map a batch to tensors "
+                f"with one batch axis"
+            )
         parent, _, child = name.rpartition(".")
-        setattr(module.get_submodule(parent), child, PassFirst() if into == out else Zero(out, into.index(None)))
+        setattr(
+            module.get_submodule(parent),
+            child,
+            PassFirst() if into == out else Zero(out, into.index(None)),
+        )
 
 
 def _shape_of_any_batch(few: tuple[int, ...], many: tuple[int, ...]) -> Shape:
@@ -85,7 +99,9 @@ def _shape_of_any_batch(few: tuple[int, ...], many: tuple[int, ...]) -> Shape:
     return tuple(a if a == b else None for a, b in zip(few, many, strict=True))
 
 
-def _shapes(module: nn.Module, names: tuple[str, ...], in_shape: tuple[int, ...], rows: int) -> dict[str, tuple[Any, Any]]:
+def _shapes(
+    module: nn.Module, names: tuple[str, ...], in_shape: tuple[int, ...], rows: int
+) -> dict[str, tuple[Any, Any]]:
     """Shapes into and out of each named module when ``rows`` rows pass through the network."""
     seen: dict[str, tuple[Any, Any]] = {}
 
@@ -93,21 +109,29 @@ def _shapes(module: nn.Module, names: tuple[str, ...], in_shape: tuple[int, ...]
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             first = next((a for a in [*args, *kwargs.values()] if isinstance(a, Tensor)), None)
             if first is None or not all(isinstance(t, Tensor) for t in pytree.tree_leaves(output)):
-                raise ModelError(f"module {name!r} cannot be switched off: it does not map a batch to tensors")
+                raise ModelError(
+                    f"module {name!r} cannot be switched off: it does not map a batch to tensors"
+                )
             seen[name] = (tuple(first.shape), pytree.tree_map(lambda t: tuple(t.shape), output))
 
         return hook
 
-    handles = [module.get_submodule(n).register_forward_hook(watch(n), with_kwargs=True) for n in names]
+    handles = [
+        module.get_submodule(n).register_forward_hook(watch(n), with_kwargs=True) for n in names
+    ]
     was_training = module.training
-    x = torch.zeros(rows, *in_shape, dtype=next((p.dtype for p in module.parameters()), torch.float32))
+    x = torch.zeros(
+        rows, *in_shape, dtype=next((p.dtype for p in module.parameters()), torch.float32)
+    )
     try:
         with torch.no_grad():
             module.eval()(x)
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"the model fails on a batch of shape {tuple(x.shape)}: {type(error).__name__}: {error}") from error
+        raise ModelError(
+            f"the model fails on a batch of shape {tuple(x.shape)}: {type(error).__name__}: {error}"
+        ) from error
     finally:
         module.train(was_training)
         for handle in handles:

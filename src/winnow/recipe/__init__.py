@@ -1,14 +1,28 @@
-"""What is to be trained: recipes, ranges, parts, variants and outcomes. Nothing here knows torch."""
+"""What is to be trained: recipes, ranges, parts, variants and outcomes. Nothing here knows
+torch.
+"""
 
 from __future__ import annotations
 
-from winnow.recipe._callables import TRUST, installed_package, is_standard, uncallable, written_in_python
+from winnow.recipe._callables import (
+    TRUST,
+    installed_package,
+    is_standard,
+    uncallable,
+    written_in_python,
+)
 from winnow.recipe._changes import QUICK, change, parse, quick
 from winnow.recipe._digest import SAMPLED_ITEMS, sampled_items
 from winnow.recipe._locate import locate, sections
 from winnow.recipe._names import SKLEARN_SETS, is_file
 from winnow.recipe._objects import PREFIX as OBJECT_PREFIX
-from winnow.recipe._objects import ObjectNotFound, content_digest, dataset_digest, is_import_path, source_digest
+from winnow.recipe._objects import (
+    ObjectNotFound,
+    content_digest,
+    dataset_digest,
+    is_import_path,
+    source_digest,
+)
 from winnow.recipe._objects import resolve as resolve_object
 from winnow.recipe._parts import Part
 from winnow.recipe._ready import READY, ConvNetArgs, MLPArgs

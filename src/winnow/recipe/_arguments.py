@@ -1,4 +1,6 @@
-"""The arguments of a model: typed for the ready ones, plain data and ranges for a user's (`models` holds these to its class)."""
+"""The arguments of a model: typed for the ready ones, plain data and ranges for a user's
+(`models` holds these to its class).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,17 @@ from pydantic import ValidationError
 
 from winnow.errors import Problem, RecipeError
 from winnow.recipe._ready import READY
-from winnow.spec import RANGE_KEYS, RANGES, Choice, describe, is_range, join, plain, range_key, refusal
+from winnow.spec import (
+    RANGE_KEYS,
+    RANGES,
+    Choice,
+    describe,
+    is_range,
+    join,
+    plain,
+    range_key,
+    refusal,
+)
 
 __all__ = ["DROPOUT_NAMES", "check"]
 
@@ -32,7 +44,11 @@ def check(use: str | None, args: Mapping[str, Any]) -> dict[str, Any]:
     checked = {str(name): _value(value, str(name), problems) for name, value in args.items()}
     if use in READY and not problems:
         for name in [n for n in checked if n in DROPOUT_NAMES]:
-            problems.append(Problem(name, f"{use} has no such argument; the rate of its dropout is train.dropout"))
+            problems.append(
+                Problem(
+                    name, f"{use} has no such argument; the rate of its dropout is train.dropout"
+                )
+            )
             del checked[name]
         try:
             settings = READY[use](**checked)
@@ -49,17 +65,28 @@ def _value(value: Any, path: str, problems: list[Problem], *, open_here: bool = 
     if is_range(value):
         if open_here:
             return _range(value, path, problems)
-        problems.append(Problem(path, "a range can be an argument or stand in a mapping, not in a list or another range"))
+        problems.append(
+            Problem(
+                path,
+                "a range can be an argument or stand in a mapping, not in a list or another range",
+            )
+        )
     elif isinstance(value, Mapping):
         return _mapping(value, path, problems, open_here=open_here)
     elif isinstance(value, list | tuple):
-        return [_value(item, f"{path}[{i}]", problems, open_here=False) for i, item in enumerate(value)]
+        return [
+            _value(item, f"{path}[{i}]", problems, open_here=False) for i, item in enumerate(value)
+        ]
     elif isinstance(value, float) and not math.isfinite(value):
         problems.append(Problem(path, f"expected a finite number, got {value}"))
     elif value is not None and not isinstance(value, bool | int | float | str):
         expected = "a number, text, true or false, a list, a mapping or a range"
         problems.append(
-            Problem(path, f"expected {expected}, got {describe(value)} - build it inside the model, from plain arguments")
+            Problem(
+                path,
+                f"expected {expected}, got {describe(value)} - build it inside the model, from "
+                f"plain arguments",
+            )
         )
     return value
 
@@ -76,12 +103,18 @@ def _range(value: Any, path: str, problems: list[Problem]) -> Any:
     return found
 
 
-def _mapping(value: Mapping[Any, Any], path: str, problems: list[Problem], *, open_here: bool) -> Any:
+def _mapping(
+    value: Mapping[Any, Any], path: str, problems: list[Problem], *, open_here: bool
+) -> Any:
     key = str(next(iter(value))) if len(value) == 1 else ""
-    meant = next((k for k in RANGE_KEYS if SequenceMatcher(None, key.lower(), k).ratio() >= 0.8), None)
+    meant = next(
+        (k for k in RANGE_KEYS if SequenceMatcher(None, key.lower(), k).ratio() >= 0.8), None
+    )
     if meant is not None and isinstance(value[next(iter(value))], list | tuple):
         problems.append(Problem(path, f"unknown range {key!r} - did you mean {meant!r}?"))
         return value
     for odd in [k for k in value if not isinstance(k, str)]:
         problems.append(Problem(path, f"the keys of a mapping are text, got {odd!r}"))
-    return {k: _value(v, join(path, str(k)), problems, open_here=open_here) for k, v in value.items()}
+    return {
+        k: _value(v, join(path, str(k)), problems, open_here=open_here) for k, v in value.items()
+    }

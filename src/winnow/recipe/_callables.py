@@ -1,7 +1,9 @@
-"""What of the things that a recipe names may be called: decided by looking at them, before anything is called.
+"""What of the things that a recipe names may be called: decided by looking at them, before anything
+is called.
 
-A recipe is code all the same: importing the module that it names runs that module. The rule keeps a slip, or a recipe that was
-not read, from calling what was never meant to build a model; it does not make a stranger's recipe safe.
+A recipe is code all the same: importing the module that it names runs that module. The rule keeps a
+slip, or a recipe that was not read, from calling what was never meant to build a model; it does not
+make a stranger's recipe safe.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ def is_standard(module: str | None) -> bool:
 
 
 def written_in_python(value: Any) -> types.FunctionType | None:
-    """The Python function behind ``value``: itself, or what a partial, a bound method or a cache calls; None for none."""
+    """The Python function behind ``value``: itself, or what a partial, a bound method or a
+    cache calls; None for none.
+    """
     for _ in range(100):  # decorators within decorators
         if isinstance(value, functools.partial):
             value = value.func
@@ -42,7 +46,8 @@ def written_in_python(value: Any) -> types.FunctionType | None:
 
 
 def uncallable(value: Any) -> str | None:
-    """Why ``value`` is not called for a recipe, in words that follow a name; None when it may be called.
+    """Why ``value`` is not called for a recipe, in words that follow a name; None when it may be
+    called.
 
     Classes and functions that are written in Python may be, those of Python's own library may not.
     """
@@ -50,7 +55,11 @@ def uncallable(value: Any) -> str | None:
         value = value.func
     found = value if inspect.isclass(value) else written_in_python(value)
     if found is None:
-        kind = "a function that is built in" if inspect.isbuiltin(value) else f"an object of type {type(value).__name__}"
+        kind = (
+            "a function that is built in"
+            if inspect.isbuiltin(value)
+            else f"an object of type {type(value).__name__}"
+        )
         return f"is {kind}, not a class or a function written in Python"
     if is_standard(found.__module__):
         return f"is {found.__module__}.{found.__qualname__} of Python's own library"
@@ -58,11 +67,12 @@ def uncallable(value: Any) -> str | None:
 
 
 def installed_package(function: types.FunctionType) -> str | None:
-    """The name of the installed package that a function was written in; None for one of the user's own code.
+    """The name of the installed package that a function was written in; None for one of the user's
+    own code.
 
-    What stands in the places that packages are installed to is a package's; anything else - a file beside the recipe, a notebook,
-    a project that is installed to be edited - is the user's own. A function goes by where it was written, and not by the module
-    that imports it.
+    What stands in the places that packages are installed to is a package's; anything else - a file
+    beside the recipe, a notebook, a project that is installed to be edited - is the user's own. A
+    function goes by where it was written, and not by the module that imports it.
     """
     written = inspect.unwrap(function)
     code = getattr(written, "__code__", None)
@@ -79,5 +89,10 @@ def installed_package(function: types.FunctionType) -> str | None:
 @functools.cache
 def _installed() -> tuple[Path, ...]:
     """The directories that packages are installed to."""
-    places = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages(), *site.getsitepackages()]
+    places = [
+        sysconfig.get_path("purelib"),
+        sysconfig.get_path("platlib"),
+        site.getusersitepackages(),
+        *site.getsitepackages(),
+    ]
     return tuple(dict.fromkeys(Path(place).resolve() for place in places))

@@ -14,12 +14,13 @@ __all__ = ["QUICK", "change", "parse", "quick"]
 
 R = TypeVar("R", bound=Sections)
 
-QUICK = {"search.trials": 8, "search.leaders": 2, "search.seeds": 3, "final.seeds": 3}  # at most so many, in a quick run
+# At most so many, in a quick run
+QUICK = {"search.trials": 8, "search.leaders": 2, "search.seeds": 3, "final.seeds": 3}
 
 
 def parse(assignments: Iterable[str]) -> dict[str, Any]:
-    """``["train.epochs=3", "train.dropout={uniform: [0, 0.5]}"]`` as dotted path -> value. Values are YAML; the last of a path
-    counts.
+    """``["train.epochs=3", "train.dropout={uniform: [0, 0.5]}"]`` as dotted path -> value. Values
+    are YAML; the last of a path counts.
 
     Raises:
         RecipeError: for each one that has no ``=``, or whose value is no YAML.
@@ -30,14 +31,19 @@ def parse(assignments: Iterable[str]) -> dict[str, Any]:
         path, equals, value = text.partition("=")
         path = path.strip()
         if not equals or not path:
-            problems.append(Problem("", f"expected SETTING=VALUE, as in train.epochs=3, got {text!r}"))
+            problems.append(
+                Problem("", f"expected SETTING=VALUE, as in train.epochs=3, got {text!r}")
+            )
             continue
         document = _yaml.Document()
         try:
             found[path] = document.read(value)
             problems += [Problem(path, p.message) for p in document.problems]
         except RecipeError as error:
-            problems += [Problem(path, f"{p.message}, in the value {describe(value)}") for p in error.problems]
+            problems += [
+                Problem(path, f"{p.message}, in the value {describe(value)}")
+                for p in error.problems
+            ]
     if problems:
         raise RecipeError(problems)
     return found
@@ -48,8 +54,8 @@ def change(recipe: R, settings: Mapping[str, Any]) -> R:
 
     Args:
         recipe: any.
-        settings: dotted path -> value or range, as plain data. A path may lead into the options of a choice by their kind, as
-            ``Recipe.ranges`` names them: ``train.optimizer.sgd.lr``.
+        settings: dotted path -> value or range, as plain data. A path may lead into the options of
+            a choice by their kind, as ``Recipe.ranges`` names them: ``train.optimizer.sgd.lr``.
 
     Raises:
         RecipeError: with every mistake, and the nearest setting there is.
@@ -69,15 +75,22 @@ def change(recipe: R, settings: Mapping[str, Any]) -> R:
 
 
 def quick(recipe: Sections) -> dict[str, int]:
-    """The settings of a small version: few trials and leaders, three seeds; never more than the recipe asks for."""
-    asked = {path: getattr(getattr(recipe, path.partition(".")[0]), path.partition(".")[2]) for path in QUICK}
+    """The settings of a small version: few trials and leaders, three seeds; never more than the
+    recipe asks for.
+    """
+    asked = {
+        path: getattr(getattr(recipe, path.partition(".")[0]), path.partition(".")[2])
+        for path in QUICK
+    }
     return {path: most for path, most in QUICK.items() if asked[path] > most}
 
 
 def _put(data: dict[str, Any], steps: list[str], value: Any, above: str) -> None:
     name, place = steps[0], join(above, steps[0])
     if not name:
-        raise RecipeError(Problem(above, "expected the name of a setting after the dot, as in train.epochs"))
+        raise RecipeError(
+            Problem(above, "expected the name of a setting after the dot, as in train.epochs")
+        )
     if len(steps) == 1:
         data[name] = value
         return
@@ -99,5 +112,7 @@ def _put_in_option(options: list[Any], steps: list[str], value: Any, place: str)
     if steps[0] not in labels or len(steps) == 1:
         known = [label for label in labels if label is not None]
         hint = did_you_mean(steps[0], known) if known else ""
-        raise RecipeError(Problem(place, f"is a choice, which has no option {steps[0]!r} with settings{hint}"))
+        raise RecipeError(
+            Problem(place, f"is a choice, which has no option {steps[0]!r} with settings{hint}")
+        )
     _put(options[labels.index(steps[0])], steps[1:], value, join(place, steps[0]))

@@ -1,7 +1,8 @@
-"""Digests of Python objects that a recipe can only name: the same content gives the same name, in any process.
+"""Digests of Python objects that a recipe can only name: the same content gives the same name, in
+any process.
 
-Arrays and frames go by their values, code by what it was compiled to. Not by its source alone: two lambdas on one line share
-theirs, and what is typed into a notebook may have none.
+Arrays and frames go by their values, code by what it was compiled to. Not by its source alone: two
+lambdas on one line share theirs, and what is typed into a notebook may have none.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ _PLAIN = (str, bytes, int, float, complex, type(None), type(...))
 def source_digest(value: Any) -> str:
     """SHA-256 of the code behind a class or function, so that an edited model is a different model.
 
-    What an imported module defines goes by the module's whole source, and that of the helpers that it imports from its own
-    package, or from its directory where it is in none. The files are read once in a process, when the module is first asked
-    about: what is edited later was not loaded, and does not count until the module is imported anew.
+    What an imported module defines goes by the module's whole source, and that of the helpers that
+    it imports from its own package, or from its directory where it is in none. The files are read
+    once in a process, when the module is first asked
+    about: what is edited later was not loaded, and does not count until the module is imported
+    anew.
 
-    What was typed into a script or notebook goes by its compiled code and that of the neighbors it uses: other edits there
-    change nothing. The helpers beside a script count as above.
+    What was typed into a script or notebook goes by its compiled code and that of the neighbors it
+    uses: other edits there change nothing. The helpers beside a script count as above.
     """
     digest = hashlib.sha256()
     module = inspect.getmodule(value)
@@ -39,18 +42,28 @@ def source_digest(value: Any) -> str:
         if known is not None:
             return known
     _Feed(digest).code(value)
-    if module is not None and module.__name__ == "__main__" and (helpers := _module_digest(module)) is not None:
+    if (
+        module is not None
+        and module.__name__ == "__main__"
+        and (helpers := _module_digest(module)) is not None
+    ):
         digest.update(helpers.encode())
     return digest.hexdigest()
 
 
-_LOADED: weakref.WeakKeyDictionary[types.ModuleType, tuple[dict[str, Any], str | None]] = weakref.WeakKeyDictionary()
+_LOADED: weakref.WeakKeyDictionary[types.ModuleType, tuple[dict[str, Any], str | None]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def _module_digest(module: types.ModuleType) -> str | None:
-    """SHA-256 of a module's sources as they were loaded; None without any. Kept until one of the modules is imported anew."""
+    """SHA-256 of a module's sources as they were loaded; None without any. Kept until one of
+    the modules is imported anew.
+    """
     known = _LOADED.get(module)
-    if known is not None and all(spec is known[0][name] or known[0][name] is None for name, spec in _specs(known[0]).items()):
+    if known is not None and all(
+        spec is known[0][name] or known[0][name] is None for name, spec in _specs(known[0]).items()
+    ):
         return known[1]
     sources = helper_sources(module) if module.__name__ == "__main__" else module_sources(module)
     digest = hashlib.sha256()
@@ -63,12 +76,15 @@ def _module_digest(module: types.ModuleType) -> str | None:
 
 
 def _specs(names: Iterable[str]) -> dict[str, Any]:
-    """What shows that a module was imported anew, by name: a reload makes a new spec. None for one that is not loaded."""
+    """What shows that a module was imported anew, by name: a reload makes a new spec. None for
+    one that is not loaded.
+    """
     return {name: getattr(sys.modules.get(name), "__spec__", None) for name in names}
 
 
 def content_digest(value: Any) -> str:
-    """SHA-256 of an object's content: arrays, tensors and frames by their values, code with its defaults and what it closes over.
+    """SHA-256 of an object's content: arrays, tensors and frames by their values, code with its
+    defaults and what it closes over.
 
     Raises:
         TypeError: for an object whose content cannot be read.
@@ -83,14 +99,17 @@ SAMPLED_ITEMS = 32  # items of a dataset that stand for all of them
 
 
 def sampled_items(length: int) -> list[int]:
-    """Positions of at most ``SAMPLED_ITEMS`` items spread evenly over ``length``, the first and the last among them."""
+    """Positions of at most ``SAMPLED_ITEMS`` items spread evenly over ``length``, the first and
+    the last among them.
+    """
     count = min(length, SAMPLED_ITEMS)
     return sorted({round(k * (length - 1) / max(count - 1, 1)) for k in range(count)})
 
 
 def dataset_digest(datasets: Any, version: str | None = None) -> str:
-    """SHA-256 of what can be seen of a dataset, or of a mapping of datasets by part, without reading it whole: the number of
-    items, ``SAMPLED_ITEMS`` of them spread evenly, and ``version``. A change elsewhere does not show in it.
+    """SHA-256 of what can be seen of a dataset, or of a mapping of datasets by part, without
+    reading it whole: the number of items, ``SAMPLED_ITEMS`` of them spread evenly, and ``version``.
+    A change elsewhere does not show in it.
 
     An item that cannot be read is passed over: whoever uses the dataset says what is wrong with it.
     """
@@ -111,11 +130,14 @@ def dataset_digest(datasets: Any, version: str | None = None) -> str:
 
 
 class _Feed:
-    """One walk through an object. Each thing is fed with its kind and size first, so no two contents spell the same bytes."""
+    """One walk through an object. Each thing is fed with its kind and size first, so no two
+    contents spell the same bytes.
+    """
 
     def __init__(self, digest: Any, seen: set[int] | None = None) -> None:
         self.digest = digest
-        self.seen: set[int] = set() if seen is None else seen  # classes and functions, which may lead back to themselves
+        # Classes and functions, which may lead back to themselves
+        self.seen: set[int] = set() if seen is None else seen
 
     def text(self, text: str) -> None:
         self.digest.update(f"{len(text)}:{text}".encode("utf-8", "surrogatepass"))
@@ -133,7 +155,11 @@ class _Feed:
         elif isinstance(value, _PLAIN):
             self.text(type(value).__name__)
             self.text(repr(value))
-        elif inspect.isclass(value) or inspect.isroutine(value) or isinstance(value, functools.partial):
+        elif (
+            inspect.isclass(value)
+            or inspect.isroutine(value)
+            or isinstance(value, functools.partial)
+        ):
             self.code(value)
         elif hasattr(value, "columns") and hasattr(value, "to_numpy"):  # pandas and polars frames
             self.frame(value)
@@ -144,7 +170,8 @@ class _Feed:
             self.what_can_be_read(vars(value) if hasattr(value, "__dict__") else None)
         else:
             raise TypeError(
-                f"cannot take the content of {type(value).__name__}: give arrays, tensors, a frame, a class or a function"
+                f"cannot take the content of {type(value).__name__}: give arrays, tensors, a "
+                f"frame, a class or a function"
             )
 
     def frame(self, frame: Any) -> None:
@@ -168,7 +195,10 @@ class _Feed:
             self.digest.update(np.ascontiguousarray(array).tobytes())
 
     def code(self, value: Any) -> None:
-        self.text(f"code {getattr(value, '__module__', '')} {getattr(value, '__qualname__', type(value).__qualname__)}")
+        self.text(
+            f"code {getattr(value, '__module__', '')} "
+            f"{getattr(value, '__qualname__', type(value).__qualname__)}"
+        )
         if id(value) in self.seen:
             return
         self.seen.add(id(value))
@@ -194,19 +224,27 @@ class _Feed:
         for name in sorted(vars(cls)):
             item = vars(cls)[name]
             inner = getattr(item, "__func__", getattr(item, "fget", item))
-            if inspect.isfunction(inner) or (not name.startswith("__") and isinstance(inner, (*_PLAIN, tuple))):
+            if inspect.isfunction(inner) or (
+                not name.startswith("__") and isinstance(inner, (*_PLAIN, tuple))
+            ):
                 self.text(name)
                 self.what_can_be_read(inner)
 
     def compiled(self, code: types.CodeType, function: types.FunctionType) -> None:
-        """Feed what was compiled, and the neighbors it uses: classes, functions and plain values of the same module."""
+        """Feed what was compiled, and the neighbors it uses: classes, functions and plain
+        values of the same module.
+        """
         self.digest.update(code.co_code)
         self.text(repr((code.co_names, code.co_varnames)))
         for constant in code.co_consts:
             if isinstance(constant, types.CodeType):
                 self.compiled(constant, function)
             else:  # the order of a frozenset differs from process to process
-                self.text(repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant))
+                self.text(
+                    repr(
+                        sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant
+                    )
+                )
         for name in code.co_names:
             used = function.__globals__.get(name)
             if isinstance(used, _PLAIN) or getattr(used, "__module__", None) == function.__module__:

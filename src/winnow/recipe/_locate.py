@@ -1,4 +1,6 @@
-"""Looking at a recipe's file again: the lines of problems that were found after it was read, and what of it is sound."""
+"""Looking at a recipe's file again: the lines of problems that were found after it was read,
+and what of it is sound.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ KINDS: dict[str, type[Settings]] = {
 
 
 def locate(problems: Iterable[Problem], path: str | Path) -> list[Problem]:
-    """``problems`` with the file and, where the setting or something around it stands in it, the line; in the order of the file.
+    """``problems`` with the file and, where the setting or something around it stands in it, the
+    line; in the order of the file.
 
     Args:
         problems: with dotted paths of settings.
@@ -33,14 +36,18 @@ def locate(problems: Iterable[Problem], path: str | Path) -> list[Problem]:
     document = Document()
     try:
         document.read(Path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, RecipeError):  # the file has changed since; then the problems stand without lines
+    # The file has changed since; then the problems stand without lines
+    except (OSError, UnicodeDecodeError, RecipeError):
         return list(problems)
-    located = [replace(p, file=str(path), line=p.line or document.line_of(p.setting)) for p in problems]
+    located = [
+        replace(p, file=str(path), line=p.line or document.line_of(p.setting)) for p in problems
+    ]
     return sorted(located, key=lambda p: p.line or 0)
 
 
 def sections(path: str | Path) -> dict[str, Settings]:
-    """The sections of a recipe's YAML file that are sound by themselves, by name: what can be looked at when others are not.
+    """The sections of a recipe's YAML file that are sound by themselves, by name: what can be
+    looked at when others are not.
 
     Empty for a file that cannot be read as a mapping.
     """

@@ -1,4 +1,6 @@
-"""What a recipe may name: a data source, a model. Names are checked by their form; nothing is imported."""
+"""What a recipe may name: a data source, a model. Names are checked by their form; nothing is
+imported.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +33,22 @@ def source(value: Any) -> str:
     if not isinstance(value, str):
         if isinstance(value, tuple) or callable(value) or hasattr(value, "columns"):
             return _objects.register(value, getattr(value, "__name__", "data"))
-        hint = " - a dataset: Data.dataset(...)" if hasattr(value, "__getitem__") and hasattr(value, "__len__") else ""
-        raise ValueError(f"expected the name of a data source, a frame or a function, got {describe(value)}{hint}")
+        hint = (
+            " - a dataset: Data.dataset(...)"
+            if hasattr(value, "__getitem__") and hasattr(value, "__len__")
+            else ""
+        )
+        raise ValueError(
+            f"expected the name of a data source, a frame or a function, got "
+            f"{describe(value)}{hint}"
+        )
     scheme, colon, name = value.rpartition(":")
     if scheme == "sklearn":
         if name in SKLEARN_SETS:
             return value
-        raise ValueError(f"no data set sklearn:{name} here{_or_nearest(name, SKLEARN_SETS, 'sklearn:')}")
+        raise ValueError(
+            f"no data set sklearn:{name} here{_or_nearest(name, SKLEARN_SETS, 'sklearn:')}"
+        )
     if value.startswith(_objects.PREFIX) or is_file(value):
         return value
     if name in SKLEARN_SETS and (not colon or nearest(scheme, ["sklearn"])):
@@ -46,7 +57,10 @@ def source(value: Any) -> str:
         return value
     close = None if colon else nearest(name, SKLEARN_SETS)
     expected = "sklearn:<name>, a path ending in .csv, .tsv or .parquet, or package.module:function"
-    raise ValueError(f"expected {expected}, got {value!r}" + (f" - did you mean 'sklearn:{close}'?" if close else ""))
+    raise ValueError(
+        f"expected {expected}, got {value!r}"
+        + (f" - did you mean 'sklearn:{close}'?" if close else "")
+    )
 
 
 def use(value: Any) -> str:
@@ -56,19 +70,28 @@ def use(value: Any) -> str:
         ValueError: for anything that cannot be a model, with the nearest that can.
     """
     if not isinstance(value, str):
-        if inspect.isclass(value) or inspect.isroutine(value) or isinstance(value, functools.partial):
+        if (
+            inspect.isclass(value)
+            or inspect.isroutine(value)
+            or isinstance(value, functools.partial)
+        ):
             return _objects.register(value, getattr(value, "__name__", "model"))
         if callable(value):
             name = type(value).__name__
             raise ValueError(
-                f"expected a class or a function that builds the model, got a {name} that is built: give {name} itself"
+                f"expected a class or a function that builds the model, got a {name} that is "
+                f"built: give {name} itself"
             )
-        raise ValueError(f"expected a model's name, a class or a function that builds it, got {describe(value)}")
+        raise ValueError(
+            f"expected a model's name, a class or a function that builds it, got {describe(value)}"
+        )
     if value in READY or value.startswith(_objects.PREFIX) or _objects.is_import_path(value):
         return value
     close = nearest(value, READY)
     expected = f"a ready model ({', '.join(READY)}) or an import path package.module:name"
-    raise ValueError(f"expected {expected}, got {value!r}" + (f" - did you mean {close!r}?" if close else ""))
+    raise ValueError(
+        f"expected {expected}, got {value!r}" + (f" - did you mean {close!r}?" if close else "")
+    )
 
 
 def own(value: Any, what: str) -> str:
@@ -83,10 +106,15 @@ def own(value: Any, what: str) -> str:
     """
     if inspect.isclass(value) or inspect.isroutine(value):
         return _objects.register(value, getattr(value, "__name__", "class"))
-    is_name = isinstance(value, str) and (value.startswith(_objects.PREFIX) or _objects.is_import_path(value))
+    is_name = isinstance(value, str) and (
+        value.startswith(_objects.PREFIX) or _objects.is_import_path(value)
+    )
     if is_name:
         return str(value)
-    raise ValueError(f"expected the class of {what}, or its import path package.module:name, got {describe(value)}")
+    raise ValueError(
+        f"expected the class of {what}, or its import path package.module:name, got "
+        f"{describe(value)}"
+    )
 
 
 def _or_nearest(name: str, names: tuple[str, ...], prefix: str) -> str:

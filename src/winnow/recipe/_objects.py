@@ -1,8 +1,9 @@
-"""Python objects that a recipe names: a recipe is data, so it holds a name, and the object waits here.
+"""Python objects that a recipe names: a recipe is data, so it holds a name, and the object waits
+here.
 
-An object that can be imported is named by its import path (``my.nets:MyNet``) and found again in any process. Any other -
-an array, a frame, a class typed into a notebook - is named by its content (``object:arrays-3f2a...``) and is found again
-only in a process where it was registered.
+An object that can be imported is named by its import path (``my.nets:MyNet``) and found again in
+any process. Any other - an array, a frame, a class typed into a notebook - is named by its content
+(``object:arrays-3f2a...``) and is found again only in a process where it was registered.
 """
 
 from __future__ import annotations
@@ -35,14 +36,17 @@ class ObjectNotFound(WinnowError, ValueError):
 
 
 def register(value: Any, label: str, *, digest: str | None = None) -> str:
-    """The name under which a recipe refers to ``value``: its import path if it has one, else one made from its content.
+    """The name under which a recipe refers to ``value``: its import path if it has one, else one
+    made from its content.
 
     ``digest`` stands for the content where that cannot be read as a whole.
     """
     path = _import_path(value)
     if path is not None:
         return path
-    name = f"{PREFIX}{re.sub(r'[^A-Za-z0-9_.]+', '_', label)}-{(digest or content_digest(value))[:16]}"
+    name = (
+        f"{PREFIX}{re.sub(r'[^A-Za-z0-9_.]+', '_', label)}-{(digest or content_digest(value))[:16]}"
+    )
     _OBJECTS[name] = value
     return name
 
@@ -51,13 +55,14 @@ def resolve(name: str) -> Any:
     """The object that ``name`` stands for.
 
     Raises:
-        ObjectNotFound: no such module, one that fails when it is imported, no such attribute in it, or an object that lives in
-            another process.
+        ObjectNotFound: no such module, one that fails when it is imported, no such attribute in it,
+            or an object that lives in another process.
     """
     if name.startswith(PREFIX):
         if name not in _OBJECTS:
             raise ObjectNotFound(
-                f"{name!r} was given from Python and lives only in the process that made it: build the recipe there again, "
+                f"{name!r} was given from Python and lives only in the process that made it: "
+                f"build the recipe there again, "
                 "or use an import path or a file"
             )
         return _OBJECTS[name]
@@ -67,9 +72,13 @@ def resolve(name: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise ObjectNotFound(f"cannot import {error.name!r} (looked up for {name!r}): no module of that name") from None
+        raise ObjectNotFound(
+            f"cannot import {error.name!r} (looked up for {name!r}): no module of that name"
+        ) from None
     except Exception as error:  # a module of the user's may raise anything
-        raise ObjectNotFound(f"importing {module_name!r} failed (for {name!r}): {type(error).__name__}: {error}") from error
+        raise ObjectNotFound(
+            f"importing {module_name!r} failed (for {name!r}): {type(error).__name__}: {error}"
+        ) from error
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -82,12 +91,19 @@ def resolve(name: str) -> Any:
 def is_import_path(name: str) -> bool:
     """Whether ``name`` has the form ``package.module:name``."""
     module, colon, attribute = name.partition(":")
-    return bool(colon) and all(p.isidentifier() for p in [*module.split("."), *attribute.split(".")])
+    return bool(colon) and all(
+        p.isidentifier() for p in [*module.split("."), *attribute.split(".")]
+    )
 
 
 def _import_path(value: Any) -> str | None:
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    if not isinstance(module, str) or not isinstance(name, str) or module == "__main__" or "<" in name:
+    if (
+        not isinstance(module, str)
+        or not isinstance(name, str)
+        or module == "__main__"
+        or "<" in name
+    ):
         return None
     found: Any = sys.modules.get(module)
     for part in name.split("."):

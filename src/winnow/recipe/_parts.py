@@ -1,4 +1,6 @@
-"""The parts of a recipe: what is on, has a name and can be switched off. The ablation is read off the recipe."""
+"""The parts of a recipe: what is on, has a name and can be switched off. The ablation is read
+off the recipe.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from winnow.errors import Problem, RecipeError, did_you_mean
-from winnow.methods import GRADIENT_RULES, OPTIMIZERS, PENALTIES, BaseGradientRule, BasePenalty, Constant
+from winnow.methods import (
+    GRADIENT_RULES,
+    OPTIMIZERS,
+    PENALTIES,
+    BaseGradientRule,
+    BasePenalty,
+    Constant,
+)
 from winnow.recipe._arguments import DROPOUT_NAMES
 from winnow.recipe._ready import READY
 from winnow.recipe._sections import Sections
@@ -71,7 +80,12 @@ def _of_rules() -> Iterator[_Switch]:
 
 _SWITCHES = (
     _Switch("standardize", "data.prepare.standardize", False, lambda _: "standardized numbers"),
-    _Switch("missing_indicator", "data.prepare.missing_indicator", False, lambda _: "indicators of missing values"),
+    _Switch(
+        "missing_indicator",
+        "data.prepare.missing_indicator",
+        False,
+        lambda _: "indicators of missing values",
+    ),
     *_of_methods(),
     _Switch("schedule", "train.schedule", Constant(), lambda now: f"{now} schedule"),
     # The usual loss of the task is no part: training needs one.
@@ -79,12 +93,19 @@ _SWITCHES = (
     _Switch("dropout", "train.dropout", 0.0, lambda now: f"dropout at rate {now}"),
     _Switch("label_smoothing", "train.label_smoothing", 0.0, lambda now: f"label smoothing {now}"),
     *_of_rules(),
-    _Switch("early_stopping", "train.early_stopping", None, lambda now: f"early stopping after {now} epochs without progress"),
+    _Switch(
+        "early_stopping",
+        "train.early_stopping",
+        None,
+        lambda now: f"early stopping after {now} epochs without progress",
+    ),
 )
 
 
 def find(recipe: Sections) -> dict[str, Part]:
-    """What can be switched off, by name, in the order of the recipe; an open setting counts as on."""
+    """What can be switched off, by name, in the order of the recipe; an open setting counts as
+    on.
+    """
     data = list(_switched(recipe, "data."))
     train = list(_switched(recipe, "train."))
     model = [p for p in (*_argument_parts(recipe), *_module_parts(recipe)) if _is_on(p.now, p.off)]
@@ -93,19 +114,28 @@ def find(recipe: Sections) -> dict[str, Part]:
 
 
 def switch_off(recipe: S, names: Sequence[str]) -> S:
-    """The recipe with the named parts switched off. ``model.<module>`` names any module of the model.
+    """The recipe with the named parts switched off. ``model.<module>`` names any module of the
+    model.
 
     Raises:
         RecipeError: for a name that is no part of this recipe, or one that is off already.
     """
     parts, problems = find(recipe), []
     if "dropout" not in parts and recipe.train.dropout is None and recipe.model.use not in READY:
-        parts["dropout"] = Part("dropout", "train.dropout", None, 0.0, "the model's own dropout")  # a user's model may have some
+        # A user's model may have some
+        parts["dropout"] = Part("dropout", "train.dropout", None, 0.0, "the model's own dropout")
     for name in dict.fromkeys(names):
         part = parts.get(name) or _module_part(recipe, name)
         if part is None:
             known = _is_known(recipe, name)
-            problems.append(Problem(name, "this part is off already" if known else f"no such part{did_you_mean(name, parts)}"))
+            problems.append(
+                Problem(
+                    name,
+                    "this part is off already"
+                    if known
+                    else f"no such part{did_you_mean(name, parts)}",
+                )
+            )
         else:
             recipe = _off(recipe, part)
     if problems:
@@ -114,13 +144,15 @@ def switch_off(recipe: S, names: Sequence[str]) -> S:
 
 
 def unknown(recipe: Sections, names: Sequence[str]) -> list[tuple[int, str]]:
-    """Which of ``names`` can be no part of this recipe, on or off: their positions, each with a message."""
+    """Which of ``names`` can be no part of this recipe, on or off: their positions, each with a
+    message.
+    """
     known = [s.name for s in _SWITCHES] + [ARGUMENT + name for name in recipe.model.args]
     odd = [(i, name) for i, name in enumerate(names) if not _is_known(recipe, name)]
     return [(i, f"no such part {name!r}{did_you_mean(name, known)}") for i, name in odd]
 
 
-# -- what there is -----------------------------------------------------------------------------------------------------
+# -- what there is ---------------------------------------------------------------------------------
 
 
 def _switched(recipe: Sections, section: str) -> Iterator[Part]:
@@ -133,7 +165,9 @@ def _switched(recipe: Sections, section: str) -> Iterator[Part]:
 
 
 def _values(now: Any) -> Sequence[Any]:
-    """What a setting may be: the options of a choice, the values in the options of an open optimizer, or itself."""
+    """What a setting may be: the options of a choice, the values in the options of an open
+    optimizer, or itself.
+    """
     if isinstance(now, _ByOption):
         return [value for inner in now.values() for value in _values(inner)]
     return now.options if isinstance(now, Choice) else (now,)
@@ -150,7 +184,11 @@ def _penalty_parts(recipe: Sections) -> Iterator[Part]:
 
 
 def _part(switch: _Switch, now: Any) -> Part:
-    on = _ByOption((k, v) for k, v in now.items() if _is_on(v, switch.off)) if isinstance(now, _ByOption) else now
+    on = (
+        _ByOption((k, v) for k, v in now.items() if _is_on(v, switch.off))
+        if isinstance(now, _ByOption)
+        else now
+    )
     return Part(switch.name, switch.path, now, switch.off, switch.phrase(_in_words(on)))
 
 
@@ -158,7 +196,9 @@ def _argument_parts(recipe: Sections) -> Iterator[Part]:
     for name, now in recipe.model.args.items():
         path = ARGUMENT + name
         options = now.options if isinstance(now, Choice) else (now,)
-        if name in DROPOUT_NAMES and (is_range(now) or (isinstance(now, int | float) and not isinstance(now, bool))):
+        if name in DROPOUT_NAMES and (
+            is_range(now) or (isinstance(now, int | float) and not isinstance(now, bool))
+        ):
             yield Part(path, path, now, 0.0, f"dropout at rate {_in_words(now)} in the model")
         elif all(isinstance(option, bool) for option in options) and any(options):
             yield Part(path, path, now, False, f"{name} of the model")
@@ -213,7 +253,7 @@ def _in_words(value: Any) -> str:
     return value if isinstance(value, str) else describe(value)
 
 
-# -- reading and changing one setting ----------------------------------------------------------------------------------
+# -- reading and changing one setting --------------------------------------------------------------
 
 
 class _ByOption(dict[str, Any]):
@@ -223,7 +263,11 @@ class _ByOption(dict[str, Any]):
 def _read(value: Any, path: str) -> Any:
     for step in path.split("."):
         if isinstance(value, Choice):
-            having = [(k, o) for k, o in zip(value.labels, value.options, strict=True) if step in type(o).model_fields]
+            having = [
+                (k, o)
+                for k, o in zip(value.labels, value.options, strict=True)
+                if step in type(o).model_fields
+            ]
             value = _ByOption((label, getattr(option, step)) for label, option in having)
         else:
             value = getattr(value, step, None)
@@ -232,7 +276,9 @@ def _read(value: Any, path: str) -> Any:
 
 def _off(recipe: S, part: Part) -> S:
     if part.path == "model.without":
-        return _with(recipe, ["model", "without"], (*recipe.model.without, part.name.removeprefix(MODULE)))
+        return _with(
+            recipe, ["model", "without"], (*recipe.model.without, part.name.removeprefix(MODULE))
+        )
     if isinstance(part.now, Penalty):
         kept = tuple(penalty for penalty in recipe.train.penalties if penalty != part.now)
         return _with(recipe, part.path.split("."), kept)
@@ -242,7 +288,9 @@ def _off(recipe: S, part: Part) -> S:
 
 
 def _with(value: Any, steps: Sequence[str], new: Any) -> Any:
-    """``value`` with the setting at ``steps`` replaced, in every option of a choice of records that has it."""
+    """``value`` with the setting at ``steps`` replaced, in every option of a choice of records
+    that has it.
+    """
     if not steps:
         return new
     if isinstance(value, Choice):

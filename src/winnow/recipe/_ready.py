@@ -23,7 +23,9 @@ class MLPArgs(Settings):
 
 
 class ConvNetArgs(Settings):
-    """A small convolutional network: ``depth`` blocks from ``channels`` channels on, then one hidden layer of ``width`` units."""
+    """A small convolutional network: ``depth`` blocks from ``channels`` channels on, then one
+    hidden layer of ``width`` units.
+    """
 
     channels: Open[Count] = 16
     depth: Open[Depth] = 2

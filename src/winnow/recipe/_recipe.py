@@ -21,7 +21,8 @@ __all__ = ["Recipe"]
 
 
 class Recipe(Sections):
-    """Data, model and training, and the questions asked about them. Most settings of ``model.args`` and ``train`` may be ranges.
+    """Data, model and training, and the questions asked about them. Most settings of ``model.args``
+    and ``train`` may be ranges.
 
     Raises:
         RecipeError: with every mistake in the sections, each under its dotted path.
@@ -30,21 +31,24 @@ class Recipe(Sections):
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
         names = self.ablate.parts if isinstance(self.ablate.parts, tuple) else ()
-        problems = [Problem(f"ablate.parts[{i}]", message) for i, message in _parts.unknown(self, names)]
+        problems = [
+            Problem(f"ablate.parts[{i}]", message) for i, message in _parts.unknown(self, names)
+        ]
         if self.data.task != "auto":
             problems += self._misfits(self.data.task)
         if problems:
             raise RecipeError(problems)
         return self
 
-    # -- reading and writing -------------------------------------------------------------------------------------------
+    # -- reading and writing -----------------------------------------------------------------------
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a recipe from a YAML file.
 
         Raises:
-            RecipeError: with every mistake in the file, each with its line; or for a file that cannot be read.
+            RecipeError: with every mistake in the file, each with its line; or for a file that
+                cannot be read.
         """
         return _yaml.load(cls, Path(path))
 
@@ -58,7 +62,9 @@ class Recipe(Sections):
         return _yaml.loads(cls, text)
 
     def to_yaml(self, *, defaults: bool = False) -> str:
-        """YAML that reads back equal; settings left at their defaults are written only with ``defaults=True``."""
+        """YAML that reads back equal; settings left at their defaults are written only with
+        ``defaults=True``.
+        """
         return _yaml.dumps(self, defaults=defaults)
 
     def save(self, path: str | Path, *, defaults: bool = False) -> None:
@@ -70,10 +76,12 @@ class Recipe(Sections):
         """JSON schema of the YAML form, for editors."""
         return _schema.json_schema(cls)
 
-    # -- ranges --------------------------------------------------------------------------------------------------------
+    # -- ranges ------------------------------------------------------------------------------------
 
     def ranges(self) -> dict[str, _space.OpenSetting]:
-        """The open settings by dotted path, in the order of the recipe, conditional ones after what they depend on."""
+        """The open settings by dotted path, in the order of the recipe, conditional ones after
+        what they depend on.
+        """
         return _space.find(self)
 
     @property
@@ -82,37 +90,48 @@ class Recipe(Sections):
         return bool(self.ranges())
 
     def resolve(self, values: Mapping[str, Any], *, partial: bool = False) -> Self:
-        """The recipe with open settings replaced by ``values``: dotted path to value; for a choice of records, to a ``kind``.
+        """The recipe with open settings replaced by ``values``: dotted path to value; for a choice
+        of records, to a ``kind``.
 
         Raises:
-            RecipeError: for a path that is not open or does not apply, a value outside its range, and, unless ``partial``,
-                for every setting that stays open.
+            RecipeError: for a path that is not open or does not apply, a value outside its range,
+                and, unless ``partial``, for every setting that stays open.
         """
         return _space.resolve(self, values, partial=partial)
 
     def variant(self, seed: int, *, metric: str, context: str, fold: int | None = None) -> Variant:
-        """The variant that trains this recipe with ``seed``. ``metric`` and ``context`` are as in ``Variant``.
+        """The variant that trains this recipe with ``seed``. ``metric`` and ``context`` are as in
+        ``Variant``.
 
         Raises:
             RecipeError: when a setting is still open.
         """
-        return Variant(data=self.data, model=self.model, train=self.train, metric=metric, seed=seed, fold=fold, context=context)
+        return Variant(
+            data=self.data,
+            model=self.model,
+            train=self.train,
+            metric=metric,
+            seed=seed,
+            fold=fold,
+            context=context,
+        )
 
-    # -- parts ---------------------------------------------------------------------------------------------------------
+    # -- parts -------------------------------------------------------------------------------------
 
     def parts(self) -> dict[str, _parts.Part]:
         """What can be switched off, by name: only what is on."""
         return _parts.find(self)
 
     def without(self, *names: str) -> Self:
-        """The recipe with the named parts switched off; ``model.<module>`` names any module of the model.
+        """The recipe with the named parts switched off; ``model.<module>`` names any module of the
+        model.
 
         Raises:
             RecipeError: for a name that is no part of this recipe, with the nearest that is.
         """
         return _parts.switch_off(self, names)
 
-    # -- the task ------------------------------------------------------------------------------------------------------
+    # -- the task ----------------------------------------------------------------------------------
 
     def check_task(self, task: Task) -> None:
         """Hold the recipe against the task that ``data.task: auto`` turned out to be.
@@ -132,8 +151,12 @@ class Recipe(Sections):
         problems = []
         if self.metric not in ("auto", *METRICS[task]):
             known = ", ".join(METRICS[task])
-            problems.append(Problem("metric", f"{self.metric!r} is not for {task}, whose metrics are {known}"))
-        losses = self.train.loss.options if isinstance(self.train.loss, Choice) else (self.train.loss,)
+            problems.append(
+                Problem("metric", f"{self.metric!r} is not for {task}, whose metrics are {known}")
+            )
+        losses = (
+            self.train.loss.options if isinstance(self.train.loss, Choice) else (self.train.loss,)
+        )
         problems += [problem for loss in losses for problem in self._misfits_of_loss(loss, task)]
         return problems
 

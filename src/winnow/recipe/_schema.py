@@ -14,9 +14,10 @@ from winnow.spec import Settings
 __all__ = ["json_schema"]
 
 
-
 def json_schema(recipe: type[Sections]) -> dict[str, Any]:
-    """JSON schema (draft 2020-12) of the YAML form: ranges are one-key mappings, ready models' arguments are typed."""
+    """JSON schema (draft 2020-12) of the YAML form: ranges are one-key mappings, ready models'
+    arguments are typed.
+    """
     records: list[type[Settings]] = [recipe, *READY.values()]
     _, schema = models_json_schema([(record, "validation") for record in records])
     definitions = schema["$defs"]
@@ -30,7 +31,12 @@ def json_schema(recipe: type[Sections]) -> dict[str, Any]:
         for name, args in READY.items()
     ]
     top = definitions.pop(recipe.__name__)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "title": "winnow recipe", "$defs": definitions}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **top,
+        "title": "winnow recipe",
+        "$defs": definitions,
+    }
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:
@@ -43,13 +49,20 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _tidy(node: dict[str, Any]) -> None:
-    """What pydantic cannot know: a choice's options are what a fixed value may be, and a ``kind`` is always written."""
+    """What pydantic cannot know: a choice's options are what a fixed value may be, and a
+    ``kind`` is always written.
+    """
     members = node.get("oneOf", [])
     choice = {"$ref": "#/$defs/Choice"}
     if choice in members:
         value = members[0]
         options = {"type": "array", "items": value, "minItems": 1}
-        inline = {"type": "object", "properties": {"choice": options}, "required": ["choice"], "additionalProperties": False}
+        inline = {
+            "type": "object",
+            "properties": {"choice": options},
+            "required": ["choice"],
+            "additionalProperties": False,
+        }
         members[members.index(choice)] = inline
     kind = node.get("properties", {}).get("kind", {})
     if "const" in kind and "kind" not in node.get("required", []):
@@ -57,4 +70,6 @@ def _tidy(node: dict[str, Any]) -> None:
     if isinstance(node.get("title"), str):
         del node["title"]
     if isinstance(node.get("description"), str):
-        node["description"] = node["description"].split("\n\n")[0].replace("``", "`").replace("\n", " ")
+        node["description"] = (
+            node["description"].split("\n\n")[0].replace("``", "`").replace("\n", " ")
+        )

@@ -35,5 +35,7 @@ class Sections(Settings):
     def _names_a_file(cls, name: str) -> str:
         size = len(name.encode("utf-8", "surrogatepass"))
         if size > LONGEST_NAME:
-            raise ValueError(f"names a folder, so it takes at most {LONGEST_NAME} bytes, got {size:,}")
+            raise ValueError(
+                f"names a folder, so it takes at most {LONGEST_NAME} bytes, got {size:,}"
+            )
         return name

@@ -1,4 +1,6 @@
-"""The sections of a recipe, each a frozen record. What a field means, its unit and its range stand beside it."""
+"""The sections of a recipe, each a frozen record. What a field means, its unit and its range
+stand beside it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from winnow.errors import Problem, RecipeError, nearest
-from winnow.methods import LOSSES, OPTIMIZERS, SCHEDULES, SGD, BaseLoss, BaseOptimizer, BaseSchedule, Constant
+from winnow.methods import (
+    LOSSES,
+    OPTIMIZERS,
+    SCHEDULES,
+    SGD,
+    BaseLoss,
+    BaseOptimizer,
+    BaseSchedule,
+    Constant,
+)
 from winnow.recipe import _names, _objects
 from winnow.recipe._ready import READY
 from winnow.recipe._used import Loss, Optimizer, Penalty, Schedule, Used, one_of
@@ -47,11 +58,13 @@ __all__ = [
     "Train",
 ]
 
-# -- data --------------------------------------------------------------------------------------------------------------
+# -- data ------------------------------------------------------------------------------------------
 
 
 class Split(Settings):
-    """How the rows are divided. ``test`` and ``validation`` are fractions of all rows; what is left trains."""
+    """How the rows are divided. ``test`` and ``validation`` are fractions of all rows; what is
+    left trains.
+    """
 
     test: Inside = 0.2
     validation: Inside = 0.2
@@ -64,12 +77,16 @@ class Split(Settings):
     @model_validator(mode="after")
     def _something_trains(self) -> Self:
         if self.test + self.validation >= 1:
-            raise ValueError(f"test + validation must be below 1, got {self.test:g} + {self.validation:g}")
+            raise ValueError(
+                f"test + validation must be below 1, got {self.test:g} + {self.validation:g}"
+            )
         return self
 
 
 class Prepare(Settings):
-    """The fitted steps between raw columns and features. Each learns from the training rows only."""
+    """The fitted steps between raw columns and features. Each learns from the training rows
+    only.
+    """
 
     standardize: Flag = True
     """Numbers: subtract the mean, divide by the deviation."""
@@ -84,8 +101,9 @@ class Prepare(Settings):
 class Data(Settings):
     """What is learned from.
 
-    ``source`` is ``sklearn:<name>``, a path to a ``.csv``, ``.tsv`` or ``.parquet`` file, ``package.module:function`` (called
-    without arguments, returns ``(X, y)``, a frame or datasets), or the name of an object given from Python (see ``Data.arrays``).
+    ``source`` is ``sklearn:<name>``, a path to a ``.csv``, ``.tsv`` or ``.parquet`` file,
+    ``package.module:function`` (called without arguments, returns ``(X, y)``, a frame or datasets),
+    or the name of an object given from Python (see ``Data.arrays``).
     """
 
     source: str
@@ -121,7 +139,8 @@ class Data(Settings):
     def _rare_below_is_used(self) -> Self:
         if self.rare_below is not None and self.rare_classes == "error":
             raise ValueError(
-                "rare_below is for rare_classes: merge or drop; got it with error, which refuses rare classes anyway"
+                "rare_below is for rare_classes: merge or drop; got it with error, which refuses "
+                "rare classes anyway"
             )
         return self
 
@@ -137,16 +156,26 @@ class Data(Settings):
 
     @classmethod
     def dataset(
-        cls, dataset: Any = None, /, *, train: Any = None, validation: Any = None, test: Any = None, **settings: Any
+        cls,
+        dataset: Any = None,
+        /,
+        *,
+        train: Any = None,
+        validation: Any = None,
+        test: Any = None,
+        **settings: Any,
     ) -> Self:
-        """Data from map-style datasets (``torch.utils.data.Dataset``), which need not fit into memory.
+        """Data from map-style datasets (``torch.utils.data.Dataset``), which need not fit into
+        memory.
 
-        Item ``i`` is ``(x, y)``, the same at every reading: ``x`` a tensor or array of one shape, which goes into the model as it
-        is; ``y`` a class index from 0, or a number.
+        Item ``i`` is ``(x, y)``, the same at every reading: ``x`` a tensor or array of one shape,
+        which goes into the model as it is; ``y`` a class index from 0, or a number.
 
         Args:
-            dataset: one, to be divided by ``split``; or a function or class that gives one, or three by part, when it is called.
-            train, validation, test: in its place, three that are divided already; ``split.seed`` still sets the order of batches.
+            dataset: one, to be divided by ``split``; or a function or class that gives one, or
+                three by part, when it is called.
+            train, validation, test: in its place, three that are divided already; ``split.seed``
+                still sets the order of batches.
             settings: of ``Data``. ``workers``, ``classes`` and ``version`` are for datasets only.
 
         Raises:
@@ -158,7 +187,11 @@ class Data(Settings):
             found = ", ".join(n for n in parts if n not in missing) or "none"
             one = "" if dataset is None else "one dataset and "
             raise RecipeError(
-                Problem("data", f"expected one dataset, or all of train, validation and test, got {one}{found} of these three")
+                Problem(
+                    "data",
+                    f"expected one dataset, or all of train, validation and test, got "
+                    f"{one}{found} of these three",
+                )
             )
         given = parts if dataset is None else dataset
         settings.setdefault("prepare", Prepare(standardize=False))
@@ -177,19 +210,25 @@ class Data(Settings):
             raise RecipeError(Problem("target", "missing: name the column of the file to predict"))
         if isinstance(self.classes, tuple) and len(set(self.classes)) < len(self.classes):
             twice = next(name for name in self.classes if self.classes.count(name) > 1)
-            raise RecipeError(Problem("classes", f"the names of classes must differ, got {twice!r} twice"))
+            raise RecipeError(
+                Problem("classes", f"the names of classes must differ, got {twice!r} twice")
+            )
         if self.target in self.drop:
-            raise RecipeError(Problem("drop", f"{self.target!r} is the target, so it cannot be dropped"))
+            raise RecipeError(
+                Problem("drop", f"{self.target!r} is the target, so it cannot be dropped")
+            )
         return self
 
 
-# -- model -------------------------------------------------------------------------------------------------------------
+# -- model -----------------------------------------------------------------------------------------
 
 
 class Model(Used):
-    """What is trained: a ready model (``mlp``, ``convnet``), or a class or builder of the user's, with its arguments.
+    """What is trained: a ready model (``mlp``, ``convnet``), or a class or builder of the user's,
+    with its arguments.
 
-    In Python: ``Model(MyNet, width=Choice(64, 128))``; in YAML: ``{use: my.nets:MyNet, args: {width: {choice: [64, 128]}}}``.
+    In Python: ``Model(MyNet, width=Choice(64, 128))``; in YAML: ``{use: my.nets:MyNet, args:
+    {width: {choice: [64, 128]}}}``.
     """
 
     without: Names = ()
@@ -202,7 +241,11 @@ class Model(Used):
     def _belongs(cls, key: str) -> str:
         is_argument = any(key in args.model_fields for args in READY.values())
         close = None if is_argument else nearest(key, cls.model_fields)
-        return f" - did you mean {close!r}?" if close else " - the model's arguments stand under `args`"
+        return (
+            f" - did you mean {close!r}?"
+            if close
+            else " - the model's arguments stand under `args`"
+        )
 
     @field_validator("use", mode="before")
     @classmethod
@@ -212,14 +255,17 @@ class Model(Used):
     @field_validator("without", mode="after")
     @classmethod
     def _in_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(sorted(set(names)))  # the order of switching off does not matter, so it must not change a variant's id
+        # The order of switching off does not matter, so it must not change a variant's id
+        return tuple(sorted(set(names)))
 
 
-# -- training ----------------------------------------------------------------------------------------------------------
+# -- training --------------------------------------------------------------------------------------
 
 
 class EarlyStopping(Settings):
-    """Stop a member when its score has not improved by more than ``min_delta`` for ``patience`` epochs."""
+    """Stop a member when its score has not improved by more than ``min_delta`` for ``patience``
+    epochs.
+    """
 
     patience: Open[Count] = 10
     min_delta: Open[NonNegative] = 0.0
@@ -267,7 +313,7 @@ class Train(Settings):
         return "float32" if self.precision == "bfloat16" else self.precision
 
 
-# -- studies -----------------------------------------------------------------------------------------------------------
+# -- studies ---------------------------------------------------------------------------------------
 
 
 class Search(Settings):
@@ -295,7 +341,10 @@ class Ablate(Settings):
     """Differences of the score below this do not matter to the user."""
     confidence: Annotated[float, Field(gt=0.5, lt=1, strict=True)] = 0.95
     accept: Literal["shown", "mean"] = "shown"
-    """Parts go where fresh seeds show no loss above smallest_effect; mean: where the mean shows none, which claims less."""
+    """Parts go where fresh seeds show no loss above smallest_effect.
+
+    ``mean``: where the mean of fresh seeds shows none, which claims less.
+    """
 
 
 class Final(Settings):

@@ -1,4 +1,6 @@
-"""The source text behind a module that was imported: its own, and that of the helpers it imports from beside it."""
+"""The source text behind a module that was imported: its own, and that of the helpers it
+imports from beside it.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +13,24 @@ from types import ModuleType
 
 __all__ = ["helper_sources", "module_sources"]
 
-# Found by pattern, not by parsing: a name in a comment leads nowhere, or to a file that is read for nothing.
+# Found by pattern, not by parsing: a name in a comment leads nowhere, or to a file that is read for
+# nothing.
 _IMPORT = re.compile(
-    r"^[ \t]*(?:from[ \t]+(?P<of>[.\w]+)[ \t]+import[ \t]*(?P<names>\([^)]*\)|[^#\n]*)|import[ \t]+(?P<whole>[^#\n]*))",
+    r"^[ \t]*(?:from[ \t]+(?P<of>[.\w]+)[ \t]+import[ \t]*(?P<names>\([^)]*\)|[^#\n]*)|import[ "
+    r"\t]+(?P<whole>[^#\n]*))",
     re.MULTILINE,
 )
-_INSTALLED = {str(Path(place).resolve()) for name, place in sysconfig.get_paths().items() if name.endswith("lib")}
+_INSTALLED = {
+    str(Path(place).resolve())
+    for name, place in sysconfig.get_paths().items()
+    if name.endswith("lib")
+}
 
 
 def module_sources(module: ModuleType) -> dict[str, bytes]:
-    """The files of a module and of what it imports, directly or not, from its own top-level package, by module name; for a module
-    outside of any package, from its directory. Empty for a module without a source file.
+    """The files of a module and of what it imports, directly or not, from its own top-level
+    package, by module name; for a module outside of any package, from its directory. Empty for a
+    module without a source file.
     """
     file = _file_of(module)
     if file is None:
@@ -30,7 +39,9 @@ def module_sources(module: ModuleType) -> dict[str, bytes]:
 
 
 def helper_sources(script: ModuleType) -> dict[str, bytes]:
-    """The same for a script that runs as ``__main__``, without the script itself; empty in a notebook, which has no file."""
+    """The same for a script that runs as ``__main__``, without the script itself; empty in a
+    notebook, which has no file.
+    """
     file = _file_of(script)
     if file is None:
         return {}
@@ -49,9 +60,11 @@ def _closure(name: str, file: Path) -> dict[str, bytes]:
     parts = name.split(".")
     inside = parts if file.stem != "__init__" else [*parts, "__init__"]
     base = file.parents[len(inside) - 1]
-    if list(file.with_suffix("").relative_to(base).parts) != inside:  # loaded from a place that its name does not tell
+    # Loaded from a place that its name does not tell
+    if list(file.with_suffix("").relative_to(base).parts) != inside:
         return {name: file.read_bytes()}
-    is_alone = len(inside) == 1 and str(base) not in _INSTALLED  # then what lies beside it is of one piece with it
+    # Then what lies beside it is of one piece with it
+    is_alone = len(inside) == 1 and str(base) not in _INSTALLED
     found: dict[str, bytes] = {}
     todo = [name]
     while todo:
@@ -76,14 +89,20 @@ def _place(base: Path, name: str) -> Path | None:
     if name in sys.stdlib_module_names:
         return None
     below = base.joinpath(*name.split("."))
-    return next((f for f in (below.with_name(f"{below.name}.py"), below / "__init__.py") if f.is_file()), None)
+    return next(
+        (f for f in (below.with_name(f"{below.name}.py"), below / "__init__.py") if f.is_file()),
+        None,
+    )
 
 
 def _imported(text: str, package: str) -> Iterator[str]:
     """Names that may be modules which a source text imports."""
     for match in _IMPORT.finditer(text):
         if match["whole"] is not None:
-            yield from filter(None, (item.split()[0] if item.split() else "" for item in match["whole"].split(",")))
+            yield from filter(
+                None,
+                (item.split()[0] if item.split() else "" for item in match["whole"].split(",")),
+            )
             continue
         of = match["of"]
         dots = len(of) - len(of.lstrip("."))

@@ -21,10 +21,11 @@ class OpenSetting:
     """One open setting of a recipe.
 
     Attributes:
-        path: where it stands, e.g. ``train.optimizer.lr``; inside an option of a choice the option's label is a step of the
-            path: ``train.optimizer.sgd.lr``.
+        path: where it stands, e.g. ``train.optimizer.lr``; inside an option of a choice the
+            option's label is a step of the path: ``train.optimizer.sgd.lr``.
         range: what it may become.
-        condition: (path of a choice, label of its option) when it exists only if that option is taken.
+        condition: (path of a choice, label of its option) when it exists only if that option is
+            taken.
     """
 
     path: str
@@ -38,16 +39,19 @@ class OpenSetting:
 
 
 def find(record: Settings, path: str = "") -> dict[str, OpenSetting]:
-    """The open settings of a recipe, variant or section by dotted path, in its order, conditional ones after their choice."""
+    """The open settings of a recipe, variant or section by dotted path, in its order,
+    conditional ones after their choice.
+    """
     return {setting.path: setting for setting in _walk(record, path, None)}
 
 
 def resolve(recipe: R, values: Mapping[str, Any], *, partial: bool = False) -> R:
-    """The recipe with open settings replaced by ``values`` (dotted path to value, an option's label for a choice of records).
+    """The recipe with open settings replaced by ``values`` (dotted path to value, an option's label
+    for a choice of records).
 
     Raises:
-        RecipeError: for a path that is not open or does not apply, a value outside its range, and, unless ``partial``, for
-            every setting that stays open.
+        RecipeError: for a path that is not open or does not apply, a value outside its range, and,
+            unless ``partial``, for every setting that stays open.
     """
     settings = find(recipe)
     problems: list[Problem] = []
@@ -80,7 +84,9 @@ def _walk(value: Any, path: str, condition: Condition | None) -> Iterator[OpenSe
             yield from _walk(item, join(path, name), condition)
 
 
-def _unfit(setting: OpenSetting, values: Mapping[str, Any], accepted: Mapping[str, Any], *, partial: bool) -> list[Problem]:
+def _unfit(
+    setting: OpenSetting, values: Mapping[str, Any], accepted: Mapping[str, Any], *, partial: bool
+) -> list[Problem]:
     """What is wrong with giving, or not giving, a value for ``setting``."""
     given = setting.path in values
     if setting.condition is not None:
@@ -108,7 +114,8 @@ def _accept(recipe: Settings, settings: Mapping[str, OpenSetting], path: str, va
     if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
         raise ValueError(f"expected {_in_words(found)}, got {describe(value)}")
     for end in (found.low, found.high):
-        if math.isclose(value, end, rel_tol=1e-12):  # samplers come back from a logarithm a rounding error beyond the end
+        # Samplers come back from a logarithm a rounding error beyond the end
+        if math.isclose(value, end, rel_tol=1e-12):
             return end
     if not found.low <= value <= found.high:
         raise ValueError(f"expected {_in_words(found)}, got {describe(value)}")
@@ -124,8 +131,14 @@ def _option(choice: Choice, value: Any) -> Any:
     numbers = [o for o in choice.labels if isinstance(o, int | float) and not isinstance(o, bool)]
     if isinstance(value, int | float) and not isinstance(value, bool) and value in numbers:
         return numbers[numbers.index(value)]
-    hint = did_you_mean(value, [o for o in choice.labels if isinstance(o, str)]) if isinstance(value, str) else ""
-    raise ValueError(f"expected {_in_words(choice)}, got {describe(value)}{hint if 'mean' in hint else ''}")
+    hint = (
+        did_you_mean(value, [o for o in choice.labels if isinstance(o, str)])
+        if isinstance(value, str)
+        else ""
+    )
+    raise ValueError(
+        f"expected {_in_words(choice)}, got {describe(value)}{hint if 'mean' in hint else ''}"
+    )
 
 
 def _in_words(found: Range) -> str:
@@ -148,13 +161,18 @@ def _at(value: Any, path: str) -> tuple[Any] | None:
 
 
 def _close(value: Any, path: str, values: Mapping[str, Any]) -> Any:
-    """``value`` with the ranges in it that ``values`` names replaced; everything that changes is validated again."""
+    """``value`` with the ranges in it that ``values`` names replaced; everything that changes
+    is validated again.
+    """
     if isinstance(value, Choice):
         return _close_choice(value, path, values)
     if is_range(value):
         return values.get(path, value)
     if isinstance(value, Settings):
-        changed = {name: _close(getattr(value, name), join(path, name), values) for name in type(value).model_fields}
+        changed = {
+            name: _close(getattr(value, name), join(path, name), values)
+            for name in type(value).model_fields
+        }
         same = all(changed[name] is getattr(value, name) for name in changed)
         return value if same else type(value)(**changed)
     if isinstance(value, dict):
@@ -169,7 +187,11 @@ def _close_choice(choice: Choice, path: str, values: Mapping[str, Any]) -> Any:
     ]
     if path in values:
         return options[
-            next(i for i, label in enumerate(choice.labels) if type(label) is type(values[path]) and label == values[path])
+            next(
+                i
+                for i, label in enumerate(choice.labels)
+                if type(label) is type(values[path]) and label == values[path]
+            )
         ]
     same = all(new is old for new, old in zip(options, choice.options, strict=True))
     return choice if same else Choice(options=options)

@@ -1,4 +1,5 @@
-"""What a recipe takes from elsewhere: classes of the user's own or of a library, with their arguments.
+"""What a recipe takes from elsewhere: classes of the user's own or of a library, with their
+arguments.
 
 A method given from Python as an object becomes such a record, so that a recipe stays plain data.
 """
@@ -72,7 +73,11 @@ class Used(Settings):
     def _belongs(cls, key: str) -> str:
         """Where an unknown key belongs, in words for the end of a message."""
         close = nearest(key, cls.model_fields)
-        return f" - did you mean {close!r}?" if close else f" - the arguments of {_a(cls)} stand under `args`"
+        return (
+            f" - did you mean {close!r}?"
+            if close
+            else f" - the arguments of {_a(cls)} stand under `args`"
+        )
 
     @field_validator("use", mode="before")
     @classmethod
@@ -92,7 +97,8 @@ def _a(record: type[Settings]) -> str:
 
 
 class Optimizer(Used):
-    """An optimizer that is no part of winnow: a subclass of ``BaseOptimizer``, or of ``torch.optim.Optimizer``.
+    """An optimizer that is no part of winnow: a subclass of ``BaseOptimizer``, or of
+    ``torch.optim.Optimizer``.
 
     In Python: ``Optimizer(torch.optim.RAdam, lr=Log(1e-4, 1e-1))``; in YAML:
     ``{use: torch.optim:RAdam, lr: {log: [1e-4, 1e-1]}}``.
@@ -125,7 +131,9 @@ class Penalty(Used):
         super().__init__(use, args=args, **more)
 
 
-def one_of(methods: Sequence[type[BaseMethod]], used: type[Used], *, names: Sequence[str] = ()) -> Any:
+def one_of(
+    methods: Sequence[type[BaseMethod]], used: type[Used], *, names: Sequence[str] = ()
+) -> Any:
     """Return the type of a setting that is one of winnow's own methods or one from elsewhere.
 
     Args:

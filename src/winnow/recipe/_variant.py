@@ -71,7 +71,9 @@ OPTIONAL = (
 
 
 def resolve_metric(metric: str, task: Task) -> str:
-    """The metric that ``metric`` means for ``task``: ``auto`` is accuracy for classification and rmse for regression."""
+    """The metric that ``metric`` means for ``task``: ``auto`` is accuracy for classification
+    and rmse for regression.
+    """
     return METRICS[task][0] if metric == "auto" else metric
 
 
@@ -85,8 +87,10 @@ def better(metric: str, a: float, b: float) -> bool:
 class Variant(Settings):
     """A recipe with nothing open, plus the seed: exactly one training run, anywhere, any time.
 
-    ``metric`` is the score that early stopping and the choice of the epoch go by. ``context`` is a digest of what the settings
-    only name: the rows of the data and the source of the model. Two variants with the same ``id`` give the same outcome.
+    ``metric`` is the score that early stopping and the choice of the epoch go by. ``context`` is a
+    digest of what the settings
+    only name: the rows of the data and the source of the model. Two variants with the same ``id``
+    give the same outcome.
     """
 
     data: Data
@@ -99,9 +103,17 @@ class Variant(Settings):
 
     @model_validator(mode="after")
     def _nothing_is_open(self) -> Self:
-        problems = [Problem(path, "still open, and a variant has nothing open") for path in _space.find(self)]
+        problems = [
+            Problem(path, "still open, and a variant has nothing open")
+            for path in _space.find(self)
+        ]
         if self.metric not in HIGHER_IS_BETTER:
-            problems.append(Problem("metric", f"unknown metric {self.metric!r}{did_you_mean(self.metric, HIGHER_IS_BETTER)}"))
+            problems.append(
+                Problem(
+                    "metric",
+                    f"unknown metric {self.metric!r}{did_you_mean(self.metric, HIGHER_IS_BETTER)}",
+                )
+            )
         if problems:
             raise RecipeError(problems)
         return self
@@ -112,23 +124,30 @@ class Variant(Settings):
         return hashlib.sha256(self.canonical().encode()).hexdigest()[:20]
 
     def canonical(self) -> str:
-        """JSON that is the same for every way of writing this variant down: defaults written out, keys sorted.
+        """JSON that is the same for every way of writing this variant down: defaults written out,
+        keys sorted.
 
-        Without what changes no number, and what only some sources have where it is not given: the ids of older ledgers still
-        hold. A file stands without its folder, since the same file may be named from another place; ``context`` holds what is
-        in it.
+        Without what changes no number, and what only some sources have where it is not given: the
+        ids of older ledgers still hold. A file stands without its folder, since the same file may
+        be named from another place; ``context`` holds what is in it.
         """
-        absent: dict[str, Any] = {name: True for name in OPTIONAL if getattr(self.data, name) is None}
+        absent: dict[str, Any] = {
+            name: True for name in OPTIONAL if getattr(self.data, name) is None
+        }
         if self.data.rare_classes == "error":
             absent["rare_classes"] = True
         if self.data.split.order_by is None:
             absent["split"] = {"order_by"}
         train = set() if self.train.penalties else {"penalties"}
-        content = self.model_dump(mode="json", exclude={"data": {"workers": True, **absent}, "train": train})
+        content = self.model_dump(
+            mode="json", exclude={"data": {"workers": True, **absent}, "train": train}
+        )
         if _names.is_file(self.data.source):
             content["data"]["source"] = re.split(r"[/\\]", self.data.source)[-1]
         if self.model.use in READY:
-            content["model"]["args"] = READY[self.model.use](**self.model.args).model_dump(mode="json")
+            content["model"]["args"] = READY[self.model.use](**self.model.args).model_dump(
+                mode="json"
+            )
         return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -140,24 +159,32 @@ class Outcome:
         variant_id: ``Variant.id``.
         status: ``finished``, or ``failed`` with a ``reason``.
         reason: why it failed, in a sentence; None when finished.
-        cause: whose failure it was: the ``variant``'s own, which would come again (its loss diverged, its model raises), or the
-            ``environment``'s, which need not (out of memory, a worker killed from outside, a full disk): a later run tries
-            those again. None when finished.
-        score: the variant's metric on the validation rows, which are cut in two halves: each half is scored at the epoch that the
-            other one chose. All rows score, and none at an epoch that it had a part in choosing. NaN when failed.
-        metrics: validation metrics of the same rows at the same epochs, by name: ``log_loss``, ``accuracy``, ... or ``rmse``, ...
-        curves: per epoch, by name: ``train_loss``, ``validation_loss``, ``validation_<metric>``, ``lr``.
-        best_epoch: epoch (from 0) that all validation rows together choose, whose weights are kept; -1 when failed. The curves
-            say what it scored; as the best of many epochs on the rows that chose it, that is optimistic.
-        epochs: epochs trained: with early stopping, until the two halves and all rows had each waited their patience.
+        cause: whose failure it was: the ``variant``'s own, which would come again (its loss
+            diverged, its model raises), or the ``environment``'s, which need not (out of memory, a
+            worker killed from outside, a full disk): a later run tries those again. None when
+            finished.
+        score: the variant's metric on the validation rows, which are cut in two halves: each half
+            is scored at the epoch that the other one chose. All rows score, and none at an epoch
+            that it had a part in choosing. NaN when failed.
+        metrics: validation metrics of the same rows at the same epochs, by name: ``log_loss``,
+            ``accuracy``, ... or ``rmse``, ...
+        curves: per epoch, by name: ``train_loss``, ``validation_loss``, ``validation_<metric>``,
+            ``lr``.
+        best_epoch: epoch (from 0) that all validation rows together choose, whose weights are kept;
+            -1 when failed. The curves say what it scored; as the best of many epochs on the rows
+            that chose it, that is optimistic.
+        epochs: epochs trained: with early stopping, until the two halves and all rows had each
+            waited their patience.
         steps: optimizer steps taken.
         seconds: this member's share of its fleet's wall time.
         weights: path of the weights, relative to the run directory, when they were kept.
-        fleet: how it was trained: ``stacked x 16``, ``stacked x 16, compiled``, ``alone`` or ``process``.
+        fleet: how it was trained: ``stacked x 16``, ``stacked x 16, compiled``, ``alone`` or
+            ``process``.
         device: what it was trained on: ``cpu``, or the name of a GPU.
         versions: of winnow, Python and the libraries that made the numbers, by name.
-        predictions_digest: of the outputs on all validation rows with the kept weights, 16 hex digits: the same for outputs that
-            are the same to the bit, and else different but for one chance in billions. None when failed, and in older ledgers.
+        predictions_digest: of the outputs on all validation rows with the kept weights, 16 hex
+            digits: the same for outputs that are the same to the bit, and else different but for
+            one chance in billions. None when failed, and in older ledgers.
     """
 
     variant_id: str

@@ -1,4 +1,6 @@
-"""Figures and the HTML report, drawn from the documents that the stages of a run left in the ledger."""
+"""Figures and the HTML report, drawn from the documents that the stages of a run left in the
+ledger.
+"""
 
 from winnow.report._errors import NothingToDraw, ReportError
 from winnow.report._figures import FigureName, figure

@@ -12,7 +12,16 @@ from winnow.report._figures_training import curve_focus, focus
 from winnow.report._words import say, score_shown
 from winnow.stats import FEW_ROWS, smallest_seeds
 
-__all__ = ["covers", "curve_focus", "curve_notes", "few_rows", "leader_notes", "left_out", "outside", "power_note"]
+__all__ = [
+    "covers",
+    "curve_focus",
+    "curve_notes",
+    "few_rows",
+    "leader_notes",
+    "left_out",
+    "outside",
+    "power_note",
+]
 
 Document = Mapping[str, Any]
 Documents = Mapping[str, Document]
@@ -29,7 +38,8 @@ def power_note(ablation: Document) -> Markup | None:
         return None
     floor = min(1.0, 2.0 / 2**pairs * len(rows))
     return say(
-        "With {} and {} the smallest corrected p value that the test can give is {}, so <strong>no part could have been found to "
+        "With {} and {} the smallest corrected p value that the test can give is {}, so "
+        "<strong>no part could have been found to "
         "help or hurt at the level {}</strong>, however large its effect. At least {} are needed.",
         fmt.plural(pairs, "pair of seeds", "pairs of seeds"),
         fmt.plural(len(rows), "part"),
@@ -41,23 +51,46 @@ def power_note(ablation: Document) -> Markup | None:
 
 def leader_notes(search: Document) -> list[Markup]:
     """How far the order of the leaders can be trusted, and how much the search flattered them."""
-    leaders = [leader for leader in search.get("leaders") or () if (leader.get("interval") or {}).get("mean") is not None]
+    leaders = [
+        leader
+        for leader in search.get("leaders") or ()
+        if (leader.get("interval") or {}).get("mean") is not None
+    ]
     if not leaders:
-        return [say("No leader was trained again on fresh seeds: the best trial's score chose itself, and is flattered by that.")]
+        return [
+            say(
+                "No leader was trained again on fresh seeds: the best trial's score chose "
+                "itself, and is flattered by that."
+            )
+        ]
     out = []
     higher = search.get("higher_is_better", True)
-    ranked = sorted((leader["interval"] for leader in leaders), key=lambda i: i["mean"], reverse=higher)
-    if len(ranked) > 1 and fmt.half_width(ranked[0]) is not None and fmt.half_width(ranked[1]) is not None:
+    ranked = sorted(
+        (leader["interval"] for leader in leaders), key=lambda i: i["mean"], reverse=higher
+    )
+    if (
+        len(ranked) > 1
+        and fmt.half_width(ranked[0]) is not None
+        and fmt.half_width(ranked[1]) is not None
+    ):
         first, second = ranked[:2]
         if first["low"] <= second["high"] and second["low"] <= first["high"]:
-            out.append(say("The intervals of the first two leaders overlap: we cannot tell which of them is better."))
-    scores = {t["number"]: t["score"] for t in search.get("trials") or () if fmt.finite(t.get("score"))}
+            out.append(
+                say(
+                    "The intervals of the first two leaders overlap: we cannot tell which of "
+                    "them is better."
+                )
+            )
+    scores = {
+        t["number"]: t["score"] for t in search.get("trials") or () if fmt.finite(t.get("score"))
+    }
     best = (search.get("best") or {}).get("trial")
     again = next((leader["interval"] for leader in leaders if leader["trial"] == best), None)
     if best in scores and again:
         out.append(
             say(
-                "Trial {} scored {} when it was chosen and {} on average on fresh seeds. The second number is the fairer one{}.",
+                "Trial {} scored {} when it was chosen and {} on average on fresh seeds. The "
+                "second number is the fairer one{}.",
                 best,
                 fmt.number(scores[best], fmt.places(again)),
                 fmt.interval_mean(again),
@@ -73,11 +106,29 @@ def curve_notes(final: Document) -> list[Markup]:
     failed = [o for o in outcomes if o.get("status") == "failed"]
     out = []
     if failed:
-        out.append(say("{} of {} failed and count in no mean; see Notes.", len(failed), fmt.plural(len(outcomes), "seed")))
-    at_end = [o for o in outcomes if o.get("status") == "finished" and o.get("epochs") and o.get("best_epoch") == o["epochs"] - 1]
+        out.append(
+            say(
+                "{} of {} failed and count in no mean; see Notes.",
+                len(failed),
+                fmt.plural(len(outcomes), "seed"),
+            )
+        )
+    at_end = [
+        o
+        for o in outcomes
+        if o.get("status") == "finished"
+        and o.get("epochs")
+        and o.get("best_epoch") == o["epochs"] - 1
+    ]
     if outcomes and len(at_end) > len(outcomes) / 2:
         said = fmt.plural(len(at_end), "seed")
-        out.append(say("{} of {} kept the weights of the last epoch: more epochs may still have helped.", said, len(outcomes)))
+        out.append(
+            say(
+                "{} of {} kept the weights of the last epoch: more epochs may still have helped.",
+                said,
+                len(outcomes),
+            )
+        )
     return out
 
 
@@ -89,15 +140,18 @@ def covers(documents: Documents) -> Markup:
     evaluation = documents.get("evaluation") or {}
     if shown in (evaluation.get("metrics") or {}).values():
         return say(
-            "Brackets: the {} interval over {} that differ only in their seed, and over {} as a sample of rows like them. It "
+            "Brackets: the {} interval over {} that differ only in their seed, and over {} as a "
+            "sample of rows like them. It "
             "says nothing about data from elsewhere.",
             fmt.level(shown.get("confidence")),
             runs,
             fmt.plural(evaluation.get("rows") or 0, "test row"),
         )
     return say(
-        "Brackets: the {} t interval of the mean over {} that differ only in their seed, on one fixed split. It covers the "
-        "randomness of training; it does not cover the choice of rows, and says nothing about data from elsewhere.",
+        "Brackets: the {} t interval of the mean over {} that differ only in their seed, on one "
+        "fixed split. It covers the "
+        "randomness of training; it does not cover the choice of rows, and says nothing about "
+        "data from elsewhere.",
         fmt.level(shown.get("confidence")),
         runs,
     )
@@ -117,13 +171,19 @@ def left_out(documents: Documents) -> Markup | None:
     if not budget.get("notes"):
         return None
     return say(
-        "The run was given {}, so less was done than the recipe asks for. {}.", _minutes(budget), "; ".join(budget["notes"])
+        "The run was given {}, so less was done than the recipe asks for. {}.",
+        _minutes(budget),
+        "; ".join(budget["notes"]),
     )
 
 
 def _minutes(budget: Document) -> str:
     minutes = budget.get("minutes")
-    return f"{minutes:g} minute{'s' * (minutes != 1)}" if isinstance(minutes, int | float) else "a limit"
+    return (
+        f"{minutes:g} minute{'s' * (minutes != 1)}"
+        if isinstance(minutes, int | float)
+        else "a limit"
+    )
 
 
 def outside(search: Document) -> str:
@@ -131,5 +191,14 @@ def outside(search: Document) -> str:
     window = focus(search)
     if window is None:
         return ""
-    n = sum(not window[0] <= t["score"] <= window[1] for t in search.get("trials") or () if fmt.finite(t.get("score")))
-    return f"{fmt.plural(n, 'poor trial')} outside the range shown: a double click on the figure shows all." if n else ""
+    n = sum(
+        not window[0] <= t["score"] <= window[1]
+        for t in search.get("trials") or ()
+        if fmt.finite(t.get("score"))
+    )
+    return (
+        f"{fmt.plural(n, 'poor trial')} outside the range shown: a double click on the figure "
+        f"shows all."
+        if n
+        else ""
+    )

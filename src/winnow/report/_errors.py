@@ -12,4 +12,6 @@ class ReportError(WinnowError, ValueError):
 
 
 class NothingToDraw(ReportError):
-    """A document holds nothing for a figure; the message says why, and stands in the figure's place in the report."""
+    """A document holds nothing for a figure; the message says why, and stands in the figure's
+    place in the report.
+    """

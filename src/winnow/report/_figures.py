@@ -14,9 +14,19 @@ from winnow.report._figures_training import curves, search_history, slices
 
 __all__ = ["FIGURES", "FigureName", "figure"]
 
-FigureName = Literal["search_history", "slices", "curves", "forest", "metrics", "confusion", "truth_scatter", "compression"]
+FigureName = Literal[
+    "search_history",
+    "slices",
+    "curves",
+    "forest",
+    "metrics",
+    "confusion",
+    "truth_scatter",
+    "compression",
+]
 
-FIGURES: dict[str, tuple[str, Callable[[Mapping[str, Any]], go.Figure]]] = {  # name: (the document it is drawn from, function)
+# Name: (the document it is drawn from, function)
+FIGURES: dict[str, tuple[str, Callable[[Mapping[str, Any]], go.Figure]]] = {
     "search_history": ("search", search_history),
     "slices": ("search", slices),
     "curves": ("final", curves),
@@ -32,8 +42,9 @@ def figure(name: FigureName, document: Mapping[str, Any]) -> go.Figure:
     """One of the report's figures, to show in a notebook or to change.
 
     Args:
-        name: ``search_history`` or ``slices`` (of the document ``search``), ``curves`` (``final``), ``forest`` (``ablation``),
-            ``metrics``, ``confusion`` or ``truth_scatter`` (``evaluation``), ``compression`` (``compression``).
+        name: ``search_history`` or ``slices`` (of the document ``search``), ``curves`` (``final``),
+            ``forest`` (``ablation``), ``metrics``, ``confusion`` or ``truth_scatter``
+            (``evaluation``), ``compression`` (``compression``).
         document: the facts that the stage left in the ledger.
 
     Raises:
@@ -41,5 +52,7 @@ def figure(name: FigureName, document: Mapping[str, Any]) -> go.Figure:
         NothingToDraw: the document holds nothing to draw; a ``ReportError``.
     """
     if name not in FIGURES:
-        raise ReportError(f"`name` must be a figure's, got {name!r}{did_you_mean(name, get_args(FigureName))}")
+        raise ReportError(
+            f"`name` must be a figure's, got {name!r}{did_you_mean(name, get_args(FigureName))}"
+        )
     return FIGURES[name][1](document)

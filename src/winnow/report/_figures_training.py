@@ -10,9 +10,28 @@ import plotly.graph_objects as go
 
 from winnow.report import _format as fmt
 from winnow.report._errors import NothingToDraw
-from winnow.report._style import BLUE, GREY, ORANGE, blank, error_bars, fold, label, labels, log_axis, translucent
+from winnow.report._style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    blank,
+    error_bars,
+    fold,
+    label,
+    labels,
+    log_axis,
+    translucent,
+)
 
-__all__ = ["curve_focus", "curves", "focus", "mean_curve", "score_curve", "search_history", "slices"]
+__all__ = [
+    "curve_focus",
+    "curves",
+    "focus",
+    "mean_curve",
+    "score_curve",
+    "search_history",
+    "slices",
+]
 
 Document = Mapping[str, Any]
 
@@ -25,20 +44,30 @@ def _scored(search: Document) -> list[Mapping[str, Any]]:
 
 
 def focus(search: Document) -> tuple[float, float] | None:
-    """The range of scores the search figures open with, when a few poor trials would squash the rest; None: all of them.
+    """The range of scores the search figures open with, when a few poor trials would squash the
+    rest; None: all of them.
 
-    Trials worse than 3 interquartile ranges beyond the worse quartile are left outside; zooming out shows them.
+    Trials worse than 3 interquartile ranges beyond the worse quartile are left outside; zooming out
+    shows them.
     """
     scores = [t["score"] for t in search.get("trials") or () if fmt.finite(t.get("score"))]
-    ends = [i[end] for leader in search.get("leaders") or () for i in [leader.get("interval") or {}] for end in ("low", "high")]
+    ends = [
+        i[end]
+        for leader in search.get("leaders") or ()
+        for i in [leader.get("interval") or {}]
+        for end in ("low", "high")
+    ]
     higher = search.get("higher_is_better", True)
-    return _window(scores, always=[e for e in ends if fmt.finite(e)], keep_low=not higher, keep_high=higher)
+    return _window(
+        scores, always=[e for e in ends if fmt.finite(e)], keep_low=not higher, keep_high=higher
+    )
 
 
 def _window(
     values: Sequence[float], *, always: Sequence[float] = (), keep_low: bool, keep_high: bool
 ) -> tuple[float, float] | None:
-    """A range without the values more than 3 interquartile ranges beyond the quartiles; None when there are none, or few values.
+    """A range without the values more than 3 interquartile ranges beyond the quartiles; None when
+    there are none, or few values.
 
     ``always`` lies within it; ``keep_low`` and ``keep_high`` say that nothing is far on that side.
     """
@@ -47,7 +76,9 @@ def _window(
         return None
     low, high = values[len(values) // 4], values[(3 * len(values)) // 4]
     reach = 3 * (high - low)
-    kept = [v for v in values if (keep_low or v >= low - reach) and (keep_high or v <= high + reach)]
+    kept = [
+        v for v in values if (keep_low or v >= low - reach) and (keep_high or v <= high + reach)
+    ]
     if len(kept) == len(values) or kept[0] == kept[-1]:
         return None
     bottom, top = min([kept[0], *always]), max([kept[-1], *always])
@@ -63,11 +94,14 @@ def _best_so_far(scores: Sequence[float], higher: bool) -> list[float]:
 
 
 def _described(trial: Mapping[str, Any]) -> str:
-    return "<br>".join(f"{label(path)}: {label(fmt.value(v))}" for path, v in (trial.get("values") or {}).items())
+    return "<br>".join(
+        f"{label(path)}: {label(fmt.value(v))}" for path, v in (trial.get("values") or {}).items()
+    )
 
 
 def search_history(search: Document) -> go.Figure:
-    """Score by trial with the best so far, the leaders with their intervals on fresh seeds, failed trials along the foot.
+    """Score by trial with the best so far, the leaders with their intervals on fresh seeds, failed
+    trials along the foot.
 
     Args:
         search: the document ``search``.
@@ -106,7 +140,11 @@ def search_history(search: Document) -> go.Figure:
 
 
 def _add_leaders(figure: go.Figure, leaders: Sequence[Mapping[str, Any]], metric: str) -> None:
-    shown = [leader for leader in leaders if leader.get("interval") and fmt.finite(leader["interval"].get("mean"))]
+    shown = [
+        leader
+        for leader in leaders
+        if leader.get("interval") and fmt.finite(leader["interval"].get("mean"))
+    ]
     if not shown:
         return
     intervals = [leader["interval"] for leader in shown]
@@ -135,7 +173,12 @@ def _add_failed(figure: go.Figure, failed: Sequence[Mapping[str, Any]]) -> None:
         text=[label(t.get("reason") or "no reason recorded", 120) for t in failed],
         hovertemplate="trial %{x} failed<br>%{text}<extra></extra>",
     )
-    figure.layout.yaxis2 = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
+    figure.layout.yaxis2 = {
+        "overlaying": "y",
+        "range": [0, 1],
+        "visible": False,
+        "fixedrange": True,
+    }
 
 
 def slices(search: Document) -> go.Figure:
@@ -156,16 +199,28 @@ def slices(search: Document) -> go.Figure:
         suffix = "" if i == 0 else str(i + 1)
         here = [t for t in trials if path in (t.get("values") or {})]
         _add_slice(figure, suffix, path, spelled, here, leaders)
-        y_axis: dict[str, Any] = {"showticklabels": i % columns == 0, "matches": None if i == 0 else "y"}
+        y_axis: dict[str, Any] = {
+            "showticklabels": i % columns == 0,
+            "matches": None if i == 0 else "y",
+        }
         if window:
             y_axis["range"] = window
         figure.update_layout({f"yaxis{suffix}": y_axis})
-        figure.layout.meta = {"narrow": {**figure.layout.meta["narrow"], f"yaxis{suffix}.showticklabels": True}}
+        figure.layout.meta = {
+            "narrow": {**figure.layout.meta["narrow"], f"yaxis{suffix}.showticklabels": True}
+        }
     fold(figure, len(ranges), columns=columns, row_pixels=150, gap_x=0.045)
     return figure.update_layout(margin_t=10)
 
 
-def _add_slice(figure: go.Figure, suffix: str, path: str, spelled: Any, trials: Sequence[Any], leaders: set[int]) -> None:
+def _add_slice(
+    figure: go.Figure,
+    suffix: str,
+    path: str,
+    spelled: Any,
+    trials: Sequence[Any],
+    leaders: set[int],
+) -> None:
     kind = next(iter(spelled)) if isinstance(spelled, Mapping) and spelled else "uniform"
     plain = kind == "choice"
     options = [fmt.option(o) for o in spelled[kind]] if plain else []
@@ -174,7 +229,11 @@ def _add_slice(figure: go.Figure, suffix: str, path: str, spelled: Any, trials: 
     xs = [shown.get(fmt.option(v), label(fmt.option(v), 16)) for v in taken] if plain else taken
     axis: dict[str, Any] = {"title": {"text": label(path, 34)}, "showgrid": not plain}
     if plain:
-        axis |= {"type": "category", "categoryorder": "array", "categoryarray": list(shown.values())}
+        axis |= {
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": list(shown.values()),
+        }
     elif kind == "log":
         axis |= log_axis(*spelled[kind])
     figure.update_layout({f"xaxis{suffix}": axis})
@@ -198,20 +257,26 @@ def _add_slice(figure: go.Figure, suffix: str, path: str, spelled: Any, trials: 
 
 
 def curves(final: Document) -> go.Figure:
-    """Loss and score by epoch for every final seed (thin) and their mean (thick), with each seed's best weights marked.
+    """Loss and score by epoch for every final seed (thin) and their mean (thick), with each seed's
+    best weights marked.
 
-    The mean ends with the epoch that every finished seed reached: beyond it, it would be one of fewer seeds.
+    The mean ends with the epoch that every finished seed reached: beyond it, it would be one of
+    fewer seeds.
 
     Raises:
         NothingToDraw: no final training finished, or it left no curves.
     """
-    done = [o for o in final.get("outcomes") or () if o.get("status") == "finished" and o.get("curves")]
+    done = [
+        o for o in final.get("outcomes") or () if o.get("status") == "finished" and o.get("curves")
+    ]
     if not done:
         raise NothingToDraw("No final training left curves to draw.")
     figure = blank(360)
     score = score_curve(done)
     losses = [("train_loss", "training", ORANGE), ("validation_loss", "validation", BLUE)]
-    drawn = [v for key, _, _ in losses for o in done for v in o["curves"].get(key, ()) if fmt.finite(v)]
+    drawn = [
+        v for key, _, _ in losses for o in done for v in o["curves"].get(key, ()) if fmt.finite(v)
+    ]
     for key, name, color in losses:
         _add_curves(figure, "", key, f"{name} (mean)", color, done)
     # A steep start would leave the rest of a linear axis flat.
@@ -224,20 +289,29 @@ def curves(final: Document) -> go.Figure:
         name = fmt.words(score.removeprefix("validation_"))
         score_title = {"text": f"{name}, validation rows"}
         figure.update_layout(
-            {"xaxis2": {"title": {"text": "epoch"}}, "yaxis2": {"title": score_title, "range": curve_focus(final)}}
+            {
+                "xaxis2": {"title": {"text": "epoch"}},
+                "yaxis2": {"title": score_title, "range": curve_focus(final)},
+            }
         )
     fold(figure, 2 if score else 1, columns=2, row_pixels=270, gap_x=0.12)
     return figure
 
 
 def score_curve(outcomes: Sequence[Mapping[str, Any]]) -> str | None:
-    """The name of the curve that holds the score: the first ``validation_...`` that is not the loss."""
+    """The name of the curve that holds the score: the first ``validation_...`` that is not the
+    loss.
+    """
     keys = [key for o in outcomes for key in o.get("curves") or {}]
-    return next((key for key in keys if key.startswith("validation_") and key != "validation_loss"), None)
+    return next(
+        (key for key in keys if key.startswith("validation_") and key != "validation_loss"), None
+    )
 
 
 def curve_focus(final: Document) -> tuple[float, float] | None:
-    """The range the score's curves open with, when the first epochs would squash the rest; None: all of it."""
+    """The range the score's curves open with, when the first epochs would squash the rest;
+    None: all of it.
+    """
     done = [o for o in final.get("outcomes") or () if o.get("curves")]
     key = score_curve(done)
     values = [v for o in done if key for v in o["curves"].get(key) or () if fmt.finite(v)]
@@ -245,13 +319,19 @@ def curve_focus(final: Document) -> tuple[float, float] | None:
 
 
 def mean_curve(outcomes: Sequence[Mapping[str, Any]], key: str) -> list[float]:
-    """The mean over outcomes at each epoch that all of them reached with a finite value; (epochs,)."""
+    """The mean over outcomes at each epoch that all of them reached with a finite value;
+    (epochs,).
+    """
     columns = [o["curves"][key] for o in outcomes if (o.get("curves") or {}).get(key)]
     rows = zip(*columns, strict=False)  # stops at the shortest, on purpose
-    return [sum(row) / len(row) if all(fmt.finite(v) for v in row) else float("nan") for row in rows]
+    return [
+        sum(row) / len(row) if all(fmt.finite(v) for v in row) else float("nan") for row in rows
+    ]
 
 
-def _add_curves(figure: go.Figure, suffix: str, key: str, name: str | None, color: str, done: Sequence[Any]) -> None:
+def _add_curves(
+    figure: go.Figure, suffix: str, key: str, name: str | None, color: str, done: Sequence[Any]
+) -> None:
     axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
     for outcome in done:
         y = outcome["curves"].get(key) or []

@@ -1,6 +1,7 @@
 """Numbers, intervals, sizes and times as text.
 
-Minus signs are U+2212, so that columns of figures line up; a number and its unit are not parted by the end of a line.
+Minus signs are U+2212, so that columns of figures line up; a number and its unit are not parted by
+the end of a line.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def finite(x: Any) -> bool:
 
 
 def number(x: Any, decimals: int | None = None, significant: int = 4) -> str:
-    """``x`` with ``decimals`` places, or else with ``significant`` digits. What is no number becomes a dash."""
+    """``x`` with ``decimals`` places, or else with ``significant`` digits. What is no number
+    becomes a dash.
+    """
     if not finite(x):
         return ABSENT
     if decimals is None:
@@ -79,7 +82,9 @@ def half_width(shown: Mapping[str, Any]) -> float | None:
 
 
 def places(shown: Mapping[str, Any]) -> int | None:
-    """Places that show an interval to 1 significant digit of its half width, 2 where that digit is a 1; None: no interval."""
+    """Places that show an interval to 1 significant digit of its half width, 2 where that digit
+    is a 1; None: no interval.
+    """
     half = half_width(shown)
     if half is None or half <= 0:
         return None
@@ -93,13 +98,19 @@ def _own_places(shown: Mapping[str, Any]) -> int | None:
 
 
 def common_places(rows: Iterable[Mapping[str, Any]]) -> int | None:
-    """Places for a column of intervals: what the narrowest calls for, but not more than one beyond the widest."""
+    """Places for a column of intervals: what the narrowest calls for, but not more than one
+    beyond the widest.
+    """
     found = [p for p in map(places, rows) if p is not None]
     return min(max(found), min(found) + 1) if found else None
 
 
-def interval(shown: Mapping[str, Any] | None, *, sign: bool = False, decimals: int | None = None) -> str:
-    """``0.973 [0.969, 0.977]``; only the mean where there is no interval. ``decimals``: see ``places``."""
+def interval(
+    shown: Mapping[str, Any] | None, *, sign: bool = False, decimals: int | None = None
+) -> str:
+    """``0.973 [0.969, 0.977]``; only the mean where there is no interval. ``decimals``: see
+    ``places``.
+    """
     if not shown or not finite(shown.get("mean")):
         return ABSENT
     ends = interval_ends(shown, sign=sign, decimals=decimals)
@@ -107,12 +118,18 @@ def interval(shown: Mapping[str, Any] | None, *, sign: bool = False, decimals: i
     return f"{mean} {ends}" if ends else mean
 
 
-def interval_mean(shown: Mapping[str, Any], *, sign: bool = False, decimals: int | None = None) -> str:
+def interval_mean(
+    shown: Mapping[str, Any], *, sign: bool = False, decimals: int | None = None
+) -> str:
     """The mean alone, with the places that its interval calls for."""
-    return (signed if sign else number)(shown.get("mean"), _own_places(shown) if decimals is None else decimals)
+    return (signed if sign else number)(
+        shown.get("mean"), _own_places(shown) if decimals is None else decimals
+    )
 
 
-def interval_ends(shown: Mapping[str, Any], *, sign: bool = False, decimals: int | None = None) -> str:
+def interval_ends(
+    shown: Mapping[str, Any], *, sign: bool = False, decimals: int | None = None
+) -> str:
     """``[0.969, 0.977]``; empty where there is no interval."""
     if half_width(shown) is None:
         return ""
@@ -130,7 +147,13 @@ def p_value(p: Any) -> str:
 
 def percent(x: Any) -> str:
     """A share in [0, 1] as per cent, without places unless it is small."""
-    return ABSENT if not finite(x) else f"{100 * x:.0f}{NBSP}%" if x >= 0.1 or x == 0 else f"{100 * x:.1f}{NBSP}%"
+    return (
+        ABSENT
+        if not finite(x)
+        else f"{100 * x:.0f}{NBSP}%"
+        if x >= 0.1 or x == 0
+        else f"{100 * x:.1f}{NBSP}%"
+    )
 
 
 def level(confidence: Any) -> str:
@@ -183,7 +206,13 @@ def plural(n: int, word: str, many: str | None = None) -> str:
 def names(items: Any, *, last: str = "and") -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     items = [str(item) for item in items]
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}" if items else ""
+    return (
+        items[0]
+        if len(items) == 1
+        else f"{', '.join(items[:-1])} {last} {items[-1]}"
+        if items
+        else ""
+    )
 
 
 def value(x: Any) -> str:
@@ -202,8 +231,17 @@ def value(x: Any) -> str:
 
 
 def words(name: Any) -> str:
-    """A metric's or a state's name in reading form: ``log_loss`` -> ``log loss``, ``roc_auc`` -> ``ROC AUC``."""
-    known = {"roc_auc": "ROC AUC", "macro_f1": "macro F1", "r2": "R²", "rmse": "RMSE", "mae": "MAE", "mse": "MSE"}
+    """A metric's or a state's name in reading form: ``log_loss`` -> ``log loss``, ``roc_auc``
+    -> ``ROC AUC``.
+    """
+    known = {
+        "roc_auc": "ROC AUC",
+        "macro_f1": "macro F1",
+        "r2": "R²",
+        "rmse": "RMSE",
+        "mae": "MAE",
+        "mse": "MSE",
+    }
     return known.get(str(name), str(name).replace("_", " "))
 
 
@@ -213,7 +251,9 @@ def option(x: Any) -> str:
 
 
 def open_range(spelled: Any) -> str:
-    """A range as a recipe spells it, ``{"log": [0.001, 0.5]}``, in reading form: ``0.001 to 0.5, log``."""
+    """A range as a recipe spells it, ``{"log": [0.001, 0.5]}``, in reading form: ``0.001 to
+    0.5, log``.
+    """
     if not isinstance(spelled, Mapping) or len(spelled) != 1:
         return value(spelled)
     kind, bounds = next(iter(spelled.items()))

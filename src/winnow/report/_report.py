@@ -50,8 +50,8 @@ def write_report(documents: Mapping[str, Mapping[str, Any]], path: str | Path) -
 def render_report(documents: Mapping[str, Mapping[str, Any]]) -> str:
     """The report as HTML text: about 2 MB, of which Plotly's script is nearly all.
 
-    Everything reads as text and tables before the figures' script runs. A document that is absent (a run that was stopped, a
-    study alone) leaves a sentence in its section that says so.
+    Everything reads as text and tables before the figures' script runs. A document that is absent
+    (a run that was stopped, a study alone) leaves a sentence in its section that says so.
 
     Args:
         documents: see ``write_report``.
@@ -62,7 +62,9 @@ def render_report(documents: Mapping[str, Mapping[str, Any]]) -> str:
     known = {name: document for name, document in documents.items() if document is not None}
     for name, document in known.items():
         if not isinstance(document, Mapping):
-            raise ReportError(f"expected document {name!r} as a mapping, got {type(document).__name__}")
+            raise ReportError(
+                f"expected document {name!r} as a mapping, got {type(document).__name__}"
+            )
     figures, undrawn = _draw(known)
     script = _source("report.js")
     library = get_plotlyjs()
@@ -84,8 +86,12 @@ def render_report(documents: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def _draw(documents: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Figures by name, as JSON with their height in pixels, and why the others could not be drawn."""
+def _draw(
+    documents: Mapping[str, Mapping[str, Any]],
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Figures by name, as JSON with their height in pixels, and why the others could not be
+    drawn.
+    """
     drawn, undrawn = {}, {}
     for name, (source, draw) in FIGURES.items():
         if source in documents:
@@ -104,12 +110,16 @@ def _in_script(text: str) -> Markup:
 
 @functools.cache
 def _packed(text: str) -> str:
-    """gzip in base64: 2 MB in place of Plotly's 4.8, and the report's own text stays findable in the file."""
+    """gzip in base64: 2 MB in place of Plotly's 4.8, and the report's own text stays findable
+    in the file.
+    """
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
 def _digest(script: str) -> str:
-    """The script's entry in a content security policy: nothing but these two scripts may run in the report."""
+    """The script's entry in a content security policy: nothing but these two scripts may run in
+    the report.
+    """
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
@@ -159,4 +169,9 @@ def _environment() -> Environment:
 def _rich(text: str) -> Markup:
     """A sentence of ours: what stands between backticks set as code, everything escaped."""
     pieces = text.split("`")
-    return Markup("".join(f"<code>{html.escape(p)}</code>" if i % 2 else html.escape(p) for i, p in enumerate(pieces)))
+    return Markup(
+        "".join(
+            f"<code>{html.escape(p)}</code>" if i % 2 else html.escape(p)
+            for i, p in enumerate(pieces)
+        )
+    )

@@ -1,7 +1,9 @@
-"""What every figure shares: colors, signs for verdicts, the layout, panels that fold into one column on a narrow screen.
+"""What every figure shares: colors, signs for verdicts, the layout, panels that fold into one
+column on a narrow screen.
 
-Each color has a contrast of at least 3 : 1 on white *and* on the report's dark page, and no pair is told apart by red against
-green, so a figure needs no second version. Text and grid lines get their colors from the page's style sheet.
+Each color has a contrast of at least 3 : 1 on white *and* on the report's dark page, and no pair is
+told apart by red against green, so a figure needs no second version. Text and grid lines get their
+colors from the page's style sheet.
 """
 
 from __future__ import annotations
@@ -32,9 +34,13 @@ __all__ = [
 
 BLUE, ORANGE, TEAL, GREY = "#2a7ab8", "#cc5a14", "#168a70", "#7f858c"
 INK, RULE = "#33383d", "#dde1e5"
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', Arial, sans-serif"
+FONT = (
+    "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', Arial, "
+    "sans-serif"
+)
 
-VERDICTS: dict[str, tuple[str, str, str, str]] = {  # verdict: (color, plotly's symbol, sign in text, words)
+# Verdict: (color, plotly's symbol, sign in text, words)
+VERDICTS: dict[str, tuple[str, str, str, str]] = {
     "helps": (BLUE, "triangle-up", "▲", "helps"),
     "needed": (TEAL, "star", "★", "needed"),
     "hurts": (ORANGE, "triangle-down", "▼", "hurts"),
@@ -66,7 +72,11 @@ _LAYOUT: dict[str, Any] = {
         "yanchor": "top",
         "font": {"size": 12},
     },
-    "hoverlabel": {"bgcolor": "#22272c", "bordercolor": "#22272c", "font": {"color": "#f3f4f5", "size": 12, "family": FONT}},
+    "hoverlabel": {
+        "bgcolor": "#22272c",
+        "bordercolor": "#22272c",
+        "font": {"color": "#f3f4f5", "size": 12, "family": FONT},
+    },
     "hovermode": "closest",
     "dragmode": "zoom",
 }
@@ -75,12 +85,16 @@ _LAYOUT: dict[str, Any] = {
 def blank(height: int, **layout: Any) -> go.Figure:
     """An empty figure in the report's style, ``height`` pixels high."""
     template = go.layout.Template(layout={**_LAYOUT, "xaxis": _AXIS, "yaxis": _AXIS})
-    figure = go.Figure(layout={"template": template, "height": height, "autosize": True, "meta": {"narrow": {}}})
+    figure = go.Figure(
+        layout={"template": template, "height": height, "autosize": True, "meta": {"narrow": {}}}
+    )
     return figure.update_layout(**layout)
 
 
 def label(text: Any, length: int = 40) -> str:
-    """User text for a figure: cut to ``length`` characters, and escaped, because Plotly reads a few HTML tags in its text."""
+    """User text for a figure: cut to ``length`` characters, and escaped, because Plotly reads a
+    few HTML tags in its text.
+    """
     text = str(text)
     if len(text) > length:  # the middle goes: long names of modules differ at their ends
         tail = length // 2
@@ -89,7 +103,9 @@ def label(text: Any, length: int = 40) -> str:
 
 
 def labels(texts: Iterable[Any], length: int = 40) -> list[str]:
-    """``label`` of each, told apart by a number where cutting made two the same: Plotly would merge their rows."""
+    """``label`` of each, told apart by a number where cutting made two the same: Plotly would
+    merge their rows.
+    """
     out: list[str] = []
     for text in texts:
         short = label(text, length)
@@ -109,12 +125,17 @@ def translucent(color: str, alpha: float) -> str:
 def log_axis(low: float, high: float) -> dict[str, Any]:
     """A logarithmic axis from ``low`` to ``high``, both above 0.
 
-    Ticks stand at 1, 2 and 5 of each decade, at decades on a wide axis, and at every other decade on a very wide one.
+    Ticks stand at 1, 2 and 5 of each decade, at decades on a wide axis, and at every other decade
+    on a very wide one.
     """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     decades = math.log10(high / low)
     steps = (1,) if decades > 2.2 else (1, 2, 5)
-    ticks = [float(f"{step}e{decade}") for decade in range(first, last + 1, 2 if decades > 3.2 else 1) for step in steps]
+    ticks = [
+        float(f"{step}e{decade}")
+        for decade in range(first, last + 1, 2 if decades > 3.2 else 1)
+        for step in steps
+    ]
     reach = 0.04 * decades
     return {
         "type": "log",
@@ -124,8 +145,12 @@ def log_axis(low: float, high: float) -> dict[str, Any]:
     }
 
 
-def _domains(num_panels: int, columns: int, gap_x: float, gap_y: float) -> list[tuple[list[float], list[float]]]:
-    """(x domain, y domain) of each panel, left to right, top row first; gaps are fractions of the figure."""
+def _domains(
+    num_panels: int, columns: int, gap_x: float, gap_y: float
+) -> list[tuple[list[float], list[float]]]:
+    """(x domain, y domain) of each panel, left to right, top row first; gaps are fractions of
+    the figure.
+    """
     rows = -(-num_panels // columns)
     width = (1 - gap_x * (columns - 1)) / columns
     height = (1 - gap_y * (rows - 1)) / rows
@@ -136,11 +161,21 @@ def _domains(num_panels: int, columns: int, gap_x: float, gap_y: float) -> list[
     return out
 
 
-def fold(figure: go.Figure, num_panels: int, *, columns: int, row_pixels: int, gap_x: float = 0.06, gap_pixels: int = 62) -> None:
-    """Lay panels out in ``columns``; below each other, at the same height each, where the page is narrow.
+def fold(
+    figure: go.Figure,
+    num_panels: int,
+    *,
+    columns: int,
+    row_pixels: int,
+    gap_x: float = 0.06,
+    gap_pixels: int = 62,
+) -> None:
+    """Lay panels out in ``columns``; below each other, at the same height each, where the page is
+    narrow.
 
-    Panel i uses the axes ``x{i}`` and ``y{i}`` (counted from 1, the first without a number). What changes on a narrow page is
-    kept in ``layout.meta.narrow``, by dotted path; the report's script applies it.
+    Panel i uses the axes ``x{i}`` and ``y{i}`` (counted from 1, the first without a number). What
+    changes on a narrow page is kept in ``layout.meta.narrow``, by dotted path; the report's script
+    applies it.
     """
     narrow: dict[str, Any] = {}
     for wide, cols in ((True, min(columns, num_panels)), (False, 1)):
@@ -161,8 +196,12 @@ def fold(figure: go.Figure, num_panels: int, *, columns: int, row_pixels: int, g
     figure.layout.meta = {"narrow": {**figure.layout.meta["narrow"], **narrow}}
 
 
-def error_bars(intervals: Sequence[Mapping[str, Any]], color: str, *, width: int = 4) -> dict[str, Any]:
-    """Plotly's error bars for intervals: the distances from the mean to either end, 0 where there is no interval."""
+def error_bars(
+    intervals: Sequence[Mapping[str, Any]], color: str, *, width: int = 4
+) -> dict[str, Any]:
+    """Plotly's error bars for intervals: the distances from the mean to either end, 0 where
+    there is no interval.
+    """
     return {
         "type": "data",
         "symmetric": False,

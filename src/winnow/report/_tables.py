@@ -72,7 +72,13 @@ def failures(documents: Documents) -> list[dict[str, Any]]:
     rows = []
     for trial in documents.get("search", {}).get("trials") or ():
         if trial.get("status") == "failed":
-            rows.append({"stage": "search", "which": f"trial {trial.get('number')}", "reason": trial.get("reason")})
+            rows.append(
+                {
+                    "stage": "search",
+                    "which": f"trial {trial.get('number')}",
+                    "reason": trial.get("reason"),
+                }
+            )
     for part in documents.get("ablation", {}).get("comparisons") or ():
         if part.get("lost"):
             which = f"without {part.get('name')}"
@@ -82,26 +88,49 @@ def failures(documents: Documents) -> list[dict[str, Any]]:
             rows.append({"stage": "ablation", "which": which, "reason": reason})
     for outcome in documents.get("final", {}).get("outcomes") or ():
         if outcome.get("status") == "failed":
-            rows.append({"stage": "final training", "which": f"seed {outcome.get('seed')}", "reason": outcome.get("reason")})
+            rows.append(
+                {
+                    "stage": "final training",
+                    "which": f"seed {outcome.get('seed')}",
+                    "reason": outcome.get("reason"),
+                }
+            )
     return rows
 
 
 def notes(documents: Documents) -> list[tuple[str, str]]:
-    """What the stages noted, (stage, note), in the order of the stages; then documents that this report does not know."""
+    """What the stages noted, (stage, note), in the order of the stages; then documents that
+    this report does not know.
+    """
     stages = [name for name in STAGES if name != "compression"]  # its notes stand beside its table
-    known = [(name, str(note)) for name in stages for note in documents.get(name, {}).get("notes") or ()]
+    known = [
+        (name, str(note)) for name in stages for note in documents.get(name, {}).get("notes") or ()
+    ]
     unknown = [name for name in documents if name not in STAGES and name not in BESIDE]
-    return known + [("report", f"the ledger also holds {name!r}, which this report does not show") for name in unknown]
+    return known + [
+        ("report", f"the ledger also holds {name!r}, which this report does not show")
+        for name in unknown
+    ]
 
 
 def fleets(plan: Document) -> list[dict[str, Any]]:
-    """Fleets of the same study, way, size and reason as one row with their number, in the order in which they trained."""
+    """Fleets of the same study, way, size and reason as one row with their number, in the order
+    in which they trained.
+    """
     kinds: Counter[tuple[str, str, int, str]] = Counter()  # keeps the order of first sight
     for fleet in plan.get("fleets") or ():
         kinds[
-            (str(fleet.get("study") or ""), str(fleet.get("how")), int(fleet.get("members") or 0), fleet.get("reason") or "")
+            (
+                str(fleet.get("study") or ""),
+                str(fleet.get("how")),
+                int(fleet.get("members") or 0),
+                fleet.get("reason") or "",
+            )
         ] += 1
-    return [{"study": s, "how": how, "members": size, "reason": why, "number": n} for (s, how, size, why), n in kinds.items()]
+    return [
+        {"study": s, "how": how, "members": size, "reason": why, "number": n}
+        for (s, how, size, why), n in kinds.items()
+    ]
 
 
 def members(plan: Document) -> int:
@@ -132,16 +161,27 @@ def column_facts(column: Document) -> str:
         more = f" and {len(categories) - 8} more" if len(categories) > 8 else ""
         out.append(", ".join(map(str, categories[:8])) + more)
     if column.get("others"):
-        out.append(f"{fmt.plural(column['others'], 'rarer category', 'rarer categories')} share one feature")
-    out += [f"{key} {fmt.value(x)}" for key, x in column.items() if key not in skip and x not in (None, "", [])]
+        out.append(
+            f"{fmt.plural(column['others'], 'rarer category', 'rarer categories')} share one "
+            f"feature"
+        )
+    out += [
+        f"{key} {fmt.value(x)}"
+        for key, x in column.items()
+        if key not in skip and x not in (None, "", [])
+    ]
     if column.get("gaps"):
         out.append(f"{fmt.plural(column['gaps'], 'gap')} in the training rows")
     return "; ".join(out)
 
 
 def curve_rows(final: Document) -> list[dict[str, Any]]:
-    """The mean curves by epoch (from 1), and the extremes of the score over seeds; at most ``MAX_CURVE_ROWS``, evenly spread."""
-    done = [o for o in final.get("outcomes") or () if o.get("status") == "finished" and o.get("curves")]
+    """The mean curves by epoch (from 1), and the extremes of the score over seeds; at most
+    ``MAX_CURVE_ROWS``, evenly spread.
+    """
+    done = [
+        o for o in final.get("outcomes") or () if o.get("status") == "finished" and o.get("curves")
+    ]
     key = score_curve(done)
     train, validation = mean_curve(done, "train_loss"), mean_curve(done, "validation_loss")
     score = mean_curve(done, key) if key else []
@@ -185,9 +225,14 @@ def effects(ablation: Document) -> list[Document]:
 
 
 def residuals(evaluation: Document) -> dict[str, float]:
-    """Quantiles of prediction minus truth over the recorded test rows (linear interpolation between order statistics)."""
+    """Quantiles of prediction minus truth over the recorded test rows (linear interpolation
+    between order statistics).
+    """
     scatter = evaluation.get("scatter") or {}
-    errors = sorted(p - t for t, p in zip(scatter.get("truth") or (), scatter.get("prediction") or (), strict=True))
+    errors = sorted(
+        p - t
+        for t, p in zip(scatter.get("truth") or (), scatter.get("prediction") or (), strict=True)
+    )
     if not errors:
         return {}
 
@@ -197,7 +242,16 @@ def residuals(evaluation: Document) -> dict[str, float]:
         above = min(below + 1, len(errors) - 1)
         return errors[below] + (place - below) * (errors[above] - errors[below])
 
-    return {name: quantile(q) for name, q in (("5 %", 0.05), ("25 %", 0.25), ("median", 0.5), ("75 %", 0.75), ("95 %", 0.95))}
+    return {
+        name: quantile(q)
+        for name, q in (
+            ("5 %", 0.05),
+            ("25 %", 0.25),
+            ("median", 0.5),
+            ("75 %", 0.75),
+            ("95 %", 0.95),
+        )
+    }
 
 
 def recipe_lines(before: str | None, after: str) -> list[tuple[bool, str]]:
@@ -211,10 +265,16 @@ def recipe_lines(before: str | None, after: str) -> list[tuple[bool, str]]:
 
 
 def speed(candidate: Document, batch: str, against: str) -> str:
-    """How many times as fast, with its interval where there is one; ``against``: ``versus_eager`` or ``versus_onnx``."""
+    """How many times as fast, with its interval where there is one; ``against``:
+    ``versus_eager`` or ``versus_onnx``.
+    """
     shown = ((candidate.get("speedup") or {}).get(batch) or {}).get(against)
     if shown:
-        return fmt.interval(shown) if fmt.half_width(shown) else fmt.number(shown.get("mean"), significant=3)
+        return (
+            fmt.interval(shown)
+            if fmt.half_width(shown)
+            else fmt.number(shown.get("mean"), significant=3)
+        )
     return (
         fmt.number(candidate.get(against), significant=3)
         if batch == next(iter(candidate.get("latency") or ()), None)
@@ -230,14 +290,21 @@ def seeds(documents: Documents) -> list[tuple[str, str]]:
         ("seeds of the final training", documents.get("final", {}).get("seeds")),
     ]
     return [
-        (what, ", ".join(map(str, used)) if isinstance(used, Sequence) else str(used)) for what, used in found if used is not None
+        (what, ", ".join(map(str, used)) if isinstance(used, Sequence) else str(used))
+        for what, used in found
+        if used is not None
     ]
 
 
 def sittings(run: Document) -> list[tuple[str, str]]:
-    """When the run went on with other versions or on another machine, and what was other than in the sitting before."""
+    """When the run went on with other versions or on another machine, and what was other than
+    in the sitting before.
+    """
     every = list(run.get("sittings") or ())
-    return [(str(now.get("began") or "later"), _changed(before, now)) for before, now in itertools.pairwise(every)]
+    return [
+        (str(now.get("began") or "later"), _changed(before, now))
+        for before, now in itertools.pairwise(every)
+    ]
 
 
 def _changed(before: Document, now: Document) -> str:
@@ -247,10 +314,15 @@ def _changed(before: Document, now: Document) -> str:
         was, known = before.get(kind) or {}, now.get(kind) or {}
         for name in dict.fromkeys([*was, *known]):
             if was.get(name) != known.get(name):
-                out.append(f"{fmt.words(name)} {fmt.value(known.get(name))} in place of {fmt.value(was.get(name))}")
+                out.append(
+                    f"{fmt.words(name)} {fmt.value(known.get(name))} in place of "
+                    f"{fmt.value(was.get(name))}"
+                )
     return "; ".join(out)
 
 
 def trial_score(search: Document, number: int) -> float | None:
     """The score of one trial, by its number."""
-    return next((t.get("score") for t in search.get("trials") or () if t.get("number") == number), None)
+    return next(
+        (t.get("score") for t in search.get("trials") or () if t.get("number") == number), None
+    )

@@ -6,4 +6,14 @@ from winnow.run._runner import Event, Runner
 from winnow.run._threads import train_side_by_side
 from winnow.run._workspace import Workspace
 
-__all__ = ["Event", "How", "PlannedFleet", "Planner", "Runner", "Workspace", "cores", "device", "train_side_by_side"]
+__all__ = [
+    "Event",
+    "How",
+    "PlannedFleet",
+    "Planner",
+    "Runner",
+    "Workspace",
+    "cores",
+    "device",
+    "train_side_by_side",
+]

@@ -1,7 +1,8 @@
-"""A fleet that fails while it trains goes on in halves: only a variant that fails by itself has failed.
+"""A fleet that fails while it trains goes on in halves: only a variant that fails by itself has
+failed.
 
-Out of memory, an exception in a user's ``forward``, a matrix of one member that cannot be inverted: the others are none the
-worse for it, since what a member gets does not depend on its mates.
+Out of memory, an exception in a user's ``forward``, a matrix of one member that cannot be inverted:
+the others are none the worse for it, since what a member gets does not depend on its mates.
 """
 
 from __future__ import annotations
@@ -23,23 +24,28 @@ Tell = Callable[[EpochReport], None]
 Train = Callable[[Sequence[Variant], bool, Tell], list[Finished]]
 """Trains these variants as one fleet, stacked or not, and tells of every epoch."""
 
-_LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent.parent))  # frames in them are not the user's
+# Frames in them are not the user's
+_LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent.parent))
 
 
-def train_in_halves(variants: Sequence[Variant], train: Train, *, stacked: bool, on_epoch: Tell) -> Iterator[list[Finished]]:
-    """Train a fleet; where it fails, what has not left it yet trains again from the start, as two fleets one after the other.
-    One that fails by itself in a stack trains once more unstacked, so that a fault of the stacked program is nobody's. What a
-    member gets does not depend on the others, so its result is the same.
+def train_in_halves(
+    variants: Sequence[Variant], train: Train, *, stacked: bool, on_epoch: Tell
+) -> Iterator[list[Finished]]:
+    """Train a fleet; where it fails, what has not left it yet trains again from the start, as two
+    fleets one after the other. One that fails by itself in a stack trains once more unstacked, so
+    that a fault of the stacked program is nobody's. What a member gets does not depend on the
+    others, so its result is the same.
 
     Args:
         variants: of the fleet.
-        train: trains a fleet; raises ``OutOfMemory`` when it does not fit, and whatever a model may raise.
+        train: trains a fleet; raises ``OutOfMemory`` when it does not fit, and whatever a model may
+            raise.
         stacked: whether it trains as one program.
         on_epoch: passed on to ``train``; what it raises is no fault of a variant, and is raised.
 
     Yields:
-        Results of the fleets that it became, each as soon as it ends; of members that left before it was halved first. Every
-        variant is in one of them.
+        Results of the fleets that it became, each as soon as it ends; of members that left before
+        it was halved first. Every variant is in one of them.
 
     Raises:
         WinnowError: the workspace or the data cannot be used, which concerns all variants.
@@ -58,16 +64,24 @@ def train_in_halves(variants: Sequence[Variant], train: Train, *, stacked: bool,
 
 
 def cause_of(error: BaseException) -> Cause:
-    """Whose failure an exception in a training is: what memory, disks, imports and devices raise need not come again."""
-    if isinstance(error, OSError | ImportError) or (isinstance(error, Exception) and is_out_of_memory(error)):
+    """Whose failure an exception in a training is: what memory, disks, imports and devices
+    raise need not come again.
+    """
+    if isinstance(error, OSError | ImportError) or (
+        isinstance(error, Exception) and is_out_of_memory(error)
+    ):
         return "environment"
-    of_device = isinstance(error, RuntimeError) and str(error).startswith(("CUDA error", "cuDNN error", "DataLoader worker"))
+    of_device = isinstance(error, RuntimeError) and str(error).startswith(
+        ("CUDA error", "cuDNN error", "DataLoader worker")
+    )
     return "environment" if of_device else "variant"
 
 
 def failure(variant: Variant, reason: str, cause: Cause, *, fleet: str = "") -> Finished:
     """The result of a variant that failed."""
-    return Finished(variant, Outcome(variant.id, "failed", reason=reason, cause=cause, fleet=fleet), None)
+    return Finished(
+        variant, Outcome(variant.id, "failed", reason=reason, cause=cause, fleet=fleet), None
+    )
 
 
 def in_a_sentence(error: BaseException) -> str:
@@ -76,11 +90,22 @@ def in_a_sentence(error: BaseException) -> str:
         return str(error)
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     text = f"{type(error).__name__}: {first[:300]}" if first else type(error).__name__
-    theirs = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((*_LIBRARIES, "<"))]
-    where = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno}, in {theirs[-1].name})" if theirs else ""
+    theirs = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if not f.filename.startswith((*_LIBRARIES, "<"))
+    ]
+    where = (
+        f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno}, in {theirs[-1].name})"
+        if theirs
+        else ""
+    )
     hint = ""
     if "Expected more than 1 value per channel" in first:
-        hint = "; the last batch of an epoch has one row: set train.drop_last to true, or another train.batch_size"
+        hint = (
+            "; the last batch of an epoch has one row: set train.drop_last to true, or another "
+            "train.batch_size"
+        )
     return f"training it raised {text}{where}{hint}"
 
 
@@ -92,11 +117,17 @@ class _FromOutside(BaseException):
         self.error = error
 
 
-def _parts(variants: Sequence[Variant], train: Train, stacked: bool, tell: Tell) -> Iterator[list[Finished]]:
+def _parts(
+    variants: Sequence[Variant], train: Train, stacked: bool, tell: Tell
+) -> Iterator[list[Finished]]:
     try:
         results = train(variants, stacked, tell)
     except OutOfMemory as error:
-        finished, reason, cause = error.finished, f"does not fit by itself: {error}", cause_of(error)
+        finished, reason, cause = (
+            error.finished,
+            f"does not fit by itself: {error}",
+            cause_of(error),
+        )
     except Exception as error:
         if isinstance(error, WinnowError) and not isinstance(error, ModelError):
             raise
@@ -104,7 +135,8 @@ def _parts(variants: Sequence[Variant], train: Train, stacked: bool, tell: Tell)
     else:
         yield results
         return
-    # Outside of the handlers, where the traceback would hold on to the tensors of the fleet that failed.
+    # Outside of the handlers, where the traceback would hold on to the tensors of the fleet that
+    # failed.
     gc.collect()  # it is still around where it is part of a cycle
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -42,7 +42,8 @@ def device() -> str:
 
 
 def free_bytes(root: Path = Path("/")) -> int:
-    """Memory that could be taken now, in bytes: what the machine has, and what a container's limits leave of it.
+    """Memory that could be taken now, in bytes: what the machine has, and what a container's limits
+    leave of it.
 
     Args:
         root: of the file system that says so.
@@ -58,13 +59,18 @@ def _of_the_machine(root: Path) -> Iterator[int]:
 
 
 def _of_groups(root: Path) -> Iterator[int]:
-    """What the limit of each control group around this process leaves. Files in the cache count as free: they give way."""
+    """What the limit of each control group around this process leaves. Files in the cache count
+    as free: they give way.
+    """
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)
         if not controllers:
             top, names = root / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
         elif "memory" in controllers.split(","):
-            top, names = root / "sys/fs/cgroup/memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            top, names = (
+                root / "sys/fs/cgroup/memory",
+                ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+            )
         else:
             continue
         place = top / path.lstrip("/")

@@ -23,8 +23,8 @@ from winnow.train import EpochReport, Finished, code_digest
 
 __all__ = ["train_in_processes"]
 
-# What ends a process from outside: the kernel that is out of memory, an operator, a closed session. Other signals are the
-# program's own doing (a crash), and it would do it again.
+# What ends a process from outside: the kernel that is out of memory, an operator, a closed session.
+# Other signals are the program's own doing (a crash), and it would do it again.
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -37,10 +37,12 @@ def train_in_processes(
     on_epoch: Callable[[EpochReport], None],
     workers: int | None = None,
 ) -> Iterator[Finished]:
-    """Train each variant in a worker process; yield each result as soon as it is there, so that it can be recorded.
+    """Train each variant in a worker process; yield each result as soon as it is there, so that it
+    can be recorded.
 
-    A worker that is killed from outside (for its memory, say) trains its variant once more, from its checkpoint. One that dies
-    otherwise, or again, or cannot be started, makes its variant a failed outcome; the others go on.
+    A worker that is killed from outside (for its memory, say) trains its variant once more, from
+    its checkpoint. One that dies otherwise, or again, or cannot be started, makes its variant a
+    failed outcome; the others go on.
 
     Args:
         variants: of one data section.
@@ -77,7 +79,8 @@ class _Pool:
     """Worker processes, each tended by a thread.
 
     Attributes:
-        answers: an ``EpochReport``, or what came out of a variant: ``Finished``, or an exception that ends all.
+        answers: an ``EpochReport``, or what came out of a variant: ``Finished``, or an exception
+            that ends all.
     """
 
     def __init__(
@@ -97,7 +100,10 @@ class _Pool:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()  # over the processes and whether more may be started
         self._stopped = False
-        self._threads = [threading.Thread(target=self._tend, daemon=True) for _ in range(min(workers, len(variants)))]
+        self._threads = [
+            threading.Thread(target=self._tend, daemon=True)
+            for _ in range(min(workers, len(variants)))
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -125,9 +131,12 @@ class _Pool:
                     raise
                 except WinnowError as error:
                     result = error
-                except Exception as error:  # a variant that cannot be pickled, a process that cannot be started
+                # A variant that cannot be pickled, a process that cannot be started
+                except Exception as error:
                     reason = f"no worker process could train it: {type(error).__name__}: {error}"
-                    result = failure(self._variants[position], reason, cause_of(error), fleet="process")
+                    result = failure(
+                        self._variants[position], reason, cause_of(error), fleet="process"
+                    )
                 self.answers.put(result)
         if process is not None:
             self._end(process)
@@ -135,7 +144,9 @@ class _Pool:
     def _train(
         self, position: int, process: subprocess.Popen[bytes] | None
     ) -> tuple[subprocess.Popen[bytes] | None, Finished | Exception]:
-        """Train one variant, in ``process`` or a new one; the process if it still lives, and what came out."""
+        """Train one variant, in ``process`` or a new one; the process if it still lives, and
+        what came out.
+        """
         variant = self._variants[position]
         fresh = process is None
         process = process or self._start()
@@ -152,18 +163,35 @@ class _Pool:
         if isinstance(result, Finished):
             result = replace(result, outcome=replace(result.outcome, fleet="process"))
         elif not isinstance(result, WinnowError):
-            result = failure(variant, f"its worker process could not take it: {result}", "environment", fleet="process")
+            result = failure(
+                variant,
+                f"its worker process could not take it: {result}",
+                "environment",
+                fleet="process",
+            )
         return process, result
 
-    def _ask(self, position: int, process: subprocess.Popen[bytes], *, with_rows: bool, told: str | None) -> Finished | Exception:
-        """Let a process train a variant; pass its reports on, the first with what is to be ``told``."""
+    def _ask(
+        self, position: int, process: subprocess.Popen[bytes], *, with_rows: bool, told: str | None
+    ) -> Finished | Exception:
+        """Let a process train a variant; pass its reports on, the first with what is to be
+        ``told``.
+        """
         assert process.stdin is not None
         assert process.stdout is not None
         rows = self._prepared if with_rows else None
         place, seconds = self._checkpoints[position], self._checkpoint_seconds
         variant = self._variants[position]
         write_message(
-            process.stdin, (variant, code_digest(variant.model, variant.train), self._prepared.digest, rows, place, seconds)
+            process.stdin,
+            (
+                variant,
+                code_digest(variant.model, variant.train),
+                self._prepared.digest,
+                rows,
+                place,
+                seconds,
+            ),
         )
         while isinstance(answer := read_message(process.stdout), EpochReport):
             if told is not None:
@@ -173,16 +201,21 @@ class _Pool:
         return answer
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # The user's modules must be found there too, and in the same order: PYTHONPATH would put all of them before what is
-        # installed. Without -P, `python -c` begins with the current directory.
+        # The user's modules must be found there too, and in the same order: PYTHONPATH would put
+        # all of them before what is installed. Without -P, `python -c` begins with the current
+        # directory.
         paths = [p or os.getcwd() for p in sys.path if isinstance(p, str)]
-        program = f"import sys; sys.path[:] = {paths!r}; from winnow.run._worker import main; main()"
+        program = (
+            f"import sys; sys.path[:] = {paths!r}; from winnow.run._worker import main; main()"
+        )
         command = [sys.executable, "-P", "-c", program]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with self._lock:
             if self._stopped:
                 raise _Stopped
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            )
             self._processes.append(process)
         return process
 
@@ -199,13 +232,18 @@ class _Pool:
 
 
 def _died(code: int) -> str:
-    return f"the worker process of a variant {_how(code)}; another goes on from the variant's last checkpoint"
+    return (
+        f"the worker process of a variant {_how(code)}; another goes on from the variant's last "
+        f"checkpoint"
+    )
 
 
 def _killed(variant: Variant, code: int, *, again: bool) -> Finished:
     """A crash is the variant's own doing; a kill from outside is not."""
     reason = f"its worker process {_how(code)}{', and so was the one before it' if again else ''}"
-    return failure(variant, reason, "environment" if -code in _FROM_OUTSIDE else "variant", fleet="process")
+    return failure(
+        variant, reason, "environment" if -code in _FROM_OUTSIDE else "variant", fleet="process"
+    )
 
 
 def _how(code: int) -> str:

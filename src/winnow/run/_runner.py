@@ -1,4 +1,6 @@
-"""Trains what studies ask for: what the ledger knows is not trained again, the rest is planned into fleets."""
+"""Trains what studies ask for: what the ledger knows is not trained again, the rest is planned
+into fleets.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,10 @@ class Event:
         total: variants asked for.
         best: best score so far; None before the first.
         metric: of the best score.
-        member_steps_per_second: optimizer steps of all members together, over this call; None before the first epoch.
-        seconds_left: estimate; early stopping makes it shorter until some variants have finished, which tell how early they stop.
+        member_steps_per_second: optimizer steps of all members together, over this call; None
+            before the first epoch.
+        seconds_left: estimate; early stopping makes it shorter until some variants have finished,
+            which tell how early they stop.
         message: something the user should know, once.
     """
 
@@ -56,7 +60,8 @@ class Runner:
 
     Args:
         workspace: where outcomes are recorded.
-        progress: told how far a study has come; called in this thread, after every epoch of a fleet.
+        progress: told how far a study has come; called in this thread, after every epoch of a
+            fleet.
         checkpoint_seconds: at least so long between two checkpoints of a fleet.
 
     Attributes:
@@ -64,7 +69,11 @@ class Runner:
     """
 
     def __init__(
-        self, workspace: Workspace, *, progress: Callable[[Event], None] | None = None, checkpoint_seconds: float = 20.0
+        self,
+        workspace: Workspace,
+        *,
+        progress: Callable[[Event], None] | None = None,
+        checkpoint_seconds: float = 20.0,
     ) -> None:
         self.workspace = workspace
         self.checkpoint_seconds = checkpoint_seconds
@@ -73,7 +82,8 @@ class Runner:
         self._prepared: dict[str, Prepared] = {}
         self._planner = Planner(self.prepared)
         self._told: set[str] = set()
-        self._tried: set[str] = set()  # ids that the environment failed in this run: to try them over and over would not end
+        # Ids that the environment failed in this run: to try them over and over would not end
+        self._tried: set[str] = set()
 
     def prepared(self, data: Data) -> Prepared:
         """The prepared rows of ``data``; loaded once.
@@ -87,8 +97,8 @@ class Runner:
         return self._prepared[key]
 
     def context(self, recipe: Recipe) -> tuple[str, str]:
-        """The recipe's metric with ``auto`` resolved by the task, and a digest of what the recipe only names: its rows and
-        its model's source.
+        """The recipe's metric with ``auto`` resolved by the task, and a digest of what the recipe
+        only names: its rows and its model's source.
 
         Raises:
             DataError, ModelError: the data or the model cannot be found.
@@ -99,21 +109,30 @@ class Runner:
         return metric, hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def train(
-        self, variants: Sequence[Variant], *, keep_weights: bool = False, study: str = "train", ahead: int = 0
+        self,
+        variants: Sequence[Variant],
+        *,
+        keep_weights: bool = False,
+        study: str = "train",
+        ahead: int = 0,
     ) -> list[Outcome]:
-        """One outcome for each variant, in their order; what is in the ledger already is not trained again.
+        """One outcome for each variant, in their order; what is in the ledger already is not
+        trained again.
 
-        Each fleet's outcomes are recorded as soon as it ends, in one transaction. A variant that fails is a failed outcome, and
-        the others go on. Failures of the environment (``Outcome.may_pass``) that an earlier run left are tried again.
+        Each fleet's outcomes are recorded as soon as it ends, in one transaction. A variant that
+        fails is a failed outcome, and the others go on. Failures of the environment
+        (``Outcome.may_pass``) that an earlier run left are tried again.
 
         Args:
             variants: any, in any mixture; the same one twice is trained once.
             keep_weights: write the best weights of each into the workspace.
             study: named in progress.
-            ahead: about how many more variants the study will ask for after these; compiling may pay over all of them.
+            ahead: about how many more variants the study will ask for after these; compiling may
+                pay over all of them.
 
         Raises:
-            ModelError: no variant's model can be built; one that cannot, among others that can, becomes a failed outcome.
+            ModelError: no variant's model can be built; one that cannot, among others that can,
+                becomes a failed outcome.
             WorkspaceError: an outcome cannot be recorded; what was recorded before stays.
         """
         known = self.workspace.ledger.outcomes([v.id for v in variants], curves=True)
@@ -136,7 +155,9 @@ class Runner:
         return [known[v.id] for v in variants]
 
     def _without_weights(self, known: Mapping[str, Outcome]) -> dict[str, str]:
-        """Those that finished and whose weights cannot be used, with the reason; an empty one where they were never kept."""
+        """Those that finished and whose weights cannot be used, with the reason; an empty one
+        where they were never kept.
+        """
         found = {}
         for variant_id, outcome in known.items():
             if outcome.finished and outcome.weights is None:
@@ -148,7 +169,9 @@ class Runner:
                     found[variant_id] = str(error)
         return found
 
-    def _train(self, fleets: list[PlannedFleet], todo: list[Variant], watch: _Watch) -> Iterator[list[Finished]]:
+    def _train(
+        self, fleets: list[PlannedFleet], todo: list[Variant], watch: _Watch
+    ) -> Iterator[list[Finished]]:
         """Results of each fleet as it ends."""
 
         def of(how: How) -> Iterator[Fleet]:
@@ -156,7 +179,14 @@ class Runner:
                 if fleet.how == how:
                     members = [todo[p] for p in fleet.positions]
                     rows = self.prepared(members[0].data)
-                    yield Fleet(members, rows, fleet.compiled, place, self.checkpoint_seconds, fleet.peak_bytes)
+                    yield Fleet(
+                        members,
+                        rows,
+                        fleet.compiled,
+                        place,
+                        self.checkpoint_seconds,
+                        fleet.peak_bytes,
+                    )
 
         def place(variants: Sequence[Variant]) -> Path:
             return self.workspace.checkpoint([v.id for v in variants])
@@ -171,14 +201,20 @@ class Runner:
                 yield [failure(todo[p], fleet.reason, "variant") for p in fleet.positions]
         stacked = list(of("stacked"))
         if stacked:
-            yield from train_in_threads(stacked, workers=1 if on_gpu() else min(cores(), len(stacked)), on_epoch=on_epoch)
+            yield from train_in_threads(
+                stacked, workers=1 if on_gpu() else min(cores(), len(stacked)), on_epoch=on_epoch
+            )
         with one_thread():
             for one in of("alone"):
                 yield from one.train(stacked=False, on_epoch=on_epoch)
-        pools: dict[str, list[Variant]] = {}  # one for all variants of the same rows, which a worker is given once
+        # One for all variants of the same rows, which a worker is given once
+        pools: dict[str, list[Variant]] = {}
         for many in of("process"):
             pools.setdefault(many.variants[0].data.model_dump_json(), []).extend(many.variants)
-        workers = min((fleet.at_once for fleet in fleets if fleet.how == "process" and fleet.peak_bytes), default=cores())
+        workers = min(
+            (fleet.at_once for fleet in fleets if fleet.how == "process" and fleet.peak_bytes),
+            default=cores(),
+        )
         for members in pools.values():
             places = [self.workspace.checkpoint([v.id]) for v in members]
             for finished in train_in_processes(
@@ -192,7 +228,9 @@ class Runner:
                 yield [finished]
 
     def _plan(self, todo: list[Variant], watch: _Watch, ahead: int) -> list[PlannedFleet]:
-        """Fleets that were training when their process ended go on as they were; the rest is planned anew."""
+        """Fleets that were training when their process ended go on as they were; the rest is
+        planned anew.
+        """
         position = {v.id: i for i, v in enumerate(todo)}
         begun, told = self.workspace.begun_fleets()
         for message in told:
@@ -202,16 +240,27 @@ class Runner:
         for ids in begun:
             if all(i in position for i in ids):
                 positions = tuple(position[i] for i in ids)
-                how: How = "stacked" if len(ids) > 1 else "process" if self._trains_elsewhere(todo[positions[0]]) else "alone"
+                how: How = (
+                    "stacked"
+                    if len(ids) > 1
+                    else "process"
+                    if self._trains_elsewhere(todo[positions[0]])
+                    else "alone"
+                )
                 fleets.append(PlannedFleet(positions, how, "goes on from its last checkpoint"))
                 if len(ids) == 1:
-                    single.add(positions[0])  # planned with the others, as what has many of its kind trains otherwise
+                    # Planned with the others, as what has many of its kind trains otherwise
+                    single.add(positions[0])
                 else:
                     for i in ids:
                         del position[i]
         if fleets:
             members = sum(len(fleet.positions) for fleet in fleets)
-            watch.tell(f"{members} variant{'s go on from their' if members > 1 else ' goes on from its'} last checkpoint")
+            watch.tell(
+                f"{members} "
+                f"variant{'s go on from their' if members > 1 else ' goes on from its'} last "
+                f"checkpoint"
+            )
         left = sorted(position.values())
         ways = self.workspace.ledger.get_document("ways") or {}
         known = ways.get(watch.stage, {}).get("way")
@@ -231,19 +280,31 @@ class Runner:
             outcome = one.outcome
             outcome = replace(outcome, device=device(), versions=versions())
             if keep_weights and one.weights is not None:
-                outcome = replace(outcome, weights=self.workspace.save_weights(outcome.variant_id, one.weights))
+                outcome = replace(
+                    outcome, weights=self.workspace.save_weights(outcome.variant_id, one.weights)
+                )
             outcomes.append(outcome)
         self._tried |= {o.variant_id for o in outcomes if o.may_pass}
         self.workspace.ledger.record(
             [(one.variant, o) for one, o in zip(finished, outcomes, strict=True)],
-            replace=keep_weights,  # an outcome on record whose weights are gone: the new ones have the new score
+            # An outcome on record whose weights are gone: the new ones have the new score
+            replace=keep_weights,
         )
         self.workspace.remove_checkpoint([o.variant_id for o in outcomes])
         return outcomes
 
     def _announce(self, fleet: PlannedFleet, watch: _Watch) -> None:
-        self.fleets.append({"members": len(fleet.positions), "how": fleet.how, "reason": fleet.reason, "study": watch.stage})
-        unusual = (fleet.how == "process" and len(fleet.positions) > 1) or (fleet.how == "alone" and "cannot" in fleet.reason)
+        self.fleets.append(
+            {
+                "members": len(fleet.positions),
+                "how": fleet.how,
+                "reason": fleet.reason,
+                "study": watch.stage,
+            }
+        )
+        unusual = (fleet.how == "process" and len(fleet.positions) > 1) or (
+            fleet.how == "alone" and "cannot" in fleet.reason
+        )
         if unusual and fleet.reason not in self._told:
             self._told.add(fleet.reason)
             watch.tell(f"{len(fleet.positions)} variants train one at a time: {fleet.reason}")
@@ -278,10 +339,14 @@ class _Watch:
         self._done = len(known)
         self._steps = steps
         self._steps_left = sum(steps.values())
-        self._under_way: dict[str, int] = {}  # steps that unfinished fleets have taken, also before a kill
+        # Steps that unfinished fleets have taken, also before a kill
+        self._under_way: dict[str, int] = {}
         self._taken = 0  # steps since this watch began
-        self._ended = 0, 0  # steps that the variants which finished took, and might have taken without early stopping
-        self._began = math.inf  # of the first epoch; what comes before it, such as starting processes, is no measure of speed
+        # Steps that the variants which finished took, and might have taken without early stopping
+        self._ended = 0, 0
+        # Of the first epoch; what comes before it, such as starting processes, is no measure of
+        # speed
+        self._began = math.inf
         self._metric = variants[0].metric if variants else None
         self._best = math.nan
         for outcome in known.values():
@@ -301,7 +366,10 @@ class _Watch:
         self._under_way.pop(outcomes[0].variant_id, None)
         ended = [o for o in outcomes if o.finished]
         took, might = self._ended
-        self._ended = took + sum(o.steps for o in ended), might + sum(self._steps[o.variant_id] for o in ended)
+        self._ended = (
+            took + sum(o.steps for o in ended),
+            might + sum(self._steps[o.variant_id] for o in ended),
+        )
         for outcome in outcomes:
             self._see(outcome.score)
         self.tell(None)
@@ -312,7 +380,8 @@ class _Watch:
         seconds = time.perf_counter() - self._began
         rate = self._taken / seconds if seconds > 0 else None
         took, might = self._ended
-        share = took / might if took else 1.0  # the rest is taken to stop as early as those that finished
+        # The rest is taken to stop as early as those that finished
+        share = took / might if took else 1.0
         left = max(share * self._steps_left - sum(self._under_way.values()), 0)
         self._progress(
             Event(

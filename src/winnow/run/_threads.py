@@ -1,7 +1,8 @@
 """Stacked fleets, one in each thread, each on one core.
 
-Threads of one process share the data and the compiled programs. A fleet on one core needs no barriers inside its operations,
-which are costly on small tensors and ruinous on a machine that is busy with other work.
+Threads of one process share the data and the compiled programs. A fleet on one core needs no
+barriers inside its operations, which are costly on small tensors and ruinous on a machine that is
+busy with other work.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ __all__ = ["Fleet", "one_thread", "train_in_threads", "train_side_by_side"]
 
 @dataclass(frozen=True)
 class Fleet:
-    """Variants that train as one stacked program, their data, whether it is compiled, where and how often its state is written
-    meanwhile, and what it is predicted to hold at the most (0: not known).
+    """Variants that train as one stacked program, their data, whether it is compiled, where and how
+    often its state is written meanwhile, and what it is predicted to hold at the most (0: not
+    known).
     """
 
     variants: Sequence[Variant]
@@ -39,10 +41,14 @@ class Fleet:
     checkpoint_seconds: float = 20.0
     peak_bytes: int = 0
 
-    def train(self, *, stacked: bool, on_epoch: Callable[[EpochReport], None]) -> Iterator[list[Finished]]:
+    def train(
+        self, *, stacked: bool, on_epoch: Callable[[EpochReport], None]
+    ) -> Iterator[list[Finished]]:
         """Results, all at once, or of its parts where it failed as a whole."""
 
-        def train(variants: Sequence[Variant], stacked: bool, tell: Callable[[EpochReport], None]) -> list[Finished]:
+        def train(
+            variants: Sequence[Variant], stacked: bool, tell: Callable[[EpochReport], None]
+        ) -> list[Finished]:
             place = None if self.checkpoint is None else self.checkpoint(variants)
             try:
                 return train_fleet(
@@ -62,8 +68,11 @@ class Fleet:
         return train_in_halves(self.variants, train, stacked=stacked, on_epoch=on_epoch)
 
 
-def train_side_by_side(variants: Sequence[Variant], prepared: Prepared, *, compiled: bool = False) -> list[Finished]:
-    """Train variants of one kind on all cores, without a ledger: the fleets that a runner would make of them.
+def train_side_by_side(
+    variants: Sequence[Variant], prepared: Prepared, *, compiled: bool = False
+) -> list[Finished]:
+    """Train variants of one kind on all cores, without a ledger: the fleets that a runner would
+    make of them.
 
     Args:
         variants: of equal shape settings.
@@ -93,12 +102,13 @@ def train_in_threads(
     workers: int,
     on_epoch: Callable[[EpochReport], None],
 ) -> Iterator[list[Finished]]:
-    """Train stacked fleets, ``workers`` at a time; yield the results of each as soon as it ends, so that they can be recorded. A
-    fleet that fails is halved, and each part has ended when it has.
+    """Train stacked fleets, ``workers`` at a time; yield the results of each as soon as it ends, so
+    that they can be recorded. A fleet that fails is halved, and each part has ended when it has.
 
     Args:
         fleets: what trains together.
-        workers: threads; fewer train at once where their predicted peaks would not fit the memory together.
+        workers: threads; fewer train at once where their predicted peaks would not fit the memory
+            together.
         on_epoch: called in this thread after each epoch of any fleet.
 
     Raises:
@@ -162,7 +172,9 @@ class _Room:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Inside, an operation of PyTorch runs on one core, in this thread and in those that it starts."""
+    """Inside, an operation of PyTorch runs on one core, in this thread and in those that it
+    starts.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,8 +1,9 @@
-"""A worker process: reads (variant, digest of its model's code, key of its rows, rows or None, checkpoint, seconds between
-checkpoints) from its input, trains, answers an ``EpochReport`` after each epoch and then the result, until its input ends.
+"""A worker process: reads (variant, digest of its model's code, key of its rows, rows or None,
+checkpoint, seconds between checkpoints) from its input, trains, answers an ``EpochReport`` after
+each epoch and then the result, until its input ends.
 
-Started by ``_processes``. Both ends are this program, on one machine, over a pipe: pickle is safe between
-them.
+Started by ``_processes``. Both ends are this program, on one machine, over a pipe: pickle is safe
+between them.
 """
 
 from __future__ import annotations
@@ -51,9 +52,11 @@ def _read_bytes(stream: IO[bytes]) -> bytes:
 
 def main() -> None:
     """Serve until the input ends, which also ends a training under way."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; what it ends, our parent decides
+    # Ctrl-C reaches all processes of a terminal; what it ends, our parent decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a user's model prints must not land among the answers
+    # What a user's model prints must not land among the answers
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     import torch
 
     from winnow.errors import ModelError, WinnowError
@@ -79,15 +82,20 @@ def main() -> None:
         try:
             loaded = code_digest(variant.model, variant.train)
         except ModelError as error:  # the parent could import it
-            return failure(variant, f"its worker process cannot load the model: {error}", "environment")
+            return failure(
+                variant, f"its worker process cannot load the model: {error}", "environment"
+            )
         if loaded != code:
             reason = (
-                f"its worker process loaded other code of {variant.model.use!r} than this run began with: the model or a helper "
+                f"its worker process loaded other code of {variant.model.use!r} than this run "
+                f"began with: the model or a helper "
                 "of it was edited meanwhile - start the run again to train the new code"
             )
             return failure(variant, reason, "environment")
 
-        def train(variants: Sequence[Variant], stacked: bool, tell: Callable[[EpochReport], None]) -> list[Finished]:
+        def train(
+            variants: Sequence[Variant], stacked: bool, tell: Callable[[EpochReport], None]
+        ) -> list[Finished]:
             return train_fleet(
                 variants,
                 prepared[key],
@@ -114,8 +122,8 @@ def main() -> None:
 
 
 def _receive(asked: queue.SimpleQueue[bytes]) -> None:
-    """Take in what is asked, also during a training: once the parent is gone, killed perhaps, nobody may go on writing
-    checkpoints in its workspace.
+    """Take in what is asked, also during a training: once the parent is gone, killed perhaps,
+    nobody may go on writing checkpoints in its workspace.
     """
     try:
         while True:

@@ -1,4 +1,6 @@
-"""The directory of a run: its ledger, the weights that were kept, and what the later stages put beside them."""
+"""The directory of a run: its ledger, the weights that were kept, and what the later stages put
+beside them.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ __all__ = ["Workspace"]
 
 
 class Workspace:
-    """A run directory. One process at a time works in it; the lock goes with the process, also when it is killed.
+    """A run directory. One process at a time works in it; the lock goes with the process, also when
+    it is killed.
 
     Attributes:
         path: the directory.
@@ -48,12 +51,16 @@ class Workspace:
             reason = f"{error.strerror}: {error.filename}"
             if isinstance(error, FileExistsError | NotADirectoryError):
                 reason = f"{error.filename} cannot be made a directory: a file is in the way"
-            raise WorkspaceError(f"cannot work in {path}: {reason} - choose another directory") from error
+            raise WorkspaceError(
+                f"cannot work in {path}: {reason} - choose another directory"
+            ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._lock)
-            raise WorkspaceError(f"another winnow is working in {path}: wait for it, or choose another directory") from None
+            raise WorkspaceError(
+                f"another winnow is working in {path}: wait for it, or choose another directory"
+            ) from None
         for directory in (path, path / "weights", path / "checkpoints"):
             remove_leftovers(directory)
         for directory in (path / "weights", path / "checkpoints"):
@@ -63,10 +70,12 @@ class Workspace:
 
     @classmethod
     def open(cls, path: Workspace | str | Path | None) -> Workspace:
-        """The workspace at ``path``, made when there is none; None: a temporary one that goes with the process.
+        """The workspace at ``path``, made when there is none; None: a temporary one that goes with
+        the process.
 
         Raises:
-            WorkspaceError: the directory cannot be written, another process works in it, or its ledger cannot be read.
+            WorkspaceError: the directory cannot be written, another process works in it, or its
+                ledger cannot be read.
         """
         if isinstance(path, Workspace):
             return path
@@ -81,7 +90,8 @@ class Workspace:
         return self.path / "weights" / f"{variant_id}.safetensors"
 
     def save_weights(self, variant_id: str, tensors: dict[str, Tensor]) -> str:
-        """Write one variant's weights with a check sum, aside and then into place; their path relative to the workspace.
+        """Write one variant's weights with a check sum, aside and then into place; their path
+        relative to the workspace.
 
         Raises:
             WorkspaceError: they cannot be written (a full disk, say); weights written earlier stay.
@@ -93,11 +103,14 @@ class Workspace:
             with written_aside(place) as aside:
                 save_file(tensors, aside, metadata=facts)
         except (OSError, SafetensorError) as error:
-            raise WorkspaceError(f"cannot write weights to {place}: {error}; what was finished before is safe") from error
+            raise WorkspaceError(
+                f"cannot write weights to {place}: {error}; what was finished before is safe"
+            ) from error
         return str(place.relative_to(self.path))
 
     def load_weights(self, variant_id: str) -> dict[str, Tensor]:
-        """The weights of a variant by the names of the user's module, if they are those that were written.
+        """The weights of a variant by the names of the user's module, if they are those that were
+        written.
 
         Raises:
             WorkspaceError: they were not kept, or the file is damaged or another variant's.
@@ -108,15 +121,23 @@ class Workspace:
                 facts = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         except FileNotFoundError:
-            raise WorkspaceError(f"the weights of variant {variant_id} were not kept ({place} is missing)") from None
+            raise WorkspaceError(
+                f"the weights of variant {variant_id} were not kept ({place} is missing)"
+            ) from None
         except (OSError, SafetensorError) as error:
             raise WorkspaceError(f"the weights in {place} are damaged: {error}") from error
         if facts.get("variant") != variant_id:
             whose = facts.get("variant")
-            found = f"they are those of variant {whose}" if whose else "they do not say whose they are"
-            raise WorkspaceError(f"the weights in {place} are not those that were written there: {found}")
+            found = (
+                f"they are those of variant {whose}" if whose else "they do not say whose they are"
+            )
+            raise WorkspaceError(
+                f"the weights in {place} are not those that were written there: {found}"
+            )
         if facts.get("sum") != str(checksum(tensors)):
-            raise WorkspaceError(f"the weights in {place} are damaged: their numbers are not those that were written")
+            raise WorkspaceError(
+                f"the weights in {place} are damaged: their numbers are not those that were written"
+            )
         return tensors
 
     def checkpoint(self, variant_ids: Sequence[str]) -> Path:
@@ -125,8 +146,8 @@ class Workspace:
         return self.path / "checkpoints" / f"{digest}.safetensors"
 
     def begun_fleets(self) -> tuple[list[tuple[str, ...]], list[str]]:
-        """Fleets that were training when their process ended, as the ids of their variants; and a sentence for each file that
-        cannot be used. One that is damaged is removed.
+        """Fleets that were training when their process ended, as the ids of their variants; and a
+        sentence for each file that cannot be used. One that is damaged is removed.
 
         Raises:
             WorkspaceError: a checkpoint was written by a newer winnow.
@@ -142,15 +163,21 @@ class Workspace:
             if place == self.checkpoint(ids):
                 begun.append(ids)
             else:
-                told.append(f"{place} is a checkpoint of other variants than its name says: it is not used")
+                told.append(
+                    f"{place} is a checkpoint of other variants than its name says: it is not used"
+                )
         return begun, told
 
     def remove_checkpoint(self, variant_ids: Sequence[str]) -> None:
-        """Of a fleet whose outcomes are recorded. One that cannot be removed does no harm: nobody asks for it again."""
+        """Of a fleet whose outcomes are recorded. One that cannot be removed does no harm:
+        nobody asks for it again.
+        """
         _remove(self.checkpoint(variant_ids))
 
     def close(self) -> None:
-        """Close the ledger and let the directory go; a temporary one is removed. Closing twice is allowed."""
+        """Close the ledger and let the directory go; a temporary one is removed. Closing twice
+        is allowed.
+        """
         if self._lock >= 0:
             self.ledger.close()
             os.close(self._lock)
@@ -161,7 +188,12 @@ class Workspace:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
 

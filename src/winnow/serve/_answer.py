@@ -20,7 +20,9 @@ __all__ = ["ModelInfo", "answer", "answer_model", "model_info"]
 
 
 class Warned(BaseModel):
-    """A value unlike any in the training rows: the model answers, and nothing shows how well it does there."""
+    """A value unlike any in the training rows: the model answers, and nothing shows how well it
+    does there.
+    """
 
     field: str
     message: str
@@ -36,7 +38,9 @@ class ModelInfo(BaseModel):
 
 
 def model_info(predictor: Predictor, name: str) -> ModelInfo:
-    """What the manifest says about the model. Without a digest of its own it gets one over all it says."""
+    """What the manifest says about the model. Without a digest of its own it gets one over all
+    it says.
+    """
     manifest = dict(predictor.manifest)
     text = json.dumps(manifest, sort_keys=True, default=str)
     return ModelInfo(
@@ -48,16 +52,22 @@ def model_info(predictor: Predictor, name: str) -> ModelInfo:
 
 
 def answer(predictor: Predictor, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """``predictions``, ``probabilities`` (None for regression) and ``warnings`` of rows that fit the schema.
+    """``predictions``, ``probabilities`` (None for regression) and ``warnings`` of rows that fit
+    the schema.
 
     Raises:
-        Refused: 422 when the rows do not fit the bundle after all, or lead to an answer that is not finite.
+        Refused: 422 when the rows do not fit the bundle after all, or lead to an answer that is not
+            finite.
     """
     try:
         found = predictor.answer(rows)
     except InputError as error:
-        raise Refused(422, str(error), faults=[_fault(p.setting, p.message) for p in error.problems]) from None
-    warnings = [[{"field": field, "message": message} for field, message in row] for row in found.warnings]
+        raise Refused(
+            422, str(error), faults=[_fault(p.setting, p.message) for p in error.problems]
+        ) from None
+    warnings = [
+        [{"field": field, "message": message} for field, message in row] for row in found.warnings
+    ]
     predictions = _plain(found.predictions)
     if found.probabilities is None:
         _check_finite(np.asarray(predictions, dtype=float).reshape(len(rows), -1))
@@ -73,7 +83,9 @@ def _check_finite(values: np.ndarray[Any, Any]) -> None:
     """``values`` (rows, outputs)."""
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):
-        message = "the model has no finite answer: the values lie far outside what it was trained on"
+        message = (
+            "the model has no finite answer: the values lie far outside what it was trained on"
+        )
         raise Refused(422, message, faults=[Fault(int(i), None, message) for i in bad[:100]])
 
 
@@ -103,12 +115,25 @@ def answer_model(predictor: Predictor, info: ModelInfo) -> type[BaseModel]:
     example: Mapping[str, Any]
     if classes:
         label: Any = str | int | float | bool  # as in the data
-        shares = {str(c): 0.9 if i == 0 else round(0.1 / max(len(classes) - 1, 1), 6) for i, c in enumerate(classes)}
-        example = {"predictions": [classes[0]], "probabilities": [shares], "warnings": [[]], "model": info.model_dump()}
+        shares = {
+            str(c): 0.9 if i == 0 else round(0.1 / max(len(classes) - 1, 1), 6)
+            for i, c in enumerate(classes)
+        }
+        example = {
+            "predictions": [classes[0]],
+            "probabilities": [shares],
+            "warnings": [[]],
+            "model": info.model_dump(),
+        }
         described = f"one class for each row, of: {', '.join(map(str, classes[:100]))}"
     else:
         label = float
-        example = {"predictions": [0.0], "probabilities": None, "warnings": [[]], "model": info.model_dump()}
+        example = {
+            "predictions": [0.0],
+            "probabilities": None,
+            "warnings": [[]],
+            "model": info.model_dump(),
+        }
         described = "one number for each row, in the target's own unit"
     return create_model(
         "Prediction",
@@ -121,7 +146,10 @@ def answer_model(predictor: Predictor, info: ModelInfo) -> type[BaseModel]:
         ),
         warnings=(
             list[list[Warned]],
-            Field(description="for each row its values unlike any in the training rows; empty where all are ordinary"),
+            Field(
+                description="for each row its values unlike any in the training rows; empty "
+                "where all are ordinary"
+            ),
         ),
         model=(ModelInfo, ...),
     )

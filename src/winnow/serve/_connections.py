@@ -1,4 +1,5 @@
-"""Connections with deadlines, no more of them than the process has descriptors for, and a log that cannot be flooded.
+"""Connections with deadlines, no more of them than the process has descriptors for, and a log that
+cannot be flooded.
 
 uvicorn closes a connection that idles *between* two requests. One that never sends anything, sends
 a byte now and then, or never reads its answer keeps its descriptor for ever; a few hundred of them
@@ -23,7 +24,8 @@ MOST_CONNECTIONS = 1000
 SPARE_DESCRIPTORS = 100  # for files, the listening socket, and what else the process has open
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n"
-    b"x-content-type-options: nosniff\r\nconnection: close\r\ncontent-length: 21\r\n\r\ntoo many connections\n"
+    b"x-content-type-options: nosniff\r\nconnection: close\r\ncontent-length: 21\r\n\r\ntoo many "
+    b"connections\n"
 )
 
 
@@ -47,7 +49,9 @@ class Deadlines:
                 raise ValueError(f"`{name}` must be above 0 seconds, got {seconds!r}")
 
 
-def server_config(app: Any, *, deadlines: Deadlines | None = None, connections: int | None = None) -> uvicorn.Config:
+def server_config(
+    app: Any, *, deadlines: Deadlines | None = None, connections: int | None = None
+) -> uvicorn.Config:
     """uvicorn's configuration for ``app``: deadlines, a limit of connections, no access log.
 
     Args:
@@ -150,7 +154,9 @@ class QuietLog(logging.Filter):
         clock: seconds, rising.
     """
 
-    def __init__(self, most: int = 20, seconds: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, most: int = 20, seconds: float = 60.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__()
         self._most, self._seconds, self._clock = most, seconds, clock
         self._began = clock()

@@ -15,7 +15,9 @@ __all__ = ["ErrorAnswer", "Fault", "Refused", "json_response", "refusal_response
 
 @dataclass(frozen=True)
 class Fault:
-    """One mistake in a request: which row (from 0) and which field, None where it is about neither."""
+    """One mistake in a request: which row (from 0) and which field, None where it is about
+    neither.
+    """
 
     row: int | None
     field: str | None
@@ -33,17 +35,31 @@ class Refused(Exception):
     """
 
     def __init__(
-        self, status: int, message: str, *, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        faults: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
-        self.status, self.message, self.faults, self.headers = status, message, tuple(faults), headers
+        self.status, self.message, self.faults, self.headers = (
+            status,
+            message,
+            tuple(faults),
+            headers,
+        )
 
 
 class ProblemModel(BaseModel):
     """One mistake."""
 
-    row: int | None = Field(description="the row at fault, counted from 0; null when the mistake is not about one row")
-    field: str | None = Field(description="the field at fault; null when the mistake is not about one field")
+    row: int | None = Field(
+        description="the row at fault, counted from 0; null when the mistake is not about one row"
+    )
+    field: str | None = Field(
+        description="the field at fault; null when the mistake is not about one field"
+    )
     message: str
 
 
@@ -60,8 +76,12 @@ class ErrorAnswer(BaseModel):
     error: ErrorModel
 
 
-def json_response(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """``content`` as JSON. Only ASCII goes out, so that a lone surrogate echoed from a request cannot break the answer."""
+def json_response(
+    content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """``content`` as JSON. Only ASCII goes out, so that a lone surrogate echoed from a request
+    cannot break the answer.
+    """
     body = json.dumps(content, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
     # here, too, and not only in the guard of hosts: an answer of 500 is made outside of it
     named = {"X-Content-Type-Options": "nosniff", **(headers or {})}
@@ -70,5 +90,7 @@ def json_response(content: Any, *, status: int = 200, headers: Mapping[str, str]
 
 def refusal_response(refused: Refused) -> Response:
     """The answer to a refused request."""
-    content = {"error": {"message": refused.message, "problems": [asdict(f) for f in refused.faults]}}
+    content = {
+        "error": {"message": refused.message, "problems": [asdict(f) for f in refused.faults]}
+    }
     return json_response(content, status=refused.status, headers=refused.headers)

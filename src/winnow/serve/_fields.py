@@ -8,7 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    create_model,
+)
 from pydantic_core import PydanticCustomError
 
 __all__ = ["InputField", "example_of", "read_fields", "row_model", "tidy"]
@@ -19,14 +29,16 @@ LONGEST_EXAMPLE = 256  # numbers of an array that is still written out in the AP
 
 @dataclass(frozen=True)
 class InputField:
-    """One input column, with what was observed of it in training. ``typical`` and ``example`` are JSON values.
+    """One input column, with what was observed of it in training. ``typical`` and ``example`` are
+    JSON values.
 
     Attributes:
-        format: ``date``: a number column whose values are ISO dates; ``code``: categories that were whole numbers.
+        format: ``date``: a number column whose values are ISO dates; ``code``: categories that were
+            whole numbers.
         minimum, maximum: observed in training; ISO text for dates.
         shape: of an array's nested lists.
-        written: a value as it stood in the training file, where numbers or dates were written as people do (``$1,200``): such
-            text is taken, too.
+        written: a value as it stood in the training file, where numbers or dates were written as
+            people do (``$1,200``): such text is taken, too.
     """
 
     name: str
@@ -58,7 +70,9 @@ class InputField:
         elif self.kind == "number" and self.written is not None:
             words = f"a number, or text such as {self.written}"
         else:
-            words = {"number": "a number", "category": "text", "boolean": "true or false"}[self.kind]
+            words = {"number": "a number", "category": "text", "boolean": "true or false"}[
+                self.kind
+            ]
         if self.missing_allowed:
             return "true, false or null" if self.kind == "boolean" else f"{words} or null"
         return words
@@ -86,7 +100,11 @@ class InputField:
 
     def facts(self) -> dict[str, Any]:
         """The field as GET /schema answers it: what applies to its kind."""
-        facts: dict[str, Any] = {"name": self.name, "kind": self.kind, "missing_allowed": self.missing_allowed}
+        facts: dict[str, Any] = {
+            "name": self.name,
+            "kind": self.kind,
+            "missing_allowed": self.missing_allowed,
+        }
         if self.format:
             facts["format"] = self.format
         if self.kind in ("number", "array"):
@@ -99,7 +117,9 @@ class InputField:
 
 
 def _words(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:,.6g}" if abs(value) < 1e6 else f"{value:.6g}"
+    return (
+        value if isinstance(value, str) else f"{value:,.6g}" if abs(value) < 1e6 else f"{value:.6g}"
+    )
 
 
 def read_fields(schema: Sequence[Mapping[str, Any]]) -> tuple[InputField, ...]:
@@ -131,7 +151,9 @@ def _read(column: Mapping[str, Any]) -> InputField:
 
 
 def tidy(value: Any) -> Any:
-    """A JSON value for people: floats to six significant digits (5.1, not the 5.0999999 of float32), non-finite ones as None."""
+    """A JSON value for people: floats to six significant digits (5.1, not the 5.0999999 of
+    float32), non-finite ones as None.
+    """
     if hasattr(value, "item"):  # a NumPy scalar
         value = value.item()
     if isinstance(value, float):
@@ -149,16 +171,21 @@ def _filled(shape: Sequence[int], value: Any) -> Any:
 def row_model(fields: Sequence[InputField], *, max_text_length: int) -> type[BaseModel]:
     """The pydantic model of one input row: strict types, nothing missing, nothing extra.
 
-    Columns may have any name, so the model's own attributes are numbered and the column names are their aliases.
+    Columns may have any name, so the model's own attributes are numbered and the column names are
+    their aliases.
     """
     definitions: dict[str, Any] = {}
     for i, field in enumerate(fields):
         kind: Any = _type_of(field, max_text_length)
         examples = list(field.categories[:5]) if field.categories else [field.example]
         shown = examples if field.size <= LONGEST_EXAMPLE and examples != [None] else None
-        info = Field(alias=field.name, title=field.name, description=field.description, examples=shown)
+        info = Field(
+            alias=field.name, title=field.name, description=field.description, examples=shown
+        )
         definitions[f"f{i}"] = (kind | None if field.missing_allowed else kind, info)
-    config = ConfigDict(extra="forbid", strict=True, title="Row", json_schema_extra=example_of(fields))
+    config = ConfigDict(
+        extra="forbid", strict=True, title="Row", json_schema_extra=example_of(fields)
+    )
     return create_model("Row", __config__=config, __doc__="One row of input.", **definitions)
 
 
@@ -171,12 +198,17 @@ def example_of(fields: Sequence[InputField]) -> dict[str, Any]:
 
 def _type_of(field: InputField, max_text_length: int) -> Any:
     text = Annotated[StrictStr, Field(max_length=max_text_length)]
-    bounds = {"minimum": -LARGEST, "maximum": LARGEST}  # for the API's description; our message is clearer than pydantic's
-    number = Annotated[float, Field(allow_inf_nan=False, json_schema_extra=bounds), AfterValidator(_fits_float32)]
+    # For the API's description; our message is clearer than pydantic's
+    bounds = {"minimum": -LARGEST, "maximum": LARGEST}
+    number = Annotated[
+        float, Field(allow_inf_nan=False, json_schema_extra=bounds), AfterValidator(_fits_float32)
+    ]
     if field.format == "date" and field.written is not None:
         return text  # the bundle knows the form
     if field.format == "date":
-        return Annotated[text, AfterValidator(_is_date), Field(json_schema_extra={"format": "date"})]
+        return Annotated[
+            text, AfterValidator(_is_date), Field(json_schema_extra={"format": "date"})
+        ]
     if field.kind == "number":
         return number if field.written is None else number | text
     if field.kind == "boolean":

@@ -33,7 +33,10 @@ class HostGuard:
 
     def __init__(self, app: ASGIApp, names: Iterable[str] = ()) -> None:
         self._app = app
-        self._names = frozenset(name.lower() for name in names) | {"localhost", socket.gethostname().lower()}
+        self._names = frozenset(name.lower() for name in names) | {
+            "localhost",
+            socket.gethostname().lower(),
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,12 +53,17 @@ class HostGuard:
             await self._app(scope, receive, nosniff)
             return
         shown = f"the name {host}" if NAME.fullmatch(host) else "that name"
-        message = f"this server does not answer to {shown}: start it with `--allow-host NAME` for each of its names"
+        message = (
+            f"this server does not answer to {shown}: start it with `--allow-host NAME` for each "
+            f"of its names"
+        )
         await refusal_response(Refused(400, message))(scope, receive, nosniff)
 
 
 def is_allowed(host: str, names: Iterable[str]) -> bool:
-    """Whether a ``Host`` header is an address, or one of ``names`` (in lower case), with or without a port."""
+    """Whether a ``Host`` header is an address, or one of ``names`` (in lower case), with or
+    without a port.
+    """
     names = frozenset(names)
     if ANY in names:
         return True
@@ -67,5 +75,6 @@ def is_allowed(host: str, names: Iterable[str]) -> bool:
         address = ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:
         return False
-    scope = getattr(address, "scope_id", None)  # of an address on one link, the interface: Python takes any text for it
+    # Of an address on one link, the interface: Python takes any text for it
+    scope = getattr(address, "scope_id", None)
     return scope is None or (address.is_link_local and ZONE.fullmatch(scope) is not None)

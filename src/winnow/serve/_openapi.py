@@ -18,7 +18,9 @@ __all__ = ["REQUEST_REF", "error_responses", "install", "request_model"]
 REQUEST_REF = {"$ref": "#/components/schemas/Rows"}
 
 
-def request_model(row: type[BaseModel], fields: Sequence[InputField], limits: Limits) -> type[BaseModel]:
+def request_model(
+    row: type[BaseModel], fields: Sequence[InputField], limits: Limits
+) -> type[BaseModel]:
     """The body of POST /predict."""
     rows = example_of(fields).get("examples")
     example: dict[str, Any] = {"examples": [{"rows": rows}]} if rows else {}
@@ -37,21 +39,26 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         408: "The body did not arrive in time",
         413: "Too many bytes or rows",
         415: "The body is not declared as JSON",
-        422: "The input does not fit the schema; `problems` names the row and the field of each mistake",
+        422: "The input does not fit the schema; `problems` names the row and the field of each "
+        "mistake",
         500: "The model failed",
     }
     return {status: {"model": ErrorAnswer, "description": words[status]} for status in statuses}
 
 
 def install(app: FastAPI, body: type[BaseModel]) -> None:
-    """Let ``app`` describe ``body``, which FastAPI does not see because the server reads bodies itself, within limits."""
+    """Let ``app`` describe ``body``, which FastAPI does not see because the server reads bodies
+    itself, within limits.
+    """
     app.openapi = _describer(app, body)  # type: ignore[method-assign]
 
 
 def _describer(app: FastAPI, body: type[BaseModel]) -> Callable[[], dict[str, Any]]:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            document = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes
+            )
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             schemas.update(_schemas(body))
             app.openapi_schema = document

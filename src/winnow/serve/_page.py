@@ -1,4 +1,6 @@
-"""The try-out page and the page that describes the API: rendered once, self-contained, no request leaves the server."""
+"""The try-out page and the page that describes the API: rendered once, self-contained, no
+request leaves the server.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ class Image:
     Attributes:
         height, width: in pixels.
         low, high: ends of the range of the pixels' values.
-        cells: for each pixel, row by row, the number of its column, -1 where there is none; empty when one column is the image.
+        cells: for each pixel, row by row, the number of its column, -1 where there is none; empty
+            when one column is the image.
     """
 
     height: int
@@ -44,8 +47,9 @@ class Image:
 def find_image(fields: Sequence[InputField], shape: Sequence[int]) -> Image | None:
     """The image that the columns make, if they do.
 
-    They do when the model takes (1, H, W), when the one column is an array (1, H, W), or when the columns are named
-    ``pixel_<row>_<column>``; of those some may be absent, as columns that are always 0 are left out of training.
+    They do when the model takes (1, H, W), when the one column is an array (1, H, W), or when the
+    columns are named ``pixel_<row>_<column>``; of those some may be absent, as columns that are
+    always 0 are left out of training.
     """
     if len(fields) == 1 and fields[0].kind == "array":
         shape = fields[0].shape
@@ -62,11 +66,17 @@ def find_image(fields: Sequence[InputField], shape: Sequence[int]) -> Image | No
     height, width = max(rows) - min(rows) + 1, max(columns) - min(columns) + 1
     if 2 * len(fields) < height * width:
         return None
-    cells = (places.get((r + min(rows), c + min(columns)), -1) for r in range(height) for c in range(width))
+    cells = (
+        places.get((r + min(rows), c + min(columns)), -1)
+        for r in range(height)
+        for c in range(width)
+    )
     return _image(fields, height, width, tuple(cells))
 
 
-def _image(fields: Sequence[InputField], height: int, width: int, cells: tuple[int, ...]) -> Image | None:
+def _image(
+    fields: Sequence[InputField], height: int, width: int, cells: tuple[int, ...]
+) -> Image | None:
     if not 2 <= min(height, width) <= max(height, width) <= LARGEST_SIDE:
         return None
     low = min((f.minimum for f in fields if f.minimum is not None), default=0.0)
@@ -77,9 +87,15 @@ def _image(fields: Sequence[InputField], height: int, width: int, cells: tuple[i
 class Pages:
     """The two pages of one bundle."""
 
-    def __init__(self, predictor: Predictor, fields: Sequence[InputField], limits: Limits, info: ModelInfo) -> None:
+    def __init__(
+        self, predictor: Predictor, fields: Sequence[InputField], limits: Limits, info: ModelInfo
+    ) -> None:
         self._templates = Environment(
-            loader=PackageLoader("winnow.serve"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+            loader=PackageLoader("winnow.serve"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
         )
         self._facts = _facts(predictor, fields, limits, info)
 
@@ -88,7 +104,9 @@ class Pages:
         return self._render("page.html")
 
     def docs(self, host: str) -> Response:
-        """The page that describes the API to someone who will write a client; ``host`` as the client knows this server."""
+        """The page that describes the API to someone who will write a client; ``host`` as the
+        client knows this server.
+        """
         known = re.fullmatch(r"[\w.\-:\[\]]{1,255}", host)
         return self._render("docs.html", host=host if known else "localhost:8000")
 
@@ -96,7 +114,8 @@ class Pages:
         nonce = secrets.token_urlsafe(16)
         html = self._templates.get_template(template).render(**self._facts, nonce=nonce, **more)
         policy = (
-            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; connect-src 'self'; "
+            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src "
+            f"data:; connect-src 'self'; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         # A column may hold any text, so also a lone surrogate, which UTF-8 has no bytes for.
@@ -104,7 +123,9 @@ class Pages:
         return HTMLResponse(body, headers={"Content-Security-Policy": policy})
 
 
-def _facts(predictor: Predictor, fields: Sequence[InputField], limits: Limits, info: ModelInfo) -> dict[str, Any]:
+def _facts(
+    predictor: Predictor, fields: Sequence[InputField], limits: Limits, info: ModelInfo
+) -> dict[str, Any]:
     manifest = predictor.manifest
     image = find_image(fields, manifest.get("in_shape") or ())
     numbers = sum(f.kind == "number" for f in fields)
@@ -142,22 +163,37 @@ def _json(value: Any, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]} ..."
 
 
-def _examples(manifest: Mapping[str, Any], fields: Sequence[InputField], example: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows to load into the form: the manifest's ``examples`` where it has some, else the row of the schema's examples."""
+def _examples(
+    manifest: Mapping[str, Any], fields: Sequence[InputField], example: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Rows to load into the form: the manifest's ``examples`` where it has some, else the row
+    of the schema's examples.
+    """
     names = [f.name for f in fields]
-    rows = [dict(r) for r in manifest.get("examples") or () if isinstance(r, Mapping) and all(n in r for n in names)]
+    rows = [
+        dict(r)
+        for r in manifest.get("examples") or ()
+        if isinstance(r, Mapping) and all(n in r for n in names)
+    ]
     return [{n: tidy(r[n]) for n in names} for r in rows[:10]] or [dict(example)]
 
 
 def _scores(measured: Any) -> list[tuple[str, str]]:
-    """Scores as words: ``("accuracy", "0.97 [0.94, 0.99]")``, with no more digits than the interval gives."""
+    """Scores as words: ``("accuracy", "0.97 [0.94, 0.99]")``, with no more digits than the
+    interval gives.
+    """
     found = []
     for name, value in dict(measured or {}).items():
         if isinstance(value, Mapping) and _is_number(value.get("mean")):
             mean, low, high = value["mean"], value.get("low"), value.get("high")
             if low is not None and high is not None:
                 places = _places((high - low) / 2)
-                found.append((name.replace("_", " "), f"{mean:.{places}f} [{low:.{places}f}, {high:.{places}f}]"))
+                found.append(
+                    (
+                        name.replace("_", " "),
+                        f"{mean:.{places}f} [{low:.{places}f}, {high:.{places}f}]",
+                    )
+                )
             else:
                 found.append((name.replace("_", " "), f"{mean:.2g}"))
         elif _is_number(value):
@@ -166,7 +202,9 @@ def _scores(measured: Any) -> list[tuple[str, str]]:
 
 
 def _verdict(found: Any) -> tuple[str, bool] | None:
-    """What the manifest says of the model beside simple ones, and whether it is shown to beat a constant; None: nothing."""
+    """What the manifest says of the model beside simple ones, and whether it is shown to beat a
+    constant; None: nothing.
+    """
     if not isinstance(found, Mapping) or not found.get("text"):
         return None
     text = str(found["text"])

@@ -29,16 +29,22 @@ class Answer(Protocol):
 
 
 class Predictor(Protocol):
-    """Something that predicts from rows; a ``winnow.bundle.Bundle`` is one. Called from several threads at once."""
+    """Something that predicts from rows; a ``winnow.bundle.Bundle`` is one. Called from several
+    threads at once.
+    """
 
     @property
     def schema(self) -> Sequence[Mapping[str, Any]]:
-        """The input columns in order: name, kind (number, category, boolean, array) and what was observed in training."""
+        """The input columns in order: name, kind (number, category, boolean, array) and what
+        was observed in training.
+        """
         ...
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """What is known about the model, JSON values. All optional: name, target, unit, metrics, examples, in_shape, digest."""
+        """What is known about the model, JSON values. All optional: name, target, unit,
+        metrics, examples, in_shape, digest.
+        """
         ...
 
     @property
@@ -58,7 +64,9 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may hold, and how long it may take. Sizes in bytes, characters and rows; time in seconds."""
+    """What one request may hold, and how long it may take. Sizes in bytes, characters and rows;
+    time in seconds.
+    """
 
     max_body_bytes: int = 2**20
     max_rows: int = 1000

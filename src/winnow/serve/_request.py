@@ -22,7 +22,7 @@ LONGEST_NAME = 200  # characters of a field's name that are looked at
 FORM = 'expected {"rows": [{field: value, ...}, ...]}'
 
 
-# -- bytes -------------------------------------------------------------------------------------------------------------
+# -- bytes -----------------------------------------------------------------------------------------
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:
@@ -41,7 +41,9 @@ async def read_body(request: Request, limits: Limits) -> bytes:
                     raise _too_large(limits)
                 chunks.append(chunk)
     except TimeoutError:
-        raise Refused(408, f"the body did not arrive within {limits.body_seconds:g} seconds") from None
+        raise Refused(
+            408, f"the body did not arrive within {limits.body_seconds:g} seconds"
+        ) from None
     except ClientDisconnect:
         raise Refused(400, "the connection was closed before the body was complete") from None
     return b"".join(chunks)
@@ -51,13 +53,19 @@ def _check_headers(request: Request, limits: Limits) -> None:
     kind = request.headers.get("content-type", "")
     media, _, parameters = kind.partition(";")
     if media.strip().lower() != "application/json":
-        raise Refused(415, f"expected the header `Content-Type: application/json`, got {_show(kind) if kind else 'none'}")
+        raise Refused(
+            415,
+            f"expected the header `Content-Type: application/json`, got "
+            f"{_show(kind) if kind else 'none'}",
+        )
     charset = parameters.replace(" ", "").replace('"', "").lower()
     if "charset=" in charset and not charset.startswith(("charset=utf-8", "charset=utf8")):
         raise Refused(415, f"expected JSON in UTF-8, got {_show(kind)}")
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
-        raise Refused(415, f"expected a body that is not compressed, got Content-Encoding {_show(encoding)}")
+        raise Refused(
+            415, f"expected a body that is not compressed, got Content-Encoding {_show(encoding)}"
+        )
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > limits.max_body_bytes:
         raise _too_large(limits)
@@ -69,13 +77,14 @@ def _too_large(limits: Limits) -> Refused:
     return Refused(413, message, headers={"Connection": "close"})
 
 
-# -- JSON --------------------------------------------------------------------------------------------------------------
+# -- JSON ------------------------------------------------------------------------------------------
 
 
 def parse_rows(body: bytes, limits: Limits) -> list[Any]:
     """The list under ``rows``.
 
-    NaN and Infinity are let through here although JSON has no such words, so that the field that holds one can be named.
+    NaN and Infinity are let through here although JSON has no such words, so that the field that
+    holds one can be named.
 
     Raises:
         Refused: 400 not JSON, 422 another form than expected, 413 too many rows.
@@ -85,17 +94,38 @@ def parse_rows(body: bytes, limits: Limits) -> list[Any]:
         raise Refused(422, f"{FORM}, got {_kind(content)}")
     if "rows" not in content:
         hint = did_you_mean(next(iter(content)), ["rows"]) if len(content) == 1 else ""
-        found = f"the keys {', '.join(_show(k) for k in list(content)[:5])}" if content else "an empty object"
-        raise Refused(422, f"{FORM}, got {found}{hint if 'mean' in hint else ''}", faults=[Fault(None, "rows", "missing")])
+        found = (
+            f"the keys {', '.join(_show(k) for k in list(content)[:5])}"
+            if content
+            else "an empty object"
+        )
+        raise Refused(
+            422,
+            f"{FORM}, got {found}{hint if 'mean' in hint else ''}",
+            faults=[Fault(None, "rows", "missing")],
+        )
     extra = [key for key in content if key != "rows"]
     if extra:
-        faults = [Fault(None, _short(key), "not expected beside `rows`") for key in extra[: limits.max_problems]]
-        raise Refused(422, f"{FORM}, got also {', '.join(_show(k) for k in extra[:5])}", faults=faults)
+        faults = [
+            Fault(None, _short(key), "not expected beside `rows`")
+            for key in extra[: limits.max_problems]
+        ]
+        raise Refused(
+            422, f"{FORM}, got also {', '.join(_show(k) for k in extra[:5])}", faults=faults
+        )
     rows = content["rows"]
     if not isinstance(rows, list):
-        raise Refused(422, f"{FORM}, got {_kind(rows)} under `rows`", faults=[Fault(None, "rows", "expected a list")])
+        raise Refused(
+            422,
+            f"{FORM}, got {_kind(rows)} under `rows`",
+            faults=[Fault(None, "rows", "expected a list")],
+        )
     if not rows:
-        raise Refused(422, "expected at least one row, got none", faults=[Fault(None, "rows", "expected at least one row")])
+        raise Refused(
+            422,
+            "expected at least one row, got none",
+            faults=[Fault(None, "rows", "expected at least one row")],
+        )
     if len(rows) > limits.max_rows:
         message = f"at most {limits.max_rows:,} rows in one request, got {len(rows):,}"
         raise Refused(413, message, faults=[Fault(None, "rows", message)])
@@ -108,10 +138,14 @@ def _parse(body: bytes) -> Any:
     try:
         return json.loads(body.decode("utf-8"), object_pairs_hook=_distinct)
     except UnicodeDecodeError as error:
-        raise Refused(400, f"not valid JSON: the byte at position {error.start} is not UTF-8") from None
+        raise Refused(
+            400, f"not valid JSON: the byte at position {error.start} is not UTF-8"
+        ) from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
-        raise Refused(400, f"not valid JSON: {error.msg[:1].lower()}{error.msg[1:]} at {where}") from None
+        raise Refused(
+            400, f"not valid JSON: {error.msg[:1].lower()}{error.msg[1:]} at {where}"
+        ) from None
     except RecursionError:
         raise Refused(400, "not valid JSON for this server: nested too deep") from None
     except ValueError:  # an integer of more digits than Python reads
@@ -128,10 +162,12 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-# -- rows --------------------------------------------------------------------------------------------------------------
+# -- rows ------------------------------------------------------------------------------------------
 
 
-def check_rows(rows: Sequence[Any], model: type[BaseModel], fields: Sequence[InputField], limits: Limits) -> list[dict[str, Any]]:
+def check_rows(
+    rows: Sequence[Any], model: type[BaseModel], fields: Sequence[InputField], limits: Limits
+) -> list[dict[str, Any]]:
     """The rows with every value of its column's type.
 
     Raises:
@@ -141,12 +177,18 @@ def check_rows(rows: Sequence[Any], model: type[BaseModel], fields: Sequence[Inp
     by_name = {f.name: f for f in fields}
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
-            faults.append(Fault(i, None, f"expected an object {{field: value, ...}}, got {_kind(row)}"))
+            faults.append(
+                Fault(i, None, f"expected an object {{field: value, ...}}, got {_kind(row)}")
+            )
         elif len(row) > len(fields) + limits.max_problems:  # not worth a look at each
             faults.append(Fault(i, None, f"expected {len(fields):,} fields, got {len(row):,}"))
         else:
             try:
-                checked.append(model.model_validate(row, by_alias=True, by_name=False).model_dump(by_alias=True))
+                checked.append(
+                    model.model_validate(row, by_alias=True, by_name=False).model_dump(
+                        by_alias=True
+                    )
+                )
             except ValidationError as error:
                 faults += _faults(i, row, error.errors(include_url=False), by_name)
         if len(faults) >= limits.max_problems:
@@ -157,18 +199,30 @@ def check_rows(rows: Sequence[Any], model: type[BaseModel], fields: Sequence[Inp
 
 
 def _summary(faults: Sequence[Fault], limits: Limits) -> str:
-    first = ": ".join(str(word) for word in (f"row {faults[0].row}", faults[0].field, faults[0].message) if word is not None)
+    first = ": ".join(
+        str(word)
+        for word in (f"row {faults[0].row}", faults[0].field, faults[0].message)
+        if word is not None
+    )
     if len(faults) == 1:
         return first
     if len(faults) < limits.max_problems:
         return f"{len(faults)} problems in the input; the first: {first}"
-    return f"many problems in the input, of which the first {limits.max_problems} are listed; the first: {first}"
+    return (
+        f"many problems in the input, of which the first {limits.max_problems} are listed; the "
+        f"first: {first}"
+    )
 
 
-def _faults(i: int, row: Mapping[str, Any], errors: Sequence[ErrorDetails], fields: Mapping[str, InputField]) -> list[Fault]:
+def _faults(
+    i: int, row: Mapping[str, Any], errors: Sequence[ErrorDetails], fields: Mapping[str, InputField]
+) -> list[Fault]:
     if any(not e["loc"] for e in errors):  # pydantic stops at a name that it cannot take
         broken = [name for name in row if name.encode("utf-8", "replace").decode() != name]
-        return [Fault(i, _short(name), "not a field of this model: the name holds a lone surrogate") for name in broken]
+        return [
+            Fault(i, _short(name), "not a field of this model: the name holds a lone surrogate")
+            for name in broken
+        ]
     missing = [str(e["loc"][0]) for e in errors if e["type"] == "missing"]
     faults: dict[str, Fault] = {}  # a union of types gives several errors for one field
     for error in errors:
@@ -179,7 +233,11 @@ def _faults(i: int, row: Mapping[str, Any], errors: Sequence[ErrorDetails], fiel
 
 
 def _message(
-    error: ErrorDetails, name: str, row: Mapping[str, Any], fields: Mapping[str, InputField], missing: Sequence[str]
+    error: ErrorDetails,
+    name: str,
+    row: Mapping[str, Any],
+    fields: Mapping[str, InputField],
+    missing: Sequence[str],
 ) -> str:
     if error["type"] == "missing":
         return f"missing; expected {fields[name].expected}"
@@ -199,7 +257,9 @@ def _message(
         return f"expected a finite number, got {_show(value)}{where}"
     if error["type"] == "string_unicode":
         return "expected text in Unicode, got a lone surrogate"
-    if error["type"] == "too_large" or (error["type"] == "float_type" and isinstance(value, int) and not isinstance(value, bool)):
+    if error["type"] == "too_large" or (
+        error["type"] == "float_type" and isinstance(value, int) and not isinstance(value, bool)
+    ):
         return f"expected a number between -3.4e38 and 3.4e38, got {_show(value)}{where}"
     return f"expected {field.expected}, got {_show(value)}{where}"
 
@@ -212,7 +272,9 @@ def _short(name: str) -> str:
 def _kind(value: Any) -> str:
     if isinstance(value, bool | int | float) or value is None:
         return _show(value)
-    return "text" if isinstance(value, str) else "a list" if isinstance(value, list) else "an object"
+    return (
+        "text" if isinstance(value, str) else "a list" if isinstance(value, list) else "an object"
+    )
 
 
 def _show(value: Any) -> str:

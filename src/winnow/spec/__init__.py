@@ -1,4 +1,6 @@
-"""What settings are made of: frozen records, the types of their fields, ranges, and mistakes in plain words."""
+"""What settings are made of: frozen records, the types of their fields, ranges, and mistakes in
+plain words.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""pydantic's complaints in plain words: the setting by its dotted path, what was expected, what was given, the nearest name."""
+"""pydantic's complaints in plain words: the setting by its dotted path, what was expected, what
+was given, the nearest name.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ from winnow.errors import Problem, RecipeError, did_you_mean, nearest
 
 __all__ = ["RANGE_KEYS", "describe", "from_pydantic", "join", "range_key", "refusal"]
 
-_F1 = " - the F1 of the classes is reported as macro_f1 and cannot be optimized: 'balanced_accuracy' is the nearest that can"
+_F1 = (
+    " - the F1 of the classes is reported as macro_f1 and cannot be optimized: "
+    "'balanced_accuracy' is the nearest that can"
+)
 OTHER_METRICS = {  # names that people give metrics, and what to write
     **dict.fromkeys(("f1", "f1_score", "f1_macro", "macro_f1"), _F1),
     **dict.fromkeys(("acc", "error_rate"), " - did you mean 'accuracy'?"),
@@ -50,7 +55,9 @@ def range_key(value: Any) -> str | None:
 
 
 def join(path: str, name: str) -> str:
-    """The dotted path of ``name`` under ``path``; ``name`` may be empty or an index such as ``[2]``."""
+    """The dotted path of ``name`` under ``path``; ``name`` may be empty or an index such as
+    ``[2]``.
+    """
     return f"{path}{name}" if not path or not name or name.startswith("[") else f"{path}.{name}"
 
 
@@ -61,30 +68,42 @@ def describe(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return repr(value if len(value) <= 60 else f"{value[:57]}...") + (" (text)" if _looks_like_a_number(value) else "")
+        return repr(value if len(value) <= 60 else f"{value[:57]}...") + (
+            " (text)" if _looks_like_a_number(value) else ""
+        )
     if isinstance(value, int | float):
         return f"{value:g}" if isinstance(value, float) and not value.is_integer() else str(value)
     if isinstance(value, Mapping):
         key = range_key(value)
         keys = ", ".join(str(k) for k in list(value)[:5])
-        return f"a range ({key})" if key else f"a mapping with {keys}" if value else "an empty mapping"
+        return (
+            f"a range ({key})" if key else f"a mapping with {keys}" if value else "an empty mapping"
+        )
     if isinstance(value, list | tuple):
-        return f"a list of {len(value)}" if len(value) > 4 or len(repr(value)) > 60 else repr(list(value))
+        return (
+            f"a list of {len(value)}"
+            if len(value) > 4 or len(repr(value)) > 60
+            else repr(list(value))
+        )
     if isinstance(getattr(value, "key", None), str) and value.key in RANGE_KEYS:
         return f"a range ({value.key})"
     return f"a value of type {type(value).__name__}"
 
 
-def from_pydantic(record: type[BaseModel], given: Mapping[str, Any], error: ValidationError) -> list[Problem]:
-    """One problem for each of pydantic's, with paths relative to ``record``, in the order of the settings in ``given``."""
+def from_pydantic(
+    record: type[BaseModel], given: Mapping[str, Any], error: ValidationError
+) -> list[Problem]:
+    """One problem for each of pydantic's, with paths relative to ``record``, in the order of
+    the settings in ``given``.
+    """
     problems = [p for e in error.errors(include_url=False) for p in _translate(record, given, e)]
     order = {name: i for i, name in enumerate(given)}
     return sorted(problems, key=lambda p: order.get(re.split(r"[.\[]", p.setting)[0], len(order)))
 
 
 def refusal(error: ValidationError, annotation: Any = None) -> list[Problem]:
-    """The problems of a value that was checked on its own, against the type ``annotation``: of a nested record with their
-    paths, of a plain value without.
+    """The problems of a value that was checked on its own, against the type ``annotation``: of a
+    nested record with their paths, of a plain value without.
     """
     found: list[Problem] = []
     for e in error.errors(include_url=False):
@@ -97,13 +116,19 @@ def refusal(error: ValidationError, annotation: Any = None) -> list[Problem]:
     return found
 
 
-def _translate(record: type[BaseModel], given: Mapping[str, Any], error: ErrorDetails) -> Iterable[Problem]:
+def _translate(
+    record: type[BaseModel], given: Mapping[str, Any], error: ErrorDetails
+) -> Iterable[Problem]:
     path = join(_path(given, error), _tail(error))
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, RecipeError):
         return [Problem(join(path, p.setting), p.message) for p in cause.problems]
     if error["type"] == "extra_forbidden":
-        return [Problem(path, f"unknown setting{did_you_mean(str(error['loc'][-1]), record.model_fields)}")]
+        return [
+            Problem(
+                path, f"unknown setting{did_you_mean(str(error['loc'][-1]), record.model_fields)}"
+            )
+        ]
     hint = ""
     if error["type"] == "model_attributes_type":
         hint = _as_kind(error["input"], _annotation(record, error["loc"]))
@@ -111,7 +136,9 @@ def _translate(record: type[BaseModel], given: Mapping[str, Any], error: ErrorDe
 
 
 def _annotation(record: type[BaseModel], place: Iterable[int | str]) -> Any:
-    """The type of the setting at ``place``. Steps that name no setting are pydantic's names of union members."""
+    """The type of the setting at ``place``. Steps that name no setting are pydantic's names of
+    union members.
+    """
     annotation: Any = record
     for step in place:
         fields = getattr(annotation, "model_fields", {})
@@ -121,7 +148,11 @@ def _annotation(record: type[BaseModel], place: Iterable[int | str]) -> Any:
 
 def _kinds(annotation: Any) -> Iterator[str]:
     """The names of the records that a setting may be, where their ``kind`` tells them apart."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and "kind" in annotation.model_fields:
+    if (
+        isinstance(annotation, type)
+        and issubclass(annotation, BaseModel)
+        and "kind" in annotation.model_fields
+    ):
         yield str(annotation.model_fields["kind"].default)
     for inner in get_args(annotation):
         yield from _kinds(inner)
@@ -134,18 +165,28 @@ def _as_kind(value: Any, annotation: Any) -> str:
     kinds = list(dict.fromkeys(_kinds(annotation)))
     name = value if value in kinds else nearest(value, kinds)
     if name is not None:
-        return f" - {'write' if name == value else 'did you mean'} {{kind: {name}}}{'' if name == value else '?'}"
+        return (
+            f" - {'write' if name == value else 'did you mean'} {{kind: "
+            f"{name}}}{'' if name == value else '?'}"
+        )
     return f" - write {{kind: ...}} with one of {', '.join(kinds)}" if kinds else ""
 
 
 def _path(given: Any, error: ErrorDetails) -> str:
-    """The dotted path of an error. Steps of ``loc`` that do not exist in what was given are pydantic's names of union members."""
+    """The dotted path of an error. Steps of ``loc`` that do not exist in what was given are
+    pydantic's names of union members.
+    """
     path, value = "", given
     for step in error["loc"]:
         if isinstance(step, int) and isinstance(value, list | tuple) and step < len(value):
             path, value = f"{path}[{step}]", value[step]
-        elif not path or (isinstance(value, Mapping) and step in value and range_key(value) != step):
-            path, value = join(path, str(step)), value.get(step) if isinstance(value, Mapping) else None
+        elif not path or (
+            isinstance(value, Mapping) and step in value and range_key(value) != step
+        ):
+            path, value = (
+                join(path, str(step)),
+                value.get(step) if isinstance(value, Mapping) else None,
+            )
     return path
 
 
@@ -153,7 +194,11 @@ def _tail(error: ErrorDetails) -> str:
     """``kind`` for an error about which kind of record is meant, else nothing."""
     if error["type"] == "union_tag_invalid":
         return "kind"
-    return "kind" if error["type"] == "union_tag_not_found" and _misspelt_range(error["input"]) is None else ""
+    return (
+        "kind"
+        if error["type"] == "union_tag_not_found" and _misspelt_range(error["input"]) is None
+        else ""
+    )
 
 
 def _message(error: ErrorDetails) -> str:
@@ -165,7 +210,10 @@ def _message(error: ErrorDetails) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "union_tag_invalid":
-        return _one_of(context["expected_tags"], value.get("kind") if isinstance(value, Mapping) else context["tag"])
+        return _one_of(
+            context["expected_tags"],
+            value.get("kind") if isinstance(value, Mapping) else context["tag"],
+        )
     if kind == "literal_error" and isinstance(value, str):
         return _one_of(context["expected"], value)
     if kind == "too_short":
@@ -184,7 +232,9 @@ def _wrong_type(kind: str, value: Any, context: Mapping[str, Any]) -> str | None
         return hint or "missing: say which kind is meant"
     if kind == "literal_error":
         names = re.findall(r"'([^']*)'", context["expected"])
-        expected: str | None = f"one of {', '.join(names)}" if len(names) > 1 else context["expected"]
+        expected: str | None = (
+            f"one of {', '.join(names)}" if len(names) > 1 else context["expected"]
+        )
     else:
         expected = _EXPECTED.get(kind)
     if expected is None:

@@ -1,7 +1,7 @@
 """Open settings: the four kinds of range that may stand wherever a value may.
 
-In YAML a range is a mapping with one key: ``{uniform: [0, 0.6]}``, ``{log: [1e-4, 1e-1]}``, ``{integer: [1, 4]}``,
-``{choice: [64, 128]}``.
+In YAML a range is a mapping with one key: ``{uniform: [0, 0.6]}``, ``{log: [1e-4, 1e-1]}``,
+``{integer: [1, 4]}``, ``{choice: [64, 128]}``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,17 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 
 from pydantic import (
     AfterValidator,
@@ -38,7 +48,9 @@ Whole = Annotated[int, Field(strict=True)]
 
 
 class _Bounded(Settings):
-    """A range from ``low`` to ``high``, both included. ``Log(1e-4, 1e-1)`` in Python, ``{log: [1e-4, 1e-1]}`` in YAML."""
+    """A range from ``low`` to ``high``, both included. ``Log(1e-4, 1e-1)`` in Python, ``{log:
+    [1e-4, 1e-1]}`` in YAML.
+    """
 
     key: ClassVar[str]
     low: Number
@@ -60,7 +72,10 @@ class _Bounded(Settings):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.low >= self.high:
-            raise ValueError(f"the low end must be below the high end, got [{describe(self.low)}, {describe(self.high)}]")
+            raise ValueError(
+                f"the low end must be below the high end, got [{describe(self.low)}, "
+                f"{describe(self.high)}]"
+            )
         return self
 
     @model_serializer
@@ -68,7 +83,9 @@ class _Bounded(Settings):
         return {self.key: [self.low, self.high]}
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         end: dict[str, Any] = {"type": "integer" if cls is Integer else "number"}
         if cls is Log:
             end["exclusiveMinimum"] = 0
@@ -112,14 +129,18 @@ class Integer(_Bounded):
 
 
 class Choice(Settings):
-    """One of ``options``: plain values, or settings records, which may themselves hold ranges (conditional ranges)."""
+    """One of ``options``: plain values, or settings records, which may themselves hold ranges
+    (conditional ranges).
+    """
 
     key: ClassVar[str] = "choice"
     options: tuple[Any, ...]
 
     def __init__(self, *values: Any, options: Iterable[Any] | None = None) -> None:
         if options is None:
-            options = values[0] if len(values) == 1 and isinstance(values[0], list | tuple) else values
+            options = (
+                values[0] if len(values) == 1 and isinstance(values[0], list | tuple) else values
+            )
         super().__init__(options=tuple(options))
 
     @model_validator(mode="before")
@@ -132,7 +153,9 @@ class Choice(Settings):
         if isinstance(value, cls):
             return value
         if not isinstance(value, list | tuple):
-            raise ValueError(f"expected {{choice: [one option, another, ...]}}, got {describe(value)}")
+            raise ValueError(
+                f"expected {{choice: [one option, another, ...]}}, got {describe(value)}"
+            )
         return {"options": tuple(map(_frozen, value))}
 
     @model_validator(mode="after")
@@ -148,16 +171,22 @@ class Choice(Settings):
 
     @property
     def labels(self) -> tuple[Any, ...]:
-        """What stands for each option in ``Recipe.resolve``: a settings record's ``kind``, otherwise the option itself."""
+        """What stands for each option in ``Recipe.resolve``: a settings record's ``kind``,
+        otherwise the option itself.
+        """
         names = option_labels(self.options)
-        return tuple(n if isinstance(o, Settings) else o for n, o in zip(names, self.options, strict=True))
+        return tuple(
+            n if isinstance(o, Settings) else o for n, o in zip(names, self.options, strict=True)
+        )
 
     @model_serializer
     def _to_yaml(self) -> dict[str, list[Any]]:
         return {self.key: [o.model_dump() if isinstance(o, BaseModel) else o for o in self.options]}
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         return _one_key(cls, {"type": "array", "items": {}, "minItems": 1})
 
 
@@ -185,18 +214,28 @@ def _one_key(cls: type[_Bounded] | type[Choice], content: dict[str, Any]) -> Jso
     }
 
 
-# -- settings that may be open -----------------------------------------------------------------------------------------
+# -- settings that may be open ---------------------------------------------------------------------
 
 
 def _kind(value: Any) -> str:
-    return next((k for k, cls in RANGES.items() if isinstance(value, cls)), None) or range_key(value) or "value"
+    return (
+        next((k for k, cls in RANGES.items() if isinstance(value, cls)), None)
+        or range_key(value)
+        or "value"
+    )
 
 
 def _kinds_for(item: Any) -> tuple[str, ...]:
     """The kinds of range whose values can be an ``item``."""
     while get_origin(item) is Annotated:
         item = get_args(item)[0]
-    return ("uniform", "log", "integer", "choice") if item is float else ("integer", "choice") if item is int else ("choice",)
+    return (
+        ("uniform", "log", "integer", "choice")
+        if item is float
+        else ("integer", "choice")
+        if item is int
+        else ("choice",)
+    )
 
 
 def _refuse_others(kinds: Sequence[str]) -> Callable[[Any], Any]:
@@ -204,14 +243,18 @@ def _refuse_others(kinds: Sequence[str]) -> Callable[[Any], Any]:
         kind = _kind(value)
         if kind != "value" and kind not in kinds:
             takes = "whole numbers" if "integer" in kinds else "one of a few values"
-            raise ValueError(f"this setting takes {takes}, so its range is {' or '.join(kinds)}, not {kind}")
+            raise ValueError(
+                f"this setting takes {takes}, so its range is {' or '.join(kinds)}, not {kind}"
+            )
         return value
 
     return check
 
 
 def _hold_ends_to(item: Any) -> Callable[[Any], Any]:
-    """A check of each end or option of a range against the type ``item`` that a fixed value must have."""
+    """A check of each end or option of a range against the type ``item`` that a fixed value
+    must have.
+    """
 
     @functools.cache
     def adapter() -> TypeAdapter[Any]:
@@ -221,9 +264,15 @@ def _hold_ends_to(item: Any) -> Callable[[Any], Any]:
         problems: list[Problem] = []
         if isinstance(value, Choice):
             names = [label or f"[{i}]" for i, label in enumerate(option_labels(value.options))]
-            fitted = [_fit(item, adapter(), o, name, problems) for o, name in zip(value.options, names, strict=True)]
+            fitted = [
+                _fit(item, adapter(), o, name, problems)
+                for o, name in zip(value.options, names, strict=True)
+            ]
         else:
-            fitted = [_fit(item, adapter(), getattr(value, name), name, problems) for name in ("low", "high")]
+            fitted = [
+                _fit(item, adapter(), getattr(value, name), name, problems)
+                for name in ("low", "high")
+            ]
         if problems:
             raise RecipeError(problems)
         return Choice(options=fitted) if isinstance(value, Choice) else value
@@ -231,7 +280,9 @@ def _hold_ends_to(item: Any) -> Callable[[Any], Any]:
     return check
 
 
-def _fit(item: Any, adapter: TypeAdapter[Any], value: Any, name: str, problems: list[Problem]) -> Any:
+def _fit(
+    item: Any, adapter: TypeAdapter[Any], value: Any, name: str, problems: list[Problem]
+) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
@@ -250,5 +301,10 @@ else:
 
         def __class_getitem__(cls, item: Any) -> Any:
             kinds, ends_fit = _kinds_for(item), AfterValidator(_hold_ends_to(item))
-            members = [Annotated[item, Tag("value")], *(Annotated[RANGES[k], ends_fit, Tag(k)] for k in kinds)]
-            return Annotated[Union[tuple(members)], Discriminator(_kind), BeforeValidator(_refuse_others(kinds))]  # noqa: UP007
+            members = [
+                Annotated[item, Tag("value")],
+                *(Annotated[RANGES[k], ends_fit, Tag(k)] for k in kinds),
+            ]
+            return Annotated[
+                tuple(members), Discriminator(_kind), BeforeValidator(_refuse_others(kinds))
+            ]

@@ -7,7 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from winnow.errors import RecipeError
 from winnow.spec import _problems
@@ -16,13 +22,16 @@ __all__ = ["Settings", "option_labels", "plain"]
 
 
 def _not_for_nested(init: Any) -> Any:
-    """Mark an ``__init__`` as called by people only: pydantic validates a nested record without it, straight from its mapping."""
+    """Mark an ``__init__`` as called by people only: pydantic validates a nested record without
+    it, straight from its mapping.
+    """
     init.__pydantic_base_init__ = True
     return init
 
 
 class Settings(BaseModel):
-    """Base of everything in a recipe: frozen, no unknown keys, no silent turning of text into numbers.
+    """Base of everything in a recipe: frozen, no unknown keys, no silent turning of text into
+    numbers.
 
     Raises:
         RecipeError: with every mistake in the arguments, each under its dotted path.
@@ -51,11 +60,15 @@ class Settings(BaseModel):
         try:
             return handler(value)
         except ValidationError as error:
-            raise RecipeError(_problems.from_pydantic(cls, value if isinstance(value, Mapping) else {}, error)) from None
+            raise RecipeError(
+                _problems.from_pydantic(cls, value if isinstance(value, Mapping) else {}, error)
+            ) from None
 
 
 def plain(value: Any) -> Any:
-    """``value`` with NumPy's and PyTorch's scalars turned into Python's, in lists too; anything else as it is."""
+    """``value`` with NumPy's and PyTorch's scalars turned into Python's, in lists too; anything
+    else as it is.
+    """
     if type(value) in (bool, int, float, str) or value is None:
         return value
     if isinstance(value, list | tuple):
@@ -66,8 +79,8 @@ def plain(value: Any) -> Any:
 
 
 def option_labels(options: Sequence[Any]) -> list[str | None]:
-    """The name of each option of a choice that is a settings record (its ``kind``, or the class that it uses), None for plain
-    values.
+    """The name of each option of a choice that is a settings record (its ``kind``, or the class
+    that it uses), None for plain values.
 
     A kind that comes twice is numbered: ``sgd``, ``sgd_2``.
     """

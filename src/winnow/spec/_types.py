@@ -1,4 +1,6 @@
-"""The types of single settings. All are strict: text is no number and true is not 1, but a whole number is a number."""
+"""The types of single settings. All are strict: text is no number and true is not 1, but a
+whole number is a number.
+"""
 
 from __future__ import annotations
 
@@ -41,21 +43,25 @@ Above0To1 = Annotated[float, Field(gt=0, le=1, strict=True)]
 Inside = Annotated[float, Field(gt=0, lt=1, strict=True)]
 Count = Annotated[int, Field(ge=1, le=10**9, strict=True)]
 Several = Annotated[int, Field(ge=2, le=10**9, strict=True)]
-# Upper ends are far above what anybody wants, and low enough that a slip is told before it fills the memory or runs for years.
+# Upper ends are far above what anybody wants, and low enough that a slip is told before it fills
+# the memory or runs for years.
 Depth = Annotated[int, Field(ge=1, le=1000, strict=True)]
 Trainings = Annotated[int, Field(ge=1, le=100_000, strict=True)]
 Seeds = Annotated[int, Field(ge=2, le=10_000, strict=True)]
 Index = Annotated[int, Field(ge=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
-Metric = Literal["auto", "accuracy", "balanced_accuracy", "roc_auc", "log_loss", "rmse", "mae", "r2"]
+Metric = Literal[
+    "auto", "accuracy", "balanced_accuracy", "roc_auc", "log_loss", "rmse", "mae", "r2"
+]
 
 
 def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-# Only lists and tuples: the order of a set differs from run to run, and with it the identity of what is trained.
+# Only lists and tuples: the order of a set differs from run to run, and with it the identity of
+# what is trained.
 Names = Annotated[tuple[str, ...], Field(strict=True), BeforeValidator(_as_tuple)]
 Shape = Annotated[tuple[Count, ...], Field(strict=True, min_length=1), BeforeValidator(_as_tuple)]
 
@@ -73,7 +79,9 @@ def _known_encoding(value: str) -> str:
     try:
         return codecs.lookup(value).name
     except LookupError:
-        raise ValueError(f"expected the name of an encoding, such as utf-8, cp1252, cp1250 or gbk, got {value!r}") from None
+        raise ValueError(
+            f"expected the name of an encoding, such as utf-8, cp1252, cp1250 or gbk, got {value!r}"
+        ) from None
 
 
 Encoding = Annotated[str, Field(strict=True), AfterValidator(_known_encoding)]

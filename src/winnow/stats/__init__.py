@@ -11,7 +11,15 @@ from winnow.stats._compare import (
     shown_margin,
 )
 from winnow.stats._failures import fails_more
-from winnow.stats._interval import Interval, at_confidence, decimals, in_digits, in_range, one_row, t_interval
+from winnow.stats._interval import (
+    Interval,
+    at_confidence,
+    decimals,
+    in_digits,
+    in_range,
+    one_row,
+    t_interval,
+)
 from winnow.stats._paired import holm, minimum_detectable_effect, sign_flip_test, smallest_seeds
 from winnow.stats._row_means import RowGroup, mean_over_rows, paired_shares
 from winnow.stats._rows import FEW_ROWS, area_parts, paired_rows, row_parts, rows_interval

@@ -15,11 +15,13 @@ __all__ = ["Interval", "at_confidence", "decimals", "finite", "in_range", "one_r
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and the range that holds the true mean with probability ``confidence`` over repetitions of the experiment.
+    """A mean and the range that holds the true mean with probability ``confidence`` over
+    repetitions of the experiment.
 
     Attributes:
         mean: of the values that were used; NaN when there were none.
-        low, high: the ends; infinite below two values, because one value says nothing about the spread.
+        low, high: the ends; infinite below two values, because one value says nothing about the
+            spread.
         confidence: in (0, 1).
         n: how many values were used.
         kind: how it was made; ``t`` for Student's t.
@@ -37,18 +39,24 @@ class Interval:
     def __str__(self) -> str:
         digits = decimals((self.high - self.low) / 2, self.mean)
         lost = f" ({self.lost} lost)" if self.lost else ""
-        return f"{in_digits(self.mean, digits)} [{in_digits(self.low, digits)}, {in_digits(self.high, digits)}]{lost}"
+        return (
+            f"{in_digits(self.mean, digits)} [{in_digits(self.low, digits)}, "
+            f"{in_digits(self.high, digits)}]{lost}"
+        )
 
     def to_dict(self) -> dict[str, float]:
-        """Plain data for documents. The ends of an interval from fewer than two values are infinite here, too."""
+        """Plain data for documents. The ends of an interval from fewer than two values are
+        infinite here, too.
+        """
         return {k: getattr(self, k) for k in ("mean", "low", "high", "confidence", "n", "lost")}
 
 
 def t_interval(values: ArrayLike, confidence: float = 0.95, *, least_sd: float = 0.0) -> Interval:
     """Student's t interval of the mean of ``values``, shape (S,).
 
-    Values that are not finite mark failed trainings: they are left out and counted in ``lost``. Exact for normal values,
-    close for the mean of anything without long tails. It says nothing about values that were *chosen* for being good.
+    Values that are not finite mark failed trainings: they are left out and counted in ``lost``.
+    Exact for normal values, close for the mean of anything without long tails. It says nothing
+    about values that were *chosen* for being good.
 
     Args:
         least_sd: taken for the sample deviation where that is smaller.
@@ -64,7 +72,11 @@ def t_interval(values: ArrayLike, confidence: float = 0.95, *, least_sd: float =
     mean = float(used.mean()) if n else math.nan
     if n < 2:
         return Interval(mean, -math.inf, math.inf, confidence, n, lost=lost)
-    half = float(special.stdtrit(n - 1, (1 + confidence) / 2) * max(used.std(ddof=1), least_sd) / math.sqrt(n))
+    half = float(
+        special.stdtrit(n - 1, (1 + confidence) / 2)
+        * max(used.std(ddof=1), least_sd)
+        / math.sqrt(n)
+    )
     return Interval(mean, mean - half, mean + half, confidence, n, lost=lost)
 
 
@@ -72,8 +84,12 @@ def at_confidence(interval: Interval, confidence: float) -> Interval:
     """A t interval at another confidence, from the same values."""
     if interval.n < 2:
         return replace(interval, confidence=confidence)
-    old, new = special.stdtrit(interval.n - 1, [(1 + interval.confidence) / 2, (1 + confidence) / 2]).tolist()
-    low, high = ((end - interval.mean) * new / old + interval.mean for end in (interval.low, interval.high))
+    old, new = special.stdtrit(
+        interval.n - 1, [(1 + interval.confidence) / 2, (1 + confidence) / 2]
+    ).tolist()
+    low, high = (
+        (end - interval.mean) * new / old + interval.mean for end in (interval.low, interval.high)
+    )
     return replace(interval, low=low, high=high, confidence=confidence)
 
 
@@ -86,14 +102,15 @@ def in_range(
 ) -> Interval:
     """The interval without what the score cannot be, and no narrower than so many rows can tell.
 
-    Scores that are equal have a sample deviation of zero, and yet a score on finitely many rows is not known exactly. So
-    the interval gets at least this width, half of it on each side of the middle, all on one side at a bound:
+    Scores that are equal have a sample deviation of zero, and yet a score on finitely many rows is
+    not known exactly. So the interval gets at least this width, half of it on each side of the
+    middle, all on one side at a bound:
 
-    - ``over="seeds"``, the mean of several trainings on the same rows: ``one_row``. A difference of less than a row would not
-      have shown in any of them.
-    - ``over="rows"``, where the rows stand for others like them: with n rows that all went the same way, Clopper and Pearson's
-      two-sided interval at the interval's confidence has the width 1 - (alpha / 2)^(1 / n), about 3.7 rows at 95 %, in units of
-      ``n * one_row``.
+    - ``over="seeds"``, the mean of several trainings on the same rows: ``one_row``. A difference of
+      less than a row would not have shown in any of them.
+    - ``over="rows"``, where the rows stand for others like them: with n rows that all went the same
+      way, Clopper and Pearson's two-sided interval at the interval's confidence has the width 1 -
+      (alpha / 2)^(1 / n), about 3.7 rows at 95 %, in units of ``n * one_row``.
 
     Args:
         bounds: the values that the score can take, ``METRIC_BOUNDS[metric]``.
@@ -115,15 +132,19 @@ def in_range(
         low, high = middle - width / 2, middle + width / 2
         shift = max(bounds[0] - low, 0.0) - max(high - bounds[1], 0.0)
         low, high = low + shift, high + shift
-    return replace(interval, low=min(max(low, bounds[0]), bounds[1]), high=max(min(high, bounds[1]), bounds[0]))
+    return replace(
+        interval, low=min(max(low, bounds[0]), bounds[1]), high=max(min(high, bounds[1]), bounds[0])
+    )
 
 
 def one_row(mean: float, bounds: tuple[float, float], rows: int) -> float:
-    """How much a single row is worth in a score near ``mean`` over ``rows`` rows: what it moves the score by.
+    """How much a single row is worth in a score near ``mean`` over ``rows`` rows: what it moves the
+    score by.
 
-    For a score with two bounds, their distance divided by the rows: what every row is worth in accuracy, and the average row in
-    balanced accuracy, where one of a rare class is worth more. For a loss, and for R2, the distance from
-    the perfect score divided by the rows, which is an average row's share of it; at the perfect score itself 1 / rows.
+    For a score with two bounds, their distance divided by the rows: what every row is worth in
+    accuracy, and the average row in balanced accuracy, where one of a rare class is worth more. For
+    a loss, and for R2, the distance from the perfect score divided by the rows, which is an average
+    row's share of it; at the perfect score itself 1 / rows.
 
     Raises:
         ValueError: for fewer than one row.
@@ -151,9 +172,10 @@ def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def decimals(half: float, mean: float) -> int:
-    """Decimals that show one digit of an interval's half width, two if it begins with 1, and no more: what comes after them the
-    rows and seeds do not tell; below 0 where those of the whole part are too many. Three digits of the mean where there is no
-    width. For every place that shows an interval, with ``in_digits``.
+    """Decimals that show one digit of an interval's half width, two if it begins with 1, and no
+    more: what comes after them the rows and seeds do not tell; below 0 where those of the whole
+    part are too many. Three digits of the mean where there is no width. For every place that shows
+    an interval, with ``in_digits``.
     """
     width = 1e-9 * abs(mean) < half < math.inf  # equal values may differ in their last bit
     scale = half if width else abs(mean)

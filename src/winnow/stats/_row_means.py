@@ -1,4 +1,6 @@
-"""Confidence intervals whose units are rows: of a mean over rows, and of a difference between two paired shares."""
+"""Confidence intervals whose units are rows: of a mean over rows, and of a difference between
+two paired shares.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,9 @@ class RowGroup:
     Attributes:
         values: (n,) one value for each row.
         weight: of their mean in the sum.
-        spread: how far one row that was not seen may lie from the mean, in the unit of ``values``. So far the interval reaches
-            at least for the share of rows that n rows cannot exclude; without it, equal values would have no width.
+        spread: how far one row that was not seen may lie from the mean, in the unit of ``values``.
+            So far the interval reaches at least for the share of rows that n rows cannot exclude;
+            without it, equal values would have no width.
     """
 
     values: NDArray[np.float64]
@@ -34,20 +37,24 @@ class RowGroup:
     spread: float = 0.0
 
 
-def mean_over_rows(groups: Sequence[RowGroup], *, confidence: float = 0.95, times: float = 1.0) -> Interval:
+def mean_over_rows(
+    groups: Sequence[RowGroup], *, confidence: float = 0.95, times: float = 1.0
+) -> Interval:
     """Interval of the weighted sum of the groups' means, corrected for skewness.
 
-    A t interval leaves out too much on the long side of a skewed distribution, and losses of single rows are skewed: so the t
-    quantile goes through Hall's transformation. Groups are independent; their degrees of freedom are put together by
-    Satterthwaite's formula. The interval is never narrower than ``spread`` times the share of rows that the score interval
-    leaves open when none of n rows was hit, z ** 2 / (n + z ** 2).
+    A t interval leaves out too much on the long side of a skewed distribution, and losses of single
+    rows are skewed: so the t quantile goes through Hall's transformation. Groups are independent;
+    their degrees of freedom are put together by Satterthwaite's formula. The interval is never
+    narrower than ``spread`` times the share of rows that the score interval leaves open when none
+    of n rows was hit, z ** 2 / (n + z ** 2).
 
     Args:
         groups: one, or one for each stratum.
         confidence: in (0, 1).
         times: as if every row had been seen so many times, to find how many rows would be enough.
 
-    Source: Hall 1992, "On the removal of skewness by transformation", Journal of the Royal Statistical Society B 54.
+    Source: Hall 1992, "On the removal of skewness by transformation", Journal of the Royal
+    Statistical Society B 54.
     """
     count = sum(len(group.values) for group in groups)
     mean = float(sum(group.weight * group.values.mean() for group in groups))
@@ -75,14 +82,24 @@ def mean_over_rows(groups: Sequence[RowGroup], *, confidence: float = 0.95, time
 
 
 def _unskewed(quantile: float, skew: float) -> float:
-    """The quantile of a Studentized mean with a skew, from that without: the inverse of Hall's transformation."""
+    """The quantile of a Studentized mean with a skew, from that without: the inverse of Hall's
+    transformation.
+    """
     if abs(skew) < 1e-6:
         return quantile
     return 3 / skew * (math.cbrt(1 + skew * (quantile - skew / 6)) - 1)
 
 
-def paired_shares(lost: ArrayLike, won: ArrayLike, rows: ArrayLike, *, confidence: float = 0.95, times: float = 1.0) -> Interval:
-    """How much smaller a share got, when ``lost`` of ``rows`` right answers were lost and ``won`` were won: mean over strata.
+def paired_shares(
+    lost: ArrayLike,
+    won: ArrayLike,
+    rows: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    times: float = 1.0,
+) -> Interval:
+    """How much smaller a share got, when ``lost`` of ``rows`` right answers were lost and ``won``
+    were won: mean over strata.
 
     It stays honest where nothing changed: no change on 50 rows does not exclude one on the 51st.
 
@@ -92,8 +109,9 @@ def paired_shares(lost: ArrayLike, won: ArrayLike, rows: ArrayLike, *, confidenc
         confidence: in (0, 1).
         times: as if every row had been seen so many times.
 
-    Source: score interval of Tango 1998, "Equivalence test and confidence interval for the difference in proportions for the
-    paired-sample design"; strata put together by MOVER (Zou and Donner 2008).
+    Source: score interval of Tango 1998, "Equivalence test and confidence interval for the
+    difference in proportions for the paired-sample design"; strata put together by MOVER (Zou and
+    Donner 2008).
     """
     z = float(special.ndtri((1 + confidence) / 2))
     lost, won, rows = (np.asarray(counts, dtype=np.float64) for counts in (lost, won, rows))
@@ -107,7 +125,9 @@ def paired_shares(lost: ArrayLike, won: ArrayLike, rows: ArrayLike, *, confidenc
 
 
 def _highest(lost: _Floats, won: _Floats, n: _Floats, z: float) -> _Floats:
-    """The largest difference that the score test does not reject at ``z``: bisection, since the statistic falls with it."""
+    """The largest difference that the score test does not reject at ``z``: bisection, since the
+    statistic falls with it.
+    """
     inside, outside = (lost - won) / n, np.ones_like(n)
     for _ in range(_STEPS):
         middle = (inside + outside) / 2
@@ -117,9 +137,12 @@ def _highest(lost: _Floats, won: _Floats, n: _Floats, z: float) -> _Floats:
 
 
 def _score(lost: _Floats, won: _Floats, n: _Floats, difference: _Floats) -> _Floats:
-    """Tango's statistic: the difference that was found against ``difference``, in standard errors where the latter holds."""
+    """Tango's statistic: the difference that was found against ``difference``, in standard
+    errors where the latter holds.
+    """
     linear = -lost - won + (2 * n - lost + won) * difference
     constant = -won * difference * (1 - difference)
-    share_won = (np.sqrt(np.maximum(linear**2 - 8 * n * constant, 0.0)) - linear) / (4 * n)  # most likely under ``difference``
+    # Most likely under ``difference``
+    share_won = (np.sqrt(np.maximum(linear**2 - 8 * n * constant, 0.0)) - linear) / (4 * n)
     variance = n * (2 * share_won + difference * (1 - difference))
     return (lost - won - n * difference) / np.sqrt(np.maximum(variance, np.finfo(np.float64).tiny))

@@ -1,4 +1,6 @@
-"""Questions about a recipe: search, ablate, train. A study asks for variants and is told outcomes."""
+"""Questions about a recipe: search, ablate, train. A study asks for variants and is told
+outcomes.
+"""
 
 from winnow.study._ablate import Ablation, ablate, plan_ablation
 from winnow.study._allowance import Allowance, Option

@@ -1,4 +1,6 @@
-"""Ablate: which parts matter? Every part is left out in turn, on the same seeds, and the differences are judged together."""
+"""Ablate: which parts matter? Every part is left out in turn, on the same seeds, and the
+differences are judged together.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ from winnow.study._simplify import Simplification, simplify
 
 __all__ = ["Ablation", "ablate", "plan_ablation"]
 
-FOR_COST = ("early_stopping",)  # parts that are there to save trainings' time; that they do nothing to the score is their purpose
+# Parts that are there to save trainings' time; that they do nothing to the score is their purpose
+FOR_COST = ("early_stopping",)
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,13 @@ class Ablation:
         reference: the recipe itself.
         arms: one for each part, in the order of the recipe.
         comparisons: the reference against each arm; positive differences mean that the part helps.
-        simplified: the recipe without the parts that were shown to do nothing, or to hurt, all together.
-        simplification: which parts went, which stayed, and the checks that decided; see ``simplify``.
+        simplified: the recipe without the parts that were shown to do nothing, or to hurt, all
+            together.
+        simplification: which parts went, which stayed, and the checks that decided; see
+            ``simplify``.
         rows: of the validation part; None: not known.
-        row_worth: by how much one of them can move the score at most; None: not known, or as far as it likes.
+        row_worth: by how much one of them can move the score at most; None: not known, or as far as
+            it likes.
         look: the how manieth look at this question this is, and the confidence that is left for it.
         notes: what the reader should know.
     """
@@ -81,7 +87,11 @@ class Ablation:
     def table(self) -> pl.DataFrame:
         """One row per part; differences in units of the score, positive where the part helps."""
         return pl.DataFrame(
-            [{k: v for k, v in row.items() if k not in ("scores", "saved")} for row in self._rows()], infer_schema_length=None
+            [
+                {k: v for k, v in row.items() if k not in ("scores", "saved")}
+                for row in self._rows()
+            ],
+            infer_schema_length=None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,7 +103,9 @@ class Ablation:
                 "smallest_effect": self.recipe.ablate.smallest_effect,
                 "confidence": self.look.confidence,
                 "validation_rows": self.rows,
-                "one_row": self.row_worth if self.row_worth is not None or self.rows is None else self._one_row(self.rows),
+                "one_row": self.row_worth
+                if self.row_worth is not None or self.rows is None
+                else self._one_row(self.rows),
                 "looks": self.look.to_dict(),
                 "reference": {
                     "interval": _common.score_interval(
@@ -115,7 +127,10 @@ class Ablation:
         )
 
     def _rows(self) -> list[dict[str, Any]]:
-        return [_row(self.reference, arm, c, self.look.confidence) for arm, c in zip(self.arms, self.comparisons, strict=True)]
+        return [
+            _row(self.reference, arm, c, self.look.confidence)
+            for arm, c in zip(self.arms, self.comparisons, strict=True)
+        ]
 
     def _one_row(self, rows: int) -> float:
         return one_row(float(np.nanmean(self.reference.scores)), METRIC_BOUNDS[self.metric], rows)
@@ -134,18 +149,23 @@ def ablate(
     runner: Runner | None = None,
     allowance: Allowance | None = None,
 ) -> Ablation:
-    """Leave out each part of a recipe in turn and judge what it does, then check the recipe without the parts that do nothing.
+    """Leave out each part of a recipe in turn and judge what it does, then check the recipe without
+    the parts that do nothing.
 
-    Leaving one out shows whether a part is needed beside all others. Two parts that stand in for each other both look useless;
-    that is why parts go only after the version without all of them was trained beside the full one, see ``simplify``.
+    Leaving one out shows whether a part is needed beside all others. Two parts that stand in for
+    each other both look useless; that is why parts go only after the version without all of them
+    was trained beside the full one, see ``simplify``.
 
     Args:
         recipe: with nothing open.
-        parts, modules, seeds, smallest_effect, confidence: in place of the recipe's own ``ablate`` settings.
-        workspace: where outcomes are kept, so that the same ablation goes on where it was; None: a temporary place.
+        parts, modules, seeds, smallest_effect, confidence: in place of the recipe's own ``ablate``
+            settings.
+        workspace: where outcomes are kept, so that the same ablation goes on where it was; None: a
+            temporary place.
         progress: is called with what is going on.
         runner: trains, in place of a new one over ``workspace``.
-        allowance: decides how much of it is asked for, where time is short; None: all, and the recipe's ``minutes`` do not count.
+        allowance: decides how much of it is asked for, where time is short; None: all, and the
+            recipe's ``minutes`` do not count.
 
     Raises:
         RecipeError: for open settings, a part that does not exist, or a recipe without parts.
@@ -172,7 +192,9 @@ def ablate(
         recipe = _within(allowance, recipe, [reference, *arms], metric, context)
         reference = replace(reference, recipe=recipe)
     ledger, asked = runner.workspace.ledger, [arm.name for arm in arms]
-    looks, look = _looks.count(ledger.get_document("looks"), recipe, asked, metric=metric, context=context)
+    looks, look = _looks.count(
+        ledger.get_document("looks"), recipe, asked, metric=metric, context=context
+    )
     plan = plan_ablation(
         reference,
         arms,
@@ -202,11 +224,13 @@ def plan_ablation(
     look: Look | None = None,
     allowance: Allowance | None = None,
 ) -> Plan[Ablation]:
-    """The ablation as a plan: all arms x seeds at once, then the full and the simplified recipe on fresh seeds.
+    """The ablation as a plan: all arms x seeds at once, then the full and the simplified recipe on
+    fresh seeds.
 
     Args:
         rows: of the validation part, if known.
-        row_worth: by how much one of them can move the score at most; None: by 1 / ``rows`` of its range.
+        row_worth: by how much one of them can move the score at most; None: by 1 / ``rows`` of its
+            range.
         look: the how manieth look at the same question; None: the first.
         allowance: decides whether there is time for each check of what may go; None: there is.
     """
@@ -215,7 +239,10 @@ def plan_ablation(
     seeds = _common.fresh_seeds(recipe, "ablate", ask.seeds)
     reference, *arms = yield from train_arms([reference, *arms], seeds, metric, context)
     if all(not o.finished for o in reference.outcomes):
-        raise ModelError(f"the recipe with all its parts failed on every seed: {_common.reasons(reference.outcomes)}")
+        raise ModelError(
+            f"the recipe with all its parts failed on every seed: "
+            f"{_common.reasons(reference.outcomes)}"
+        )
     comparisons = compare_arms(
         reference.scores,
         {arm.name: arm.scores for arm in arms},
@@ -231,7 +258,10 @@ def plan_ablation(
     spared = [c.name for c in comparisons if c.verdict == "no difference" and c.name in FOR_COST]
     reason = "no part was shown to make no difference or to hurt"
     if spared:
-        reason = f"{' and '.join(spared)} is there to save time and stays; {reason.replace('no part', 'no other part')}"
+        reason = (
+            f"{' and '.join(spared)} is there to save time and stays; "
+            f"{reason.replace('no part', 'no other part')}"
+        )
     done = Simplification((), (), (), reason)
     if same or idle:
         done = yield from simplify(
@@ -267,8 +297,11 @@ def plan_ablation(
     )
 
 
-def _within(allowance: Allowance, recipe: Recipe, arms: Sequence[Arm], metric: str, context: str) -> Recipe:
-    """The recipe with as many seeds for its ablation as there is time for, and for a first check of what may go if possible.
+def _within(
+    allowance: Allowance, recipe: Recipe, arms: Sequence[Arm], metric: str, context: str
+) -> Recipe:
+    """The recipe with as many seeds for its ablation as there is time for, and for a first check of
+    what may go if possible.
 
     Raises:
         OutOfTime: where that are fewer than could show anything.
@@ -278,7 +311,11 @@ def _within(allowance: Allowance, recipe: Recipe, arms: Sequence[Arm], metric: s
     seeds = _common.fresh_seeds(recipe, "ablate", ask.seeds)
 
     def option(n: int, more: int) -> Option:
-        asked = [arm.recipe.variant(seed, metric=metric, context=context) for arm in arms for seed in seeds[:n]]
+        asked = [
+            arm.recipe.variant(seed, metric=metric, context=context)
+            for arm in arms
+            for seed in seeds[:n]
+        ]
         return Option(f"an ablation on {n} seeds", asked, more)
 
     numbers = steps(ask.seeds, least)
@@ -286,26 +323,38 @@ def _within(allowance: Allowance, recipe: Recipe, arms: Sequence[Arm], metric: s
     options.append(Option(f"no ablation, which takes {least} seeds or more"))
     chosen = allowance.choose("ablate: seeds", options)
     if chosen == len(options) - 1:
-        raise OutOfTime(f"the time does not hold an ablation on {least} seeds, and fewer could not show anything")
+        raise OutOfTime(
+            f"the time does not hold an ablation on {least} seeds, and fewer could not show "
+            f"anything"
+        )
     return _common.with_overrides(recipe, "ablate", seeds=numbers[chosen % len(numbers)])
 
 
 def _may_go(comparisons: Sequence[PairedComparison]) -> tuple[list[str], list[str]]:
-    """The parts without which no prediction changed; and those that make no difference or hurt, the most harmless first."""
-    harmless = sorted((c for c in comparisons if c.verdict in ("no difference", "hurts")), key=lambda c: c.difference.high)
+    """The parts without which no prediction changed; and those that make no difference or hurt,
+    the most harmless first.
+    """
+    harmless = sorted(
+        (c for c in comparisons if c.verdict in ("no difference", "hurts")),
+        key=lambda c: c.difference.high,
+    )
     gone = [c for c in harmless if c.verdict == "hurts" or c.name not in FOR_COST]
     return [c.name for c in gone if c.identical], [c.name for c in gone if not c.identical]
 
 
-def _too_few_rows(metric: str, smallest_effect: float, rows: int | None, row_worth: float | None) -> list[str]:
+def _too_few_rows(
+    metric: str, smallest_effect: float, rows: int | None, row_worth: float | None
+) -> list[str]:
     bounds = METRIC_BOUNDS[metric]
     if rows is None or shown_margin(smallest_effect, bounds, rows, row_worth) == smallest_effect:
         return []
     least = row_worth or one_row(0.0, bounds, rows)
     which = "" if metric == "accuracy" else " of the rarest class"
     return [
-        f"one{which} of {rows} validation rows can move {metric} by {least:.2g}, so no part can be shown to make no difference "
-        f"within {smallest_effect:g}, unless it changes no prediction at all (ablate.smallest_effect: {rounded_up(least):g} or "
+        f"one{which} of {rows} validation rows can move {metric} by {least:.2g}, so no part can "
+        f"be shown to make no difference "
+        f"within {smallest_effect:g}, unless it changes no prediction at all "
+        f"(ablate.smallest_effect: {rounded_up(least):g} or "
         "more)"
     ]
 
@@ -317,12 +366,14 @@ def _too_few_seeds(num_arms: int, seeds: int, confidence: float) -> list[str]:
     notes = []
     if seeds < needed:
         notes.append(
-            f"{seeds} seeds cannot show that one of {num_arms} parts helps or hurts at confidence {confidence:g}, however large "
+            f"{seeds} seeds cannot show that one of {num_arms} parts helps or hurts at "
+            f"confidence {confidence:g}, however large "
             f"its effect: that takes at least {needed} seeds (ablate.seeds)"
         )
     if seeds < FEWEST_PAIRS:
         notes.append(
-            f"{seeds} seeds cannot show that a part makes no difference, even where no prediction changes: that takes at least "
+            f"{seeds} seeds cannot show that a part makes no difference, even where no "
+            f"prediction changes: that takes at least "
             f"{FEWEST_PAIRS} seeds (ablate.seeds)"
         )
     return notes
@@ -334,7 +385,10 @@ def _failures(arms: Sequence[Arm]) -> list[str]:
         lost = [o for o in arm.outcomes if not o.finished]
         if lost:
             which = f"without {arm.name}" if arm.part else "with all parts"
-            notes.append(f"{which}: {len(lost)} of {len(arm.outcomes)} trainings failed: {_common.reasons(lost)}")
+            notes.append(
+                f"{which}: {len(lost)} of {len(arm.outcomes)} trainings failed: "
+                f"{_common.reasons(lost)}"
+            )
     return notes
 
 
@@ -365,6 +419,12 @@ def _row(reference: Arm, arm: Arm, c: PairedComparison, confidence: float) -> di
 
 
 def _saved(reference: Arm, arm: Arm, confidence: float) -> Interval:
-    """Epochs that the part saves: of the arm without it less those of the reference, seed by seed."""
-    pairs = [(o.epochs, r.epochs) for o, r in zip(arm.outcomes, reference.outcomes, strict=True) if o.finished and r.finished]
+    """Epochs that the part saves: of the arm without it less those of the reference, seed by
+    seed.
+    """
+    pairs = [
+        (o.epochs, r.epochs)
+        for o, r in zip(arm.outcomes, reference.outcomes, strict=True)
+        if o.finished and r.finished
+    ]
     return t_interval([float(without - with_) for without, with_ in pairs], confidence)

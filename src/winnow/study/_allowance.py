@@ -1,4 +1,6 @@
-"""What a study may ask for when time is short: whoever knows the clock chooses among versions of a question."""
+"""What a study may ask for when time is short: whoever knows the clock chooses among versions
+of a question.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ class Option:
     Attributes:
         text: what it is, in words, as in ``5 final seeds``.
         variants: that it asks for.
-        more: further trainings that it asks for, or that must still be possible after it, which have no name yet.
+        more: further trainings that it asks for, or that must still be possible after it, which
+            have no name yet.
     """
 
     text: str
@@ -27,7 +30,9 @@ class Option:
 
 
 class Allowance(Protocol):
-    """Chooses. The same question with the same options is always given the same answer, also by a later process."""
+    """Chooses. The same question with the same options is always given the same answer, also by
+    a later process.
+    """
 
     def choose(self, question: str, options: Sequence[Option], *, of: str | None = None) -> int:
         """Position of the first of ``options`` that fits the time; of the last one where none does.
@@ -41,4 +46,6 @@ class Allowance(Protocol):
 
 def steps(most: int, least: int) -> list[int]:
     """Some whole numbers from ``most`` down to ``least``, at most 17."""
-    return sorted({most, least, *(n for k in range(1, 17) if least <= (n := most * k // 16))}, reverse=True)
+    return sorted(
+        {most, least, *(n for k in range(1, 17) if least <= (n := most * k // 16))}, reverse=True
+    )

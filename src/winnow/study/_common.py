@@ -27,7 +27,9 @@ __all__ = [
 
 
 def fresh_seeds(recipe: Recipe, purpose: str, n: int) -> list[int]:
-    """``n`` seeds in [0, 2**31) for one purpose; those of another purpose have nothing to do with them."""
+    """``n`` seeds in [0, 2**31) for one purpose; those of another purpose have nothing to do
+    with them.
+    """
     return [derive_seed(recipe.seed, purpose, i) for i in range(n)]
 
 
@@ -52,8 +54,10 @@ def require_closed(recipe: Recipe, study: str) -> None:
     paths = list(recipe.ranges())
     if paths:
         raise RecipeError(
-            f"{study} needs a recipe with nothing open, found {len(paths)} open setting{'s' * (len(paths) > 1)} "
-            f"({', '.join(paths)}): search first and give it `found.best`, or give them values with `recipe.resolve`"
+            f"{study} needs a recipe with nothing open, found {len(paths)} open "
+            f"setting{'s' * (len(paths) > 1)} "
+            f"({', '.join(paths)}): search first and give it `found.best`, or give them values "
+            f"with `recipe.resolve`"
         )
 
 
@@ -61,7 +65,8 @@ def warn_of_minutes(recipe: Recipe, allowance: Allowance | None) -> None:
     """Say that nobody keeps the minutes of a recipe where a study is asked for by itself."""
     if recipe.minutes is not None and allowance is None:
         warnings.warn(
-            f"`minutes` = {recipe.minutes:g} is kept by winnow.run and winnow.Flow, which divide it among the stages; "
+            f"`minutes` = {recipe.minutes:g} is kept by winnow.run and winnow.Flow, which divide "
+            f"it among the stages; "
             "a study that is called by itself does all that it is asked for",
             stacklevel=3,
         )
@@ -72,15 +77,21 @@ def scores(outcomes: Iterable[Outcome]) -> list[float]:
     return [o.score if o.finished else math.nan for o in outcomes]
 
 
-def score_interval(outcomes: Iterable[Outcome], metric: str, rows: int | None, confidence: float = 0.95) -> Interval:
-    """Of the mean validation score over seeds: within what the metric can be, and no narrower than ``rows`` rows can tell."""
+def score_interval(
+    outcomes: Iterable[Outcome], metric: str, rows: int | None, confidence: float = 0.95
+) -> Interval:
+    """Of the mean validation score over seeds: within what the metric can be, and no narrower
+    than ``rows`` rows can tell.
+    """
     return in_range(t_interval(scores(outcomes), confidence), METRIC_BOUNDS[metric], rows=rows)
 
 
 def reasons(outcomes: Iterable[Outcome]) -> str:
     """Why trainings failed, the most frequent reason first, with counts; empty when none did."""
     counts = Counter(o.reason or "no reason given" for o in outcomes if not o.finished)
-    return "; ".join(f"{reason} ({n} of them)" if n > 1 else reason for reason, n in counts.most_common(3))
+    return "; ".join(
+        f"{reason} ({n} of them)" if n > 1 else reason for reason, n in counts.most_common(3)
+    )
 
 
 def facts(values: Sequence[float] | Interval) -> dict[str, Any]:
@@ -89,7 +100,9 @@ def facts(values: Sequence[float] | Interval) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """The same as JSON can hold it: tuples as lists, and null for NaN and the infinities, which JSON does not know."""
+    """The same as JSON can hold it: tuples as lists, and null for NaN and the infinities, which
+    JSON does not know.
+    """
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -14,31 +14,39 @@ __all__ = ["Plan", "Study", "Trainer", "conduct"]
 
 Answer = TypeVar("Answer")
 Plan = Generator[Sequence[Variant], list[Outcome], Answer]
-"""How a study is written: a generator that yields variants, receives their outcomes in the same order, and returns the answer."""
+"""A study: a generator that yields variants, receives outcomes in order and returns the answer."""
 
 
 class Trainer(Protocol):
     """What a study needs of ``winnow.run.Runner``."""
 
     def context(self, recipe: Recipe) -> tuple[str, str]:
-        """The recipe's metric with ``auto`` resolved, and the digest of its data and of its model's source."""
+        """The recipe's metric with ``auto`` resolved, and the digest of its data and of its
+        model's source.
+        """
 
     def prepared(self, data: Data) -> Prepared:
         """The prepared rows of ``data``."""
 
     def train(
-        self, variants: Sequence[Variant], *, keep_weights: bool = False, study: str = "train", ahead: int = 0
+        self,
+        variants: Sequence[Variant],
+        *,
+        keep_weights: bool = False,
+        study: str = "train",
+        ahead: int = 0,
     ) -> list[Outcome]:
-        """One outcome per variant, in their order; what the ledger has is not trained again. ``study`` is for progress, ``ahead``
-        more variants are likely to follow.
+        """One outcome per variant, in their order; what the ledger has is not trained again.
+        ``study`` is for progress, ``ahead`` more variants are likely to follow.
         """
 
 
 class Study(Generic[Answer]):
     """Ask and tell over a plan.
 
-    The plan moves on when every variant it yielded has been told. So what is asked next depends on outcomes alone: not on how
-    many variants are asked for at a time, nor on the order in which they finish, nor on who trains them.
+    The plan moves on when every variant it yielded has been told. So what is asked next depends on
+    outcomes alone: not on how many variants are asked for at a time, nor on the order in which they
+    finish, nor on who trains them.
 
     Args:
         name: of the study, for progress.
@@ -59,7 +67,9 @@ class Study(Generic[Answer]):
         self._move_on(start=True)
 
     def ask(self, n: int) -> list[Variant]:
-        """At most ``n`` variants to train; none while others must be told first, or when the study is ``finished``."""
+        """At most ``n`` variants to train; none while others must be told first, or when the
+        study is ``finished``.
+        """
         asked = [self._queue.popleft() for _ in range(min(n, len(self._queue)))]
         self._asked += len(asked)
         return asked
@@ -78,7 +88,9 @@ class Study(Generic[Answer]):
         wanted = {v.id for v in self._wanted}
         strangers = [o.variant_id for o in outcomes if o.variant_id not in wanted]
         if strangers:
-            raise ValueError(f"told the outcome of variant {strangers[0]!r}, which this study is not waiting for")
+            raise ValueError(
+                f"told the outcome of variant {strangers[0]!r}, which this study is not waiting for"
+            )
         self._outcomes.update({o.variant_id: o for o in outcomes})
         if not self.finished and wanted <= self._outcomes.keys():
             self._move_on()
@@ -91,12 +103,18 @@ class Study(Generic[Answer]):
             ValueError: before the study is finished.
         """
         if self._answer is None:
-            raise ValueError("the study has no result yet: ask, train and tell until it is finished")
+            raise ValueError(
+                "the study has no result yet: ask, train and tell until it is finished"
+            )
         return self._answer
 
     def _move_on(self, *, start: bool = False) -> None:
         try:
-            self._wanted = next(self._plan) if start else self._plan.send([self._outcomes[v.id] for v in self._wanted])
+            self._wanted = (
+                next(self._plan)
+                if start
+                else self._plan.send([self._outcomes[v.id] for v in self._wanted])
+            )
             while not self._wanted:  # a plan may find that a stage of it needs nothing
                 self._wanted = self._plan.send([])
         except StopIteration as stop:
@@ -106,14 +124,20 @@ class Study(Generic[Answer]):
         self._queue = deque({v.id: v for v in self._wanted}.values())
 
 
-def conduct(study: Study[Answer], trainer: Trainer, *, at_once: int = sys.maxsize, keep_weights: bool = False) -> Answer:
+def conduct(
+    study: Study[Answer],
+    trainer: Trainer,
+    *,
+    at_once: int = sys.maxsize,
+    keep_weights: bool = False,
+) -> Answer:
     """Ask, train and tell until the study has its answer.
 
     Args:
         study: the question.
         trainer: trains, normally a ``winnow.run.Runner``.
-        at_once: at most so many variants go to the trainer together; by default all that the study can name, so that they share
-            fleets.
+        at_once: at most so many variants go to the trainer together; by default all that the study
+            can name, so that they share fleets.
         keep_weights: whether the trainer keeps the weights.
 
     Raises:
@@ -125,5 +149,7 @@ def conduct(study: Study[Answer], trainer: Trainer, *, at_once: int = sys.maxsiz
         variants = study.ask(at_once)
         if not variants:
             raise ValueError("the trainer left out the outcome of a variant that it was given")
-        study.told(trainer.train(variants, keep_weights=keep_weights, study=study.name, ahead=study.ahead))
+        study.told(
+            trainer.train(variants, keep_weights=keep_weights, study=study.name, ahead=study.ahead)
+        )
     return study.result

@@ -1,6 +1,7 @@
 """Optuna's samplers behind one small door: propose settings that were not tried, learn from scores.
 
-This is the only file that knows Optuna. What it is given and what it gives are the recipe's own words: dotted paths and values.
+This is the only file that knows Optuna. What it is given and what it gives are the recipe's own
+words: dotted paths and values.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class Proposal:
 class Proposer:
     """A sampler over the open settings of a recipe.
 
-    The same arguments and the same scores give the same proposals. No settings are proposed twice, except in a space that is
-    finite only in places.
+    The same arguments and the same scores give the same proposals. No settings are proposed twice,
+    except in a space that is finite only in places.
 
     Args:
         ranges: ``recipe.ranges()``.
@@ -48,7 +49,12 @@ class Proposer:
     """
 
     def __init__(
-        self, ranges: Mapping[str, OpenSetting], *, sampler: Literal["tpe", "random"], seed: int, higher_is_better: bool
+        self,
+        ranges: Mapping[str, OpenSetting],
+        *,
+        sampler: Literal["tpe", "random"],
+        seed: int,
+        higher_is_better: bool,
     ) -> None:
         self._ranges = dict(ranges)
         self._random = random.Random(seed)
@@ -58,7 +64,9 @@ class Proposer:
         with _quiet():
             self._study = optuna.create_study(
                 study_name="winnow",
-                sampler=_sampler(sampler, seed, conditional=any(s.condition for s in self._ranges.values())),
+                sampler=_sampler(
+                    sampler, seed, conditional=any(s.condition for s in self._ranges.values())
+                ),
                 direction="maximize" if higher_is_better else "minimize",
             )
 
@@ -76,12 +84,15 @@ class Proposer:
         return proposals
 
     def learn(self, scores: Mapping[int, float]) -> None:
-        """Take in scores by the proposals' numbers; NaN or an infinity says that the training failed."""
+        """Take in scores by the proposals' numbers; NaN or an infinity says that the training
+        failed.
+        """
         for number, score in scores.items():
             if math.isfinite(score):
                 self._study.tell(self._trials[number], score)
             else:
-                # TPE forgets a FAIL and would go there again; it counts what was pruned at once among the bad
+                # TPE forgets a FAIL and would go there again; it counts what was pruned at once
+                # among the bad
                 self._study.tell(self._trials[number], state=TrialState.PRUNED)
 
     def _draw(self) -> tuple[optuna.Trial, dict[str, Any]] | None:
@@ -92,7 +103,11 @@ class Proposer:
             if _key(values) not in self._seen:
                 return trial, values
             self._study.tell(trial, state=TrialState.FAIL)  # which the samplers forget
-        untried = [point for point in self._listed or () if _key(_named(self._ranges, point)) not in self._seen]
+        untried = [
+            point
+            for point in self._listed or ()
+            if _key(_named(self._ranges, point)) not in self._seen
+        ]
         if untried:
             self._study.enqueue_trial(self._random.choice(untried))
         return self._suggest()
@@ -106,8 +121,12 @@ class Proposer:
         return trial, values
 
 
-def finite_space(ranges: Mapping[str, OpenSetting], *, limit: int = LARGEST_LISTED) -> list[dict[str, int]] | None:
-    """Every distinct settings of a space of choices and integers, options by their position; None when there are too many."""
+def finite_space(
+    ranges: Mapping[str, OpenSetting], *, limit: int = LARGEST_LISTED
+) -> list[dict[str, int]] | None:
+    """Every distinct settings of a space of choices and integers, options by their position;
+    None when there are too many.
+    """
     points: list[dict[str, int]] = [{}]
     for path, setting in ranges.items():
         longer: list[dict[str, int]] = []
@@ -127,14 +146,18 @@ def _sampler(name: Literal["tpe", "random"], seed: int, *, conditional: bool) ->
     if name == "random":
         return RandomSampler(seed=seed)
     with warnings.catch_warnings():
-        # without `group`, settings that stand under a choice would be sampled one by one, blind to each other
-        warnings.filterwarnings("ignore", message="Argument ``group``", category=ExperimentalWarning)
+        # without `group`, settings that stand under a choice would be sampled one by one, blind to
+        # each other
+        warnings.filterwarnings(
+            "ignore", message="Argument ``group``", category=ExperimentalWarning
+        )
         return TPESampler(seed=seed, group=conditional)
 
 
 def _suggest(trial: optuna.Trial, path: str, over: Range) -> Any:
     if isinstance(over, Choice):
-        # positions, not values: Optuna takes 1, 1.0 and True for the same category, and has no tuples
+        # positions, not values: Optuna takes 1, 1.0 and True for the same category, and has no
+        # tuples
         return over.labels[trial.suggest_categorical(path, tuple(range(len(over.labels))))]
     if isinstance(over, Integer):
         return trial.suggest_int(path, over.low, over.high)

@@ -33,13 +33,17 @@ class Trial:
 
     @property
     def score(self) -> float:
-        """The validation score, each half of the rows at the epoch that the other chose; NaN when the training failed."""
+        """The validation score, each half of the rows at the epoch that the other chose; NaN
+        when the training failed.
+        """
         return self.outcome.score if self.outcome.finished else math.nan
 
 
 @dataclass(frozen=True)
 class Leader:
-    """One of the best trials, trained again. ``score`` is the mean of the fresh scores only, without the trial's own."""
+    """One of the best trials, trained again. ``score`` is the mean of the fresh scores only,
+    without the trial's own.
+    """
 
     trial: Trial
     variants: tuple[Variant, ...]
@@ -62,9 +66,10 @@ class Found:
         trials: in the order they were asked for.
         leaders: the best trials with their fresh scores, the winner first.
         best: the recipe with the winner's settings; nothing in it is open.
-        score: the winner's validation score on fresh seeds. No row scores an epoch that it chose, and the trial scores play no
-            part in it. But the settings were chosen on the same validation rows, by trials and then among a few means, which
-            lifts it a little still; the final training is on seeds that chose nothing, and only the test rows chose nothing.
+        score: the winner's validation score on fresh seeds. No row scores an epoch that it chose,
+            and the trial scores play no part in it. But the settings were chosen on the same
+            validation rows, by trials and then among a few means, which lifts it a little still;
+            the final training is on seeds that chose nothing, and only the test rows chose nothing.
         notes: what the reader should know.
     """
 
@@ -77,9 +82,14 @@ class Found:
     notes: tuple[str, ...] = ()
 
     def table(self) -> pl.DataFrame:
-        """One row per trial: what came of it, and a column for each open setting, null where it did not apply."""
+        """One row per trial: what came of it, and a column for each open setting, null where it
+        did not apply.
+        """
         paths = list(self.recipe.ranges())
-        rows = [_row(trial) | {path: _cell(trial.values.get(path)) for path in paths} for trial in self.trials]
+        rows = [
+            _row(trial) | {path: _cell(trial.values.get(path)) for path in paths}
+            for trial in self.trials
+        ]
         return pl.DataFrame(rows, infer_schema_length=None, strict=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,10 +100,18 @@ class Found:
                 "sampler": self.recipe.search.sampler,
                 "metric": self.metric,
                 "higher_is_better": HIGHER_IS_BETTER[self.metric],
-                "ranges": {path: s.range.model_dump(mode="json") for path, s in self.recipe.ranges().items()},
+                "ranges": {
+                    path: s.range.model_dump(mode="json")
+                    for path, s in self.recipe.ranges().items()
+                },
                 "trials": [_row(trial) | {"values": trial.values} for trial in self.trials],
                 "leaders": [
-                    {"trial": a.trial.number, "values": a.trial.values, "scores": a.scores, "interval": a.score.to_dict()}
+                    {
+                        "trial": a.trial.number,
+                        "values": a.trial.values,
+                        "scores": a.scores,
+                        "interval": a.score.to_dict(),
+                    }
                     for a in self.leaders
                 ],
                 "best": {
@@ -125,19 +143,24 @@ def search(
     Args:
         recipe: with at least one open setting.
         trials, sampler, batch, leaders, seeds: in place of the recipe's own ``search`` settings.
-        workspace: where outcomes are kept, so that the same search goes on where it was; None: a temporary place.
+        workspace: where outcomes are kept, so that the same search goes on where it was; None: a
+            temporary place.
         progress: is called with what is going on.
         runner: trains, in place of a new one over ``workspace``.
-        allowance: decides how much of it is asked for, where time is short; None: all, and the recipe's ``minutes`` do not count.
+        allowance: decides how much of it is asked for, where time is short; None: all, and the
+            recipe's ``minutes`` do not count.
 
     Raises:
         RecipeError: when nothing is open, or a setting is not acceptable.
         ModelError: when every training fails.
     """
-    recipe = _common.with_overrides(recipe, "search", trials=trials, sampler=sampler, batch=batch, leaders=leaders, seeds=seeds)
+    recipe = _common.with_overrides(
+        recipe, "search", trials=trials, sampler=sampler, batch=batch, leaders=leaders, seeds=seeds
+    )
     if not recipe.ranges():
         raise RecipeError(
-            "nothing to search: the recipe has no open settings; put a range where a value stands, e.g. {log: [1e-4, 1e-1]}"
+            "nothing to search: the recipe has no open settings; put a range where a value "
+            "stands, e.g. {log: [1e-4, 1e-1]}"
         )
     _common.warn_of_minutes(recipe, allowance)
     runner = runner or Runner(Workspace.open(workspace), progress=progress)
@@ -151,9 +174,15 @@ def search(
 
 
 def plan_search(
-    recipe: Recipe, *, metric: str, context: str, rows: int | None = None, allowance: Allowance | None = None
+    recipe: Recipe,
+    *,
+    metric: str,
+    context: str,
+    rows: int | None = None,
+    allowance: Allowance | None = None,
 ) -> Plan[Found]:
-    """The search as a plan: batches of trials, then the leaders on fresh seeds. It may end after any batch of trials.
+    """The search as a plan: batches of trials, then the leaders on fresh seeds. It may end after
+    any batch of trials.
 
     Args:
         rows: of the validation part, if known.
@@ -166,8 +195,9 @@ def plan_search(
         seed=derive_seed(recipe.seed, "search", "sampler"),
         higher_is_better=HIGHER_IS_BETTER[metric],
     )
-    # One seed for all trials: with the same initial weights and data order, trials differ by their settings and by less luck.
-    # That a setting suits this one seed is what the fresh seeds of the leaders are for.
+    # One seed for all trials: with the same initial weights and data order, trials differ by their
+    # settings and by less luck. That a setting suits this one seed is what the fresh seeds of the
+    # leaders are for.
     seed = derive_seed(recipe.seed, "search", "training")
     trials: list[Trial] = []
     notes: list[str] = []
@@ -178,26 +208,41 @@ def plan_search(
             break
         proposals = proposer.propose(number)
         if not proposals:
-            notes.append(f"the ranges allow {len(trials)} different settings; all were tried, instead of {ask.trials} trials")
+            notes.append(
+                f"the ranges allow {len(trials)} different settings; all were tried, instead of "
+                f"{ask.trials} trials"
+            )
             break
-        variants = [recipe.resolve(p.values).variant(seed, metric=metric, context=context) for p in proposals]
+        variants = [
+            recipe.resolve(p.values).variant(seed, metric=metric, context=context)
+            for p in proposals
+        ]
         outcomes = yield variants
-        batch = [Trial(p.number, p.values, v, o) for p, v, o in zip(proposals, variants, outcomes, strict=True)]
+        batch = [
+            Trial(p.number, p.values, v, o)
+            for p, v, o in zip(proposals, variants, outcomes, strict=True)
+        ]
         proposer.learn({trial.number: trial.score for trial in batch})
         trials.extend(batch)
         if number < wanted:
             break
     notes.extend(_failures(trials))
-    leaders = yield from _measure_again(recipe, _best(trials, metric, ask.leaders), metric, context, rows, allowance)
+    leaders = yield from _measure_again(
+        recipe, _best(trials, metric, ask.leaders), metric, context, rows, allowance
+    )
     best = recipe.resolve(leaders[0].trial.values)
-    return Found(recipe, metric, tuple(trials), tuple(leaders), best, leaders[0].score, tuple(notes))
+    return Found(
+        recipe, metric, tuple(trials), tuple(leaders), best, leaders[0].score, tuple(notes)
+    )
 
 
 def _best(trials: Sequence[Trial], metric: str, n: int) -> list[Trial]:
     """The ``n`` trials with the best scores, the earlier first among equals."""
     finished = [trial for trial in trials if math.isfinite(trial.score)]
     if not finished:
-        raise ModelError(f"all {len(trials)} trials failed: {_common.reasons(t.outcome for t in trials)}")
+        raise ModelError(
+            f"all {len(trials)} trials failed: {_common.reasons(t.outcome for t in trials)}"
+        )
     return sorted(finished, key=lambda trial: _rank(trial.score, metric))[:n]
 
 
@@ -208,15 +253,26 @@ def _allowed(allowance: Allowance | None, ask: Search, done: int, wanted: int) -
     numbers = steps(wanted, min(2, wanted)) if done == 0 else [*steps(wanted, 1), 0]
     for_leaders = max(2, ask.leaders * ask.seeds // 2)
     options = [Option(f"{done + n} trials", more=n + for_leaders if n else 0) for n in numbers]
-    return numbers[allowance.choose(f"search: trials after {done}", options, of=f"{ask.trials} trials")]
+    return numbers[
+        allowance.choose(f"search: trials after {done}", options, of=f"{ask.trials} trials")
+    ]
 
 
 def _measure_again(
-    recipe: Recipe, trials: Sequence[Trial], metric: str, context: str, rows: int | None, allowance: Allowance | None
+    recipe: Recipe,
+    trials: Sequence[Trial],
+    metric: str,
+    context: str,
+    rows: int | None,
+    allowance: Allowance | None,
 ) -> Plan[list[Leader]]:
     def versions(trials: Sequence[Trial], seeds: Sequence[int]) -> list[list[Variant]]:
         return [
-            [recipe.resolve(trial.values).variant(seed, metric=metric, context=context) for seed in seeds] for trial in trials
+            [
+                recipe.resolve(trial.values).variant(seed, metric=metric, context=context)
+                for seed in seeds
+            ]
+            for trial in trials
         ]
 
     seeds = _common.fresh_seeds(recipe, "confirm", recipe.search.seeds)
@@ -225,7 +281,10 @@ def _measure_again(
         sizes.sort(key=lambda size: (size[0] * size[1], size[0]), reverse=True)
         everything = versions(trials, seeds)
         options = [
-            Option(f"{n} leader{'s' * (n > 1)} on {m} fresh seeds", [v for group in everything[:n] for v in group[:m]])
+            Option(
+                f"{n} leader{'s' * (n > 1)} on {m} fresh seeds",
+                [v for group in everything[:n] for v in group[:m]],
+            )
             for n, m in sizes
         ]
         n, m = sizes[allowance.choose("search: leaders", options)]
@@ -239,7 +298,8 @@ def _measure_again(
     ]
     if all(leader.score.n == 0 for leader in leaders):
         raise ModelError(f"every leader failed on every fresh seed: {_common.reasons(outcomes)}")
-    # settings that sometimes fail come after settings that never do: their mean is over the runs that went well
+    # settings that sometimes fail come after settings that never do: their mean is over the runs
+    # that went well
     return sorted(leaders, key=lambda leader: (leader.score.lost, _rank(leader.score.mean, metric)))
 
 
@@ -249,7 +309,11 @@ def _rank(score: float, metric: str) -> float:
 
 def _failures(trials: Sequence[Trial]) -> list[str]:
     failed = [trial.outcome for trial in trials if not trial.outcome.finished]
-    return [f"{len(failed)} of {len(trials)} trials failed: {_common.reasons(failed)}"] if failed else []
+    return (
+        [f"{len(failed)} of {len(trials)} trials failed: {_common.reasons(failed)}"]
+        if failed
+        else []
+    )
 
 
 def _row(trial: Trial) -> dict[str, Any]:

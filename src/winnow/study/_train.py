@@ -50,8 +50,8 @@ class Trained:
 
     @property
     def score(self) -> Interval:
-        """Of the validation score over the seeds: what training the recipe once more is likely to give on average, on the
-        validation rows, which chose the recipe.
+        """Of the validation score over the seeds: what training the recipe once more is likely to
+        give on average, on the validation rows, which chose the recipe.
         """
         return _common.score_interval(self.outcomes, self.metric, len(self.prepared.validation))
 
@@ -61,18 +61,24 @@ class Trained:
         return [i for i, outcome in enumerate(self.outcomes) if outcome.finished]
 
     def module(self, i: int | None = None) -> nn.Module:
-        """Member ``i`` (by default the one that ships) with its trained weights, in evaluation mode, on the CPU.
+        """Member ``i`` (by default the one that ships) with its trained weights, in evaluation
+        mode, on the CPU.
 
         Raises:
-            ModelError: for a position that does not exist, a member whose training failed, or weights that do not fit the model.
+            ModelError: for a position that does not exist, a member whose training failed, or
+                weights that do not fit the model.
             WorkspaceError: when the weights are not there.
         """
         i = self.best if i is None else i
         if not 0 <= i < len(self.variants):
             raise ModelError(f"no member {i}: expected 0 to {len(self.variants) - 1}")
         if not self.outcomes[i].finished:
-            raise ModelError(f"member {i} has no weights, because its training failed: {self.outcomes[i].reason}")
-        return load_member(self.variants[i], self.prepared, self.workspace.load_weights(self.variants[i].id))
+            raise ModelError(
+                f"member {i} has no weights, because its training failed: {self.outcomes[i].reason}"
+            )
+        return load_member(
+            self.variants[i], self.prepared, self.workspace.load_weights(self.variants[i].id)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The ``final`` document."""
@@ -81,7 +87,10 @@ class Trained:
                 "recipe_yaml": self.recipe.to_yaml(),
                 "metric": self.metric,
                 "seeds": [v.seed for v in self.variants],
-                "outcomes": [{"seed": v.seed, **o.to_dict()} for v, o in zip(self.variants, self.outcomes, strict=True)],
+                "outcomes": [
+                    {"seed": v.seed, **o.to_dict()}
+                    for v, o in zip(self.variants, self.outcomes, strict=True)
+                ],
                 "shipped": self.best,
                 "score": self.score.to_dict(),
             }
@@ -102,10 +111,12 @@ def train(
     Args:
         recipe: with nothing open.
         seeds: how many, in place of the recipe's own ``final.seeds``.
-        workspace: where outcomes and weights are kept; None: a temporary place, gone when the process ends.
+        workspace: where outcomes and weights are kept; None: a temporary place, gone when the
+            process ends.
         progress: is called with what is going on.
         runner: trains, in place of a new one over ``workspace``.
-        allowance: decides how much of it is asked for, where time is short; None: all, and the recipe's ``minutes`` do not count.
+        allowance: decides how much of it is asked for, where time is short; None: all, and the
+            recipe's ``minutes`` do not count.
 
     Raises:
         RecipeError: for open settings.
@@ -120,14 +131,29 @@ def train(
         everything = _variants(recipe, metric, context)
         numbers = steps(len(everything), 2)
         options = [Option(f"{n} final seeds", everything[:n]) for n in numbers]
-        recipe = _common.with_overrides(recipe, "final", seeds=numbers[allowance.choose("train: seeds", options)])
-    variants, outcomes = conduct(Study("train", plan_training(recipe, metric=metric, context=context)), runner, keep_weights=True)
-    trained = Trained(recipe, variants, outcomes, shipped(outcomes, metric), runner.prepared(recipe.data), runner.workspace)
+        recipe = _common.with_overrides(
+            recipe, "final", seeds=numbers[allowance.choose("train: seeds", options)]
+        )
+    variants, outcomes = conduct(
+        Study("train", plan_training(recipe, metric=metric, context=context)),
+        runner,
+        keep_weights=True,
+    )
+    trained = Trained(
+        recipe,
+        variants,
+        outcomes,
+        shipped(outcomes, metric),
+        runner.prepared(recipe.data),
+        runner.workspace,
+    )
     runner.workspace.ledger.put_document("final", trained.to_dict())
     return trained
 
 
-def plan_training(recipe: Recipe, *, metric: str, context: str) -> Plan[tuple[tuple[Variant, ...], tuple[Outcome, ...]]]:
+def plan_training(
+    recipe: Recipe, *, metric: str, context: str
+) -> Plan[tuple[tuple[Variant, ...], tuple[Outcome, ...]]]:
     """The final training as a plan: one variant per fresh seed."""
     variants = _variants(recipe, metric, context)
     outcomes = yield variants
@@ -155,16 +181,24 @@ def shipped(outcomes: Sequence[Outcome], metric: str) -> int:
 
 
 def load_member(variant: Variant, prepared: Prepared, weights: Mapping[str, Tensor]) -> nn.Module:
-    """The module of a variant with trained weights, by the names of the user's module, in evaluation mode.
+    """The module of a variant with trained weights, by the names of the user's module, in
+    evaluation mode.
 
     Raises:
         ModelError: when the weights are not those of the model.
     """
-    module = models.build(variant.model, in_shape=prepared.in_shape, out_features=prepared.out_features, seed=variant.seed)
+    module = models.build(
+        variant.model,
+        in_shape=prepared.in_shape,
+        out_features=prepared.out_features,
+        seed=variant.seed,
+    )
     # before loading, which would round float64 weights to float32
     module = module.to(getattr(torch, variant.train.weights_precision))
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
-        raise ModelError(f"the weights of variant {variant.id} do not fit its model: {error}") from error
+        raise ModelError(
+            f"the weights of variant {variant.id} do not fit its model: {error}"
+        ) from error
     return module.eval()

@@ -1,4 +1,5 @@
-"""PyTorch's own kinds of method under winnow's contracts: any ``torch.optim.Optimizer``, any loss that is a module.
+"""PyTorch's own kinds of method under winnow's contracts: any ``torch.optim.Optimizer``, any loss
+that is a module.
 
 Axes: V members, B batch, C outputs.
 """
@@ -23,7 +24,9 @@ _NUMBER = "number "  # before the name of a state that is one number for a whole
 
 
 @functools.cache
-def adapted_optimizer(optimizer: type[torch.optim.Optimizer], arguments: str) -> type[BaseOptimizer]:
+def adapted_optimizer(
+    optimizer: type[torch.optim.Optimizer], arguments: str
+) -> type[BaseOptimizer]:
     """Return ``torch.optim``'s kind of optimizer under winnow's contract.
 
     It steps on the stacked parameters of all members at once, which is right for methods that treat
@@ -84,7 +87,9 @@ def adapted_optimizer(optimizer: type[torch.optim.Optimizer], arguments: str) ->
     return Adapted
 
 
-def _fresh(optimizer: type[torch.optim.Optimizer], params: list[Tensor], options: Mapping[str, Any]) -> torch.optim.Optimizer:
+def _fresh(
+    optimizer: type[torch.optim.Optimizer], params: list[Tensor], options: Mapping[str, Any]
+) -> torch.optim.Optimizer:
     return optimizer(params, lr=1.0, **options)  # type: ignore[call-arg]
 
 

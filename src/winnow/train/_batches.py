@@ -1,4 +1,5 @@
-"""What feeds a fleet: rows in memory, which each member draws in an order of its own, or streamed ones, which all see together.
+"""What feeds a fleet: rows in memory, which each member draws in an order of its own, or streamed
+ones, which all see together.
 
 Axes: V members still training, B batch, N rows, F features (any number of axes).
 """
@@ -23,7 +24,9 @@ class BaseBatches(ABC):
     """The batches of one fleet; to be closed."""
 
     @abstractmethod
-    def epoch(self, epoch: int, seeds: Sequence[int], *, size: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(
+        self, epoch: int, seeds: Sequence[int], *, size: int, steps: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """x (V, B, *F) and y (V, B) of each step of an epoch.
 
         Args:
@@ -49,10 +52,16 @@ class InMemory(BaseBatches):
         self._x, self._y = (t.to(device) for t in prepared.tensors("train", dtype))
         self._validation = tuple(t.to(device) for t in prepared.tensors("validation", dtype))
 
-    def epoch(self, epoch: int, seeds: Sequence[int], *, size: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-        order_VN = torch.stack([_order(seed, epoch, len(self._x)) for seed in seeds]).to(self._x.device)
+    def epoch(
+        self, epoch: int, seeds: Sequence[int], *, size: int, steps: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        order_VN = torch.stack([_order(seed, epoch, len(self._x)) for seed in seeds]).to(
+            self._x.device
+        )
         for rows_VB in order_VN.split(size, dim=1)[:steps]:
-            x_VBF = self._x.index_select(0, rows_VB.flatten()).view(*rows_VB.shape, *self._x.shape[1:])
+            x_VBF = self._x.index_select(0, rows_VB.flatten()).view(
+                *rows_VB.shape, *self._x.shape[1:]
+            )
             yield x_VBF, self._y[rows_VB]
 
     def validation(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -63,11 +72,14 @@ class InMemory(BaseBatches):
 
 
 class Streamed(BaseBatches):
-    """Batches that are read once for all members. Their order follows from the data's seed and the epoch: a variant's own has no
-    part in it, so that a member sees the same batches alone and in any fleet.
+    """Batches that are read once for all members. Their order follows from the data's seed and the
+    epoch: a variant's own has no part in it, so that a member sees the same batches alone and in
+    any fleet.
     """
 
-    def __init__(self, prepared: Prepared, dtype: torch.dtype, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, prepared: Prepared, dtype: torch.dtype, seed: int, device: torch.device
+    ) -> None:
         assert not isinstance(prepared.train, Rows)
         assert not isinstance(prepared.validation, Rows)
         self._train, self._validation = prepared.train, prepared.validation
@@ -76,7 +88,9 @@ class Streamed(BaseBatches):
         self._stream = prepared.train.stream
         self._loader = self._stream.take()
 
-    def epoch(self, epoch: int, seeds: Sequence[int], *, size: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(
+        self, epoch: int, seeds: Sequence[int], *, size: int, steps: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         order_N = _order(self._seed, epoch, len(self._train))[: size * steps].numpy()
         for x, y in self._train.batches(size, order=order_N, loader=self._loader):
             x_BF, y_B = (t.to(self._device) for t in self._typed(x, y, self._dtype))
@@ -91,7 +105,9 @@ class Streamed(BaseBatches):
         self._stream.give_back(self._loader)
 
 
-def open_batches(prepared: Prepared, dtype: torch.dtype, seed: int, device: torch.device = _CPU) -> BaseBatches:
+def open_batches(
+    prepared: Prepared, dtype: torch.dtype, seed: int, device: torch.device = _CPU
+) -> BaseBatches:
     """The batches of a fleet.
 
     Args:
@@ -100,7 +116,11 @@ def open_batches(prepared: Prepared, dtype: torch.dtype, seed: int, device: torc
         seed: of the data's split; orders rows that are streamed.
         device: that the batches lie on; rows in memory lie there as a whole.
     """
-    return Streamed(prepared, dtype, seed, device) if prepared.is_streamed else InMemory(prepared, dtype, device)
+    return (
+        Streamed(prepared, dtype, seed, device)
+        if prepared.is_streamed
+        else InMemory(prepared, dtype, device)
+    )
 
 
 def _order(seed: int, epoch: int, num_rows: int) -> Tensor:

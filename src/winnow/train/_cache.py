@@ -17,8 +17,9 @@ def cache_directory() -> Path:
 
 
 def set_up_compiler() -> None:
-    """Let PyTorch's compiler keep its work there, unless the user has told it where: its own place is ``/tmp``, which does not
-    last. Where nothing can be written, that place stays. And no pool of worker processes, which one C++ program has no use for.
+    """Let PyTorch's compiler keep its work there, unless the user has told it where: its own place
+    is ``/tmp``, which does not last. Where nothing can be written, that place stays. And no pool of
+    worker processes, which one C++ program has no use for.
 
     To be called before the compiler is imported.
     """

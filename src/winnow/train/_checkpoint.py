@@ -1,8 +1,9 @@
 """A fleet between two epochs, on disk: what is needed to go on to the same bits.
 
-One safetensors file: every tensor that the program says training changes, the best weights, the weights of members that have
-left; and, as JSON in its header, what the driver remembers of each member. Nothing here names a method: what a method keeps in
-the program's tensors is carried. What follows from seed and step (order, noise, schedules) is not stored.
+One safetensors file: every tensor that the program says training changes, the best weights, the
+weights of members that have left; and, as JSON in its header, what the driver remembers of each
+member. Nothing here names a method: what a method keeps in the program's tensors is carried. What
+follows from seed and step (order, noise, schedules) is not stored.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ FORMAT = 1
 
 
 class UnusableCheckpoint(Exception):
-    """Why there is nothing to go on from in a file, in a sentence that begins with its path. Always caught: what it held trains
-    from the start.
+    """Why there is nothing to go on from in a file, in a sentence that begins with its path. Always
+    caught: what it held trains from the start.
     """
 
 
@@ -56,13 +57,16 @@ class Checkpoint:
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
-    """Write aside, then move into place: a file under ``path`` is always whole, also after the power failed.
+    """Write aside, then move into place: a file under ``path`` is always whole, also after the
+    power failed.
 
     Raises:
         WorkspaceError: it cannot be written (a full disk, say); the checkpoint before it stays.
     """
     # contiguous and apart: safetensors refuses tensors that share memory
-    tensors = {n: t.detach().to("cpu", copy=True).contiguous() for n, t in checkpoint.tensors.items()}
+    tensors = {
+        n: t.detach().to("cpu", copy=True).contiguous() for n, t in checkpoint.tensors.items()
+    }
     facts = {name: value for name, value in vars(checkpoint).items() if name != "tensors"}
     header = {"format": str(FORMAT), "facts": json.dumps(facts), "sum": str(checksum(tensors))}
     try:
@@ -95,7 +99,9 @@ def read(path: Path, variant_ids: Sequence[str]) -> Checkpoint | None:
         return None
     facts, expected_sum = _facts(path)
     if facts["variant_ids"] != list(variant_ids):
-        raise UnusableCheckpoint(f"{path} is a checkpoint of other variants than were expected there")
+        raise UnusableCheckpoint(
+            f"{path} is a checkpoint of other variants than were expected there"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
@@ -114,7 +120,8 @@ def _facts(path: Path) -> tuple[dict[str, Any], int]:
         number = int(header["format"])
         if number > FORMAT:
             raise WorkspaceError(
-                f"{path} was written by a newer winnow (checkpoint format {number}, this one reads {FORMAT}): "
+                f"{path} was written by a newer winnow (checkpoint format {number}, this one "
+                f"reads {FORMAT}): "
                 "go on with that one, or remove the file to train its variants from the start"
             )
         facts: dict[str, Any] = json.loads(header["facts"])
@@ -132,8 +139,13 @@ def _damaged(path: Path, why: object) -> UnusableCheckpoint:
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> int:
-    """A check sum of all names and numbers: a length that is right says nothing about a block that the disk lost."""
+    """A check sum of all names and numbers: a length that is right says nothing about a block
+    that the disk lost.
+    """
     total = 0
     for name in sorted(tensors):
-        total = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, zlib.crc32(name.encode(), total))
+        total = zlib.crc32(
+            tensors[name].reshape(-1).view(torch.uint8).numpy().data,
+            zlib.crc32(name.encode(), total),
+        )
     return total

@@ -1,9 +1,11 @@
-"""The stacked step as one compiled program: captured as a graph of tensor operations, made machine code by Inductor.
+"""The stacked step as one compiled program: captured as a graph of tensor operations, made machine
+code by Inductor.
 
-``torch.compile`` would look at the Python code; here the step is run once under ``make_fx``, which writes down what it does to
-tensors, backward pass and update included. That takes a fraction of a second, and what is left for the compiler is a flat
-list of operations. With Inductor's C++ wrapper the whole step is then one call that holds no interpreter lock, so fleets in
-several threads run truly side by side.
+``torch.compile`` would look at the Python code; here the step is run once under ``make_fx``, which
+writes down what it does to tensors, backward pass and update included. That takes a fraction of a
+second, and what is left for the compiler is a flat list of operations. With Inductor's C++ wrapper
+the whole step is then one call that holds no interpreter lock, so fleets in several threads run
+truly side by side.
 """
 
 from __future__ import annotations
@@ -29,12 +31,15 @@ _AT_WORK = threading.Event()
 
 
 def compiling() -> bool:
-    """Whether a program is being compiled at this moment, in any thread: it takes seconds in which no epoch ends."""
+    """Whether a program is being compiled at this moment, in any thread: it takes seconds in
+    which no epoch ends.
+    """
     return _AT_WORK.is_set()
 
 
-# Bytes of everything that one call touches: about a core's second-level cache and its share of the third. Larger blocks are
-# slower per member because their tensors go out to memory between operations, smaller ones because of the call itself.
+# Bytes of everything that one call touches: about a core's second-level cache and its share of the
+# third. Larger blocks are slower per member because their tensors go out to memory between
+# operations, smaller ones because of the call itself.
 _BLOCK_BYTES = 8 * 2**20
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 8, 64  # members, in fleets that have so many
 _TRIED_ON = 2  # members of the capture that tells how much memory a member touches
@@ -75,19 +80,23 @@ class Compiled:
         """What the function returns.
 
         Raises:
-            WrongInputs: the tensors are not as many, or not of the shapes, types and devices, as those that it was made for, or
-                are not contiguous. The machine code reads memory by these, so it must never see others.
+            WrongInputs: the tensors are not as many, or not of the shapes, types and devices, as
+                those that it was made for, or are not contiguous. The machine code reads memory by
+                these, so it must never see others.
         """
         if len(tensors) != len(self._inputs):
             raise WrongInputs(f"expected {len(self._inputs)} tensors, got {len(tensors)}")
-        for tensor, known in zip(tensors, self._inputs, strict=True):  # about half a microsecond each
+        # About half a microsecond each
+        for tensor, known in zip(tensors, self._inputs, strict=True):
             if (
                 tensor.shape != known.shape
                 or tensor.dtype is not known.dtype
                 or not tensor.is_contiguous()
                 or tensor.device != known.device
             ):
-                raise WrongInputs(f"expected {known.name} as contiguous {known}, got {_described(tensor)}")
+                raise WrongInputs(
+                    f"expected {known.name} as contiguous {known}, got {_described(tensor)}"
+                )
         (result,) = self._run(*tensors)
         return result
 
@@ -112,28 +121,34 @@ def compiled(
     block: int | None = None,
     trial: Callable[..., object] | None = None,
 ) -> Compiled | None:
-    """A function of stacked tensors as a compiled program for blocks of members, made once a process; what the compiler did in an
-    earlier process it finds on disk.
+    """A function of stacked tensors as a compiled program for blocks of members, made once a
+    process; what the compiler did in an earlier process it finds on disk.
 
-    A program is found again for the same structure and inputs of the same names, shapes (but for the leading V), types and
-    devices. It takes its inputs contiguous.
+    A program is found again for the same structure and inputs of the same names, shapes (but for
+    the leading V), types and devices. It takes its inputs contiguous.
 
     Args:
         structure: all that decides what the function does, but for its inputs.
-        function: works on any number of members; its arguments are tensors with a leading V but for the last, and it may change
-            them in place.
+        function: works on any number of members; its arguments are tensors with a leading V but for
+            the last, and it may change them in place.
         module: whose forward pass the function runs; a skeleton that no other thread works on.
         inputs: the arguments of a whole fleet, in order.
         fleet: members that the fleet began with.
         block: members of a block; None: as many as suit the processor's caches.
-        trial: called with the same arguments before the capture; where it raises, the function is not compiled.
+        trial: called with the same arguments before the capture; where it raises, the function is
+            not compiled.
 
     Returns:
         None when the compiler fails on it, which a warning tells once.
     """
     *stacked, last = inputs.items()
     facts = [(name, tuple(t.shape[1:]), t.dtype, t.device) for name, t in stacked]
-    kind = (structure, tuple(facts), (last[0], tuple(last[1].shape), last[1].dtype, last[1].device), torch.get_default_dtype())
+    kind = (
+        structure,
+        tuple(facts),
+        (last[0], tuple(last[1].shape), last[1].dtype, last[1].device),
+        torch.get_default_dtype(),
+    )
     tensors = list(inputs.values())
     with _LOCK:  # one thread compiles, the others wait for its program
         if _COMPILED.get(kind, ...) is None:
@@ -144,7 +159,11 @@ def compiled(
             if block is None:
                 if kind not in _FITTING:
                     on_cpu = tensors[0].device.type == "cpu"  # a GPU wants as many as there are
-                    _FITTING[kind] = _fitting(_capture(function, module, _rows(tensors, _TRIED_ON))) if on_cpu else fleet
+                    _FITTING[kind] = (
+                        _fitting(_capture(function, module, _rows(tensors, _TRIED_ON)))
+                        if on_cpu
+                        else fleet
+                    )
                 while size < min(_FITTING[kind], fleet):
                     size *= 2
             if (kind, size) not in _COMPILED:
@@ -153,13 +172,20 @@ def compiled(
                     trial(*examples)
                 _AT_WORK.set()
                 run = _compile(_capture(function, module, examples), examples)
-                known = [_Input(n, t.shape, t.dtype, t.device) for n, t in zip(inputs, examples, strict=True)]
+                known = [
+                    _Input(n, t.shape, t.dtype, t.device)
+                    for n, t in zip(inputs, examples, strict=True)
+                ]
                 _COMPILED[kind, size] = Compiled(size, tuple(known), run)
             return _COMPILED[kind, size]
         except Exception as error:  # whatever the compiler may raise; it has only touched copies
             _COMPILED[kind] = None
             what = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            warnings.warn(f"a fleet runs uncompiled, because its step cannot be compiled: {what}", RuntimeWarning, stacklevel=2)
+            warnings.warn(
+                f"a fleet runs uncompiled, because its step cannot be compiled: {what}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
             return None
         finally:
             _AT_WORK.clear()
@@ -169,9 +195,11 @@ def _capture(function: Function, module: nn.Module, examples: Sequence[Tensor]) 
     """What the function does to tensors of these shapes.
 
     Raises:
-        RuntimeError: the forward pass changes the module's plain attributes, which a captured one would not.
+        RuntimeError: the forward pass changes the module's plain attributes, which a captured one
+            would not.
     """
-    from torch.fx.experimental.proxy_tensor import make_fx  # this and the compiler take a second each to import
+    # This and the compiler take a second each to import
+    from torch.fx.experimental.proxy_tensor import make_fx
 
     before = signature(module)
     copies = [t.clone() for t in examples]
@@ -187,7 +215,8 @@ def _compile(graph: GraphModule, examples: Sequence[Tensor]) -> Callable[..., Se
     from torch import _inductor
 
     for node in graph.graph.nodes:
-        node.meta.clear()  # the capture's own stand-ins for tensors, which the compiler would mix with its
+        # The capture's own stand-ins for tensors, which the compiler would mix with its
+        node.meta.clear()
     on_cpu = examples[0].device.type == "cpu"
     try:
         program = _inductor_compile(graph, examples, on_cpu)
@@ -201,13 +230,16 @@ def _compile(graph: GraphModule, examples: Sequence[Tensor]) -> Callable[..., Se
     return program
 
 
-def _inductor_compile(graph: GraphModule, examples: Sequence[Tensor], on_cpu: bool) -> Callable[..., Sequence[Tensor]]:
+def _inductor_compile(
+    graph: GraphModule, examples: Sequence[Tensor], on_cpu: bool
+) -> Callable[..., Sequence[Tensor]]:
     from torch import _inductor
     from torch._guards import TracingContext, tracing
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-    shapes = FakeTensorMode(shape_env=ShapeEnv())  # without shapes of its own the compiler leaves its cache aside
+    # Without shapes of its own the compiler leaves its cache aside
+    shapes = FakeTensorMode(shape_env=ShapeEnv())
     stand_ins: list[Any] = [shapes.from_tensor(t, static_shapes=True) for t in examples]
     options = {"cpp_wrapper": True, "cpp.threads": 1} if on_cpu else None
     with torch.no_grad(), tracing(TracingContext(shapes)):
@@ -216,8 +248,9 @@ def _inductor_compile(graph: GraphModule, examples: Sequence[Tensor], on_cpu: bo
 
 @contextmanager
 def _without_outer_fusion() -> Iterator[None]:
-    """Inductor's C++ backend in PyTorch 2.13 fails with a KeyError on some programs in which a tensor is read and later
-    overwritten, where it tries to fuse two loops' outer levels (pytorch/pytorch#196570). Inside, it does not try.
+    """Inductor's C++ backend in PyTorch 2.13 fails with a KeyError on some programs in which a
+    tensor is read and later overwritten, where it tries to fuse two loops' outer levels
+    (pytorch/pytorch#196570). Inside, it does not try.
     """
     from torch._inductor.codegen.cpp import CppScheduling
 
@@ -230,10 +263,15 @@ def _without_outer_fusion() -> Iterator[None]:
 
 
 def _rows(tensors: Sequence[Tensor], members: int) -> list[Tensor]:
-    """The tensors of a fleet of so many members, contiguous: the first rows, or all and then the first again."""
+    """The tensors of a fleet of so many members, contiguous: the first rows, or all and then
+    the first again.
+    """
     *stacked, last = tensors
     index = torch.arange(members) % stacked[0].shape[0]
-    return [*(t.index_select(0, index.to(t.device)).contiguous() for t in stacked), last.contiguous()]
+    return [
+        *(t.index_select(0, index.to(t.device)).contiguous() for t in stacked),
+        last.contiguous(),
+    ]
 
 
 def _fitting(graph: GraphModule) -> int:

@@ -14,7 +14,11 @@ __all__ = ["Captured", "can_capture", "training_device"]
 
 def training_device() -> torch.device:
     """The GPU that PyTorch has made current, or the processor."""
-    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+    return (
+        torch.device("cuda", torch.cuda.current_device())
+        if torch.cuda.is_available()
+        else torch.device("cpu")
+    )
 
 
 def can_capture(device: torch.device) -> bool:
@@ -23,8 +27,8 @@ def can_capture(device: torch.device) -> bool:
 
 
 class Captured:
-    """A compiled step of one block as a CUDA graph: one launch instead of one for each kernel, which for small networks is most
-    of the time.
+    """A compiled step of one block as a CUDA graph: one launch instead of one for each kernel,
+    which for small networks is most of the time.
 
     Args:
         program: the step.
@@ -35,15 +39,19 @@ class Captured:
     def __init__(self, program: Compiled, own: Sequence[Tensor], batch: Sequence[Tensor]) -> None:
         self._batch = [t.clone() for t in batch]
         self._graph = torch.cuda.CUDAGraph()
-        # Capturing runs nothing, so the block is as it was afterwards. What the kernels need once (handles, workspaces) is there,
-        # because the program has run when it was compiled.
+        # Capturing runs nothing, so the block is as it was afterwards. What the kernels need once
+        # (handles, workspaces) is there, because the program has run when it was compiled.
         with torch.cuda.graph(self._graph):
             self._losses = program([*own, *self._batch])
 
     def __call__(self, batch: Sequence[Tensor]) -> Tensor:
         for mine, theirs in zip(self._batch, batch, strict=True):
-            if mine.shape != theirs.shape or mine.dtype is not theirs.dtype:  # copying would broadcast and convert
-                raise WrongInputs(f"expected {mine.dtype} {tuple(mine.shape)}, got {theirs.dtype} {tuple(theirs.shape)}")
+            # Copying would broadcast and convert
+            if mine.shape != theirs.shape or mine.dtype is not theirs.dtype:
+                raise WrongInputs(
+                    f"expected {mine.dtype} {tuple(mine.shape)}, got {theirs.dtype} "
+                    f"{tuple(theirs.shape)}"
+                )
         for mine, theirs in zip(self._batch, batch, strict=True):
             mine.copy_(theirs)
         self._graph.replay()

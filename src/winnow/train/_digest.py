@@ -17,10 +17,12 @@ _STIR = -0x61C8864680B583EB  # an odd number: 2**64 over the golden ratio, as a 
 
 
 class OutputDigest:
-    """A sum modulo 2**64 over all outputs: the bits of each, stirred, times an odd number that belongs to its row and column.
+    """A sum modulo 2**64 over all outputs: the bits of each, stirred, times an odd number that
+    belongs to its row and column.
 
-    Equal outputs have equal digests, in whatever pieces they are added: integers have no rounding. Outputs that differ anywhere
-    have different ones but by a chance of about 2**-32 at most (and 2**-64 as a rule), unless somebody looks for such a pair.
+    Equal outputs have equal digests, in whatever pieces they are added: integers have no rounding.
+    Outputs that differ anywhere have different ones but by a chance of about 2**-32 at most (and
+    2**-64 as a rule), unless somebody looks for such a pair.
 
     Args:
         rows: N that will be added.
@@ -43,7 +45,8 @@ class OutputDigest:
         if len(self._column_C) != columns:
             self._column_C = torch.from_numpy(_odd_numbers(columns, stream=2)).to(self._column_C)
         bits_VBC = outputs_VBC.view(_INTEGERS[outputs_VBC.dtype]).to(torch.int64, copy=True)
-        bits_VBC.mul_(_STIR).bitwise_xor_(bits_VBC >> 32)  # else a sign bit, at the top, would meet few bits of the factor
+        # Else a sign bit, at the top, would meet few bits of the factor
+        bits_VBC.mul_(_STIR).bitwise_xor_(bits_VBC >> 32)
         weight_BC = self._row_N1[self._start : self._start + rows] * self._column_C
         self._sum_V = self._sum_V + bits_VBC.mul_(weight_BC).sum(dim=(1, 2))
         self._start += rows
@@ -64,7 +67,9 @@ def _odd_numbers(count: int, *, stream: int) -> NDArray[np.int64]:
     Source: SplitMix64 (Steele, Lea and Flood, 2014).
     """
     with np.errstate(over="ignore"):
-        z = (np.arange(count, dtype=np.uint64) + np.uint64(stream << 40)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (np.arange(count, dtype=np.uint64) + np.uint64(stream << 40)) * np.uint64(
+            0x9E3779B97F4A7C15
+        )
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((z ^ (z >> np.uint64(31))) | np.uint64(1)).view(np.int64)

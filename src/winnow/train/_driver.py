@@ -1,11 +1,11 @@
 """The one training driver: variants in, outcomes out, for a fleet of one or many.
 
-After each epoch, one pass over the validation rows gives what the metrics of each half of them are made of. A half is scored at
-the epoch that the other half chooses, so that no row scores an epoch that it had a part in choosing. All rows together choose
-the weights that are kept.
+After each epoch, one pass over the validation rows gives what the metrics of each half of them are
+made of. A half is scored at the epoch that the other half chooses, so that no row scores an epoch
+that it had a part in choosing. All rows together choose the weights that are kept.
 
-Axes: V members still training, B batch, N rows, S steps of an epoch, P parameters of one member, H parts (halves) of the
-validation rows, K sums that metrics are made of.
+Axes: V members still training, B batch, N rows, S steps of an epoch, P parameters of one member, H
+parts (halves) of the validation rows, K sums that metrics are made of.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ __all__ = ["EpochReport", "train_fleet"]
 
 _FEW = 8  # rows that show what a pass does
 
-# Building seeds PyTorch's global generator and puts it back: fleets that start in several threads do so in turn.
+# Building seeds PyTorch's global generator and puts it back: fleets that start in several threads
+# do so in turn.
 _BUILDING = threading.Lock()
 
 
@@ -91,17 +92,21 @@ def train_fleet(
         variants: of equal shape settings (see ``run.plan``).
         prepared: the data of all of them.
         stacked: run the stacked program; None: when there is more than one variant.
-        compiled: run the stacked program as compiled blocks; on a GPU each is captured as a CUDA graph.
+        compiled: run the stacked program as compiled blocks; on a GPU each is captured as a CUDA
+            graph.
         on_epoch: called after each epoch; without it, messages are warnings.
-        checkpoint: where the fleet's state is written between epochs; when there is one of these variants already, training
-            goes on from it to the same bits, in the way it was begun. The caller removes it. A file that cannot be used, or a
-            state that cannot be written (a full disk, say), is a message: training goes on.
+        checkpoint: where the fleet's state is written between epochs; when there is one of these
+            variants already, training goes on from it to the same bits, in the way it was begun.
+            The caller removes it. A file that cannot be used, or a state that cannot be written (a
+            full disk, say), is a message: training goes on.
         checkpoint_seconds: at least so long between two checkpoints.
 
     Returns:
-        One result for each variant, in their order. What a member gets does not depend on the others.
+        One result for each variant, in their order. What a member gets does not depend on the
+        others.
 
-    Fleets may train in several threads at once; a model that draws from a global generator may not be among them.
+    Fleets may train in several threads at once; a model that draws from a global generator may not
+    be among them.
 
     Raises:
         ModelError: the model cannot be built.
@@ -110,12 +115,18 @@ def train_fleet(
     """
     left: list[Finished] = []
     try:
-        return _train_fleet(variants, prepared, stacked, compiled, on_epoch, checkpoint, checkpoint_seconds, left)
+        return _train_fleet(
+            variants, prepared, stacked, compiled, on_epoch, checkpoint, checkpoint_seconds, left
+        )
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        reason = f"out of memory ({(str(error).strip().splitlines() or [type(error).__name__])[0][:200]})"
-    raise OutOfMemory(reason, left)  # not above, where the first error's traceback would hold on to the fleet's tensors
+        reason = (
+            f"out of memory "
+            f"({(str(error).strip().splitlines() or [type(error).__name__])[0][:200]})"
+        )
+    # Not above, where the first error's traceback would hold on to the fleet's tensors
+    raise OutOfMemory(reason, left)
 
 
 def _train_fleet(
@@ -139,10 +150,19 @@ def _train_fleet(
         stacked, compiled = begun.stacked, begun.compiled
     stacked = len(variants) > 1 if stacked is None else stacked
     with _BUILDING:
-        run = _Run(variants, prepared, build_members(variants, prepared), stacked=stacked, compiled=compiled)
+        run = _Run(
+            variants,
+            prepared,
+            build_members(variants, prepared),
+            stacked=stacked,
+            compiled=compiled,
+        )
     with closing(run.batches), stacking() if stacked else nullcontext():
         if begun is not None and not run.restore(begun):
-            message = f"{checkpoint} was written by another version of winnow: its variants train from the start"
+            message = (
+                f"{checkpoint} was written by another version of winnow: its variants train from "
+                f"the start"
+            )
         try:
             return run.train(on_epoch, checkpoint, checkpoint_seconds, message)
         finally:
@@ -151,7 +171,13 @@ def _train_fleet(
 
 class _Run:
     def __init__(
-        self, variants: Sequence[Variant], prepared: Prepared, modules: Sequence[nn.Module], *, stacked: bool, compiled: bool
+        self,
+        variants: Sequence[Variant],
+        prepared: Prepared,
+        modules: Sequence[nn.Module],
+        *,
+        stacked: bool,
+        compiled: bool,
     ) -> None:
         first = variants[0]
         self.dtype = dtype_of(first)
@@ -160,15 +186,23 @@ class _Run:
         self.batches = open_batches(prepared, self.dtype, first.data.split.seed, self.device)
         self.batch = batch_size(first, len(prepared.train))
         self.steps = num_steps(first, len(prepared.train))
-        self.program = build_program(modules, variants, prepared, stacked=stacked, compiled=compiled, device=self.device)
+        self.program = build_program(
+            modules, variants, prepared, stacked=stacked, compiled=compiled, device=self.device
+        )
         x, _ = prepared.head("train", _FEW, self.dtype)
         with stacking() if stacked else nullcontext():
             # now, while all members are there, so that a resumed fleet finds the same
             self.row_bytes = row_bytes(self.program, x.to(self.device))
-        self.label = f"stacked x {len(variants)}{', compiled' if compiled else ''}" if stacked else "alone"
+        self.label = (
+            f"stacked x {len(variants)}{', compiled' if compiled else ''}" if stacked else "alone"
+        )
         half_N = prepared.halves(first.data.split.seed)
         self.parts = 1 if half_N is None else 2
-        part_N = torch.zeros(len(prepared.validation), dtype=torch.int64) if half_N is None else torch.from_numpy(half_N)
+        part_N = (
+            torch.zeros(len(prepared.validation), dtype=torch.int64)
+            if half_N is None
+            else torch.from_numpy(half_N)
+        )
         self.of_part_NH = membership(part_N, self.parts).to(self.device)
         self.digest = OutputDigest(len(prepared.validation), self.device)
         choices = self.parts if self.parts == 1 else self.parts + 1
@@ -186,8 +220,10 @@ class _Run:
         self.metric = first.metric
         self.epoch = 0  # the next one
         self.stacked, self.compiled = stacked, compiled
-        self.best = {n: t.clone() for n, t in self._module_tensors().items()}  # weights and buffers at each member's best epoch
-        self.held: Tensor | None = None  # (V, H, K) on the CPU: of each half, the sums at the epoch that the other one chose
+        # Weights and buffers at each member's best epoch
+        self.best = {n: t.clone() for n, t in self._module_tensors().items()}
+        # (V, H, K) on the CPU: of each half, the sums at the epoch that the other one chose
+        self.held: Tensor | None = None
 
     def train(
         self,
@@ -213,37 +249,58 @@ class _Run:
             elif message is not None:
                 warnings.warn(message, RuntimeWarning, stacklevel=3)
             message = None
-            if checkpoint is not None and self.alive and time.perf_counter() - written >= checkpoint_seconds:
+            if (
+                checkpoint is not None
+                and self.alive
+                and time.perf_counter() - written >= checkpoint_seconds
+            ):
                 try:
                     _checkpoint.write(checkpoint, self.state())
-                except WorkspaceError as error:  # what it guards against may never come: no reason to end what goes well
-                    message = f"{error}; training goes on, but what is in training now would be lost if it were stopped"
+                # What it guards against may never come: no reason to end what goes well
+                except WorkspaceError as error:
+                    message = (
+                        f"{error}; training goes on, but what is in training now would be lost "
+                        f"if it were stopped"
+                    )
                 written = time.perf_counter()
         return [m.result for m in self.members if m.result is not None]
 
     def _report(self, taught: int, seconds: float, message: str | None) -> EpochReport:
-        taken = sum(self.epoch * self.steps if m.result is None else m.result.outcome.steps for m in self.members)
+        taken = sum(
+            self.epoch * self.steps if m.result is None else m.result.outcome.steps
+            for m in self.members
+        )
         first = self.members[0].variant.id
-        return EpochReport(first, taught, taught * self.steps, taken, seconds, self._best(), message)
+        return EpochReport(
+            first, taught, taught * self.steps, taken, seconds, self._best(), message
+        )
 
     def _teach(self, epoch: int) -> Tensor:
         """One epoch of steps; the losses, (steps, variants)."""
         first = epoch * self.steps
         seeds = [m.variant.seed for m in self.alive]
-        lr_SV = torch.from_numpy(np.stack([m.rates[first : first + self.steps] for m in self.alive], axis=1)).to(
-            self.device, self.dtype
-        )
+        lr_SV = torch.from_numpy(
+            np.stack([m.rates[first : first + self.steps] for m in self.alive], axis=1)
+        ).to(self.device, self.dtype)
         keys_SVK2 = None
         if self.program.num_keys:
             keys = noise_keys(seeds, self.program.num_keys, range(first, first + self.steps))
             keys_SVK2 = torch.from_numpy(keys).to(self.device)
         losses = []
-        for s, (x_VBF, y_VB) in enumerate(self.batches.epoch(epoch, seeds, size=self.batch, steps=self.steps)):
-            losses.append(self.program.step(x_VBF, y_VB, None if keys_SVK2 is None else keys_SVK2[s], lr_SV[s]))
+        for s, (x_VBF, y_VB) in enumerate(
+            self.batches.epoch(epoch, seeds, size=self.batch, steps=self.steps)
+        ):
+            losses.append(
+                self.program.step(
+                    x_VBF, y_VB, None if keys_SVK2 is None else keys_SVK2[s], lr_SV[s]
+                )
+            )
         return torch.stack(losses).cpu()
 
     def _validate(self) -> tuple[BaseTally, list[int]]:
-        """What one pass over the validation rows gives: sums that metrics are made of, and a digest of each member's outputs."""
+        """What one pass over the validation rows gives: sums that metrics are made of, and a
+        digest of each member's outputs.
+        """
         scale = self.prepared.preparation.target_scale
         tally = open_tally(self.prepared.task, self.metric, scale=scale, parts=self.parts)
         self.digest.begin()
@@ -256,9 +313,13 @@ class _Run:
         return tally, self.digest.values().tolist()
 
     def _book(self, epoch: int, loss_SV: Tensor, tally: BaseTally, digests: list[int]) -> None:
-        """Write the epoch into every member's record, keep its weights where they are the best, let those leave that are done."""
+        """Write the epoch into every member's record, keep its weights where they are the best,
+        let those leave that are done.
+        """
         sums_VGK = tally.sums().cpu().numpy()
-        views = {n: values_VG.tolist() for n, values_VG in tally.metrics(sums_VGK, tally.groups).items()}
+        views = {
+            n: values_VG.tolist() for n, values_VG in tally.metrics(sums_VGK, tally.groups).items()
+        }
         train_loss = loss_SV.double().mean(dim=0).tolist()
         finite_SV = torch.isfinite(loss_SV)
         finite = finite_SV.all(dim=0).tolist()
@@ -280,7 +341,9 @@ class _Run:
                 leaving.append(i)
                 continue
             stopping = member.train.early_stopping
-            for choice, score, loss, better_now in zip(member.choices, scores, losses, improved, strict=True):
+            for choice, score, loss, better_now in zip(
+                member.choices, scores, losses, improved, strict=True
+            ):
                 if choice.see(epoch, score, loss, metric=metric, stopping=stopping):
                     better_now.append(i)
             if member.is_done(epoch):
@@ -312,40 +375,51 @@ class _Run:
         for i, member in enumerate(self.alive):
             member.score = float(metrics[member.variant.metric][i, 0])
         for i in leaving:
-            self.alive[i].metrics = {n: float(values[i, 0]) for n, values in metrics.items() if n != "loss"}
+            self.alive[i].metrics = {
+                n: float(values[i, 0]) for n, values in metrics.items() if n != "loss"
+            }
 
     def _leave(self, epoch: int, leaving: list[int]) -> None:
         for i in leaving:
             member = self.alive[i]
             if member.result is None:
                 weights = self.program.state_dict(i, self.best)
-                member.result = Finished(member.variant, member.outcome(epoch, self.steps, self.label), weights)
+                member.result = Finished(
+                    member.variant, member.outcome(epoch, self.steps, self.label), weights
+                )
         if leaving:
-            rows = torch.tensor([i for i in range(len(self.alive)) if i not in set(leaving)], dtype=torch.int64)
+            rows = torch.tensor(
+                [i for i in range(len(self.alive)) if i not in set(leaving)], dtype=torch.int64
+            )
             self.alive = [self.alive[i] for i in rows.tolist()]
             if self.alive:
-                assert isinstance(self.program, Stacked)  # a fleet of one that lets its member go is empty
+                # A fleet of one that lets its member go is empty
+                assert isinstance(self.program, Stacked)
                 self.program.keep(rows)
                 self.best = {n: t[rows] for n, t in self.best.items()}
                 self.held = None if self.held is None else self.held[rows]
 
     def copy(self, source: Sequence[int], target: Sequence[int]) -> None:
-        """Let each member of ``target`` (positions among those that still train) go on as the one of ``source`` would, but with
-        its own order of rows and its own noise.
+        """Let each member of ``target`` (positions among those that still train) go on as the one
+        of ``source`` would, but with its own order of rows and its own noise.
 
-        It takes over what training has made of the other, its settings, its best weights so far, what each half of the
-        validation rows chose, its patience and its curves. Its id, its seed and the seconds it has taken stay its own.
+        It takes over what training has made of the other, its settings, its best weights so far,
+        what each half of the validation rows chose, its patience and its curves. Its id, its seed
+        and the seconds it has taken stay its own.
         """
         assert isinstance(self.program, Stacked)
         rows, onto = torch.tensor(source), torch.tensor(target)
         self.program.copy(rows, onto)
         for tensor in (*self.best.values(), *([] if self.held is None else [self.held])):
             tensor[onto] = tensor[rows]
-        facts = [copy.deepcopy(self.alive[i].facts()) for i in source]  # all, before the first changes
+        # All, before the first changes
+        facts = [copy.deepcopy(self.alive[i].facts()) for i in source]
         for i, theirs in zip(target, facts, strict=True):
             self._remember(self.alive[i], {**theirs, "seconds": self.alive[i].seconds}, {})
 
-    def _remember(self, member: Member, facts: Mapping[str, Any], weights: dict[str, Tensor]) -> None:
+    def _remember(
+        self, member: Member, facts: Mapping[str, Any], weights: dict[str, Tensor]
+    ) -> None:
         member.take(facts, weights)
         member.train = self.members[member.settings_of].variant.train
         member.rates = rates(member.train, self.steps * member.train.epochs)
@@ -369,16 +443,30 @@ class _Run:
         )
 
     def restore(self, begun: Checkpoint) -> bool:
-        """Take up where a fleet of the same variants was; False, and nothing is changed, if its tensors are not the program's."""
+        """Take up where a fleet of the same variants was; False, and nothing is changed, if its
+        tensors are not the program's.
+        """
         alive = sum(facts["outcome"] is None for facts in begun.members)
-        mine = {f"live.{n}": t for n, t in self.program.tensors().items()} | {f"best.{n}": t for n, t in self.best.items()}
-        theirs = {n: t.shape for n, t in begun.tensors.items() if n != "held" and not n.startswith("left.")}
+        mine = {f"live.{n}": t for n, t in self.program.tensors().items()} | {
+            f"best.{n}": t for n, t in self.best.items()
+        }
+        theirs = {
+            n: t.shape
+            for n, t in begun.tensors.items()
+            if n != "held" and not n.startswith("left.")
+        }
         held = begun.tensors.get("held")
-        if theirs != {n: (alive, *t.shape[1:]) for n, t in mine.items()} or held is None or held.shape[:2] != (alive, self.parts):
+        if (
+            theirs != {n: (alive, *t.shape[1:]) for n, t in mine.items()}
+            or held is None
+            or held.shape[:2] != (alive, self.parts)
+        ):
             return False
         for i, (member, facts) in enumerate(zip(self.members, begun.members, strict=True)):
             prefix = f"left.{i}."
-            weights = {n.removeprefix(prefix): t for n, t in begun.tensors.items() if n.startswith(prefix)}
+            weights = {
+                n.removeprefix(prefix): t for n, t in begun.tensors.items() if n.startswith(prefix)
+            }
             self._remember(member, facts, weights)
         settings = [m.settings_of for m in self.members]
         if settings != list(range(len(settings))):

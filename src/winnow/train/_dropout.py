@@ -1,4 +1,6 @@
-"""Dropout whose rate and noise are data: the rate may differ between members, the mask depends on the member alone."""
+"""Dropout whose rate and noise are data: the rate may differ between members, the mask depends
+on the member alone.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,20 @@ __all__ = [
 ]
 
 # How many trailing axes of the activations share the noise of their channel; None: no axes do.
-_SPATIAL: dict[type[nn.Module], int | None] = {nn.Dropout: None, nn.Dropout1d: 1, nn.Dropout2d: 2, nn.Dropout3d: 3}
-CALLS = "_winnow_call_noise"  # the attribute of a module that holds the keys of its functional calls
+_SPATIAL: dict[type[nn.Module], int | None] = {
+    nn.Dropout: None,
+    nn.Dropout1d: 1,
+    nn.Dropout2d: 2,
+    nn.Dropout3d: 3,
+}
+# The attribute of a module that holds the keys of its functional calls
+CALLS = "_winnow_call_noise"
 _MANY = 2**31  # more calls than a pass makes
 
 
 class KeyedNoise(nn.Module):
-    """What takes a noise key for each of its calls in a forward pass. The keys are a buffer, so that they can be lent with a
-    leading V.
+    """What takes a noise key for each of its calls in a forward pass. The keys are a buffer, so
+    that they can be lent with a leading V.
 
     Attributes:
         key: int32, (calls, 2).
@@ -57,7 +65,8 @@ class KeyedNoise(nn.Module):
     def next_key(self) -> Tensor:
         """The key of this call, (2,)."""
         key = self.key[self.call]
-        self.call = (self.call + 1) % self.num_calls  # back at 0 after each pass, so a captured step sees one value
+        # Back at 0 after each pass, so a captured step sees one value
+        self.call = (self.call + 1) % self.num_calls
         return key
 
 
@@ -69,10 +78,15 @@ class MemberDropout(KeyedNoise):
 
     def __init__(self, rate: float, spatial: int | None = None) -> None:
         super().__init__(active=rate > 0, num_calls=1)
-        self.spatial = spatial  # trailing axes that share the noise of their channel; None: every element has its own
+        # Trailing axes that share the noise of their channel; None: every element has its own
+        self.spatial = spatial
         threshold = drop_threshold(rate)
-        self.register_buffer("threshold", torch.tensor(threshold, dtype=torch.int32), persistent=False)
-        self.register_buffer("scale", torch.tensor(drop_scale(threshold), dtype=torch.float64), persistent=False)
+        self.register_buffer(
+            "threshold", torch.tensor(threshold, dtype=torch.int32), persistent=False
+        )
+        self.register_buffer(
+            "scale", torch.tensor(drop_scale(threshold), dtype=torch.float64), persistent=False
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.active:
@@ -81,7 +95,9 @@ class MemberDropout(KeyedNoise):
 
 
 class CallNoise(KeyedNoise):
-    """The keys of a module's calls of ``torch.nn.functional`` that draw noise. The calls give their rates themselves."""
+    """The keys of a module's calls of ``torch.nn.functional`` that draw noise. The calls give
+    their rates themselves.
+    """
 
     def __init__(self) -> None:
         super().__init__(active=False, num_calls=0)
@@ -91,41 +107,51 @@ class CallNoise(KeyedNoise):
         return _drop(x, self.next_key(), threshold, drop_scale(threshold), spatial)
 
 
-def _drop(x: Tensor, key: Tensor, threshold: Tensor | int, scale: Tensor | float, spatial: int | None) -> Tensor:
-    # without a batch axis the first is that of channels; only dropout2d always takes the second, as PyTorch's does
+def _drop(
+    x: Tensor, key: Tensor, threshold: Tensor | int, scale: Tensor | float, spatial: int | None
+) -> Tensor:
+    # without a batch axis the first is that of channels; only dropout2d always takes the second, as
+    # PyTorch's does
     own = x.dim() if spatial is None else 2 if spatial in (2, x.dim() - 2) else 1
     shape = torch.Size([*x.shape[:own], *[1] * (x.dim() - own)])
-    # products, as PyTorch has it: in plain operations they take half the time of choosing between x and zero
+    # products, as PyTorch has it: in plain operations they take half the time of choosing between x
+    # and zero
     wide = torch.promote_types(x.dtype, torch.float32)
     return (x * (dropout_keep(shape, key, threshold).to(wide) * scale)).to(x.dtype)
 
 
 def replace_dropout(module: nn.Module, rate: float | None) -> nn.Module:
-    """Put a ``MemberDropout`` in the place of every dropout layer, in place, and give the module a place for the keys of
-    functional calls; ``rate`` None keeps each layer's own rate.
+    """Put a ``MemberDropout`` in the place of every dropout layer, in place, and give the module a
+    place for the keys of functional calls; ``rate`` None keeps each layer's own rate.
     """
     replaced: dict[int, MemberDropout] = {}  # one layer used under two names stays one layer
     for name, child in list(module.named_modules(remove_duplicate=False)):
         if type(child) in _SPATIAL:
             if id(child) not in replaced:
                 own: Any = child
-                replaced[id(child)] = MemberDropout(own.p if rate is None else rate, _SPATIAL[type(child)])
+                replaced[id(child)] = MemberDropout(
+                    own.p if rate is None else rate, _SPATIAL[type(child)]
+                )
             parent, _, attribute = name.rpartition(".")
             setattr(module.get_submodule(parent), attribute, replaced[id(child)])
-    vars(module)[CALLS] = CallNoise()  # no child of it: a user's module may go through its children, or count them
+    # No child of it: a user's module may go through its children, or count them
+    vars(module)[CALLS] = CallNoise()
     return module
 
 
 def keyed_noises(module: nn.Module) -> dict[str, KeyedNoise]:
     """The replaced layers by dotted name, and the noise of functional calls."""
-    layers: dict[str, KeyedNoise] = {name: m for name, m in module.named_modules() if isinstance(m, KeyedNoise)}
+    layers: dict[str, KeyedNoise] = {
+        name: m for name, m in module.named_modules() if isinstance(m, KeyedNoise)
+    }
     calls = vars(module).get(CALLS)
     return layers if calls is None else {**layers, CALLS: calls}
 
 
 def key_places(module: nn.Module) -> dict[str, slice]:
-    """Which of a step's noise keys each active noise takes, by its name. One that is not active has its keys, too: what a
-    layer gets depends neither on the other layers' rates nor on those of the member's fleet.
+    """Which of a step's noise keys each active noise takes, by its name. One that is not active has
+    its keys, too: what a layer gets depends neither on the other layers' rates nor on those of the
+    member's fleet.
     """
     places, start = {}, 0
     for name, noise in keyed_noises(module).items():
@@ -136,7 +162,9 @@ def key_places(module: nn.Module) -> dict[str, slice]:
 
 
 def noisy_forward(module: nn.Module, x: Tensor) -> Any:
-    """The module's forward pass; in training, what its functional calls draw comes from their keys."""
+    """The module's forward pass; in training, what its functional calls draw comes from their
+    keys.
+    """
     calls = vars(module).get(CALLS)
     if calls is None or not calls.active or not module.training:
         return module(x)
@@ -145,11 +173,12 @@ def noisy_forward(module: nn.Module, x: Tensor) -> Any:
 
 
 def rehearse(module: nn.Module, x: Tensor) -> bool:
-    """Run one small batch in training mode, to learn what a pass does: every noise gets as many keys as it is called times.
-    Buffers and generators stay as they were.
+    """Run one small batch in training mode, to learn what a pass does: every noise gets as many
+    keys as it is called times. Buffers and generators stay as they were.
 
     Returns:
-        Whether the pass draws from a global generator: PyTorch's, as ``torch.randn`` does, Python's or NumPy's.
+        Whether the pass draws from a global generator: PyTorch's, as ``torch.randn`` does, Python's
+            or NumPy's.
 
     Raises:
         ModelError: the forward pass fails.
@@ -172,7 +201,9 @@ def rehearse(module: nn.Module, x: Tensor) -> bool:
                 calls[CALLS], draws = 0, True
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
-        raise ModelError(f"the model fails in training mode on a batch of shape {tuple(x.shape)}: {what}") from error
+        raise ModelError(
+            f"the model fails in training mode on a batch of shape {tuple(x.shape)}: {what}"
+        ) from error
     finally:
         for name, noise in noises.items():
             is_layer = name != CALLS
@@ -186,7 +217,9 @@ def rehearse(module: nn.Module, x: Tensor) -> bool:
 
 @contextmanager
 def undrawn(seed: int | None = None) -> Iterator[None]:
-    """Put the global generators of PyTorch, Python and NumPy back as they were; ``seed`` sets all three before that."""
+    """Put the global generators of PyTorch, Python and NumPy back as they were; ``seed`` sets
+    all three before that.
+    """
     cuda = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     python, numpy = random.getstate(), np.random.get_state()
     try:
@@ -208,8 +241,8 @@ def _generators() -> tuple[object, ...]:
 
 
 def _recomputes(module: nn.Module, x: Tensor) -> bool:
-    """Whether the backward pass runs functional noise again, as activation checkpointing does: what noise it then needs
-    cannot be told from the order of the calls.
+    """Whether the backward pass runs functional noise again, as activation checkpointing does: what
+    noise it then needs cannot be told from the order of the calls.
     """
     calls: CallNoise = vars(module)[CALLS]
     with torch.enable_grad(), FunctionalNoise(calls.drop):

@@ -1,7 +1,9 @@
-"""Noise drawn in calls of ``torch.nn.functional``, taken from keys instead of PyTorch's global generator.
+"""Noise drawn in calls of ``torch.nn.functional``, taken from keys instead of PyTorch's global
+generator.
 
-A ``FunctionalNoise`` is entered around a forward pass. PyTorch then hands it every call of its functions; those that draw
-dropout noise are answered by a stand-in that gets its noise from the ``drop`` it was made with, all others pass.
+A ``FunctionalNoise`` is entered around a forward pass. PyTorch then hands it every call of its
+functions; those that draw dropout noise are answered by a stand-in that gets its noise from the
+``drop`` it was made with, all others pass.
 """
 
 from __future__ import annotations
@@ -17,30 +19,45 @@ from torch.overrides import TorchFunctionMode
 
 __all__ = ["FunctionalNoise", "pass_on"]
 
-Drop = Callable[[Tensor, float, int | None], Tensor]  # of activations, rate, and trailing axes that share their fate
+# Of activations, rate, and trailing axes that share their fate
+Drop = Callable[[Tensor, float, int | None], Tensor]
 
 
 class FunctionalNoise(TorchFunctionMode):
-    """While it is entered, in this thread: ``dropout``, ``dropout1d`` to ``dropout3d``, ``scaled_dot_product_attention`` and
-    ``multi_head_attention_forward`` drop what ``drop`` drops, also when ``torch.autograd.backward`` computes them again.
+    """While it is entered, in this thread: ``dropout``, ``dropout1d`` to ``dropout3d``,
+    ``scaled_dot_product_attention`` and ``multi_head_attention_forward`` drop what ``drop`` drops,
+    also when ``torch.autograd.backward`` computes them again.
 
-    When not: around what runs without noise; every call of a PyTorch function costs a few microseconds more.
+    When not: around what runs without noise; every call of a PyTorch function costs a few
+    microseconds more.
 
     Args:
-        drop: called as ``drop(x, rate, spatial)`` for each call that drops with a rate above 0, in order.
+        drop: called as ``drop(x, rate, spatial)`` for each call that drops with a rate above 0, in
+            order.
     """
 
     def __init__(self, drop: Drop) -> None:
         super().__init__()
         self.drop = drop
 
-    def __torch_function__(self, func: Any, _: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        self, func: Any, _: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         stand_in = _STAND_INS.get(func)
-        return pass_on(self, func, args, kwargs or {}) if stand_in is None else stand_in(self, func, *args, **(kwargs or {}))
+        return (
+            pass_on(self, func, args, kwargs or {})
+            if stand_in is None
+            else stand_in(self, func, *args, **(kwargs or {}))
+        )
 
 
 def _dropout(
-    noise: FunctionalNoise, own: Any, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+    noise: FunctionalNoise,
+    own: Any,
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
 ) -> Tensor:
     spatial, axes = _DROPOUTS[own]
     if not training or not 0 < p <= 1 or input.dim() not in axes:
@@ -49,7 +66,9 @@ def _dropout(
     return input.copy_(dropped) if inplace else dropped
 
 
-def _native_dropout(noise: FunctionalNoise, own: Any, input: Tensor, p: float, train: bool) -> Tensor:
+def _native_dropout(
+    noise: FunctionalNoise, own: Any, input: Tensor, p: float, train: bool
+) -> Tensor:
     return noise.drop(input, p, None) if train and 0 < p <= 1 else own(input, p, train)
 
 
@@ -68,9 +87,13 @@ def _attend(
 ) -> Tensor:
     """As PyTorch documents it, without a fused kernel. A row that may see nothing gets zeros."""
     if not 0 < dropout_p <= 1:
-        return own(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
+        return own(
+            query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+        )
     if enable_gqa:
-        key, value = (t.repeat_interleave(query.shape[-3] // t.shape[-3], dim=-3) for t in (key, value))
+        key, value = (
+            t.repeat_interleave(query.shape[-3] // t.shape[-3], dim=-3) for t in (key, value)
+        )
     scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.mT
     if is_causal:
         hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).triu(1)
@@ -78,14 +101,22 @@ def _attend(
     if attn_mask is None:
         weights = scores.softmax(dim=-1)
     else:
-        scores = scores.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype is torch.bool else scores + attn_mask
+        scores = (
+            scores.masked_fill(~attn_mask, -torch.inf)
+            if attn_mask.dtype is torch.bool
+            else scores + attn_mask
+        )
         blind = (scores == -torch.inf).all(dim=-1, keepdim=True)
         weights = scores.masked_fill(blind, 0.0).softmax(dim=-1).masked_fill(blind, 0.0)
     return noise.drop(weights, dropout_p, None) @ value
 
 
-def pass_on(mode: TorchFunctionMode, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The call as it is. PyTorch leaves a mode while it handles a call; what some functions call meets it again."""
+def pass_on(
+    mode: TorchFunctionMode, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """The call as it is. PyTorch leaves a mode while it handles a call; what some functions
+    call meets it again.
+    """
     if func not in _OPENED:
         return func(*args, **kwargs)
     with mode:
@@ -93,17 +124,26 @@ def pass_on(mode: TorchFunctionMode, func: Any, args: tuple[Any, ...], kwargs: d
 
 
 def _opened(function: Any) -> Any:
-    """``function`` without the question whether a mode wants to handle it, which it asks first: handled, it would ask for
-    ever.
+    """``function`` without the question whether a mode wants to handle it, which it asks first:
+    handled, it would ask for ever.
     """
     own_globals = {**function.__globals__, "has_torch_function": lambda _: False}
-    copy = types.FunctionType(function.__code__, own_globals, function.__name__, function.__defaults__, function.__closure__)
+    copy = types.FunctionType(
+        function.__code__,
+        own_globals,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
     copy.__kwdefaults__ = function.__kwdefaults__
     return copy
 
 
-_OPENED = {f: _opened(f) for f in (functional.multi_head_attention_forward, torch.autograd.backward)}
-# Trailing axes that share their fate (see MemberDropout), and the numbers of axes that PyTorch takes.
+_OPENED = {
+    f: _opened(f) for f in (functional.multi_head_attention_forward, torch.autograd.backward)
+}
+# Trailing axes that share their fate (see MemberDropout), and the numbers of axes that PyTorch
+# takes.
 _DROPOUTS: dict[Any, tuple[int | None, range]] = {
     functional.dropout: (None, range(65)),
     functional.dropout1d: (1, range(2, 4)),

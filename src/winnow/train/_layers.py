@@ -1,9 +1,11 @@
-"""Layers that stack well: the same parameters, names, arguments and mathematics as PyTorch's, in operations that suit ``vmap``.
+"""Layers that stack well: the same parameters, names, arguments and mathematics as PyTorch's, in
+operations that suit ``vmap``.
 
-``nn.LSTM``, ``nn.GRU`` and ``nn.RNN`` run one fused kernel, for which ``vmap`` has no rule, and draw the dropout between layers
-from the global generator, as ``nn.MultiheadAttention`` does that of its weights. ``nn.Linear`` has a rule, but the gradient of
-its weight comes out transposed, and turning it round costs more than the rest of the update. Axes: B batch, T time, F features,
-H hidden, G gates times hidden.
+``nn.LSTM``, ``nn.GRU`` and ``nn.RNN`` run one fused kernel, for which ``vmap`` has no rule, and
+draw the dropout between layers from the global generator, as ``nn.MultiheadAttention`` does that of
+its weights. ``nn.Linear`` has a rule, but the gradient of its weight comes out transposed, and
+turning it round costs more than the rest of the update. Axes: B batch, T time, F features, H
+hidden, G gates times hidden.
 """
 
 from __future__ import annotations
@@ -45,7 +47,12 @@ def _relu_cell(into_BG: Tensor, back_BG: Tensor, state: tuple[Tensor, ...]) -> t
     return ((into_BG + back_BG).relu(),)
 
 
-_CELLS: dict[str, Cell] = {"LSTM": _lstm_cell, "GRU": _gru_cell, "RNN_TANH": _tanh_cell, "RNN_RELU": _relu_cell}
+_CELLS: dict[str, Cell] = {
+    "LSTM": _lstm_cell,
+    "GRU": _gru_cell,
+    "RNN_TANH": _tanh_cell,
+    "RNN_RELU": _relu_cell,
+}
 
 
 class _StackableLinear(nn.Linear):
@@ -56,7 +63,8 @@ class _StackableLinear(nn.Linear):
             return super().forward(x)
         y_NF = (self.weight @ x.flatten(0, -2).mT).mT
         y = y_NF.unflatten(0, x.shape[:-1])
-        return y if self.bias is None else y + self.bias.to(y.dtype)  # of a lower precision under autocast
+        # Of a lower precision under autocast
+        return y if self.bias is None else y + self.bias.to(y.dtype)
 
 
 class _StackableAttention(nn.MultiheadAttention):
@@ -85,7 +93,9 @@ class _Stackable(nn.RNNBase):
 
     def forward(self, x: Any, hx: Any = None) -> Any:
         if isinstance(x, PackedSequence) or x.dim() != 3 or self.proj_size:
-            raise NotImplementedError("packed or unbatched sequences and projections in recurrent layers")
+            raise NotImplementedError(
+                "packed or unbatched sequences and projections in recurrent layers"
+            )
         x_BTF = x if self.batch_first else x.transpose(0, 1)
         directions = 2 if self.bidirectional else 1
         parts = 2 if self.mode == "LSTM" else 1
@@ -96,18 +106,26 @@ class _Stackable(nn.RNNBase):
             outputs = []
             for direction in range(directions):
                 at = layer * directions + direction
-                y_BTH, last = self._scan(x_BTF, tuple(s[at] for s in starts), layer, reverse=direction == 1)
+                y_BTH, last = self._scan(
+                    x_BTF, tuple(s[at] for s in starts), layer, reverse=direction == 1
+                )
                 outputs.append(y_BTH)
                 finals.append(last)
             x_BTF = torch.cat(outputs, dim=-1) if directions == 2 else outputs[0]
             if layer + 1 < self.num_layers and "between" in self._modules:
                 x_BTF = self.get_submodule("between")(x_BTF)
         states = tuple(torch.stack([f[p] for f in finals]) for p in range(parts))
-        return (x_BTF if self.batch_first else x_BTF.transpose(0, 1)), (states if parts == 2 else states[0])
+        return (x_BTF if self.batch_first else x_BTF.transpose(0, 1)), (
+            states if parts == 2 else states[0]
+        )
 
-    def _scan(self, x_BTF: Tensor, state: tuple[Tensor, ...], layer: int, *, reverse: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def _scan(
+        self, x_BTF: Tensor, state: tuple[Tensor, ...], layer: int, *, reverse: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         tail = f"l{layer}" + ("_reverse" if reverse else "")
-        bias_ih, bias_hh = (getattr(self, f"bias_{n}_{tail}") if self.bias else None for n in ("ih", "hh"))
+        bias_ih, bias_hh = (
+            getattr(self, f"bias_{n}_{tail}") if self.bias else None for n in ("ih", "hh")
+        )
         w_hh = getattr(self, f"weight_hh_{tail}")
         cell = _CELLS[self.mode]
         # the inputs of all steps go through their matrix at once; only the recurrence is a loop
@@ -132,12 +150,18 @@ class _StackableRNN(_Stackable, nn.RNN):
     pass
 
 
-_RECURRENT: dict[type[nn.Module], type[nn.Module]] = {nn.LSTM: _StackableLSTM, nn.GRU: _StackableGRU, nn.RNN: _StackableRNN}
+_RECURRENT: dict[type[nn.Module], type[nn.Module]] = {
+    nn.LSTM: _StackableLSTM,
+    nn.GRU: _StackableGRU,
+    nn.RNN: _StackableRNN,
+}
 _STACKABLE: dict[type[nn.Module], type[nn.Module]] = {nn.Linear: _StackableLinear, **_RECURRENT}
 
 
 def make_stackable(module: nn.Module) -> nn.Module:
-    """Turn layers of ``module`` into their stackable kin, in place; parameters and their names stay."""
+    """Turn layers of ``module`` into their stackable kin, in place; parameters and their names
+    stay.
+    """
     for layer in list(module.modules()):
         if type(layer) in _STACKABLE:
             layer.__class__ = _STACKABLE[type(layer)]
@@ -145,8 +169,8 @@ def make_stackable(module: nn.Module) -> nn.Module:
 
 
 def free_noise(module: nn.Module, rate: float | None = None) -> nn.Module:
-    """Turn layers of ``module`` that drop something within into kin that do so by a ``MemberDropout``, in
-    place; for fleets of one, too. Parameters and their names stay.
+    """Turn layers of ``module`` that drop something within into kin that do so by a
+    ``MemberDropout``, in place; for fleets of one, too. Parameters and their names stay.
 
     Args:
         module: changed.

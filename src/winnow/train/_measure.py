@@ -31,15 +31,18 @@ class Timing:
     members: int
 
 
-def measure(variant: Variant, prepared: Prepared, *, members: int = FIRST, seconds: float = 1.0) -> Timing:
-    """Time real steps at the real batch size, stacked and alone in turns: the processor time of the quickest of each. Other work
-    on the machine adds to the time on the clock, and more to long steps than to short ones. Changes nothing.
+def measure(
+    variant: Variant, prepared: Prepared, *, members: int = FIRST, seconds: float = 1.0
+) -> Timing:
+    """Time real steps at the real batch size, stacked and alone in turns: the processor time of the
+    quickest of each. Other work on the machine adds to the time on the clock, and more to long
+    steps than to short ones. Changes nothing.
 
     Args:
         variant: with nothing open; of a kind that stacks.
         prepared: its data.
-        members: that a fleet would have, >= 2. A few are tried first, and so many only where those leave it open and the time
-            is there.
+        members: that a fleet would have, >= 2. A few are tried first, and so many only where those
+            leave it open and the time is there.
         seconds: after about so long it stops, but not before every program has taken two steps.
     """
     until = time.perf_counter() + seconds
@@ -53,11 +56,17 @@ def measure(variant: Variant, prepared: Prepared, *, members: int = FIRST, secon
                 few.step()
                 for _ in range(max(1, few.members // 2)):
                     alone.step()
-                if few.steps > 1 and (time.perf_counter() > until or not 1 / CLEAR < few.best / alone.best < CLEAR):
+                if few.steps > 1 and (
+                    time.perf_counter() > until or not 1 / CLEAR < few.best / alone.best < CLEAR
+                ):
                     break
             best = few
             left = until - time.perf_counter()
-            if members > few.members and 1 / CLEAR < few.best / alone.best < CLEAR and 3 * few.best * members < left:
+            if (
+                members > few.members
+                and 1 / CLEAR < few.best / alone.best < CLEAR
+                and 3 * few.best * members < left
+            ):
                 best = _Stopwatch(_seeds_of(variant, members), prepared)
                 while best.steps < 2 or (best.steps < ROUNDS and time.perf_counter() < until):
                     best.step()
@@ -66,7 +75,9 @@ def measure(variant: Variant, prepared: Prepared, *, members: int = FIRST, secon
     return Timing(best.best, alone.best, best.members)
 
 
-def measure_compiled(variants: Sequence[Variant], prepared: Prepared, *, seconds: float = 1.0) -> tuple[float, float] | None:
+def measure_compiled(
+    variants: Sequence[Variant], prepared: Prepared, *, seconds: float = 1.0
+) -> tuple[float, float] | None:
     """Compile the step of a fleet and time it, on one core.
 
     Args:
@@ -75,8 +86,8 @@ def measure_compiled(variants: Sequence[Variant], prepared: Prepared, *, seconds
         seconds: of stepping, about.
 
     Returns:
-        Seconds on the clock until the compiled step was there, and of processor time of a member-step; None where it cannot be
-        compiled.
+        Seconds on the clock until the compiled step was there, and of processor time of a
+        member-step; None where it cannot be compiled.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -87,7 +98,9 @@ def measure_compiled(variants: Sequence[Variant], prepared: Prepared, *, seconds
             stopwatch.step()
             made = time.perf_counter()
             stopwatch.best = float("inf")
-            while stopwatch.steps < 3 or (stopwatch.steps <= ROUNDS and time.perf_counter() < made + seconds):
+            while stopwatch.steps < 3 or (
+                stopwatch.steps <= ROUNDS and time.perf_counter() < made + seconds
+            ):
                 stopwatch.step()
     finally:
         torch.set_num_threads(threads)
@@ -101,7 +114,9 @@ def _seeds_of(variant: Variant, members: int) -> list[Variant]:
 class _Stopwatch:
     """A program and the seconds that a member-step of it took at best."""
 
-    def __init__(self, group: Sequence[Variant], prepared: Prepared, *, compiled: bool = False) -> None:
+    def __init__(
+        self, group: Sequence[Variant], prepared: Prepared, *, compiled: bool = False
+    ) -> None:
         dtype = dtype_of(group[0])
         self._x, self._y = prepared.head("train", batch_size(group[0], len(prepared.train)), dtype)
         modules = build_members(group, prepared)

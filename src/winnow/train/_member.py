@@ -18,8 +18,8 @@ __all__ = ["Choice", "Finished", "Member"]
 
 @dataclass(frozen=True)
 class Finished:
-    """A member that has left its fleet: its outcome, and its best weights under the names of the user's module (None when it
-    failed).
+    """A member that has left its fleet: its outcome, and its best weights under the names of the
+    user's module (None when it failed).
     """
 
     variant: Variant
@@ -29,7 +29,8 @@ class Finished:
 
 @dataclass
 class Choice:
-    """The epoch that some rows choose, and their patience: what training with these rows alone for validation would come to.
+    """The epoch that some rows choose, and their patience: what training with these rows alone for
+    validation would come to.
 
     Attributes:
         epoch: the best so far; -1 before the first.
@@ -46,14 +47,18 @@ class Choice:
     waited: int = 0
     done: bool = False
 
-    def see(self, epoch: int, score: float, loss: float, *, metric: str, stopping: EarlyStopping | None) -> bool:
-        """Count an epoch in; whether it is the best so far: a better score, or the same with a lower loss (accuracy has many
-        ties).
+    def see(
+        self, epoch: int, score: float, loss: float, *, metric: str, stopping: EarlyStopping | None
+    ) -> bool:
+        """Count an epoch in; whether it is the best so far: a better score, or the same with a
+        lower loss (accuracy has many ties).
         """
         if self.done:
             return False
         tie = score == self.score or (math.isnan(score) and math.isnan(self.score))
-        improved = self.epoch < 0 or (loss < self.loss if tie else better(metric, score, self.score))
+        improved = self.epoch < 0 or (
+            loss < self.loss if tie else better(metric, score, self.score)
+        )
         if improved:
             self.epoch, self.score, self.loss = epoch, score, loss
         if stopping is not None:
@@ -70,12 +75,14 @@ class Choice:
 class Member:
     """What the driver remembers of one variant between epochs.
 
-    Of ``choices`` there is one for each part of the validation rows, then, if there are several parts, one for all rows: the
-    last chooses the epoch whose weights are kept.
+    Of ``choices`` there is one for each part of the validation rows, then, if there are several
+    parts, one for all rows: the last chooses the epoch whose weights are kept.
     """
 
     variant: Variant
-    settings_of: int  # position in the fleet of the variant with whose training settings it trains: its own, until one is copied
+    # Position in the fleet of the variant with whose training settings it trains: its own, until
+    # one is copied
+    settings_of: int
     train: Train  # those settings
     rates: NDArray[np.float64]  # the learning rate at every step of the training, (steps,)
     choices: list[Choice]
@@ -88,7 +95,11 @@ class Member:
 
     def facts(self) -> dict[str, Any]:
         """All of it as plain data, but the weights."""
-        plain = {n: v for n, v in vars(self).items() if n not in ("variant", "train", "rates", "choices", "result")}
+        plain = {
+            n: v
+            for n, v in vars(self).items()
+            if n not in ("variant", "train", "rates", "choices", "result")
+        }
         return {
             **plain,
             "choices": [dict(vars(c)) for c in self.choices],
@@ -96,7 +107,9 @@ class Member:
         }
 
     def take(self, facts: Mapping[str, Any], weights: dict[str, Tensor]) -> None:
-        """Become what ``facts`` say, but for the settings; ``weights`` are its best ones if it has left."""
+        """Become what ``facts`` say, but for the settings; ``weights`` are its best ones if it
+        has left.
+        """
         for name, value in facts.items():
             if name not in ("choices", "outcome"):
                 setattr(self, name, value)
@@ -109,7 +122,9 @@ class Member:
         return epoch + 1 == self.train.epochs or all(choice.done for choice in self.choices)
 
     def outcome(self, epoch: int, steps: int, fleet: str) -> Outcome:
-        """Of a member that leaves after ``epoch``, of ``steps`` each; ``fleet`` says how it trained."""
+        """Of a member that leaves after ``epoch``, of ``steps`` each; ``fleet`` says how it
+        trained.
+        """
         return Outcome(
             variant_id=self.variant.id,
             status="finished",
@@ -128,7 +143,8 @@ class Member:
         """Of a member whose loss was not finite at ``step`` of ``epoch``."""
         lr = self.rates[epoch * steps + step]
         reason = (
-            f"diverged: the loss was not finite at step {step + 1} of epoch {epoch + 1} (learning rate {lr:.3g}); "
+            f"diverged: the loss was not finite at step {step + 1} of epoch {epoch + 1} "
+            f"(learning rate {lr:.3g}); "
             "lower the learning rate or clip gradients with train.clip_norm"
         )
         outcome = Outcome(

@@ -43,7 +43,15 @@ from winnow.recipe import (
 )
 from winnow.train._adapters import adapted_loss, adapted_optimizer
 
-__all__ = ["Methods", "check_methods", "code_digest", "make_methods", "method_of", "methods_key", "rates"]
+__all__ = [
+    "Methods",
+    "check_methods",
+    "code_digest",
+    "make_methods",
+    "method_of",
+    "methods_key",
+    "rates",
+]
 
 Settings = dict[str, Tensor]
 
@@ -86,7 +94,10 @@ class Methods:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Methods:
         """Return the methods with every tensor changed."""
-        settings = {role: {name: change(value) for name, value in own.items()} for role, own in self.settings.items()}
+        settings = {
+            role: {name: change(value) for name, value in own.items()}
+            for role, own in self.settings.items()
+        }
         return Methods(
             self.optimizer,
             self.loss,
@@ -198,7 +209,8 @@ def make_methods(variants: Sequence[Variant], task: str, dtype: torch.dtype) -> 
 def methods_key(train: Train) -> Hashable:
     """Return what the methods of variants that share a fleet have in common.
 
-    The numbers of a method may differ within a fleet, its class and its structural settings may not.
+    The numbers of a method may differ within a fleet, its class and its structural settings may
+    not.
     """
     parts: list[Hashable] = [_key(train.optimizer, BaseOptimizer), _key(train.loss, BaseLoss)]
     parts += [_key(penalty, BasePenalty) for penalty in train.penalties]
@@ -219,7 +231,8 @@ def rates(train: Train, num_steps: int) -> Any:
 
 
 def code_digest(model: Model, train: Train) -> str:
-    """Return a digest of all code that a recipe only names: of its model, and of methods from elsewhere.
+    """Return a digest of all code that a recipe only names: of its model, and of methods from
+    elsewhere.
 
     PyTorch's own methods go by their names, since outcomes hold the version of PyTorch.
 
@@ -263,7 +276,9 @@ def check_methods(train: Train, task: str) -> None:
         method_of(penalty, BasePenalty, f"train.penalties[{i}]")
 
 
-def method_of(record: BaseMethod | Used, base: type[BaseMethod], setting: str) -> tuple[type[BaseMethod], BaseMethod]:
+def method_of(
+    record: BaseMethod | Used, base: type[BaseMethod], setting: str
+) -> tuple[type[BaseMethod], BaseMethod]:
     """Return the class and the settings of a method, winnow's own or one from elsewhere.
 
     Args:
@@ -336,8 +351,12 @@ def _loss_of(train: Train, task: str) -> BaseLoss | Loss:
     return method()
 
 
-def _columns(method: type[BaseMethod], records: Sequence[BaseMethod], dtype: torch.dtype) -> Settings:
-    """The settings that may differ between members, each (variants, 1), without the neutral ones."""
+def _columns(
+    method: type[BaseMethod], records: Sequence[BaseMethod], dtype: torch.dtype
+) -> Settings:
+    """The settings that may differ between members, each (variants, 1), without the neutral
+    ones.
+    """
     columns = {}
     for name in method.member_settings():
         neutral = method.neutral.get(name)

@@ -1,11 +1,15 @@
-"""Validation metrics of all members at once, added up piece by piece so that no more than a piece is held.
+"""Validation metrics of all members at once, added up piece by piece so that no more than a piece
+is held.
 
-The area under the ROC curve is the exception: it compares every row with every other, so the rows' probabilities are kept.
+The area under the ROC curve is the exception: it compares every row with every other, so the rows'
+probabilities are kept.
 
-What is added up is apart for each part of the rows, because the halves of the validation rows choose each other's epoch. Sums of
-different rows, also of different epochs, add up to those of all of them; metrics are made from sums.
+What is added up is apart for each part of the rows, because the halves of the validation rows
+choose each other's epoch. Sums of different rows, also of different epochs, add up to those of all
+of them; metrics are made from sums.
 
-Axes: V members, B rows of a piece, N all rows, H parts of the rows, G groups of parts, C classes, K sums.
+Axes: V members, B rows of a piece, N all rows, H parts of the rows, G groups of parts, C classes, K
+sums.
 """
 
 from __future__ import annotations
@@ -21,7 +25,16 @@ from torch import Tensor
 
 from winnow.recipe import Task
 
-__all__ = ["BaseTally", "Classification", "Metrics", "Regression", "membership", "open_tally", "ranks_bytes", "roc_auc"]
+__all__ = [
+    "BaseTally",
+    "Classification",
+    "Metrics",
+    "Regression",
+    "membership",
+    "open_tally",
+    "ranks_bytes",
+    "roc_auc",
+]
 
 Metrics = dict[str, NDArray[np.float64]]
 
@@ -43,27 +56,36 @@ class BaseTally(ABC):
         Args:
             outputs_VBC: the members' outputs for them.
             targets_B: their targets.
-            of_part_BH: 1 where a row is of a part, else 0, in double precision (see ``membership``); None: all are of the first.
+            of_part_BH: 1 where a row is of a part, else 0, in double precision (see
+                ``membership``); None: all are of the first.
         """
         if of_part_BH is None:
             of_part_BH = membership(torch.zeros_like(targets_B, dtype=torch.int64), self.parts)
         self._sums_VHK = self._sums_VHK + self._add(outputs_VBC, targets_B, of_part_BH)
 
     def sums(self) -> Tensor:
-        """What metrics are made of: of each part and, behind them, of all together where there are several, (variants, groups,
-        sums) in double precision. ``groups`` says which parts are in each.
+        """What metrics are made of: of each part and, behind them, of all together where there are
+        several, (variants, groups, sums) in double precision. ``groups`` says which parts are in
+        each.
         """
         sums_VHK = torch.as_tensor(self._sums_VHK)
-        return sums_VHK if self.parts == 1 else torch.cat([sums_VHK, sums_VHK.sum(dim=1, keepdim=True)], dim=1)
+        return (
+            sums_VHK
+            if self.parts == 1
+            else torch.cat([sums_VHK, sums_VHK.sum(dim=1, keepdim=True)], dim=1)
+        )
 
     @property
     def groups(self) -> list[list[int]]:
         """The parts that make up each group of ``sums``; the last has all."""
-        return [[h] for h in range(self.parts)] + ([list(range(self.parts))] if self.parts > 1 else [])
+        return [[h] for h in range(self.parts)] + (
+            [list(range(self.parts))] if self.parts > 1 else []
+        )
 
     @abstractmethod
     def metrics(self, sums_VGK: NDArray[np.float64], groups: Sequence[Sequence[int]]) -> Metrics:
-        """Metrics by name, each (variants, groups), and under ``loss`` the training loss's kind without smoothing.
+        """Metrics by name, each (variants, groups), and under ``loss`` the training loss's kind
+        without smoothing.
 
         Args:
             sums_VGK: added over the parts of each group, whose rows may be of different epochs.
@@ -72,29 +94,37 @@ class BaseTally(ABC):
 
     @abstractmethod
     def _add(self, outputs_VBC: Tensor, targets_B: Tensor, of_part_BH: Tensor) -> Tensor:
-        """Sums over the rows, (variants, parts, sums); remembers what metrics need to know of the targets."""
+        """Sums over the rows, (variants, parts, sums); remembers what metrics need to know of
+        the targets.
+        """
 
 
 def membership(part_N: Tensor, parts: int) -> Tensor:
-    """1 where a row is of a part, else 0, (rows, parts) in double precision, of the part of each row."""
+    """1 where a row is of a part, else 0, (rows, parts) in double precision, of the part of
+    each row.
+    """
     return (part_N.unsqueeze(1) == torch.arange(parts, device=part_N.device)).double()
 
 
 class Classification(BaseTally):
-    """Log loss in nats, accuracy and balanced accuracy (mean recall over the classes that occur), of logits and labels.
+    """Log loss in nats, accuracy and balanced accuracy (mean recall over the classes that occur),
+    of logits and labels.
 
-    The sums are the log loss, the rows of each class that were told rightly and, with ``ranks``, the area: no sum over rows, so
-    that of several parts together, at epochs of their own, is the mean of theirs.
+    The sums are the log loss, the rows of each class that were told rightly and, with ``ranks``,
+    the area: no sum over rows, so that of several parts together, at epochs of their own, is the
+    mean of theirs.
 
     Args:
         parts: of the rows that are added up apart.
-        ranks: the area under the ROC curve as well (see ``roc_auc``), for which the probabilities of all rows are kept.
+        ranks: the area under the ROC curve as well (see ``roc_auc``), for which the probabilities
+            of all rows are kept.
     """
 
     def __init__(self, parts: int = 1, *, ranks: bool = False) -> None:
         super().__init__(parts)
         self._ranks = ranks
-        self._kept: list[tuple[Tensor, Tensor, Tensor]] = []  # of each piece: probabilities (V, B, C), labels, parts (B, H)
+        # Of each piece: probabilities (V, B, C), labels, parts (B, H)
+        self._kept: list[tuple[Tensor, Tensor, Tensor]] = []
         self._counts_HC: Tensor | float = 0.0
 
     def _add(self, outputs_VBC: Tensor, targets_B: Tensor, of_part_BH: Tensor) -> Tensor:
@@ -127,7 +157,8 @@ class Classification(BaseTally):
     def _all_kept(self) -> tuple[Tensor, Tensor, Tensor]:
         if len(self._kept) > 1:
             p, y, of_part = zip(*self._kept, strict=True)
-            self._kept = [(torch.cat(p, dim=1), torch.cat(y), torch.cat(of_part))]  # so that the pieces are let go
+            # So that the pieces are let go
+            self._kept = [(torch.cat(p, dim=1), torch.cat(y), torch.cat(of_part))]
         return self._kept[0]
 
     def metrics(self, sums_VGK: NDArray[np.float64], groups: Sequence[Sequence[int]]) -> Metrics:
@@ -139,7 +170,8 @@ class Classification(BaseTally):
         found = {
             "log_loss": log_loss,
             "accuracy": right_VGC.sum(axis=-1) / rows_G,
-            "balanced_accuracy": (right_VGC / np.maximum(counts_GC, 1)).sum(axis=-1) / (counts_GC > 0).sum(axis=1),
+            "balanced_accuracy": (right_VGC / np.maximum(counts_GC, 1)).sum(axis=-1)
+            / (counts_GC > 0).sum(axis=1),
             "loss": log_loss,
         }
         if self._ranks:
@@ -148,13 +180,16 @@ class Classification(BaseTally):
 
 
 def roc_auc(scores_VNC: Tensor, targets_N: Tensor) -> Tensor:
-    """Area under the ROC curve of each member, (variants,): the share of pairs of a row of a class and a row of another in
-    which the first has the higher score; equal scores count half. Exact: by ranks, in double precision.
+    """Area under the ROC curve of each member, (variants,): the share of pairs of a row of a class
+    and a row of another in which the first has the higher score; equal scores count half. Exact: by
+    ranks, in double precision.
 
-    One column of scores is that of class 1 of two. More are one for each class: each against the rest, and the mean over the
-    classes that occur. 0.5, what a constant gets, where only one class occurs.
+    One column of scores is that of class 1 of two. More are one for each class: each against the
+    rest, and the mean over the classes that occur. 0.5, what a constant gets, where only one class
+    occurs.
 
-    ``sklearn.metrics.roc_auc_score`` (``multi_class="ovr"``, ``average="macro"``), where all classes occur.
+    ``sklearn.metrics.roc_auc_score`` (``multi_class="ovr"``, ``average="macro"``), where all
+    classes occur.
     """
     columns = scores_VNC.shape[-1]
     areas = []
@@ -169,7 +204,9 @@ def roc_auc(scores_VNC: Tensor, targets_N: Tensor) -> Tensor:
 
 
 def _area(scores_VN: Tensor, is_class_N: Tensor, inside: int) -> Tensor:
-    """(V,) From the ranks of the rows of the class: Mann and Whitney's U over the number of pairs."""
+    """(V,) From the ranks of the rows of the class: Mann and Whitney's U over the number of
+    pairs.
+    """
     scores_VN = scores_VN.double().contiguous()
     sorted_VN = scores_VN.sort(dim=1).values
     mine_VM = scores_VN[:, is_class_N].contiguous()
@@ -184,15 +221,16 @@ def _area(scores_VN: Tensor, is_class_N: Tensor, inside: int) -> Tensor:
 def ranks_bytes(rows: int, classes: int) -> int:
     """What ``Classification(ranks=True)`` holds for one member at most, in bytes.
 
-    The probabilities in pieces and once more as one tensor, then for one class at a time its scores, the sorted ones with their
-    places, and ranks of the rows inside it, all of eight bytes.
+    The probabilities in pieces and once more as one tensor, then for one class at a time its
+    scores, the sorted ones with their places, and ranks of the rows inside it, all of eight bytes.
     """
     columns = 1 if classes == 2 else classes
     return 8 * rows * (2 * columns + 7)
 
 
 class Regression(BaseTally):
-    """Root mean squared and mean absolute error in units of the target, and R2, of standardized predictions and targets.
+    """Root mean squared and mean absolute error in units of the target, and R2, of standardized
+    predictions and targets.
 
     The sums are those of squared and of absolute errors.
 
@@ -212,17 +250,25 @@ class Regression(BaseTally):
         mean_H = _by_part(y_B.unsqueeze(0), of_part_BH)[0] / rows_H.clamp(min=1)
         spread_H = ((y_B.unsqueeze(1) - mean_H).square() * of_part_BH).sum(dim=0)
         piece_3H = torch.stack([rows_H, mean_H, spread_H])
-        self._targets_3H = piece_3H if self._targets_3H is None else _merged(self._targets_3H, piece_3H)
+        self._targets_3H = (
+            piece_3H if self._targets_3H is None else _merged(self._targets_3H, piece_3H)
+        )
         error_VB = outputs_VBC.squeeze(-1).double() - y_B
-        return torch.stack([_by_part(error_VB.square(), of_part_BH), _by_part(error_VB.abs(), of_part_BH)], dim=-1)
+        return torch.stack(
+            [_by_part(error_VB.square(), of_part_BH), _by_part(error_VB.abs(), of_part_BH)], dim=-1
+        )
 
     def metrics(self, sums_VGK: NDArray[np.float64], groups: Sequence[Sequence[int]]) -> Metrics:
         assert self._targets_3H is not None
         targets_3H = self._targets_3H.cpu()
-        targets_3G = torch.stack([functools.reduce(_merged, targets_3H[:, group].unbind(dim=1)) for group in groups], dim=1)
+        targets_3G = torch.stack(
+            [functools.reduce(_merged, targets_3H[:, group].unbind(dim=1)) for group in groups],
+            dim=1,
+        )
         rows_G, _, spread_G = targets_3G.numpy()
         mse = sums_VGK[..., 0] / rows_G
-        with np.errstate(divide="ignore", invalid="ignore"):  # of a constant target R2 is not defined
+        # Of a constant target R2 is not defined
+        with np.errstate(divide="ignore", invalid="ignore"):
             r2 = 1 - mse / (spread_G / rows_G)
         return {
             "rmse": np.sqrt(mse) * self._scale,
@@ -233,8 +279,14 @@ class Regression(BaseTally):
 
 
 def open_tally(task: Task, metric: str, *, scale: float = 1.0, parts: int = 1) -> BaseTally:
-    """The tally of a task and of what it is to score; ``scale`` is a regression's, ``parts`` those of the rows."""
-    return Classification(parts, ranks=metric == "roc_auc") if task == "classification" else Regression(scale, parts)
+    """The tally of a task and of what it is to score; ``scale`` is a regression's, ``parts``
+    those of the rows.
+    """
+    return (
+        Classification(parts, ranks=metric == "roc_auc")
+        if task == "classification"
+        else Regression(scale, parts)
+    )
 
 
 def _by_part(values_VB: Tensor, of_part_BH: Tensor) -> Tensor:
@@ -242,7 +294,9 @@ def _by_part(values_VB: Tensor, of_part_BH: Tensor) -> Tensor:
 
     Not by a matrix product, whose order of adding may depend on V.
     """
-    return torch.stack([(values_VB * of_part_B).sum(dim=1) for of_part_B in of_part_BH.unbind(dim=1)], dim=1)
+    return torch.stack(
+        [(values_VB * of_part_B).sum(dim=1) for of_part_B in of_part_BH.unbind(dim=1)], dim=1
+    )
 
 
 def _merged(a: Tensor, b: Tensor) -> Tensor:

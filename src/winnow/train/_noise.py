@@ -1,8 +1,8 @@
-"""Noise as a function: a counter-based hash of (seed, purpose, step, element), the same on every device, in every fleet,
-compiled or not.
+"""Noise as a function: a counter-based hash of (seed, purpose, step, element), the same on every
+device, in every fleet, compiled or not.
 
-A generator's numbers depend on who drew before; a hash's do not. That is what lets a member of a fleet see exactly the
-dropout masks it would see alone. Axes: V members, L noisy layers, S steps.
+A generator's numbers depend on who drew before; a hash's do not. That is what lets a member of a
+fleet see exactly the dropout masks it would see alone. Axes: V members, L noisy layers, S steps.
 """
 
 from __future__ import annotations
@@ -17,18 +17,25 @@ from torch import Tensor
 __all__ = ["drop_scale", "drop_threshold", "dropout_keep", "noise_keys"]
 
 
-def noise_keys(seeds_V: list[int], num_layers: int, steps: range, *, purpose: str = "dropout") -> NDArray[np.int32]:
+def noise_keys(
+    seeds_V: list[int], num_layers: int, steps: range, *, purpose: str = "dropout"
+) -> NDArray[np.int32]:
     """Two 32-bit keys for every step, member and layer.
 
     Returns:
         int32, (steps, variants, layers, 2).
 
-    Source: the SplitMix64 finalizer (Steele et al. 2014) over a 64-bit digest of (seed, purpose) offset by step and layer.
+    Source: the SplitMix64 finalizer (Steele et al. 2014) over a 64-bit digest of (seed, purpose)
+    offset by step and layer.
     """
-    roots = [int.from_bytes(hashlib.blake2b(f"{purpose}:{s}".encode(), digest_size=8).digest(), "little") for s in seeds_V]
+    roots = [
+        int.from_bytes(hashlib.blake2b(f"{purpose}:{s}".encode(), digest_size=8).digest(), "little")
+        for s in seeds_V
+    ]
     counter = (
         np.array(roots, np.uint64)[None, :, None]
-        + np.arange(steps.start, steps.stop, dtype=np.uint64)[:, None, None] * np.uint64(0x9E3779B97F4A7C15)
+        + np.arange(steps.start, steps.stop, dtype=np.uint64)[:, None, None]
+        * np.uint64(0x9E3779B97F4A7C15)
         + np.arange(num_layers, dtype=np.uint64)[None, None, :] * np.uint64(0xD1B54A32D192ED03)
     )
     z = (counter ^ (counter >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -47,15 +54,19 @@ def drop_threshold(rate: float) -> int:
 
 
 def drop_scale(threshold: int) -> float:
-    """What survivors are multiplied by, so that the mean of an element stays: one over the share that ``threshold`` keeps."""
+    """What survivors are multiplied by, so that the mean of an element stays: one over the
+    share that ``threshold`` keeps.
+    """
     kept = (2**31 - threshold) >> 16
     return 2**16 / kept if kept else 0.0
 
 
 def dropout_keep(shape: torch.Size, key: Tensor, threshold: Tensor | int) -> Tensor:
-    """Which elements survive dropout: each is dropped with the probability that ``threshold`` stands for, independently.
+    """Which elements survive dropout: each is dropped with the probability that ``threshold``
+    stands for, independently.
 
-    Each hash serves two elements, its upper half one in the first half of the elements, its lower half one in the second.
+    Each hash serves two elements, its upper half one in the first half of the elements, its lower
+    half one in the second.
 
     Args:
         shape: of the activations of one member, or with ones where elements share their fate.
@@ -65,15 +76,20 @@ def dropout_keep(shape: torch.Size, key: Tensor, threshold: Tensor | int) -> Ten
     Returns:
         bool, of ``shape``.
 
-    Source: the 32-bit finalizer ``lowbias32`` (Wellons 2018, "Prospecting for Hash Functions") over a Weyl sequence, the
-    second key mixed in between its two rounds. Shifts are masked because ``>>`` on int32 carries the sign. Its last step, which
-    mixes the upper half into the lower, is made for the lower half alone; the upper sixteen bits of a number decide whether it
-    lies below the threshold, whose own lower ones are zero.
+    Source: the 32-bit finalizer ``lowbias32`` (Wellons 2018, "Prospecting for Hash Functions") over
+    a Weyl sequence, the second key mixed in between its two rounds. Shifts are masked because
+    ``>>`` on int32 carries the sign. Its last step, which mixes the upper half into the lower, is
+    made for the lower half alone; the upper sixteen bits of a number decide whether it lies below
+    the threshold, whose own lower ones are zero.
     """
     size = shape.numel()
-    h = torch.arange((size + 1) // 2, dtype=torch.int32, device=key.device).mul_(-1640531527) + key[0]
+    h = (
+        torch.arange((size + 1) // 2, dtype=torch.int32, device=key.device).mul_(-1640531527)
+        + key[0]
+    )
     h.bitwise_xor_((h >> 16).bitwise_and_(0xFFFF)).mul_(0x7FEB352D)
     h.bitwise_xor_(key[1])
     h.bitwise_xor_((h >> 15).bitwise_and_(0x1FFFF)).mul_(-2073254261)
-    halves = torch.stack([h, (h << 16).bitwise_xor_(h)])  # put together before they are compared: compiled, that is twice as fast
+    # Put together before they are compared: compiled, that is twice as fast
+    halves = torch.stack([h, (h << 16).bitwise_xor_(h)])
     return (halves >= threshold).flatten()[:size].reshape(shape)

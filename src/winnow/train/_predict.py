@@ -9,7 +9,8 @@ __all__ = ["predict"]
 
 
 def predict(module: nn.Module, x_NF: Tensor, *, batch: int = 4096) -> Tensor:
-    """Outputs of ``module`` in evaluation mode, (rows, outputs), computed ``batch`` rows at a time; no gradients.
+    """Outputs of ``module`` in evaluation mode, (rows, outputs), computed ``batch`` rows at a time;
+    no gradients.
 
     Args:
         module: one model; put into evaluation mode.

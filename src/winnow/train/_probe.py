@@ -1,4 +1,6 @@
-"""Before training: can these members run as one program, and does it give the numbers that each gives alone?"""
+"""Before training: can these members run as one program, and does it give the numbers that each
+gives alone?
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,8 @@ class Probe:
 
 
 def shape_key(variant: Variant, module: nn.Module) -> Hashable:
-    """Equal for variants that may share a fleet: the data, the program and the shapes of its tensors.
+    """Equal for variants that may share a fleet: the data, the program and the shapes of its
+    tensors.
 
     Args:
         variant: with nothing open.
@@ -63,9 +66,10 @@ def shape_key(variant: Variant, module: nn.Module) -> Hashable:
 
 
 def probe(variant: Variant, prepared: Prepared) -> Probe:
-    """Run one step of two members on a tiny batch, stacked and alone, and compare: without mixed precision, whose rounding would
-    hide a difference. With it both need only run. The step is plain gradient descent's: an adaptive method makes a whole step
-    of what is only rounding, where a gradient is zero (a bias before batch normalization).
+    """Run one step of two members on a tiny batch, stacked and alone, and compare: without mixed
+    precision, whose rounding would hide a difference. With it both need only run. The step is plain
+    gradient descent's: an adaptive method makes a whole step of what is only rounding, where a
+    gradient is zero (a bias before batch normalization).
 
     Raises:
         ModelError: the model cannot be built, or fails in mixed precision.
@@ -83,10 +87,16 @@ def probe(variant: Variant, prepared: Prepared) -> Probe:
     expected = [_one_step(program, x, y, [v.seed]) for program, v in zip(alone, pair, strict=True)]
     parameters = sum(group.params.numel() for group in alone[0].groups)
     if any(draws):
-        return Probe("its forward pass draws random numbers from a global generator, of PyTorch, Python or NumPy", parameters)
+        return Probe(
+            "its forward pass draws random numbers from a global generator, of PyTorch, Python "
+            "or NumPy",
+            parameters,
+        )
     differs = difference(modules[0], modules[1])
     if differs is not None:
-        return Probe(f"two members that differ only in the seed are not built alike: {differs}", parameters)
+        return Probe(
+            f"two members that differ only in the seed are not built alike: {differs}", parameters
+        )
     try:
         with stacking():
             # The last is compared.
@@ -125,7 +135,10 @@ def _try_optimizer(variant: Variant, task: str, shapes: Mapping[str, torch.Size]
     pair = [variant, variant]
     generator = torch.Generator().manual_seed(0)
     steps = [
-        {n: torch.randn(2, *shape, generator=generator, dtype=torch.float64) for n, shape in shapes.items()}
+        {
+            n: torch.randn(2, *shape, generator=generator, dtype=torch.float64)
+            for n, shape in shapes.items()
+        }
         for _ in range(1 + _STEPS)
     ]
     try:
@@ -141,10 +154,14 @@ def _try_optimizer(variant: Variant, task: str, shapes: Mapping[str, torch.Size]
     return None
 
 
-def _stepped(methods: Methods, steps: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+def _stepped(
+    methods: Methods, steps: Sequence[Mapping[str, torch.Tensor]]
+) -> dict[str, torch.Tensor]:
     """Parameters that begin as the first of ``steps`` and see the others as gradients."""
     first, *rest = steps
-    groups = [ParameterGroup(n, t.flatten(1).clone(), {}, False, t.shape[1:]) for n, t in first.items()]
+    groups = [
+        ParameterGroup(n, t.flatten(1).clone(), {}, False, t.shape[1:]) for n, t in first.items()
+    ]
     init_state_(methods.optimizer, groups)
     lr_V1 = torch.full((len(groups[0].params), 1), 1e-2, dtype=torch.float64)
     with torch.no_grad():
@@ -160,16 +177,24 @@ def _try_mixed(program: BaseProgram, x: torch.Tensor, y: torch.Tensor, variant: 
     try:
         _one_step(program, x, y, [variant.seed])
         program.predict(x)
-    except Exception as error:  # whatever the user's forward may raise when it meets other number types
+    # Whatever the user's forward may raise when it meets other number types
+    except Exception as error:
         raise ModelError(
-            f"the model fails with train.precision {variant.train.precision!r}, under torch.autocast: {_sentence(error)}; "
+            f"the model fails with train.precision {variant.train.precision!r}, under "
+            f"torch.autocast: {_sentence(error)}; "
             "set train.precision to 'float32'"
         ) from error
 
 
-def _one_step(program: BaseProgram, x: torch.Tensor, y: torch.Tensor, seeds: Sequence[int]) -> dict[str, torch.Tensor]:
+def _one_step(
+    program: BaseProgram, x: torch.Tensor, y: torch.Tensor, seeds: Sequence[int]
+) -> dict[str, torch.Tensor]:
     members = len(seeds)
-    keys = torch.from_numpy(noise_keys(list(seeds), program.num_keys, range(1)))[0] if program.num_keys else None
+    keys = (
+        torch.from_numpy(noise_keys(list(seeds), program.num_keys, range(1)))[0]
+        if program.num_keys
+        else None
+    )
     lr = torch.from_numpy(np.full(members, 1e-2)).to(x.dtype)
     program.step(x.expand(members, *x.shape), y.expand(members, *y.shape), keys, lr)
     return program.weights()
@@ -180,8 +205,15 @@ def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
 
 
-def _equal(stacked: dict[str, torch.Tensor], alone: list[dict[str, torch.Tensor]], tolerance: float) -> bool:
-    """Whether all parameters agree to ``tolerance`` of the largest: large inputs make large steps, and rounding goes along."""
+def _equal(
+    stacked: dict[str, torch.Tensor], alone: list[dict[str, torch.Tensor]], tolerance: float
+) -> bool:
+    """Whether all parameters agree to ``tolerance`` of the largest: large inputs make large
+    steps, and rounding goes along.
+    """
     pairs = [(t, torch.cat([a[n] for a in alone])) for n, t in stacked.items()]
     largest = max(1.0, *(float(expected.abs().max()) for _, expected in pairs))
-    return all(torch.allclose(found, expected, rtol=tolerance, atol=tolerance * largest) for found, expected in pairs)
+    return all(
+        torch.allclose(found, expected, rtol=tolerance, atol=tolerance * largest)
+        for found, expected in pairs
+    )

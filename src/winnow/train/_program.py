@@ -1,10 +1,13 @@
-"""The step of a fleet: forward, loss, gradients, penalties, clipping, update, for all members at once.
+"""The step of a fleet: forward, loss, gradients, penalties, clipping, update, for all members at
+once.
 
-Two programs, the same mathematics from the same functions: ``Alone`` runs one member's own module with plain autograd,
-``Stacked`` (in ``_stacked``) runs V members as one program. Everything that must be dropped, copied or saved with a member is
-a tensor with a leading V, and ``tensors`` names them all, so that whoever drops, copies or saves need not know the method.
+Two programs, the same mathematics from the same functions: ``Alone`` runs one member's own module
+with plain autograd, ``Stacked`` (in ``_stacked``) runs V members as one program. Everything that
+must be dropped, copied or saved with a member is a tensor with a leading V, and ``tensors`` names
+them all, so that whoever drops, copies or saves need not know the method.
 
-Axes: V members, B batch, N rows, F features (any number of axes), C outputs, P parameters (of one member, in one piece).
+Axes: V members, B batch, N rows, F features (any number of axes), C outputs, P parameters (of one
+member, in one piece).
 """
 
 from __future__ import annotations
@@ -127,7 +130,8 @@ def _penalize_(
         return
     where = 1.0 if group.penalized is True else group.penalized
     param = group.params
-    if not methods.elementwise:  # then every group is one parameter, and penalized or not as a whole
+    # Then every group is one parameter, and penalized or not as a whole
+    if not methods.elementwise:
         grad, param = group.shaped(grad), group.shaped(param)
     methods.add_penalties_(role, penalty, grad, param, where)
 
@@ -165,7 +169,9 @@ class BaseProgram(ABC):
 
     @abstractmethod
     def step(self, x_VBF: Tensor, y_VB: Tensor, keys_VK2: Tensor | None, lr_V: Tensor) -> Tensor:
-        """One optimizer step for every member on its own batch; the loss of each before the step, (variants,)."""
+        """One optimizer step for every member on its own batch; the loss of each before the
+        step, (variants,).
+        """
 
     @abstractmethod
     def predict(self, x_NF: Tensor) -> Tensor:
@@ -177,29 +183,49 @@ class BaseProgram(ABC):
 
     @abstractmethod
     def buffers(self) -> dict[str, Tensor]:
-        """Everything else of the module that belongs to a member, by name, live, each (variants, ...)."""
+        """Everything else of the module that belongs to a member, by name, live, each
+        (variants, ...).
+        """
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that training changes, live, each (variants, ...): weights, buffers and whatever state the methods hold."""
-        state = {f"state.{i}.{name}": t for i, group in enumerate(self.groups) for name, t in group.state.items()}
-        return {**{f"module.{n}": t for n, t in {**self.weights(), **self.buffers()}.items()}, **state}
+        """All that training changes, live, each (variants, ...): weights, buffers and whatever
+        state the methods hold.
+        """
+        state = {
+            f"state.{i}.{name}": t
+            for i, group in enumerate(self.groups)
+            for name, t in group.state.items()
+        }
+        return {
+            **{f"module.{n}": t for n, t in {**self.weights(), **self.buffers()}.items()},
+            **state,
+        }
 
     def state_dict(self, member: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """One member's rows of ``tensors`` (weights and buffers by name) as the user's module names them, copied."""
+        """One member's rows of ``tensors`` (weights and buffers by name) as the user's module
+        names them, copied.
+        """
         canonical = _canonical_names(self.module)
-        return {n: tensors[canonical[n]][member].detach().cpu().clone() for n in self.module.state_dict()}
+        return {
+            n: tensors[canonical[n]][member].detach().cpu().clone()
+            for n in self.module.state_dict()
+        }
 
 
 class Alone(BaseProgram):
-    """One member: its own module, plain autograd. Its parameters are views of one flat piece, which one operation updates.
+    """One member: its own module, plain autograd. Its parameters are views of one flat piece, which
+    one operation updates.
 
     Args:
         module: the member's.
         methods: with its settings.
-        noise_seed: seeds the global generators anew for every step, for modules that draw from one; None: they do not.
+        noise_seed: seeds the global generators anew for every step, for modules that draw from one;
+            None: they do not.
     """
 
-    def __init__(self, module: nn.Module, methods: Methods, *, noise_seed: int | None = None) -> None:
+    def __init__(
+        self, module: nn.Module, methods: Methods, *, noise_seed: int | None = None
+    ) -> None:
         super().__init__(module, methods)
         self._noise_seed = noise_seed
         named = {n: p for n, p in module.named_parameters() if p.requires_grad}
@@ -207,11 +233,17 @@ class Alone(BaseProgram):
         flat = torch.cat([p.detach().reshape(1, -1) for p in self._parameters], dim=1)
         self._grad = torch.zeros_like(flat)
         sizes = [p.numel() for p in self._parameters]
-        for parameter, part, grad in zip(self._parameters, flat[0].split(sizes), self._grad[0].split(sizes), strict=True):
+        for parameter, part, grad in zip(
+            self._parameters, flat[0].split(sizes), self._grad[0].split(sizes), strict=True
+        ):
             parameter.data = part.view(parameter.shape)
-            parameter.grad = grad.view(parameter.shape)  # backward adds to it in place, so the flat gradient needs no copying
+            # Backward adds to it in place, so the flat gradient needs no copying
+            parameter.grad = grad.view(parameter.shape)
         weights = penalized_names(module)
-        marks = [torch.full((p.numel(),), float(n in weights), dtype=flat.dtype, device=flat.device) for n, p in named.items()]
+        marks = [
+            torch.full((p.numel(),), float(n in weights), dtype=flat.dtype, device=flat.device)
+            for n, p in named.items()
+        ]
         if methods.elementwise:
             self.groups = [ParameterGroup("", flat, {}, torch.cat(marks))]
             self._grads = [self._grad]
@@ -284,7 +316,11 @@ def run_module(module: nn.Module, x: Tensor, *, mixed: bool, stacked: bool = Fal
         mixed: run it in bfloat16, from and to float32.
         stacked: it runs under ``vmap``.
     """
-    with mixed_precision(x.device, casts_above=stacked or not module.training) if mixed else nullcontext():
+    with (
+        mixed_precision(x.device, casts_above=stacked or not module.training)
+        if mixed
+        else nullcontext()
+    ):
         outputs = noisy_forward(module, x)
     if not isinstance(outputs, Tensor):
         raise TypeError(f"the model must return one tensor, got {type(outputs).__name__}")
@@ -293,13 +329,25 @@ def run_module(module: nn.Module, x: Tensor, *, mixed: bool, stacked: bool = Fal
 
 
 def penalized_names(module: nn.Module) -> set[str]:
-    """Parameters that L1 and L2 penalties apply to: those with two axes or more, outside norm layers."""
-    in_norms = {id(p) for m in module.modules() if isinstance(m, _NORMS) for p in m.parameters(recurse=False)}
+    """Parameters that L1 and L2 penalties apply to: those with two axes or more, outside norm
+    layers.
+    """
+    in_norms = {
+        id(p)
+        for m in module.modules()
+        if isinstance(m, _NORMS)
+        for p in m.parameters(recurse=False)
+    }
     return {n for n, p in module.named_parameters() if p.dim() >= 2 and id(p) not in in_norms}
 
 
 def _canonical_names(module: nn.Module) -> dict[str, str]:
-    """Every name of a parameter or buffer to the first name of the same tensor: tied weights have one value."""
+    """Every name of a parameter or buffer to the first name of the same tensor: tied weights
+    have one value.
+    """
     first: dict[int, str] = {}
-    every = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
+    every = [
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    ]
     return {n: first.setdefault(id(t), n) for n, t in every}

@@ -1,4 +1,6 @@
-"""What two modules must share to train as one program: everything but the numbers in their tensors and their dropout rates."""
+"""What two modules must share to train as one program: everything but the numbers in their
+tensors and their dropout rates.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,21 @@ __all__ = ["difference", "signature"]
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 _INTERNAL = set(vars(nn.Module())) - set(_HOOKS) | {"_flat_weights", "_flat_weight_refs", CALLS}
-_PLAIN = (bool, int, float, complex, str, bytes, Enum, torch.dtype, torch.device, torch.memory_format, range, slice, np.generic)
+_PLAIN = (
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    Enum,
+    torch.dtype,
+    torch.device,
+    torch.memory_format,
+    range,
+    slice,
+    np.generic,
+)
 _CONTAINERS = (dict, OrderedDict, defaultdict, Counter, list, tuple, deque, types.SimpleNamespace)
 _IMMUTABLE = 1 << 8  # a flag that most classes of extension modules have
 _POINTER = object.__basicsize__ // 2  # bytes
@@ -34,8 +50,9 @@ Entry = tuple[str, Hashable]  # a dotted place in the module, and what is there
 def signature(module: nn.Module) -> tuple[Entry, ...]:
     """A value that is equal for two modules exactly when their members may be stacked.
 
-    It holds the tree of classes, the attributes of each module, and the names, shapes and types of parameters and buffers.
-    Objects that an attribute holds, such as a configuration, are compared by what is in them. An object that cannot be
+    It holds the tree of classes, the attributes of each module, and the names, shapes and types of
+    parameters and buffers. Objects that an attribute holds, such as a configuration, are compared
+    by what is in them. An object that cannot be
     compared that way equals itself only: such members train alone rather than wrongly.
     """
     return tuple(_read(module))
@@ -52,11 +69,17 @@ def difference(a: nn.Module, b: nn.Module) -> str | None:
         if value != other:
             return f"{place} differs"
     longer = max(mine, theirs, key=len)
-    return None if len(mine) == len(theirs) else f"only one has {longer[min(len(mine), len(theirs))][0]}"
+    return (
+        None
+        if len(mine) == len(theirs)
+        else f"only one has {longer[min(len(mine), len(theirs))][0]}"
+    )
 
 
 class _Itself:
-    """An object that equals itself only. It is held, so that no later object can be taken for it."""
+    """An object that equals itself only. It is held, so that no later object can be taken for
+    it.
+    """
 
     def __init__(self, value: object) -> None:
         self.value = value
@@ -99,7 +122,10 @@ class _Reader:
             root: what it is called.
             with_values: the numbers in its tensors, too.
         """
-        parts = [(f"{root} {name!r}" if name else root, m) for name, m in module.named_modules(remove_duplicate=False)]
+        parts = [
+            (f"{root} {name!r}" if name else root, m)
+            for name, m in module.named_modules(remove_duplicate=False)
+        ]
         for place, part in parts:
             self._seen.setdefault(id(part), place)
         for place, part in parts:
@@ -136,9 +162,17 @@ class _Reader:
     def _value(self, place: str, value: Any) -> None:
         """Write down what a place holds, and what that holds in turn."""
         if _is_plain(value):
-            self._add(place, (type(value), repr(value) if isinstance(value, float | complex) else value))
+            self._add(
+                place, (type(value), repr(value) if isinstance(value, float | complex) else value)
+            )
         elif isinstance(value, tuple | frozenset) and all(_is_plain(v) for v in value):
-            self._add(place, (type(value), frozenset(value) if isinstance(value, frozenset) else repr(tuple(value))))
+            self._add(
+                place,
+                (
+                    type(value),
+                    frozenset(value) if isinstance(value, frozenset) else repr(tuple(value)),
+                ),
+            )
         elif inspect.isclass(value) or inspect.isbuiltin(value) or inspect.ismodule(value):
             self._add(place, value)
         elif id(value) in self._seen:
@@ -152,7 +186,15 @@ class _Reader:
         if isinstance(value, Tensor):
             self._add(place, ("tensor", tuple(value.shape), value.dtype, _digest(value)))
         elif type(value) is np.ndarray and value.dtype != object:
-            self._add(place, ("array", value.shape, str(value.dtype), hashlib.sha256(value.tobytes()).hexdigest()))
+            self._add(
+                place,
+                (
+                    "array",
+                    value.shape,
+                    str(value.dtype),
+                    hashlib.sha256(value.tobytes()).hexdigest(),
+                ),
+            )
         elif isinstance(value, nn.Module):  # outside the tree, so its tensors are not stacked
             self.tree(place, value, with_values=True)
         elif isinstance(value, functools.partial):
@@ -162,7 +204,9 @@ class _Reader:
         elif inspect.isfunction(value):
             self._add(place, ("function", value.__module__, value.__qualname__, value.__code__))
             cells = [c.cell_contents for c in value.__closure__ or ()]
-            self._several(place, types.FunctionType, [cells, value.__defaults__, value.__kwdefaults__])
+            self._several(
+                place, types.FunctionType, [cells, value.__defaults__, value.__kwdefaults__]
+            )
         elif isinstance(value, set) and all(_is_plain(v) for v in value):
             self._add(place, (type(value), frozenset(value)))
         elif isinstance(value, PurePath):
@@ -180,7 +224,9 @@ class _Reader:
             self._value(f"{place}[{i}]", value)
 
     def _object(self, place: str, value: Any) -> None:
-        """A container or an object of a class that is written in Python: its class and what is in it."""
+        """A container or an object of a class that is written in Python: its class and what is
+        in it.
+        """
         self._add(place, type(value))
         if isinstance(value, list | tuple | deque):
             self._several(place, "items", value)
@@ -202,28 +248,44 @@ def _digest(tensor: Tensor) -> str:
 
 
 def _can_be_read(kind: type) -> bool:
-    """Whether Python sees all that an object of this class holds: each of its bases is a container or written in Python, and
-    none has a way of its own to be copied, by which a logger, say, stays the one that it is.
+    """Whether Python sees all that an object of this class holds: each of its bases is a container
+    or written in Python, and none has a way of its own to be copied, by which a logger, say, stays
+    the one that it is.
     """
-    own_way = any("__reduce__" in vars(base) or "__reduce_ex__" in vars(base) for base in kind.__mro__ if base is not object)
+    own_way = any(
+        "__reduce__" in vars(base) or "__reduce_ex__" in vars(base)
+        for base in kind.__mro__
+        if base is not object
+    )
     if own_way and not issubclass(kind, _CONTAINERS):
         return False
     roots = [base for base in kind.__mro__ if base in (object, *_CONTAINERS)]
     written = [base for base in kind.__mro__ if base not in roots]
-    # what a class of an extension module hides takes room that neither slots nor a dict and weak references account for
-    room = max(base.__basicsize__ for base in roots) + _POINTER * (2 + sum(len(_slots(base)) for base in written))
+    # what a class of an extension module hides takes room that neither slots nor a dict and weak
+    # references account for
+    room = max(base.__basicsize__ for base in roots) + _POINTER * (
+        2 + sum(len(_slots(base)) for base in written)
+    )
     return kind.__basicsize__ <= room and not any(base.__flags__ & _IMMUTABLE for base in written)
 
 
 def _state(value: Any) -> dict[str, Any]:
     """The attributes of an object, those in slots included."""
     slots = [name for kind in type(value).__mro__ for name in _slots(kind)]
-    own = {n: getattr(value, n) for n in slots if hasattr(value, n)} | dict(getattr(value, "__dict__", {}))
-    return own | {"default_factory": value.default_factory} if isinstance(value, defaultdict) else own
+    own = {n: getattr(value, n) for n in slots if hasattr(value, n)} | dict(
+        getattr(value, "__dict__", {})
+    )
+    return (
+        own | {"default_factory": value.default_factory} if isinstance(value, defaultdict) else own
+    )
 
 
 def _slots(kind: type) -> list[str]:
     slots = vars(kind).get("__slots__", ())
     named = [slots] if isinstance(slots, str) else list(slots)
     private = f"_{kind.__name__.lstrip('_')}"
-    return [f"{private}{s}" if s.startswith("__") else s for s in named if s not in ("__dict__", "__weakref__")]
+    return [
+        f"{private}{s}" if s.startswith("__") else s
+        for s in named
+        if s not in ("__dict__", "__weakref__")
+    ]

@@ -1,7 +1,9 @@
-"""What compiling a kind of fleet cost on this machine, and what it brought: kept between runs, in the user's cache directory.
+"""What compiling a kind of fleet cost on this machine, and what it brought: kept between runs, in
+the user's cache directory.
 
-One small file for each machine, version of PyTorch and kind of fleet. Processes need no lock: a file is written aside and moved
-into place, and the last one wins. It is only a memory: what cannot be read or written is done without.
+One small file for each machine, version of PyTorch and kind of fleet. Processes need no lock: a
+file is written aside and moved into place, and the last one wins. It is only a memory: what cannot
+be read or written is done without.
 """
 
 from __future__ import annotations
@@ -55,7 +57,13 @@ def recall(kind: str) -> Remembered:
     """What is known about a kind of fleet on this machine."""
     try:
         found = json.loads(_place(kind).read_text(encoding="utf-8"))
-        return Remembered(**{name: _seconds(found[name]) for name in asdict(Remembered()) if found.get(name) is not None})
+        return Remembered(
+            **{
+                name: _seconds(found[name])
+                for name in asdict(Remembered())
+                if found.get(name) is not None
+            }
+        )
     except (OSError, ValueError, TypeError, AttributeError):
         return Remembered()
 
@@ -73,8 +81,14 @@ def remember(
         kind: ``fleet_kind`` of the fleet.
         compile_seconds, compiled_seconds, plain_seconds: see ``Remembered``.
     """
-    news = {"compile_seconds": compile_seconds, "compiled_seconds": compiled_seconds, "plain_seconds": plain_seconds}
-    known = replace(recall(kind), **{name: value for name, value in news.items() if value is not None})
+    news = {
+        "compile_seconds": compile_seconds,
+        "compiled_seconds": compiled_seconds,
+        "plain_seconds": plain_seconds,
+    }
+    known = replace(
+        recall(kind), **{name: value for name, value in news.items() if value is not None}
+    )
     place = _place(kind)
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +115,16 @@ def _place(kind: str) -> Path:
 def _machine() -> str:
     """Of machines that run at the same speed, and their version of PyTorch."""
     model = platform.processor()
-    with contextlib.suppress(OSError, StopIteration), open("/proc/cpuinfo", encoding="utf-8") as lines:
+    with (
+        contextlib.suppress(OSError, StopIteration),
+        open("/proc/cpuinfo", encoding="utf-8") as lines,
+    ):
         model = next(line for line in lines if line.startswith("model name"))
-    facts = (platform.system(), platform.machine(), model, torch.__version__, torch.backends.cpu.get_cpu_capability())
+    facts = (
+        platform.system(),
+        platform.machine(),
+        model,
+        torch.__version__,
+        torch.backends.cpu.get_cpu_capability(),
+    )
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]

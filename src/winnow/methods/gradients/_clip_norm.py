@@ -21,7 +21,9 @@ class ClipNorm(BaseGradientRule):
 
     name: ClassVar[str] = "clip_norm"
     neutral: ClassVar[Mapping[str, float]] = {"max_norm": math.inf}
-    switches: ClassVar[tuple[Switch, ...]] = (Switch("max_norm", None, lambda now: f"gradients clipped at norm {now}"),)
+    switches: ClassVar[tuple[Switch, ...]] = (
+        Switch("max_norm", None, lambda now: f"gradients clipped at norm {now}"),
+    )
 
     kind: Literal["clip_norm"] = "clip_norm"
     max_norm: Open[Positive] | None = None

@@ -15,7 +15,9 @@ __all__ = ["CrossEntropy"]
 
 
 class CrossEntropy(BaseLoss):
-    """Softmax cross-entropy (``torch.nn.CrossEntropyLoss``); ``train.label_smoothing`` softens its targets."""
+    """Softmax cross-entropy (``torch.nn.CrossEntropyLoss``); ``train.label_smoothing`` softens
+    its targets.
+    """
 
     task: ClassVar[Literal["classification"]] = "classification"
     neutral: ClassVar[Mapping[str, float]] = {"label_smoothing": 0.0}
@@ -24,7 +26,9 @@ class CrossEntropy(BaseLoss):
     label_smoothing: Open[BelowOne] = 0.0
 
     @staticmethod
-    def per_row(outputs_VBC: Tensor, targets_VB: Tensor, *, label_smoothing: Tensor | None = None) -> Tensor:
+    def per_row(
+        outputs_VBC: Tensor, targets_VB: Tensor, *, label_smoothing: Tensor | None = None
+    ) -> Tensor:
         """Return the loss of each row in nats, (variants, batch).
 
         The target of a row is ``1 - label_smoothing`` on its class plus ``label_smoothing / C`` on
@@ -44,8 +48,8 @@ class CrossEntropy(BaseLoss):
             logits, labels = outputs_VBC.flatten(0, 1), targets_VB.flatten()
             per_row = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
             return per_row.view(targets_VB.shape)
-        # A comparison with every class rather than a gather, whose backward pass is a scatter: slow,
-        # and PyTorch 2.13 fails to compile some steps that hold one (pytorch/pytorch#196570).
+        # A comparison with every class rather than a gather, whose backward pass is a scatter:
+        # slow, and PyTorch 2.13 fails to compile some steps that hold one (pytorch/pytorch#196570).
         num_classes = outputs_VBC.shape[-1]
         classes = torch.arange(num_classes, device=targets_VB.device)
         smoothing = label_smoothing.unsqueeze(-1)  # (V, 1, 1)

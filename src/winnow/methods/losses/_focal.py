@@ -16,7 +16,8 @@ __all__ = ["Focal"]
 
 
 class Focal(BaseLoss):
-    """Cross-entropy weighted by ``(1 - p) ** gamma``, where p is the probability of the right class.
+    """Cross-entropy weighted by ``(1 - p) ** gamma``, where p is the probability of the right
+    class.
 
     It is meant for classes of very different sizes. Its probabilities are less sure than those of
     cross-entropy, so the log loss suffers.
@@ -24,7 +25,9 @@ class Focal(BaseLoss):
 
     task: ClassVar[Literal["classification"]] = "classification"
     neutral: ClassVar[Mapping[str, float]] = {"gamma": 0.0}
-    switches: ClassVar[tuple[Switch, ...]] = (Switch("gamma", 0.0, lambda now: f"focal weighting with gamma {now}"),)
+    switches: ClassVar[tuple[Switch, ...]] = (
+        Switch("gamma", 0.0, lambda now: f"focal weighting with gamma {now}"),
+    )
 
     kind: Literal["focal"] = "focal"
     gamma: Open[NonNegative] = 2.0

@@ -19,7 +19,9 @@ class AdamW(BaseOptimizer):
 
     elementwise: ClassVar[bool] = True
     slots: ClassVar[tuple[str, ...]] = ("first", "second")
-    switches: ClassVar[tuple[Switch, ...]] = (Switch("weight_decay", 0.0, lambda now: f"weight decay {now}"),)
+    switches: ClassVar[tuple[Switch, ...]] = (
+        Switch("weight_decay", 0.0, lambda now: f"weight decay {now}"),
+    )
 
     kind: Literal["adamw"] = "adamw"
     lr: Open[Positive] = 1e-3

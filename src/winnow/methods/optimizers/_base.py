@@ -64,7 +64,10 @@ class BaseOptimizer(BaseMethod):
         """
         import torch
 
-        return {name: {slot: torch.zeros_like(param) for slot in cls.slots} for name, param in params.items()}
+        return {
+            name: {slot: torch.zeros_like(param) for slot in cls.slots}
+            for name, param in params.items()
+        }
 
     if TYPE_CHECKING:  # a subclass names the settings that it takes
         prepare: ClassVar[Callable[..., dict[str, Any]]]
@@ -75,13 +78,15 @@ class BaseOptimizer(BaseMethod):
         def prepare(cls, *, number: Tensor, **settings: Any) -> dict[str, Any]:
             """Return what ``update_`` receives by name: by default the settings and ``number``.
 
-            A method overrides it to make once a step what all parameters need alike: in small networks
-            those few numbers take as long as the parameters.
+            A method overrides it to make once a step what all parameters need alike: in small
+            networks those few numbers take as long as the parameters.
             """
             return {**settings, "number": number}
 
         @staticmethod
-        def update_(param: Tensor, grad: Tensor, state: State, *, number: Tensor, **settings: Tensor) -> None:
+        def update_(
+            param: Tensor, grad: Tensor, state: State, *, number: Tensor, **settings: Tensor
+        ) -> None:
             """Update one parameter in place.
 
             Args:

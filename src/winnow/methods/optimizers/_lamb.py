@@ -18,7 +18,9 @@ class LAMB(BaseOptimizer):
     """LAMB: Adam whose step in each parameter has the norm of that parameter, for large batches."""
 
     slots: ClassVar[tuple[str, ...]] = ("first", "second")
-    switches: ClassVar[tuple[Switch, ...]] = (Switch("weight_decay", 0.0, lambda now: f"weight decay {now}"),)
+    switches: ClassVar[tuple[Switch, ...]] = (
+        Switch("weight_decay", 0.0, lambda now: f"weight decay {now}"),
+    )
 
     kind: Literal["lamb"] = "lamb"
     lr: Open[Positive] = 1e-2
@@ -66,7 +68,9 @@ class LAMB(BaseOptimizer):
         step = first / (1 - beta1**number) / denominator + weight_decay * param
         axes = tuple(range(1, param.dim()))
         # A parameter of no axes is its own norm.
-        param_norm = torch.linalg.vector_norm(param, dim=axes, keepdim=True) if axes else param.abs()
+        param_norm = (
+            torch.linalg.vector_norm(param, dim=axes, keepdim=True) if axes else param.abs()
+        )
         step_norm = torch.linalg.vector_norm(step, dim=axes, keepdim=True) if axes else step.abs()
         both = (param_norm > 0) & (step_norm > 0)
         ratio = torch.where(both, param_norm / step_norm.clamp(min=1e-30), 1.0)

@@ -23,7 +23,9 @@ class Lion(BaseOptimizer):
 
     elementwise: ClassVar[bool] = True
     slots: ClassVar[tuple[str, ...]] = ("momentum",)
-    switches: ClassVar[tuple[Switch, ...]] = (Switch("weight_decay", 0.0, lambda now: f"weight decay {now}"),)
+    switches: ClassVar[tuple[Switch, ...]] = (
+        Switch("weight_decay", 0.0, lambda now: f"weight decay {now}"),
+    )
 
     kind: Literal["lion"] = "lion"
     lr: Open[Positive] = 1e-4

@@ -19,7 +19,9 @@ __all__ = ["SGD"]
 
 
 class SGD(BaseOptimizer):
-    """Stochastic gradient descent with momentum (``torch.optim.SGD``; L2 ``weight_decay`` is added to the gradient)."""
+    """Stochastic gradient descent with momentum (``torch.optim.SGD``; L2 ``weight_decay`` is
+    added to the gradient).
+    """
 
     elementwise: ClassVar[bool] = True
     slots: ClassVar[tuple[str, ...]] = ("momentum",)

@@ -40,7 +40,9 @@ class BasePenalty(BaseMethod):
     else:
 
         @staticmethod
-        def add_gradient_(grad: Tensor, param: Tensor, where: Tensor | float, **settings: Any) -> None:
+        def add_gradient_(
+            grad: Tensor, param: Tensor, where: Tensor | float, **settings: Any
+        ) -> None:
             """Add the gradient of the penalty to ``grad``, in place.
 
             Args:

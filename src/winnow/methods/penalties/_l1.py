@@ -21,13 +21,17 @@ class L1(BasePenalty):
     elementwise: ClassVar[bool] = True
     name: ClassVar[str] = "l1"
     neutral: ClassVar[Mapping[str, float]] = {"strength": 0.0}
-    switches: ClassVar[tuple[Switch, ...]] = (Switch("strength", 0.0, lambda now: f"L1 penalty {now}"),)
+    switches: ClassVar[tuple[Switch, ...]] = (
+        Switch("strength", 0.0, lambda now: f"L1 penalty {now}"),
+    )
 
     kind: Literal["l1"] = "l1"
     strength: Open[NonNegative] = 0.0
 
     @staticmethod
-    def add_gradient_(grad: Tensor, param: Tensor, where: Tensor | float, *, strength: Tensor) -> None:
+    def add_gradient_(
+        grad: Tensor, param: Tensor, where: Tensor | float, *, strength: Tensor
+    ) -> None:
         """Add ``strength * sign(w)``; at 0 the subgradient is 0.
 
         Source: elastic net, Zou & Hastie 2005, in its naive form.

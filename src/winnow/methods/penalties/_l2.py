@@ -21,13 +21,17 @@ class L2(BasePenalty):
     elementwise: ClassVar[bool] = True
     name: ClassVar[str] = "l2"
     neutral: ClassVar[Mapping[str, float]] = {"strength": 0.0}
-    switches: ClassVar[tuple[Switch, ...]] = (Switch("strength", 0.0, lambda now: f"L2 penalty {now}"),)
+    switches: ClassVar[tuple[Switch, ...]] = (
+        Switch("strength", 0.0, lambda now: f"L2 penalty {now}"),
+    )
 
     kind: Literal["l2"] = "l2"
     strength: Open[NonNegative] = 0.0
 
     @staticmethod
-    def add_gradient_(grad: Tensor, param: Tensor, where: Tensor | float, *, strength: Tensor) -> None:
+    def add_gradient_(
+        grad: Tensor, param: Tensor, where: Tensor | float, *, strength: Tensor
+    ) -> None:
         """Add ``strength * w``.
 
         Source: elastic net, Zou & Hastie 2005, in its naive form.

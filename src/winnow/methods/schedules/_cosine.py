@@ -14,7 +14,9 @@ __all__ = ["Cosine"]
 
 
 class Cosine(BaseSchedule):
-    """From ``lr`` to ``final * lr`` along half a cosine over the whole training, after ``warmup`` of it rising linearly."""
+    """From ``lr`` to ``final * lr`` along half a cosine over the whole training, after
+    ``warmup`` of it rising linearly.
+    """
 
     kind: Literal["cosine"] = "cosine"
     warmup: Open[BelowOne] = 0.0

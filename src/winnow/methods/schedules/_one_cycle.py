@@ -14,7 +14,8 @@ __all__ = ["OneCycle"]
 
 
 class OneCycle(BaseSchedule):
-    """Up to ``lr`` over ``warmup`` of the training and down again, both along cosines (``torch``'s OneCycleLR).
+    """Up to ``lr`` over ``warmup`` of the training and down again, both along cosines (``torch``'s
+    OneCycleLR).
 
     It starts at ``lr * start`` and ends at ``lr * start * final``. Momentum is not cycled.
     """
