@@ -178,7 +178,7 @@ def test_fields_are_described_by_the_words_beside_them() -> None:
     )
     assert (
         SCHEMA["properties"]["metric"]["description"]
-        == "auto: accuracy for classification, rmse for regression"
+        == "`auto`: accuracy for classification, rmse for regression."
     )
     assert (
         SCHEMA["$defs"]["Uniform"]["description"]

@@ -20,7 +20,7 @@ class Sections(Settings):
     model: Model
     train: Train = Train()
     metric: Metric = "auto"
-    """Auto: accuracy for classification, rmse for regression."""
+    """``auto``: accuracy for classification, rmse for regression."""
     seed: Seed = 0
     """Everything random in every study follows from it."""
     minutes: Minutes | None = None

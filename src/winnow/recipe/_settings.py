@@ -291,7 +291,7 @@ class Train(Settings):
     optimizer: Open[AnyOptimizer] = SGD()
     schedule: Open[AnySchedule] = Constant()
     loss: Open[AnyLoss] = "auto"
-    """Auto: by the task."""
+    """``auto``: by the task."""
     dropout: Open[BelowOne] | None = None
     """The rate of every Dropout layer of the model; None: as the model says."""
     label_smoothing: Open[BelowOne] = 0.0
@@ -305,7 +305,7 @@ class Train(Settings):
     """Largest norm of one member's whole gradient; None: not clipped."""
     early_stopping: EarlyStopping | None = None
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
-    """Bfloat16: forward and backward pass; weights stay float32."""
+    """``bfloat16``: forward and backward pass; weights stay float32."""
 
     @property
     def weights_precision(self) -> Literal["float32", "float64"]:
@@ -362,4 +362,4 @@ class Compress(Settings):
     log_loss_budget: NonNegative = 0.02
     """Classifiers: largest rise of the log loss, in nats; for the metric log_loss: budget."""
     prefer: Literal["speed", "size"] = "speed"
-    """Speed: int8 must be faster than float32; size: smaller is enough."""
+    """``speed``: int8 must be faster than float32; size: smaller is enough."""

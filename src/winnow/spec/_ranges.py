@@ -305,6 +305,6 @@ else:
                 Annotated[item, Tag("value")],
                 *(Annotated[RANGES[k], ends_fit, Tag(k)] for k in kinds),
             ]
-            return Annotated[
-                tuple(members), Discriminator(_kind), BeforeValidator(_refuse_others(kinds))
-            ]
+            either: Any = Union[tuple(members)]  # noqa: UP007 - made from the kinds
+            refuse = BeforeValidator(_refuse_others(kinds))
+            return Annotated[either, Discriminator(_kind), refuse]
