@@ -31,9 +31,9 @@ import torch
 from _common import alternate, machine, spread
 from torch import Tensor, nn
 
+from winnow.execution import Runner, Workspace, cores
 from winnow.methods import AdamW
 from winnow.recipe import Data, Model, Train, Variant
-from winnow.run import Runner, Workspace, cores
 
 ROWS, FEATURES, CLASSES, BATCH = 1797, 64, 10, 32
 

@@ -33,9 +33,9 @@ from _common import (
 )
 
 from winnow.data import Prepared, prepare
+from winnow.execution import cores, train_side_by_side
 from winnow.methods import SGD
 from winnow.recipe import Data, Model, Train, Variant
-from winnow.run import cores, train_side_by_side
 
 ROWS = 1797
 STEPS = 16  # of an epoch: 1,078 training rows

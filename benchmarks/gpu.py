@@ -27,7 +27,7 @@ from torch import nn
 from winnow.data import Prepared, prepare
 from winnow.methods import SGD
 from winnow.recipe import Data, Model, Train, Variant
-from winnow.train import train_fleet
+from winnow.training import train_fleet
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"mlp": network, "convnet": ConvNet}
 AIMS = {"mlp": 50, "convnet": 15}

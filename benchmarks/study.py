@@ -105,9 +105,9 @@ def optuna_study(trials: int, epochs: int, processes: int = 2) -> tuple[float, f
 
 def winnow_study(trials: int, epochs: int) -> tuple[float, float]:
     """Seconds, and the best score."""
+    from winnow.execution import Runner, Workspace
     from winnow.methods import SGD, OneCycle
     from winnow.recipe import Choice, Data, Log, Model, Recipe, Search, Train, Uniform
-    from winnow.run import Runner, Workspace
     from winnow.study import search
 
     recipe = Recipe(

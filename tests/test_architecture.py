@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "winnow"
 # These import rooms where they are used, so that `import winnow` and `--help` are quick
 LAZY = {"cli", "__init__"}
-ENTRY_POINTS = {"src/winnow/run/_worker.py"}  # its pipes must be in place before anything can print
+ENTRY_POINTS = {
+    "src/winnow/execution/_worker.py"
+}  # its pipes must be in place before anything can print
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,11 @@ def test_rooms_import_each_other_at_the_top_of_the_file() -> None:
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        ("from winnow.train import predict", ("train", False)),
-        ("import winnow.run._plan", ("run", False)),
+        ("from winnow.training import predict", ("training", False)),
+        ("import winnow.execution._plan", ("execution", False)),
         ("from winnow import study", ("study", False)),
         ("from ..data import load_table", ("data", False)),
-        ("def f():\n    from winnow.serve import serve", ("serve", True)),
+        ("def f():\n    from winnow.serving import serve", ("serving", True)),
         ("if True:\n    from winnow.ledger import Ledger", ("ledger", True)),
     ],
 )

@@ -23,11 +23,11 @@ from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 from winnow.cli import app
-from winnow.methods import SGD, AdamW, Constant, Cosine, OneCycle
+from winnow.methods import OPTIMIZERS, SCHEDULES, Focal
 from winnow.recipe import READY, Data, EarlyStopping, Model, Recipe
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PORT = "127.0.0.1:8000"
 
 # what the pages call recipes/digits.yaml, and the recipe that winnow writes for data.csv: both
@@ -226,11 +226,10 @@ def test_the_tables_hold_every_setting_with_its_default() -> None:
 @pytest.mark.parametrize(
     ("row", "record"),
     [
-        ("{kind: sgd}", SGD),
-        ("{kind: adamw}", AdamW),
-        ("{kind: constant}", Constant),
-        ("{kind: cosine}", Cosine),
-        ("{kind: one_cycle}", OneCycle),
+        *[
+            (f"{{kind: {m.model_fields['kind'].default}}}", m)
+            for m in (*OPTIMIZERS, *SCHEDULES, Focal)
+        ],
         ("early_stopping", EarlyStopping),
     ],
 )

@@ -6,13 +6,11 @@ This page is the shop window. Nothing heavy is imported until a name is used.
 from __future__ import annotations
 
 import importlib
-import sys
-import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from winnow.bundle import load as load
-    from winnow.compress import compress as compress
+    from winnow.compression import compress as compress
     from winnow.errors import BundleError as BundleError
     from winnow.errors import DataError as DataError
     from winnow.errors import InputError as InputError
@@ -21,14 +19,19 @@ if TYPE_CHECKING:
     from winnow.errors import RecipeError as RecipeError
     from winnow.errors import WinnowError as WinnowError
     from winnow.errors import WorkspaceError as WorkspaceError
-    from winnow.evaluate import evaluate as evaluate
-    from winnow.flow import Flow as Flow
-    from winnow.flow import run as run
+    from winnow.evaluation import evaluate as evaluate
+    from winnow.execution import Workspace as Workspace
+    from winnow.methods import LAMB as LAMB
     from winnow.methods import SGD as SGD
     from winnow.methods import AdamW as AdamW
     from winnow.methods import Constant as Constant
     from winnow.methods import Cosine as Cosine
+    from winnow.methods import Focal as Focal
+    from winnow.methods import Lion as Lion
     from winnow.methods import OneCycle as OneCycle
+    from winnow.methods import Step as Step
+    from winnow.pipeline import Flow as Flow
+    from winnow.pipeline import run as run
     from winnow.recipe import Ablate as Ablate
     from winnow.recipe import Choice as Choice
     from winnow.recipe import Compress as Compress
@@ -37,15 +40,18 @@ if TYPE_CHECKING:
     from winnow.recipe import Final as Final
     from winnow.recipe import Integer as Integer
     from winnow.recipe import Log as Log
+    from winnow.recipe import Loss as Loss
     from winnow.recipe import Model as Model
+    from winnow.recipe import Optimizer as Optimizer
+    from winnow.recipe import Penalty as Penalty
     from winnow.recipe import Prepare as Prepare
     from winnow.recipe import Recipe as Recipe
+    from winnow.recipe import Schedule as Schedule
     from winnow.recipe import Search as Search
     from winnow.recipe import Split as Split
     from winnow.recipe import Train as Train
     from winnow.recipe import Uniform as Uniform
-    from winnow.run import Workspace as Workspace
-    from winnow.serve import serve as serve
+    from winnow.serving import serve as serve
     from winnow.study import ablate as ablate
     from winnow.study import search as search
     from winnow.study import train as train
@@ -54,7 +60,7 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "winnow.bundle": ("load",),
-    "winnow.compress": ("compress",),
+    "winnow.compression": ("compress",),
     "winnow.errors": (
         "BundleError",
         "DataError",
@@ -65,50 +71,47 @@ _ROOMS = {
         "WinnowError",
         "WorkspaceError",
     ),
-    "winnow.evaluate": ("evaluate",),
-    "winnow.flow": ("Flow", "run"),
-    "winnow.recipe": (
+    "winnow.evaluation": ("evaluate",),
+    "winnow.pipeline": ("Flow", "run"),
+    "winnow.methods": (
         "SGD",
-        "Ablate",
         "AdamW",
-        "Choice",
-        "Compress",
         "Constant",
         "Cosine",
+        "Focal",
+        "LAMB",
+        "Lion",
+        "OneCycle",
+        "Step",
+    ),
+    "winnow.recipe": (
+        "Ablate",
+        "Choice",
+        "Compress",
         "Data",
         "EarlyStopping",
         "Final",
         "Integer",
         "Log",
+        "Loss",
         "Model",
-        "OneCycle",
+        "Optimizer",
+        "Penalty",
         "Prepare",
         "Recipe",
+        "Schedule",
         "Search",
         "Split",
         "Train",
         "Uniform",
     ),
-    "winnow.run": ("Workspace",),
-    "winnow.serve": ("serve",),
+    "winnow.execution": ("Workspace",),
+    "winnow.serving": ("serve",),
     "winnow.study": ("ablate", "search", "train"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = sorted([*_HOME, "__version__"])
-
-
-class _ShopWindow(types.ModuleType):
-    """A module whose public names stay what they are.
-
-    ``winnow.train`` is a function and ``winnow.train`` is a room: importing a room binds it on its
-    parent package, which would replace the function. Here that binding is left out; ``from
-    winnow.train import ...`` finds the room in ``sys.modules``.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOME and isinstance(value, types.ModuleType)):
-            super().__setattr__(name, value)
 
 
 def __getattr__(name: str) -> Any:
@@ -121,6 +124,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
-
-
-sys.modules[__name__].__class__ = _ShopWindow

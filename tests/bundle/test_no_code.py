@@ -12,7 +12,7 @@ from sklearn.datasets import load_iris
 from tests.bundle.conftest import Example
 
 from winnow import bundle
-from winnow.serve._app import create_app
+from winnow.serving._app import create_app
 
 RECIPE = """\
 data: {source: "leaves_a_mark:rows"}

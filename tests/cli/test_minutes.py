@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from winnow.cli import app
 from winnow.cli._deadline import process_began
-from winnow.flow import read_documents
+from winnow.pipeline import read_documents
 
 RECIPE = """\
 name: quick

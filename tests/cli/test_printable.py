@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from winnow.cli import app
 from winnow.cli._progress import Bars, Lines
 from winnow.errors import printable
-from winnow.run import Event
+from winnow.execution import Event
 
 ESC = "\x1b"
 RED = f"{ESC}[31mred"

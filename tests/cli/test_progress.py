@@ -13,7 +13,7 @@ from rich.console import Console
 from winnow.bundle import quiet
 from winnow.cli import _progress
 from winnow.cli._progress import Bars, Lines, describe, display, shown_on
-from winnow.run import Event
+from winnow.execution import Event
 
 
 def console(*, terminal: bool) -> Console:

@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 
 import winnow
 from winnow.cli import app
-from winnow.flow import compare_runs, list_runs
-from winnow.run import Workspace
+from winnow.execution import Workspace
+from winnow.pipeline import compare_runs, list_runs
 
 RECIPE = """\
 name: first

@@ -14,9 +14,9 @@ import polars
 import pytest
 
 from winnow.errors import WorkspaceError
-from winnow.flow import export_run
 from winnow.ledger import Ledger, _database
 from winnow.methods import SGD
+from winnow.pipeline import export_run
 from winnow.recipe import Model, Outcome, Train, Variant
 
 MakeVariant = Callable[..., Variant]

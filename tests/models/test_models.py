@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.train import architectures
+from tests.training import architectures
 from torch import Tensor, nn
 
 from winnow.errors import ModelError

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from winnow.evaluate import classification_metrics, regression_metrics
+from winnow.evaluation import classification_metrics, regression_metrics
 from winnow.recipe import METRIC_BOUNDS
 from winnow.stats import Interval, area_parts, paired_rows, row_parts, rows_interval
 

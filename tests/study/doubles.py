@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from winnow.execution import Workspace
 from winnow.recipe import Data, Model, Outcome, Recipe, Variant
-from winnow.run import Workspace
 
 __all__ = ["Pretender", "recipe"]
 
@@ -31,7 +31,7 @@ class Notebook:
 
 
 class Pretender:
-    """Stands for ``winnow.run.Runner``.
+    """Stands for ``winnow.execution.Runner``.
 
     Args:
         score: the true score of a variant; NaN: its training fails.

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from winnow.execution import Event, Runner, Workspace
 from winnow.methods import SGD
 from winnow.recipe import Ablate, Choice, Data, Final, Log, Model, Prepare, Recipe, Search, Train
-from winnow.run import Event, Runner, Workspace
 from winnow.study import ablate, search, train
 
 RECIPE = Recipe(

@@ -261,7 +261,7 @@ def _pull(
     with deadline(changes.minutes if read is None else read.minutes, began) as limit:
         from winnow.cli._print import print_notes, print_result
         from winnow.cli._progress import display
-        from winnow.flow import Flow, open_source, summary
+        from winnow.pipeline import Flow, open_source, summary
 
         with modules_here():
             asked = open_source(source, target=target, out=out, change=changes.apply)
@@ -326,8 +326,8 @@ def check(
     changes = Changes(tuple(set_ or ()), trials=trials, seeds=seeds, metric=metric, quick=quick)
     read_early(source, changes)
     from winnow.cli._print import print_check, print_notes
-    from winnow.flow import check as look
-    from winnow.flow import describe_plan, open_source
+    from winnow.pipeline import check as look
+    from winnow.pipeline import describe_plan, open_source
 
     with modules_here():
         asked = open_source(source, target=target, keep=False, change=changes.apply)
@@ -353,7 +353,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a run again."""
-    from winnow.flow import rewrite_report
+    from winnow.pipeline import rewrite_report
 
     print(printable(f"report: {rewrite_report(directory, out)}"))
 
@@ -372,7 +372,7 @@ def list_(
     size of the bundle, state.
     """
     from winnow.cli._print import print_runs
-    from winnow.flow import list_runs
+    from winnow.pipeline import list_runs
 
     print_runs(list_runs(folder), folder)
 
@@ -396,7 +396,7 @@ def compare(a: RunSource, b: RunSource) -> None:
     Where both have the same test rows, the two models that ship are compared row by row.
     """
     from winnow.cli._print import print_comparison
-    from winnow.flow import compare_runs
+    from winnow.pipeline import compare_runs
 
     with modules_here():  # the data may come from a function of the user's
         print_comparison(compare_runs(a, b))
@@ -432,8 +432,8 @@ def export(
     ] = None,
 ) -> None:
     """Write the model of a run, or the table of everything it trained, to a file."""
-    from winnow.flow import export_run
-    from winnow.flow._runs import run_directory
+    from winnow.pipeline import export_run
+    from winnow.pipeline._runs import run_directory
 
     target = out if out is not None else Path(f"{run_directory(run).resolve().name}.{kind}")
     print(printable(f"written: {export_run(run, kind, target)}"))
@@ -500,7 +500,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a bundle over HTTP: a page to try it out, /predict, /health and /docs."""
-    from winnow.serve import serve as serve_bundle
+    from winnow.serving import serve as serve_bundle
 
     serve_bundle(
         bundle,

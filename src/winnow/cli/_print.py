@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from winnow.errors import printable
-from winnow.flow import Checked, Comparison, RunFacts, few_notes
+from winnow.pipeline import Checked, Comparison, RunFacts, few_notes
 from winnow.recipe import Choice
 from winnow.stats import Interval
 

@@ -24,8 +24,8 @@ from rich.text import Text
 
 from winnow.cli._interrupt import insisting
 from winnow.errors import printable
-from winnow.run import Event
-from winnow.train import compiling
+from winnow.execution import Event
+from winnow.training import compiling
 
 __all__ = ["Bars", "Lines", "display"]
 

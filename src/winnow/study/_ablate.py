@@ -15,8 +15,8 @@ import polars as pl
 from winnow.data import rounded_up
 from winnow.data import row_worth as worth_of_a_row
 from winnow.errors import ModelError, OutOfTime
+from winnow.execution import Event, Runner, Workspace
 from winnow.recipe import HIGHER_IS_BETTER, METRIC_BOUNDS, Recipe
-from winnow.run import Event, Runner, Workspace
 from winnow.stats import (
     FEWEST_PAIRS,
     Interval,

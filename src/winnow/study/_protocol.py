@@ -18,7 +18,7 @@ Plan = Generator[Sequence[Variant], list[Outcome], Answer]
 
 
 class Trainer(Protocol):
-    """What a study needs of ``winnow.run.Runner``."""
+    """What a study needs of ``winnow.execution.Runner``."""
 
     def context(self, recipe: Recipe) -> tuple[str, str]:
         """The recipe's metric with ``auto`` resolved, and the digest of its data and of its
@@ -135,7 +135,7 @@ def conduct(
 
     Args:
         study: the question.
-        trainer: trains, normally a ``winnow.run.Runner``.
+        trainer: trains, normally a ``winnow.execution.Runner``.
         at_once: at most so many variants go to the trainer together; by default all that the study
             can name, so that they share fleets.
         keep_weights: whether the trainer keeps the weights.

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import polars as pl
 
 from winnow.errors import ModelError, RecipeError
+from winnow.execution import Event, Runner, Workspace
 from winnow.recipe import HIGHER_IS_BETTER, Outcome, Recipe, Search, Variant, derive_seed
-from winnow.run import Event, Runner, Workspace
 from winnow.stats import Interval
 from winnow.study import _common
 from winnow.study._allowance import Allowance, Option, steps

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from winnow import models
 from winnow.data import Prepared
 from winnow.errors import ModelError
+from winnow.execution import Event, Runner, Workspace
 from winnow.recipe import Outcome, Recipe, Variant, better
-from winnow.run import Event, Runner, Workspace
 from winnow.stats import Interval
 from winnow.study import _common
 from winnow.study._allowance import Allowance, Option, steps

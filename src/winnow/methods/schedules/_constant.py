@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from winnow.methods.schedules._base import BaseSchedule
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Constant"]
 
@@ -19,4 +20,6 @@ class Constant(BaseSchedule):
 
     def factors(self, num_steps: int) -> NDArray[np.float64]:
         """Return 1 at each of ``num_steps`` steps, (steps,)."""
+        import numpy as np
+
         return np.ones(num_steps)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from winnow.methods.schedules._base import BaseSchedule
 from winnow.spec import BelowOne, Fraction, Open
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Cosine"]
 
@@ -28,6 +29,8 @@ class Cosine(BaseSchedule):
         Source: Loshchilov & Hutter 2017, equation 5 without restarts; without warm-up equal to
         ``torch``'s CosineAnnealingLR(T_max=num_steps).
         """
+        import numpy as np
+
         rise = round(self.warmup * num_steps)
         t = np.arange(num_steps)
         share = (t - rise) / max(num_steps - rise, 1)

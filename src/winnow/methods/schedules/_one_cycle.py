@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from winnow.methods.schedules._base import BaseSchedule
 from winnow.spec import Above0To1, Fraction, Inside, Open
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["OneCycle"]
 
@@ -31,6 +32,8 @@ class OneCycle(BaseSchedule):
         Source: Smith & Topin 2018, in the variant of ``torch``'s OneCycleLR (two phases, cosine
         annealing).
         """
+        import numpy as np
+
         lowest = self.start * self.final
         if num_steps < 2:
             return np.full(num_steps, self.start)
@@ -45,4 +48,6 @@ class OneCycle(BaseSchedule):
 
 def _between(a: float, b: float, share: NDArray[np.float64]) -> NDArray[np.float64]:
     """Go from ``a`` to ``b`` along half a cosine."""
+    import numpy as np
+
     return b + (a - b) / 2 * (1 + np.cos(np.pi * share))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from winnow.methods.schedules._base import BaseSchedule
 from winnow.spec import Above0To1, Inside, Open
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Step"]
 
@@ -26,5 +27,7 @@ class Step(BaseSchedule):
         Source: ``torch.optim.lr_scheduler.StepLR``, its ``step_size`` being ``every`` of the steps,
         rounded, and at least one.
         """
+        import numpy as np
+
         step_size = max(1, round(self.every * num_steps))
         return self.gamma ** (np.arange(num_steps) // step_size).astype(np.float64)

@@ -1,0 +1,119 @@
+"""The file that ships, measured: its own metrics on the test rows, and how far it is from the
+PyTorch model that it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from winnow.bundle import Bundle, inference_copy
+from winnow.compression._difference import Difference, difference
+from winnow.data import Prepared
+from winnow.errors import ModelError
+from winnow.evaluation import classification_metrics, regression_metrics, softmax
+from winnow.stats import Interval, rows_interval
+
+__all__ = ["Shipped", "measure_shipped"]
+
+FEW_ROWS = 50  # below so many test rows, the metrics come with a warning
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """The file that ships, on the test rows.
+
+    Attributes:
+        kind: ``fp32`` or ``int8``.
+        sha256: of the model file that was run.
+        rows: test rows.
+        metrics: its own, by name, with the intervals over the rows (``stats.rows_interval`` of one
+            training, as it is for the final seeds of several).
+        difference: how far it is from the PyTorch model.
+        truth: class indices, or values in the units of the target, (rows,).
+        predictions: its own: probabilities (rows, classes), or values (rows,).
+        notes: what the reader should know.
+    """
+
+    kind: str
+    sha256: str
+    rows: int
+    metrics: Mapping[str, Interval]
+    difference: Difference
+    truth: NDArray[Any] = field(repr=False)
+    predictions: NDArray[Any] = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The ``shipped`` document."""
+        return {
+            "kind": self.kind,
+            "sha256": self.sha256,
+            "rows": self.rows,
+            "metrics": {name: interval.to_dict() for name, interval in self.metrics.items()},
+            "parity": self.difference.to_dict(),
+            "notes": list(self.notes),
+        }
+
+
+def measure_shipped(bundle: Bundle, prepared: Prepared, module: nn.Module) -> Shipped:
+    """Run the bundle's own model file over the test rows, once, after everything has been chosen.
+
+    Args:
+        bundle: as it was read back from the disk.
+        prepared: whose test rows; streamed ones are read in batches.
+        module: the PyTorch model with the weights that the file was made from.
+
+    Raises:
+        DataError: an item of a dataset cannot be read or does not fit.
+        ModelError: the file's outputs are not finite.
+    """
+    eager = inference_copy(module)
+    truths, ours, theirs = [], [], []
+    for x, y in prepared.batches("test"):
+        truths.append(y.numpy())
+        ours.append(bundle.outputs(x.numpy()))
+        with torch.inference_mode():
+            theirs.append(eager(x).reshape(len(x), -1).numpy())
+    truth, outputs, reference = (np.concatenate(pieces) for pieces in (truths, ours, theirs))
+    lost = int((~np.isfinite(outputs)).any(axis=1).sum())
+    if lost:
+        raise ModelError(
+            f"the model file gives outputs that are not finite for {lost} of {len(outputs)} test "
+            f"rows"
+        )
+    if prepared.task == "classification":
+        predictions = softmax(outputs)
+        measured = classification_metrics(truth, predictions)
+    else:
+        decode = prepared.preparation.decode
+        truth, predictions = (
+            np.asarray(decode(a.astype(np.float64))).reshape(-1) for a in (truth, outputs)
+        )
+        measured = regression_metrics(truth, predictions)
+    few = f"only {len(truth)} test rows: these figures are rough, and would be others on other rows"
+    return Shipped(
+        kind=str(bundle.manifest["deployed"]),
+        sha256=str(bundle.manifest["files"]["model.onnx"]["sha256"]),
+        rows=len(truth),
+        metrics={
+            name: _over_rows(name, truth, predictions, value) for name, value in measured.items()
+        },
+        difference=difference(reference, outputs, prepared.preparation, on="test"),
+        truth=truth,
+        predictions=predictions,
+        notes=(few,) if len(truth) < FEW_ROWS else (),
+    )
+
+
+def _over_rows(
+    metric: str, truth: NDArray[Any], predictions: NDArray[Any], value: float
+) -> Interval:
+    """The interval of one model's score, which counts rows and not trainings."""
+    return replace(rows_interval(metric, truth, [predictions], [value]), n=len(truth), kind="rows")

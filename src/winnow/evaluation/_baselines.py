@@ -1,0 +1,469 @@
+"""Baselines: what a constant, a linear model and gradient boosting reach on the same rows, and
+whether the model beats them.
+
+They are fitted once (``fit_baselines``); any predictions for the test rows are held against them
+(``compare_baselines``): those of the PyTorch model while there is no file, then those of the file
+that ships.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from winnow.data import Prepared, Rows
+from winnow.evaluation._metrics import classification_metrics, regression_metrics
+from winnow.recipe import HIGHER_IS_BETTER, derive_seed
+from winnow.stats import Interval, paired_rows
+from winnow.study import plain
+
+__all__ = ["Baseline", "Baselines", "Fitted", "compare_baselines", "fit_baselines"]
+
+MOST_ROWS = 10_000  # training rows that the linear model and boosting are fitted on
+MOST_STREAMED = 2_000  # streamed training rows that are read for the constant
+MOST_VALUES = 2_000_000  # features times those rows
+MOST_TREES = 600  # of boosting: rounds times classes
+MOST_CLASSES = 60
+ROUNDS = 100  # scikit-learn's default
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One baseline on the test rows.
+
+    Attributes:
+        name: ``constant``, ``linear`` or ``boosting``.
+        what: what it is, in words.
+        metrics: of its predictions for the test rows, by name; empty where it was left out.
+        gain: how much better than it the model is by the recipe's metric (above 0 is better, of
+            losses too), with the interval over other rows like the test rows; None where it was
+            left out, and before there is a model.
+        seconds: of fitting and predicting.
+        note: why it was left out, or what it was not given.
+    """
+
+    name: str
+    what: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    gain: Interval | None = None
+    seconds: float = 0.0
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """The baselines, and what they say about a model.
+
+    Attributes:
+        metric: the recipe's.
+        rows: test rows.
+        file: the digest of the model file that is compared; None: the PyTorch model, of which there
+            is no file yet.
+        shipped: of that model, by name of the metric, on the same rows.
+        baselines: the constant first.
+        beats_constant: whether the model is shown to be better than the constant by the recipe's
+            metric: the lower end of the gain's interval lies above 0.
+        one_answer: the class that the model predicts for every test row, None where there are
+            several, and for regression.
+        ranks: of a classification the gain in ROC AUC over the constant's 0.5; None where the area
+            is not defined.
+        verdict: what that comes to, in a sentence.
+        notes: where a baseline is better, how they were fitted.
+    """
+
+    metric: str
+    rows: int
+    file: str | None
+    shipped: dict[str, float]
+    baselines: tuple[Baseline, ...]
+    beats_constant: bool
+    one_answer: str | None
+    ranks: Interval | None
+    verdict: str
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The ``baselines`` document."""
+        return plain(
+            {
+                "metric": self.metric,
+                "higher_is_better": HIGHER_IS_BETTER[self.metric],
+                "rows": self.rows,
+                "file": self.file,
+                "shipped": self.shipped,
+                "baselines": [
+                    vars(b) | {"gain": None if b.gain is None else b.gain.to_dict()}
+                    for b in self.baselines
+                ],
+                "beats_constant": self.beats_constant,
+                "one_answer": self.one_answer,
+                "ranks": None if self.ranks is None else self.ranks.to_dict(),
+                "verdict": self.verdict,
+                "notes": self.notes,
+            }
+        )
+
+    def for_manifest(self) -> dict[str, Any]:
+        """What a bundle keeps: the verdict, and the baselines' metrics by name."""
+        return plain(
+            {
+                "text": self.verdict,
+                "beats_constant": self.beats_constant,
+                "metric": self.metric,
+                "baselines": {b.name: b.metrics for b in self.baselines if b.metrics},
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A baseline and its predictions for the test rows, probabilities (rows, classes) or values
+    (rows,); None: left out.
+    """
+
+    baseline: Baseline
+    predictions: NDArray[Any] | None
+
+
+def fit_baselines(prepared: Prepared, metric: str) -> tuple[Fitted, ...]:
+    """Fit the baselines on the training rows, prepared as the model's were, and predict the test
+    rows.
+
+    The validation rows play no part: nothing is chosen for a baseline (ridge chooses its penalty by
+    leaving out training rows).
+    It takes a second or two: more than 10,000 training rows are sampled, wide rows fewer still, and
+    streamed rows and rows that are arrays are left to the constant. A baseline that cannot be
+    fitted is left out with the reason.
+
+    Args:
+        prepared: the rows.
+        metric: the recipe's; by ``mae`` the constant is the median.
+    """
+    found = [_constant(prepared, metric)]
+    reason = _left_out(prepared)
+    for name, what, fit in _MODELS[prepared.task]:
+        if reason is not None:
+            found.append(Fitted(Baseline(name, what, note=reason), None))
+            continue
+        began = time.perf_counter()
+        try:
+            predicted, note = fit(prepared)
+        except Exception as error:  # a comparison must not end a run that has its model
+            line = (str(error).strip().splitlines() or [""])[0][:200]
+            found.append(
+                Fitted(Baseline(name, what, note=f"left out: {line or type(error).__name__}"), None)
+            )
+            continue
+        baseline = Baseline(name, what, seconds=time.perf_counter() - began, note=note)
+        if np.isfinite(predicted).all():
+            found.append(Fitted(baseline, predicted))
+        else:
+            found.append(
+                Fitted(replace(baseline, note="left out: its predictions are not finite"), None)
+            )
+    return tuple(found)
+
+
+def compare_baselines(
+    fitted: Sequence[Fitted],
+    prepared: Prepared,
+    metric: str,
+    truth: NDArray[Any],
+    predictions: NDArray[Any],
+    *,
+    file: str | None = None,
+) -> Baselines:
+    """Hold a model's predictions for the test rows against those of the baselines.
+
+    Args:
+        fitted: by ``fit_baselines``, of the same rows.
+        prepared: the rows.
+        metric: the recipe's.
+        truth: class indices, or values in the units of the target, (rows,).
+        predictions: of the model: probabilities (rows, classes), or values (rows,).
+        file: the digest of the model file that gave them; None for a PyTorch model.
+    """
+    measure = classification_metrics if prepared.task == "classification" else regression_metrics
+    scores = measure(truth, predictions)
+    if metric not in scores:  # not defined on these rows: the first that is
+        metric = next(iter(scores))
+    baselines = []
+    for baseline, made in ((f.baseline, f.predictions) for f in fitted):
+        if made is not None:
+            gain = gain_over(metric, truth, predictions, made)
+            baseline = replace(
+                baseline, metrics=_measured(measure, truth, made, prepared), gain=gain
+            )
+        baselines.append(baseline)
+    return _judged(metric, truth, predictions, scores, tuple(baselines), prepared.classes, file)
+
+
+def gain_over(metric: str, y: NDArray[Any], model: NDArray[Any], other: NDArray[Any]) -> Interval:
+    """How much better ``model`` is than ``other``: above 0 is better, of losses too;
+    probabilities (rows, classes) or values.
+    """
+    gain = paired_rows(metric, y, other, model)
+    if HIGHER_IS_BETTER.get(metric, metric == "macro_f1"):
+        return gain
+    return Interval(-gain.mean, -gain.high, -gain.low, gain.confidence, gain.n, kind=gain.kind)
+
+
+def _judged(
+    metric: str,
+    truth: NDArray[Any],
+    answers: NDArray[Any],
+    scores: dict[str, float],
+    baselines: tuple[Baseline, ...],
+    classes: Sequence[Any] | None,
+    file: str | None,
+) -> Baselines:
+    constant = baselines[0].gain
+    assert constant is not None
+    beats = constant.low > 0
+    one, ranks = None, None
+    if classes is not None:
+        given = np.unique(answers.argmax(axis=1))
+        one = classes[given[0]] if len(given) == 1 else None
+        if "roc_auc" in scores:
+            ranks = gain_over(
+                "roc_auc", truth, answers, np.full_like(answers, 1 / answers.shape[1])
+            )
+    tells_apart = ranks is not None and ranks.low > 0
+    words = metric.replace("roc_auc", "ROC AUC").replace("_", " ")
+    if one is not None and tells_apart:
+        verdict = (
+            f"the model answers {one!r} for every test row; only its probabilities tell rows apart"
+        )
+        verdict += "" if beats else f", and by {words} it is not shown to be better than a constant"
+    elif one is not None:
+        verdict = (
+            f"no better than a constant: the model answers {one!r} for every test row, and its "
+            f"probabilities are not shown to"
+        )
+        verdict += " tell rows apart"
+    elif beats:
+        # what a reader takes "better than a constant" for: that the model earns its keep
+        level = [_NAMES[b.name] for b in baselines[1:] if b.gain is not None and not b.gain.low > 0]
+        verdict = f"better than a constant by {words}"
+        verdict += f", not shown to be better than {' or '.join(level)}" if level else ""
+    elif tells_apart and metric != "roc_auc":
+        verdict = (
+            f"not shown to be better than a constant by {words}; its probabilities do tell rows "
+            f"apart"
+        )
+    else:
+        verdict = f"not shown to be better than a constant by {words}"
+    model = "the model" if file is None else "the model that ships"
+    notes = [
+        f"{_NAMES[b.name]} is better than {model}, by {_shown(b.gain)} of {words} on the same "
+        f"test rows"
+        for b in baselines[1:]
+        if b.gain is not None and b.gain.high < 0
+    ]
+    fitted = [b for b in baselines[1:] if b.metrics]
+    if fitted:
+        notes.append(
+            "the baselines were fitted on the training rows alone; the validation rows chose "
+            "nothing for them"
+        )
+    return Baselines(
+        metric,
+        len(truth),
+        file,
+        scores,
+        baselines,
+        beats,
+        one,
+        ranks,
+        verdict=verdict,
+        notes=tuple(notes),
+    )
+
+
+def _shown(gain: Interval) -> str:
+    return str(Interval(-gain.mean, -gain.high, -gain.low, gain.confidence, gain.n))
+
+
+def _measured(
+    measure: Callable[..., dict[str, float]],
+    y: NDArray[Any],
+    predicted: NDArray[Any],
+    prepared: Prepared,
+) -> dict[str, float]:
+    found = measure(y, predicted)
+    # The mean is the constant for squares, the median for sizes
+    if prepared.task == "regression" and np.ptp(predicted) == 0:
+        found["mae"] = measure(y, np.full(len(y), _center(prepared, "mae")))["mae"]
+    return found
+
+
+# -- the baselines ---------------------------------------------------------------------------------
+
+
+def _constant(prepared: Prepared, metric: str) -> Fitted:
+    rows = len(prepared.test)
+    if prepared.task == "classification":
+        labels = _training_labels(prepared)
+        classes = prepared.classes or ()
+        shares = np.bincount(labels, minlength=len(classes)) / len(labels)
+        what = (
+            f"always {classes[int(shares.argmax())]!r}, with the classes' shares in the training "
+            f"rows as probabilities"
+        )
+        return Fitted(Baseline("constant", what), np.tile(shares, (rows, 1)))
+    what = f"always the {'median' if metric == 'mae' else 'mean'} of the training rows"
+    return Fitted(Baseline("constant", what), np.full(rows, _center(prepared, metric)))
+
+
+def _center(prepared: Prepared, metric: str) -> float:
+    labels = prepared.preparation.decode(_training_labels(prepared).astype(np.float64))
+    return float(np.median(labels) if metric == "mae" else np.mean(labels))
+
+
+def _training_labels(prepared: Prepared) -> NDArray[Any]:
+    """Of all training rows; of streamed ones a sample, since each is read for its label."""
+    train = prepared.train
+    if isinstance(train, Rows):
+        return train.y
+    rng = np.random.default_rng(derive_seed(0, "baselines", "rows"))
+    some = np.sort(rng.choice(len(train), min(len(train), MOST_STREAMED), replace=False))
+    pieces = np.array_split(some, -(-len(some) // prepared.rows_at_once))
+    return np.concatenate([train.read(piece)[1].numpy() for piece in pieces])
+
+
+def _left_out(prepared: Prepared) -> str | None:
+    """Why only the constant is measured."""
+    if not isinstance(prepared.train, Rows):
+        return "left out: the rows are streamed"
+    if len(prepared.in_shape) > 1:
+        return f"left out: a row is an array of shape {' x '.join(map(str, prepared.in_shape))}"
+    if prepared.in_shape[0] > MOST_VALUES // 100:
+        return f"left out: {prepared.in_shape[0]} features are too many for a quick comparison"
+    return None
+
+
+def _training_rows(prepared: Prepared) -> tuple[NDArray[Any], NDArray[Any], str | None]:
+    """Features and labels, or targets in their own units, of no more rows than a second or two
+    allow; a note where some are left out.
+    """
+    train = prepared.train
+    assert isinstance(train, Rows)  # others are left out before
+    X, y = train.X, train.y
+    most = min(MOST_ROWS, MOST_VALUES // X.shape[1])
+    note = None
+    if len(y) > most:
+        rng = np.random.default_rng(derive_seed(0, "baselines", "rows"))
+        rows = np.sort(rng.choice(len(y), most, replace=False))
+        X, y, note = X[rows], y[rows], f"fitted on {most} of {len(y)} training rows"
+    return (
+        X,
+        y
+        if prepared.task == "classification"
+        else prepared.preparation.decode(y.astype(np.float64)),
+        note,
+    )
+
+
+def _linear_classes(prepared: Prepared) -> tuple[NDArray[np.float64], str | None]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    X, y, note = _training_rows(prepared)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
+    with warnings.catch_warnings():
+        # Of iterations that end early: it is a yardstick, and takes no longer than this
+        warnings.simplefilter("ignore")
+        model.fit(X, y)
+    return _probabilities(model, prepared), note
+
+
+def _linear_values(prepared: Prepared) -> tuple[NDArray[np.float64], str | None]:
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    X, y, note = _training_rows(prepared)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(-2, 4, 13))).fit(X, y)
+    return np.asarray(model.predict(prepared.test.X), dtype=np.float64), note
+
+
+def _boosted_classes(prepared: Prepared) -> tuple[NDArray[np.float64], str | None]:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    X, y, note = _training_rows(prepared)
+    if prepared.out_features > MOST_CLASSES:
+        raise ValueError(
+            f"{prepared.out_features} classes, each with its own trees, are too many for a quick "
+            f"comparison"
+        )
+    trees = 1 if prepared.out_features == 2 else prepared.out_features
+    rounds = min(ROUNDS, MOST_TREES // trees)
+    if rounds < ROUNDS:
+        note = "; ".join(
+            filter(
+                None,
+                (note, f"{rounds} rounds instead of {ROUNDS}, since every class has its own trees"),
+            )
+        )
+    model = HistGradientBoostingClassifier(
+        max_iter=rounds, early_stopping=False, random_state=0
+    ).fit(X, y)
+    return _probabilities(model, prepared), note
+
+
+def _boosted_values(prepared: Prepared) -> tuple[NDArray[np.float64], str | None]:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    X, y, note = _training_rows(prepared)
+    model = HistGradientBoostingRegressor(
+        max_iter=ROUNDS, early_stopping=False, random_state=0
+    ).fit(X, y)
+    return np.asarray(model.predict(prepared.test.X), dtype=np.float64), note
+
+
+def _probabilities(model: Any, prepared: Prepared) -> NDArray[np.float64]:
+    """For all classes: one that the sampled rows lack gets 0."""
+    found = np.zeros((len(prepared.test), prepared.out_features))
+    found[:, model.classes_] = model.predict_proba(prepared.test.X)
+    shares: NDArray[np.float64] = found / found.sum(axis=1, keepdims=True)
+    return shares
+
+
+_NAMES = {"linear": "a linear model", "boosting": "gradient boosting"}
+_MODELS: dict[
+    str, tuple[tuple[str, str, Callable[[Prepared], tuple[NDArray[np.float64], str | None]]], ...]
+] = {
+    "classification": (
+        (
+            "linear",
+            "logistic regression (scikit-learn, C = 1) on standardized features",
+            _linear_classes,
+        ),
+        (
+            "boosting",
+            "scikit-learn's HistGradientBoostingClassifier with its default settings",
+            _boosted_classes,
+        ),
+    ),
+    "regression": (
+        (
+            "linear",
+            "ridge regression (scikit-learn, penalty by leave-one-out on the training rows)",
+            _linear_values,
+        ),
+        (
+            "boosting",
+            "scikit-learn's HistGradientBoostingRegressor with its default settings",
+            _boosted_values,
+        ),
+    ),
+}

@@ -1,0 +1,19 @@
+"""Where and in what groups variants train: the workspace, the plan, the runner."""
+
+from winnow.execution._machine import device
+from winnow.execution._plan import How, PlannedFleet, Planner, cores
+from winnow.execution._runner import Event, Runner
+from winnow.execution._threads import train_side_by_side
+from winnow.execution._workspace import Workspace
+
+__all__ = [
+    "Event",
+    "How",
+    "PlannedFleet",
+    "Planner",
+    "Runner",
+    "Workspace",
+    "cores",
+    "device",
+    "train_side_by_side",
+]

@@ -1,0 +1,156 @@
+"""A fleet that fails while it trains goes on in halves: only a variant that fails by itself has
+failed.
+
+Out of memory, an exception in a user's ``forward``, a matrix of one member that cannot be inverted:
+the others are none the worse for it, since what a member gets does not depend on its mates.
+"""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from winnow.errors import ModelError, WinnowError
+from winnow.recipe import Cause, Outcome, Variant
+from winnow.training import EpochReport, Finished, OutOfMemory, is_out_of_memory
+
+__all__ = ["Train", "cause_of", "failure", "in_a_sentence", "train_in_halves"]
+
+Tell = Callable[[EpochReport], None]
+Train = Callable[[Sequence[Variant], bool, Tell], list[Finished]]
+"""Trains these variants as one fleet, stacked or not, and tells of every epoch."""
+
+# Frames in them are not the user's
+_LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent.parent))
+
+
+def train_in_halves(
+    variants: Sequence[Variant], train: Train, *, stacked: bool, on_epoch: Tell
+) -> Iterator[list[Finished]]:
+    """Train a fleet; where it fails, what has not left it yet trains again from the start, as two
+    fleets one after the other. One that fails by itself in a stack trains once more unstacked, so
+    that a fault of the stacked program is nobody's. What a member gets does not depend on the
+    others, so its result is the same.
+
+    Args:
+        variants: of the fleet.
+        train: trains a fleet; raises ``OutOfMemory`` when it does not fit, and whatever a model may
+            raise.
+        stacked: whether it trains as one program.
+        on_epoch: passed on to ``train``; what it raises is no fault of a variant, and is raised.
+
+    Yields:
+        Results of the fleets that it became, each as soon as it ends; of members that left before
+        it was halved first. Every variant is in one of them.
+
+    Raises:
+        WinnowError: the workspace or the data cannot be used, which concerns all variants.
+    """
+
+    def tell(report: EpochReport) -> None:
+        try:
+            on_epoch(report)
+        except Exception as error:
+            raise _FromOutside(error) from error
+
+    try:
+        yield from _parts(variants, train, stacked, tell)
+    except _FromOutside as outside:
+        raise outside.error from None
+
+
+def cause_of(error: BaseException) -> Cause:
+    """Whose failure an exception in a training is: what memory, disks, imports and devices
+    raise need not come again.
+    """
+    if isinstance(error, OSError | ImportError) or (
+        isinstance(error, Exception) and is_out_of_memory(error)
+    ):
+        return "environment"
+    of_device = isinstance(error, RuntimeError) and str(error).startswith(
+        ("CUDA error", "cuDNN error", "DataLoader worker")
+    )
+    return "environment" if of_device else "variant"
+
+
+def failure(variant: Variant, reason: str, cause: Cause, *, fleet: str = "") -> Finished:
+    """The result of a variant that failed."""
+    return Finished(
+        variant, Outcome(variant.id, "failed", reason=reason, cause=cause, fleet=fleet), None
+    )
+
+
+def in_a_sentence(error: BaseException) -> str:
+    """Kind and first line of an exception, and where in the user's code it was raised."""
+    if isinstance(error, ModelError):
+        return str(error)
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    text = f"{type(error).__name__}: {first[:300]}" if first else type(error).__name__
+    theirs = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if not f.filename.startswith((*_LIBRARIES, "<"))
+    ]
+    where = (
+        f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno}, in {theirs[-1].name})"
+        if theirs
+        else ""
+    )
+    hint = ""
+    if "Expected more than 1 value per channel" in first:
+        hint = (
+            "; the last batch of an epoch has one row: set train.drop_last to true, or another "
+            "train.batch_size"
+        )
+    return f"training it raised {text}{where}{hint}"
+
+
+class _FromOutside(BaseException):
+    """Carries what a callback raised past everything that handles the exceptions of a training."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _parts(
+    variants: Sequence[Variant], train: Train, stacked: bool, tell: Tell
+) -> Iterator[list[Finished]]:
+    try:
+        results = train(variants, stacked, tell)
+    except OutOfMemory as error:
+        finished, reason, cause = (
+            error.finished,
+            f"does not fit by itself: {error}",
+            cause_of(error),
+        )
+    except Exception as error:
+        if isinstance(error, WinnowError) and not isinstance(error, ModelError):
+            raise
+        finished, reason, cause = [], in_a_sentence(error), cause_of(error)
+    else:
+        yield results
+        return
+    # Outside of the handlers, where the traceback would hold on to the tensors of the fleet that
+    # failed.
+    gc.collect()  # it is still around where it is part of a cycle
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if finished:
+        yield finished
+    gone = {one.variant.id for one in finished}
+    left = [v for v in variants if v.id not in gone]
+    if len(variants) == 1:
+        if stacked:
+            yield from _parts(variants, train, False, tell)
+        else:
+            yield [failure(variants[0], reason, cause)]
+        return
+    half = -(-len(left) // 2)
+    for part in (left[:half], left[half:]):
+        if part:
+            yield from _parts(part, train, stacked, tell)

@@ -1,0 +1,49 @@
+"""The one training driver: step, loop, fleet."""
+
+from winnow.training._build import build_members
+from winnow.training._checkpoint import UnusableCheckpoint, checksum, peek
+from winnow.training._compiled import compiling
+from winnow.training._device import training_device
+from winnow.training._driver import EpochReport, train_fleet
+from winnow.training._measure import Timing, measure, measure_compiled
+from winnow.training._member import Finished
+from winnow.training._memory import Footprint, OutOfMemory, footprint, is_out_of_memory
+from winnow.training._methods import check_methods, code_digest, methods_key
+from winnow.training._predict import predict
+from winnow.training._probe import Probe, probe, shape_key
+from winnow.training._settings import dtype_of, num_steps
+from winnow.training._stacked import stacking
+from winnow.training._timings import Remembered, fleet_kind, recall, remember
+
+__all__ = [
+    "EpochReport",
+    "Finished",
+    "Footprint",
+    "OutOfMemory",
+    "Probe",
+    "Remembered",
+    "Timing",
+    "UnusableCheckpoint",
+    "build_members",
+    "check_methods",
+    "checksum",
+    "code_digest",
+    "compiling",
+    "dtype_of",
+    "fleet_kind",
+    "footprint",
+    "is_out_of_memory",
+    "measure",
+    "measure_compiled",
+    "methods_key",
+    "num_steps",
+    "peek",
+    "predict",
+    "probe",
+    "recall",
+    "remember",
+    "shape_key",
+    "stacking",
+    "train_fleet",
+    "training_device",
+]

@@ -1,0 +1,386 @@
+"""The training methods of a fleet, and the settings of its members as tensors.
+
+Axes: V members.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from winnow.errors import ModelError, RecipeError
+from winnow.methods import (
+    GRADIENT_RULES,
+    LOSSES,
+    PENALTIES,
+    BaseGradientRule,
+    BaseLoss,
+    BaseMethod,
+    BaseOptimizer,
+    BasePenalty,
+    BaseSchedule,
+    CrossEntropy,
+)
+from winnow.models import model_digest
+from winnow.recipe import (
+    TRUST,
+    Choice,
+    Loss,
+    Model,
+    ObjectNotFound,
+    Train,
+    Used,
+    Variant,
+    resolve_object,
+    source_digest,
+    usual_loss,
+)
+from winnow.training._adapters import adapted_loss, adapted_optimizer
+
+__all__ = [
+    "Methods",
+    "check_methods",
+    "code_digest",
+    "make_methods",
+    "method_of",
+    "methods_key",
+    "rates",
+]
+
+Settings = dict[str, Tensor]
+
+# The roles of methods, which name their settings.
+_OPTIMIZER, _LOSS = "optimizer", "loss"
+
+_OUTSIDE: dict[type[BaseMethod], type] = {
+    BaseOptimizer: torch.optim.Optimizer,
+    BaseLoss: nn.Module,
+}
+
+
+@dataclass(frozen=True)
+class Methods:
+    """The methods of a fleet.
+
+    A method that is off for every member is left out of the program; for the numbers that is the
+    same as running it with strength zero.
+
+    Attributes:
+        optimizer, loss: one each.
+        penalties, rules: in the order of application, each with its role.
+        settings: for each role its settings by name, each (variants, 1).
+        constants: for each role the settings that are the same for all members, as plain values.
+        mixed: whether the forward pass runs in bfloat16, and all else as the tensors are.
+    """
+
+    optimizer: type[BaseOptimizer]
+    loss: type[BaseLoss]
+    penalties: tuple[tuple[str, type[BasePenalty]], ...]
+    rules: tuple[tuple[str, type[BaseGradientRule]], ...]
+    settings: dict[str, Settings]
+    constants: dict[str, dict[str, Any]]
+    mixed: bool = False
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether parameters may be laid flat."""
+        return self.optimizer.elementwise and all(p.elementwise for _, p in self.penalties)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Methods:
+        """Return the methods with every tensor changed."""
+        settings = {
+            role: {name: change(value) for name, value in own.items()}
+            for role, own in self.settings.items()
+        }
+        return Methods(
+            self.optimizer,
+            self.loss,
+            self.penalties,
+            self.rules,
+            settings,
+            self.constants,
+            self.mixed,
+        )
+
+    def tensors(self) -> list[Tensor]:
+        """Return all tensors in a row; ``like`` is the way back."""
+        return [value for own in self.settings.values() for value in own.values()]
+
+    def names(self) -> list[str]:
+        """Return what the ``tensors`` are."""
+        return [f"{role} {name}" for role, own in self.settings.items() for name in own]
+
+    def like(self, tensors: Iterator[Tensor]) -> Methods:
+        """Return methods of this structure, made of the next tensors."""
+        return self.map(lambda _: next(tensors))
+
+    def structure(self) -> Hashable:
+        """Return all but the numbers."""
+        names = tuple((role, tuple(own)) for role, own in self.settings.items())
+        constants = json.dumps(self.constants, sort_keys=True, default=repr)
+        return (
+            self.optimizer,
+            self.loss,
+            self.penalties,
+            self.rules,
+            names,
+            constants,
+            self.mixed,
+        )
+
+    def training_loss(self, outputs_VBC: Tensor, y_VB: Tensor) -> Tensor:
+        """Return the training loss of each member without penalties, (variants,)."""
+        settings = {**self.settings[_LOSS], **self.constants[_LOSS]}
+        return self.loss.per_row(outputs_VBC, y_VB, **settings).mean(dim=-1)
+
+    def add_penalties_(
+        self,
+        role: str,
+        penalty: type[BasePenalty],
+        grad: Tensor,
+        param: Tensor,
+        where: Tensor | float,
+    ) -> None:
+        """Add one penalty's gradient for one parameter, (variants, *shape), in place."""
+        axes = [1] * (param.dim() - 1)
+        settings = {n: t.view(-1, *axes) for n, t in self.settings[role].items()}
+        penalty.add_gradient_(grad, param, where, **settings, **self.constants[role])
+
+    def apply_rules_(self, grads: Sequence[Tensor]) -> None:
+        """Apply the gradient rules to the whole gradient, in place."""
+        for role, rule in self.rules:
+            rule.apply_(grads, **self.settings[role], **self.constants[role])
+
+    def optimizer_settings(self, lr_V1: Tensor) -> dict[str, Any]:
+        """Return the settings of the optimizer at a step, ``lr`` first."""
+        return {"lr": lr_V1, **self.settings[_OPTIMIZER], **self.constants[_OPTIMIZER]}
+
+
+def make_methods(variants: Sequence[Variant], task: str, dtype: torch.dtype) -> Methods:
+    """Return the methods of a fleet, their settings in precision ``dtype``.
+
+    Args:
+        variants: of the fleet, with equal ``methods_key``.
+        task: ``classification`` or ``regression``.
+        dtype: of the weights.
+
+    Raises:
+        ModelError: a method of the user's cannot be found, or does not take its arguments.
+    """
+    trains = [variant.train for variant in variants]
+    found: dict[str, tuple[type[BaseMethod], list[BaseMethod]]] = {}
+
+    def add(role: str, records: Sequence[Any], base: type[BaseMethod]) -> None:
+        methods = [method_of(record, base, f"train.{role}") for record in records]
+        found[role] = methods[0][0], [method[1] for method in methods]
+
+    add(_OPTIMIZER, [train.optimizer for train in trains], BaseOptimizer)
+    add(_LOSS, [_loss_of(train, task) for train in trains], BaseLoss)
+    named: tuple[type[BasePenalty | BaseGradientRule], ...] = (*PENALTIES, *GRADIENT_RULES)
+    for rule in named:
+        values = [getattr(train, rule.name) for train in trains]
+        (setting,) = rule.member_settings()
+        found[rule.name] = rule, [rule(**{setting: value}) for value in values]
+    for i in range(len(trains[0].penalties)):
+        add(f"penalties[{i}]", [train.penalties[i] for train in trains], BasePenalty)
+    settings: dict[str, Settings] = {}
+    constants: dict[str, dict[str, Any]] = {}
+    for role, (method, records) in list(found.items()):
+        columns = _columns(method, records, dtype)
+        if method.neutral and not columns and role not in (_OPTIMIZER, _LOSS):
+            del found[role]
+            continue
+        settings[role], constants[role] = columns, _constants(method, records[0])
+    optimizer, loss = found[_OPTIMIZER][0], found[_LOSS][0]
+    penalties = tuple((r, m) for r, (m, _) in found.items() if issubclass(m, BasePenalty))
+    rules = tuple((r, m) for r, (m, _) in found.items() if issubclass(m, BaseGradientRule))
+    assert issubclass(optimizer, BaseOptimizer)
+    assert issubclass(loss, BaseLoss)
+    mixed = trains[0].precision == "bfloat16"
+    return Methods(optimizer, loss, penalties, rules, settings, constants, mixed)
+
+
+def methods_key(train: Train) -> Hashable:
+    """Return what the methods of variants that share a fleet have in common.
+
+    The numbers of a method may differ within a fleet, its class and its structural settings may
+    not.
+    """
+    parts: list[Hashable] = [_key(train.optimizer, BaseOptimizer), _key(train.loss, BaseLoss)]
+    parts += [_key(penalty, BasePenalty) for penalty in train.penalties]
+    if _is_adapted(train.optimizer, BaseOptimizer):  # one object steps for all members
+        parts += [float(train.optimizer.lr), train.epochs, train.schedule.model_dump_json()]
+    return tuple(parts)
+
+
+def rates(train: Train, num_steps: int) -> Any:
+    """Return the learning rate at each of ``num_steps`` steps of a training, (steps,).
+
+    Raises:
+        ModelError: a schedule of the user's cannot be found, or does not take its arguments.
+    """
+    _, schedule = method_of(train.schedule, BaseSchedule, "train.schedule")
+    assert isinstance(schedule, BaseSchedule)
+    return float(train.optimizer.lr) * schedule.factors(num_steps)
+
+
+def code_digest(model: Model, train: Train) -> str:
+    """Return a digest of all code that a recipe only names: of its model, and of methods from
+    elsewhere.
+
+    PyTorch's own methods go by their names, since outcomes hold the version of PyTorch.
+
+    Raises:
+        ModelError: the model or a method cannot be found.
+    """
+    digests = [model_digest(model)]
+    for record, base in _used(train):
+        module = record.use.partition(":")[0]
+        if module.partition(".")[0] != "torch":
+            digests.append(source_digest(_class_of(record, base, "train")))
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256(":".join(digests).encode()).hexdigest()
+
+
+def _used(train: Train) -> Iterator[tuple[Used, type[BaseMethod]]]:
+    """The methods from elsewhere that a training section names, open ones included."""
+    named: list[tuple[Any, type[BaseMethod]]] = [
+        (train.optimizer, BaseOptimizer),
+        (train.loss, BaseLoss),
+        (train.schedule, BaseSchedule),
+        *((penalty, BasePenalty) for penalty in train.penalties),
+    ]
+    for value, base in named:
+        for option in value.options if isinstance(value, Choice) else (value,):
+            if isinstance(option, Used):
+                yield option, base
+
+
+def check_methods(train: Train, task: str) -> None:
+    """Refuse methods of the user's that cannot be found, or that do not take their arguments.
+
+    Raises:
+        ModelError: with the setting, what was expected and what was found.
+    """
+    method_of(train.optimizer, BaseOptimizer, "train.optimizer")
+    method_of(_loss_of(train, task), BaseLoss, "train.loss")
+    method_of(train.schedule, BaseSchedule, "train.schedule")
+    for i, penalty in enumerate(train.penalties):
+        method_of(penalty, BasePenalty, f"train.penalties[{i}]")
+
+
+def method_of(
+    record: BaseMethod | Used, base: type[BaseMethod], setting: str
+) -> tuple[type[BaseMethod], BaseMethod]:
+    """Return the class and the settings of a method, winnow's own or one from elsewhere.
+
+    Args:
+        record: as it stands in the recipe, with nothing open.
+        base: the contract that it must fulfill.
+        setting: where it stands, for messages.
+
+    Raises:
+        ModelError: the class cannot be found, is none of this family, or refuses its arguments.
+    """
+    if isinstance(record, BaseMethod):
+        return type(record), record
+    found = _class_of(record, base, setting)
+    lr = {"lr": record.lr} if base is BaseOptimizer else {}  # type: ignore[attr-defined]
+    if not issubclass(found, base):
+        adapt = adapted_optimizer if base is BaseOptimizer else adapted_loss
+        arguments = json.dumps(record.args, sort_keys=True)
+        try:
+            adapted = adapt(found, arguments)
+        except Exception as error:  # whatever the constructor may raise
+            raise _refused(record, setting, error) from error
+        return adapted, adapted(**lr)
+    try:
+        return found, found(**lr, **record.args)
+    except (RecipeError, TypeError) as error:
+        raise _refused(record, setting, error) from None
+
+
+def _refused(record: Used, setting: str, error: Exception) -> ModelError:
+    what = str(error) or type(error).__name__
+    return ModelError(f"{setting}: {record.use!r} does not take {dict(record.args)}: {what}")
+
+
+def _class_of(record: Used, base: type[BaseMethod], setting: str) -> Any:
+    try:
+        found = resolve_object(record.use)
+    except ObjectNotFound as error:
+        raise ModelError(f"{setting}.use: {error}") from None
+    outside = _OUTSIDE.get(base)
+    allowed = (base,) if outside is None else (base, outside)
+    if not (isinstance(found, type) and issubclass(found, allowed)):
+        names = " or ".join(f"{c.__module__.partition('._')[0]}.{c.__name__}" for c in allowed)
+        message = f"expected a subclass of {names}, but {record.use!r} is none ({TRUST})"
+        raise ModelError(f"{setting}.use: {message}")
+    return found
+
+
+def _is_adapted(record: BaseMethod | Used, base: type[BaseMethod]) -> bool:
+    return isinstance(record, Used) and not issubclass(_class_of(record, base, ""), base)
+
+
+def _key(record: BaseMethod | Used | str, base: type[BaseMethod]) -> Hashable:
+    if isinstance(record, str):
+        return record
+    if isinstance(record, Used) and _is_adapted(record, base):
+        return record.use, json.dumps(record.args, sort_keys=True)
+    method, settings = method_of(record, base, "")
+    name = record.use if isinstance(record, Used) else method.model_fields["kind"].default
+    return name, json.dumps(_constants(method, settings), sort_keys=True, default=repr)
+
+
+def _loss_of(train: Train, task: str) -> BaseLoss | Loss:
+    loss = train.loss
+    if not isinstance(loss, str):
+        return loss
+    kind = usual_loss(task) if loss == "auto" else loss
+    method = next(m for m in LOSSES if m.model_fields["kind"].default == kind)
+    if method is CrossEntropy:
+        return CrossEntropy(label_smoothing=train.label_smoothing)
+    return method()
+
+
+def _columns(
+    method: type[BaseMethod], records: Sequence[BaseMethod], dtype: torch.dtype
+) -> Settings:
+    """The settings that may differ between members, each (variants, 1), without the neutral
+    ones.
+    """
+    columns = {}
+    for name in method.member_settings():
+        neutral = method.neutral.get(name)
+        values = [getattr(record, name) for record in records]
+        if name == "lr" or not all(_is_number(v) or v is None for v in values):
+            continue
+        # A setting that may be left out is then at its neutral value.
+        numbers = [neutral if value is None else float(value) for value in values]
+        if neutral is None or any(number != neutral for number in numbers):
+            columns[name] = torch.tensor(numbers, dtype=torch.float64).to(dtype).unsqueeze(1)
+    return columns
+
+
+def _constants(method: type[BaseMethod], record: BaseMethod) -> dict[str, Any]:
+    """The settings of a method that are plain values, equal for all members of a fleet."""
+    members = method.member_settings()
+    constants = {}
+    for name in method.model_fields:
+        value = getattr(record, name)
+        is_plain = name not in members or not (_is_number(value) or value is None)
+        if name not in ("kind", "lr") and is_plain:
+            constants[name] = value
+    return constants
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, bool | int | float)

@@ -1,0 +1,219 @@
+"""Before training: can these members run as one program, and does it give the numbers that each
+gives alone?
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from winnow.data import Prepared
+from winnow.errors import ModelError
+from winnow.methods import SGD
+from winnow.recipe import Used, Variant
+from winnow.training._build import build_members, build_program
+from winnow.training._dropout import rehearse
+from winnow.training._methods import Methods, make_methods, methods_key
+from winnow.training._noise import noise_keys
+from winnow.training._program import BaseProgram, ParameterGroup, init_state_, perturb_, update_
+from winnow.training._settings import dtype_of
+from winnow.training._signature import difference, signature
+from winnow.training._stacked import Stacked, stacking
+
+__all__ = ["Probe", "probe", "shape_key"]
+
+_ROWS = 4  # of the tiny batch
+_STEPS = 3  # that an optimizer is tried with
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a try-out of two members told.
+
+    Attributes:
+        reason: why they cannot be stacked, in a sentence; None when they can.
+        parameters: trainable numbers of one member.
+    """
+
+    reason: str | None
+    parameters: int
+
+
+def shape_key(variant: Variant, module: nn.Module) -> Hashable:
+    """Equal for variants that may share a fleet: the data, the program and the shapes of its
+    tensors.
+
+    Args:
+        variant: with nothing open.
+        module: as ``build_members`` makes it for this variant.
+    """
+    train = variant.train
+    return (
+        variant.data.model_dump_json(),
+        variant.fold,
+        variant.context,
+        train.batch_size,
+        train.drop_last,
+        methods_key(train),
+        train.precision,
+        signature(module),
+    )
+
+
+def probe(variant: Variant, prepared: Prepared) -> Probe:
+    """Run one step of two members on a tiny batch, stacked and alone, and compare: without mixed
+    precision, whose rounding would hide a difference. With it both need only run. The step is plain
+    gradient descent's: an adaptive method makes a whole step of what is only rounding, where a
+    gradient is zero (a bias before batch normalization).
+
+    Raises:
+        ModelError: the model cannot be built, or fails in mixed precision.
+    """
+    plain = _without_adaptive_methods(variant)
+    pair = [plain, plain.model_copy(update={"seed": plain.seed + 1})]
+    modules = build_members(pair, prepared)
+    dtype = dtype_of(plain)
+    methods = make_methods(pair, prepared.task, dtype)
+    x, y = prepared.head("train", _ROWS, dtype)
+    draws = [rehearse(module, x) for module in modules]
+    alone = [_alone(m, v, prepared, mixed=False) for v, m in zip(pair, modules, strict=True)]
+    if methods.mixed:
+        _try_mixed(_alone(modules[0], plain, prepared, mixed=True), x, y, variant)
+    expected = [_one_step(program, x, y, [v.seed]) for program, v in zip(alone, pair, strict=True)]
+    parameters = sum(group.params.numel() for group in alone[0].groups)
+    if any(draws):
+        return Probe(
+            "its forward pass draws random numbers from a global generator, of PyTorch, Python "
+            "or NumPy",
+            parameters,
+        )
+    differs = difference(modules[0], modules[1])
+    if differs is not None:
+        return Probe(
+            f"two members that differ only in the seed are not built alike: {differs}", parameters
+        )
+    try:
+        with stacking():
+            # The last is compared.
+            for tried in [methods, replace(methods, mixed=False)][not methods.mixed :]:
+                stacked = Stacked(copy.deepcopy(modules), tried)
+                _one_step(stacked, x, y, [v.seed for v in pair])
+                stacked.predict(x)
+    except Exception as error:  # whatever the user's forward may raise under vmap
+        return Probe(_sentence(error), parameters)
+    if not _equal(stacked.weights(), expected, 1e-4 if x.dtype == torch.float32 else 1e-8):
+        return Probe("stacked, it gives other numbers than alone", parameters)
+    shapes = {n: p.shape for n, p in modules[0].named_parameters() if p.requires_grad}
+    return Probe(_try_optimizer(variant, prepared.task, shapes), parameters)
+
+
+def _without_adaptive_methods(variant: Variant) -> Variant:
+    plain = {"optimizer": SGD(momentum=0.0), "clip_norm": None}
+    return variant.model_copy(update={"train": variant.train.model_copy(update=plain)})
+
+
+def _alone(module: nn.Module, variant: Variant, prepared: Prepared, *, mixed: bool) -> BaseProgram:
+    methods = make_methods([variant], prepared.task, dtype_of(variant))
+    methods = replace(methods, mixed=mixed)
+    copied = [copy.deepcopy(module)]
+    return build_program(copied, [variant], prepared, stacked=False, methods=methods)
+
+
+def _try_optimizer(variant: Variant, task: str, shapes: Mapping[str, torch.Size]) -> str | None:
+    """Why an optimizer that is no part of winnow cannot step for several members; None when it can.
+
+    It is given gradients, the same stacked and alone, in double precision: what differs then is the
+    method's doing and not rounding's.
+    """
+    if not isinstance(variant.train.optimizer, Used):
+        return None
+    pair = [variant, variant]
+    generator = torch.Generator().manual_seed(0)
+    steps = [
+        {
+            n: torch.randn(2, *shape, generator=generator, dtype=torch.float64)
+            for n, shape in shapes.items()
+        }
+        for _ in range(1 + _STEPS)
+    ]
+    try:
+        stacked = _stepped(make_methods(pair, task, torch.float64), steps)
+        for i in range(2):
+            own = [{n: t[i : i + 1] for n, t in step.items()} for step in steps]
+            alone = _stepped(make_methods(pair[:1], task, torch.float64), own)
+            for name, found in alone.items():
+                if not torch.allclose(stacked[name][i : i + 1], found, rtol=1e-9, atol=1e-12):
+                    return "its optimizer, stacked, gives other numbers than alone"
+    except Exception as error:  # whatever the user's method may raise
+        return f"its optimizer fails for several members: {_sentence(error)}"
+    return None
+
+
+def _stepped(
+    methods: Methods, steps: Sequence[Mapping[str, torch.Tensor]]
+) -> dict[str, torch.Tensor]:
+    """Parameters that begin as the first of ``steps`` and see the others as gradients."""
+    first, *rest = steps
+    groups = [
+        ParameterGroup(n, t.flatten(1).clone(), {}, False, t.shape[1:]) for n, t in first.items()
+    ]
+    init_state_(methods.optimizer, groups)
+    lr_V1 = torch.full((len(groups[0].params), 1), 1e-2, dtype=torch.float64)
+    with torch.no_grad():
+        for number, gradients in enumerate(rest, start=1):
+            if methods.optimizer.perturbs:
+                perturb_(methods, groups, [t.flatten(1).clone() for t in gradients.values()], lr_V1)
+            grads = [t.flatten(1).clone() for t in gradients.values()]
+            update_(methods, groups, grads, lr_V1, torch.tensor(float(number), dtype=torch.float64))
+    return {group.name: group.params for group in groups}
+
+
+def _try_mixed(program: BaseProgram, x: torch.Tensor, y: torch.Tensor, variant: Variant) -> None:
+    try:
+        _one_step(program, x, y, [variant.seed])
+        program.predict(x)
+    # Whatever the user's forward may raise when it meets other number types
+    except Exception as error:
+        raise ModelError(
+            f"the model fails with train.precision {variant.train.precision!r}, under "
+            f"torch.autocast: {_sentence(error)}; "
+            "set train.precision to 'float32'"
+        ) from error
+
+
+def _one_step(
+    program: BaseProgram, x: torch.Tensor, y: torch.Tensor, seeds: Sequence[int]
+) -> dict[str, torch.Tensor]:
+    members = len(seeds)
+    keys = (
+        torch.from_numpy(noise_keys(list(seeds), program.num_keys, range(1)))[0]
+        if program.num_keys
+        else None
+    )
+    lr = torch.from_numpy(np.full(members, 1e-2)).to(x.dtype)
+    program.step(x.expand(members, *x.shape), y.expand(members, *y.shape), keys, lr)
+    return program.weights()
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
+
+
+def _equal(
+    stacked: dict[str, torch.Tensor], alone: list[dict[str, torch.Tensor]], tolerance: float
+) -> bool:
+    """Whether all parameters agree to ``tolerance`` of the largest: large inputs make large
+    steps, and rounding goes along.
+    """
+    pairs = [(t, torch.cat([a[n] for a in alone])) for n, t in stacked.items()]
+    largest = max(1.0, *(float(expected.abs().max()) for _, expected in pairs))
+    return all(
+        torch.allclose(found, expected, rtol=tolerance, atol=tolerance * largest)
+        for found, expected in pairs
+    )

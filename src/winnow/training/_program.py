@@ -1,0 +1,353 @@
+"""The step of a fleet: forward, loss, gradients, penalties, clipping, update, for all members at
+once.
+
+Two programs, the same mathematics from the same functions: ``Alone`` runs one member's own module
+with plain autograd, ``Stacked`` (in ``_stacked``) runs V members as one program. Everything that
+must be dropped, copied or saved with a member is a tensor with a leading V, and ``tensors`` names
+them all, so that whoever drops, copies or saves need not know the method.
+
+Axes: V members, B batch, N rows, F features (any number of axes), C outputs, P parameters (of one
+member, in one piece).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from winnow.methods import BaseOptimizer, BasePenalty
+from winnow.recipe import derive_seed
+from winnow.training._dropout import key_places, keyed_noises, noisy_forward, undrawn
+from winnow.training._methods import Methods
+from winnow.training._mixed import mixed_precision
+
+__all__ = [
+    "Alone",
+    "BaseProgram",
+    "ParameterGroup",
+    "init_state_",
+    "penalized_names",
+    "perturb_",
+    "run_module",
+    "update_",
+]
+
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+
+@dataclass
+class ParameterGroup:
+    """Parameters that are updated by one operation: all of a member's, or one of its tensors.
+
+    Attributes:
+        name: of the parameter; empty where several lie flat in one tensor.
+        params: the parameters, (variants, elements).
+        state: the optimizer's, by slot, each with a leading V.
+        penalized: 1 where penalties apply and 0 elsewhere, (elements,), or one truth for the whole
+            group.
+        shape: of the parameter of one member; None where several lie flat.
+    """
+
+    name: str
+    params: Tensor
+    state: dict[str, Tensor]
+    penalized: Tensor | bool
+    shape: torch.Size | None = None
+
+    def shaped(self, tensor: Tensor) -> Tensor:
+        """View a tensor of the group's elements as (variants, *shape of the parameter)."""
+        assert self.shape is not None
+        return tensor.view(-1, *self.shape)
+
+    def like(self, params: Tensor, state: dict[str, Tensor]) -> ParameterGroup:
+        """Return the same group with other tensors."""
+        return ParameterGroup(self.name, params, state, self.penalized, self.shape)
+
+
+def init_state_(optimizer: type[BaseOptimizer], groups: Sequence[ParameterGroup]) -> None:
+    """Give every group the optimizer's state before the first step."""
+    flat = optimizer.elementwise
+    params = {g.name: g.params if flat else g.shaped(g.params) for g in groups}
+    states = optimizer.init(params)
+    for group in groups:
+        group.state = states[group.name]
+
+
+def update_(
+    methods: Methods,
+    groups: Sequence[ParameterGroup],
+    grads: Sequence[Tensor],
+    lr_V1: Tensor,
+    number: Tensor,
+) -> None:
+    """From gradients to new parameters: penalties, gradient rules, the optimizer's step; in place.
+
+    Args:
+        methods: with the settings of the members.
+        groups: changed.
+        grads: one for each group, of its shape; used as scratch space.
+        lr_V1: learning rates at this step, (variants, 1).
+        number: of this step, from 1, scalar.
+    """
+    for role, penalty in methods.penalties:
+        for group, grad in zip(groups, grads, strict=True):
+            _penalize_(methods, role, penalty, group, grad)
+    methods.apply_rules_(grads)
+    optimizer, settings = methods.optimizer, methods.optimizer_settings(lr_V1)
+    if optimizer.elementwise:
+        shared = optimizer.prepare(number=number, **settings)
+        for group, grad in zip(groups, grads, strict=True):
+            optimizer.update_(group.params, grad, group.state, **shared)
+        return
+    params, named_grads, states = _by_name(groups, grads)
+    optimizer.step_(params, named_grads, states, settings, number=number)
+
+
+def perturb_(
+    methods: Methods,
+    groups: Sequence[ParameterGroup],
+    grads: Sequence[Tensor],
+    lr_V1: Tensor,
+) -> None:
+    """Move the parameters to where the optimizer wants its second gradient."""
+    params, named_grads, states = _by_name(groups, grads)
+    methods.optimizer.perturb_(params, named_grads, states, methods.optimizer_settings(lr_V1))
+
+
+def _penalize_(
+    methods: Methods,
+    role: str,
+    penalty: type[BasePenalty],
+    group: ParameterGroup,
+    grad: Tensor,
+) -> None:
+    if group.penalized is False:
+        return
+    where = 1.0 if group.penalized is True else group.penalized
+    param = group.params
+    # Then every group is one parameter, and penalized or not as a whole
+    if not methods.elementwise:
+        grad, param = group.shaped(grad), group.shaped(param)
+    methods.add_penalties_(role, penalty, grad, param, where)
+
+
+def _by_name(
+    groups: Sequence[ParameterGroup], grads: Sequence[Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, dict[str, Tensor]]]:
+    """Parameters, gradients and states of shaped groups by the names of the parameters."""
+    params = {group.name: group.shaped(group.params) for group in groups}
+    named = {group.name: group.shaped(g) for group, g in zip(groups, grads, strict=True)}
+    return params, named, {group.name: group.state for group in groups}
+
+
+class BaseProgram(ABC):
+    """Parameters, buffers and optimizer state of V members, and the step that moves them.
+
+    Attributes:
+        module: lends its forward pass.
+        methods: with the settings of the members.
+        groups: parameters and optimizer state.
+        steps: optimizer steps taken.
+    """
+
+    def __init__(self, module: nn.Module, methods: Methods) -> None:
+        self.module = module
+        self.methods = methods
+        self.key_places = key_places(module)
+        self.num_keys = max((place.stop for place in self.key_places.values()), default=0)
+        self.groups: list[ParameterGroup] = []
+        self.steps = 0
+
+    @property
+    def num_members(self) -> int:
+        return self.groups[0].params.shape[0]
+
+    @abstractmethod
+    def step(self, x_VBF: Tensor, y_VB: Tensor, keys_VK2: Tensor | None, lr_V: Tensor) -> Tensor:
+        """One optimizer step for every member on its own batch; the loss of each before the
+        step, (variants,).
+        """
+
+    @abstractmethod
+    def predict(self, x_NF: Tensor) -> Tensor:
+        """Outputs of every member in evaluation mode, (variants, rows, outputs)."""
+
+    @abstractmethod
+    def weights(self) -> dict[str, Tensor]:
+        """Trainable parameters by name, live, each (variants, ...)."""
+
+    @abstractmethod
+    def buffers(self) -> dict[str, Tensor]:
+        """Everything else of the module that belongs to a member, by name, live, each
+        (variants, ...).
+        """
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that training changes, live, each (variants, ...): weights, buffers and whatever
+        state the methods hold.
+        """
+        state = {
+            f"state.{i}.{name}": t
+            for i, group in enumerate(self.groups)
+            for name, t in group.state.items()
+        }
+        return {
+            **{f"module.{n}": t for n, t in {**self.weights(), **self.buffers()}.items()},
+            **state,
+        }
+
+    def state_dict(self, member: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One member's rows of ``tensors`` (weights and buffers by name) as the user's module
+        names them, copied.
+        """
+        canonical = _canonical_names(self.module)
+        return {
+            n: tensors[canonical[n]][member].detach().cpu().clone()
+            for n in self.module.state_dict()
+        }
+
+
+class Alone(BaseProgram):
+    """One member: its own module, plain autograd. Its parameters are views of one flat piece, which
+    one operation updates.
+
+    Args:
+        module: the member's.
+        methods: with its settings.
+        noise_seed: seeds the global generators anew for every step, for modules that draw from one;
+            None: they do not.
+    """
+
+    def __init__(
+        self, module: nn.Module, methods: Methods, *, noise_seed: int | None = None
+    ) -> None:
+        super().__init__(module, methods)
+        self._noise_seed = noise_seed
+        named = {n: p for n, p in module.named_parameters() if p.requires_grad}
+        self._parameters = list(named.values())
+        flat = torch.cat([p.detach().reshape(1, -1) for p in self._parameters], dim=1)
+        self._grad = torch.zeros_like(flat)
+        sizes = [p.numel() for p in self._parameters]
+        for parameter, part, grad in zip(
+            self._parameters, flat[0].split(sizes), self._grad[0].split(sizes), strict=True
+        ):
+            parameter.data = part.view(parameter.shape)
+            # Backward adds to it in place, so the flat gradient needs no copying
+            parameter.grad = grad.view(parameter.shape)
+        weights = penalized_names(module)
+        marks = [
+            torch.full((p.numel(),), float(n in weights), dtype=flat.dtype, device=flat.device)
+            for n, p in named.items()
+        ]
+        if methods.elementwise:
+            self.groups = [ParameterGroup("", flat, {}, torch.cat(marks))]
+            self._grads = [self._grad]
+        else:
+            parts = zip(named.items(), flat.split(sizes, dim=1), strict=True)
+            self.groups = [ParameterGroup(n, t, {}, n in weights, p.shape) for (n, p), t in parts]
+            self._grads = list(self._grad.split(sizes, dim=1))
+        init_state_(methods.optimizer, self.groups)
+        self._weights = {n: p.detach().unsqueeze(0) for n, p in named.items()}
+
+    def step(self, x_VBF: Tensor, y_VB: Tensor, keys_VK2: Tensor | None, lr_V: Tensor) -> Tensor:
+        if not self.module.training:
+            self.module.train()
+        if keys_VK2 is not None:
+            self._lay_keys(keys_VK2[0])
+        loss_V = self._differentiate(x_VBF, y_VB)
+        lr_V1 = lr_V.unsqueeze(1)
+        with torch.no_grad():
+            if self.methods.optimizer.perturbs:
+                buffers = [buffer.clone() for buffer in self.module.buffers()]
+                perturb_(self.methods, self.groups, self._grads, lr_V1)
+                with torch.enable_grad():
+                    self._differentiate(x_VBF, y_VB)
+                # Running means are of the unperturbed weights.
+                for buffer, before in zip(self.module.buffers(), buffers, strict=True):
+                    buffer.copy_(before)
+            self.steps += 1
+            number = torch.full((), float(self.steps), dtype=lr_V.dtype, device=lr_V.device)
+            update_(self.methods, self.groups, self._grads, lr_V1, number)
+        return loss_V.detach()
+
+    def _differentiate(self, x_VBF: Tensor, y_VB: Tensor) -> Tensor:
+        """The loss, (1,), its gradient laid into ``_grads``."""
+        with self._noise("noise"):
+            outputs_BC = run_module(self.module, x_VBF[0], mixed=self.methods.mixed)
+            loss_V = self.methods.training_loss(outputs_BC.unsqueeze(0), y_VB)
+            self._grad.zero_()
+            loss_V.backward()
+        return loss_V
+
+    def _lay_keys(self, keys_K2: Tensor) -> None:
+        noises = keyed_noises(self.module)
+        for name, place in self.key_places.items():
+            noises[name].key = keys_K2[place]
+
+    def _noise(self, purpose: str) -> AbstractContextManager[None]:
+        if self._noise_seed is None:
+            return nullcontext()
+        return undrawn(derive_seed(self._noise_seed, purpose, self.steps))
+
+    def predict(self, x_NF: Tensor) -> Tensor:
+        self.module.eval()
+        with torch.no_grad(), self._noise("noise in evaluation"):
+            return run_module(self.module, x_NF, mixed=self.methods.mixed).unsqueeze(0)
+
+    def weights(self) -> dict[str, Tensor]:
+        return self._weights
+
+    def buffers(self) -> dict[str, Tensor]:
+        frozen = ((n, p) for n, p in self.module.named_parameters() if not p.requires_grad)
+        return {n: t.detach().unsqueeze(0) for n, t in [*frozen, *self.module.named_buffers()]}
+
+
+def run_module(module: nn.Module, x: Tensor, *, mixed: bool, stacked: bool = False) -> Tensor:
+    """The outputs of one forward pass, (batch, outputs): a regression may also answer (batch,).
+
+    Args:
+        module: in training or evaluation mode.
+        x: (batch, *in_shape).
+        mixed: run it in bfloat16, from and to float32.
+        stacked: it runs under ``vmap``.
+    """
+    with (
+        mixed_precision(x.device, casts_above=stacked or not module.training)
+        if mixed
+        else nullcontext()
+    ):
+        outputs = noisy_forward(module, x)
+    if not isinstance(outputs, Tensor):
+        raise TypeError(f"the model must return one tensor, got {type(outputs).__name__}")
+    outputs = outputs.float() if mixed else outputs
+    return outputs.unsqueeze(-1) if outputs.dim() == 1 else outputs
+
+
+def penalized_names(module: nn.Module) -> set[str]:
+    """Parameters that L1 and L2 penalties apply to: those with two axes or more, outside norm
+    layers.
+    """
+    in_norms = {
+        id(p)
+        for m in module.modules()
+        if isinstance(m, _NORMS)
+        for p in m.parameters(recurse=False)
+    }
+    return {n for n, p in module.named_parameters() if p.dim() >= 2 and id(p) not in in_norms}
+
+
+def _canonical_names(module: nn.Module) -> dict[str, str]:
+    """Every name of a parameter or buffer to the first name of the same tensor: tied weights
+    have one value.
+    """
+    first: dict[int, str] = {}
+    every = [
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    ]
+    return {n: first.setdefault(id(t), n) for n, t in every}
