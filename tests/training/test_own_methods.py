@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import winnow
 from winnow.data import prepare
 from winnow.errors import ModelError
 from winnow.methods import (
@@ -22,8 +24,11 @@ from winnow.methods import (
     Cosine,
 )
 from winnow.recipe import (
+    Ablate,
     Choice,
+    Compress,
     Data,
+    Final,
     Log,
     Loss,
     Model,
@@ -31,6 +36,7 @@ from winnow.recipe import (
     Penalty,
     Recipe,
     Schedule,
+    Search,
     Train,
     Variant,
 )
@@ -351,3 +357,76 @@ def test_the_code_of_own_methods_is_part_of_the_identity() -> None:
     assert code_digest(model, Train(schedule=Cosine())) == plain
     assert code_digest(model, Train(schedule=Halving())) != plain
     assert code_digest(model, Train(optimizer=Choice(SGD(), Optimizer(Muon)))) != plain
+
+
+# -- through a whole run -------------------------------------------------------------------------
+
+
+class Stopped(Exception):
+    """Stands for a kill between two epochs."""
+
+
+def stop(_: object) -> None:
+    raise Stopped
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        {"optimizer": SAM(lr=0.1), "penalties": [Hoyer()], "schedule": Halving()},
+        {"optimizer": Optimizer(torch.optim.NAdam, lr=0.01)},
+    ],
+    ids=["own", "of torch"],
+)
+@pytest.mark.parametrize("stacked", [True, False])
+def test_a_stopped_training_goes_on_to_the_same_bits(
+    train: dict[str, Any], stacked: bool, tmp_path: Path
+) -> None:
+    variants = fleet(members=3 if stacked else 1, epochs=4, **train)
+    prepared, place = prepare(DATA), tmp_path / "fleet.safetensors"
+    unbroken = train_fleet(variants, prepared, stacked=stacked)
+    for _ in range(3):
+        with pytest.raises(Stopped):
+            train_fleet(
+                variants,
+                prepared,
+                stacked=stacked,
+                checkpoint=place,
+                checkpoint_seconds=0.0,
+                on_epoch=stop,
+            )
+    found = train_fleet(
+        variants, prepared, stacked=stacked, checkpoint=place, checkpoint_seconds=0.0
+    )
+    for a, b in zip(found, unbroken, strict=True):
+        same(a, b, tolerance=0.0)
+
+
+def test_a_run_searches_ablates_and_reports_own_methods(tmp_path: Path) -> None:
+    recipe = Recipe(
+        name="own",
+        data=Data(source="sklearn:wine"),
+        model=Model("mlp", width=8, depth=1),
+        train=Train(
+            epochs=3,
+            batch_size=32,
+            optimizer=Choice(Muon(lr=Log(1e-3, 1e-1)), Optimizer(torch.optim.RAdam, lr=0.01)),
+            loss=Choice("auto", Loss(nn.CrossEntropyLoss)),
+            schedule=Halving(every=3),
+            penalties=[Hoyer()],
+        ),
+        search=Search(trials=6, batch=6, leaders=2, seeds=2),
+        ablate=Ablate(seeds=2),
+        final=Final(seeds=2),
+        compress=Compress(int8=False),
+    )
+    done = winnow.run(recipe, out=tmp_path / "run")
+    assert done.ablation is not None
+    assert done.found is not None
+    ablated = {arm.name for arm in done.ablation.arms}
+    assert {"schedule", "penalty.Hoyer"} <= ablated
+    report = done.report.read_text()
+    assert "penalty Hoyer" in report
+    assert "Halving schedule" in report
+    tried = set(done.found.table()["train.optimizer"])
+    assert tried == {"Muon", "RAdam"}

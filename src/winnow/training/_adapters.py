@@ -109,7 +109,7 @@ def _stored(state: Mapping[str, Any], members: int) -> dict[str, Tensor]:
                 raise ValueError(f"its state {name!r} of shape {shape} is not one for each member")
         elif value is not None:
             number = torch.as_tensor(value, dtype=torch.float64)
-            stored[_NUMBER + name] = number.expand(members, 1).clone()
+            stored[_NUMBER + name] = number.repeat(members, 1)
     return stored
 
 
