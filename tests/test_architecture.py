@@ -88,6 +88,55 @@ def all_imports() -> list[Import]:
     return [found for path in sorted(SOURCE.rglob("*.py")) for found in imports_of(path)]
 
 
+def diagram(arrows: set[tuple[str, str]], order: list[str]) -> str:
+    """The packages as Mermaid draws them: every arrow that does not follow from others.
+
+    Args:
+        arrows: (importing, imported).
+        order: of the packages, lowest first.
+    """
+    imports: dict[str, set[str]] = {room: {b for a, b in arrows if a == room} for room in order}
+    below: dict[str, set[str]] = {}
+    for room in order:
+        below[room] = imports[room].union(*(below[b] for b in imports[room]))
+    lines = ["graph TD"]
+    for room in order:
+        direct = {b for b in imports[room] if all(b not in below[c] for c in imports[room])}
+        lines += [f"    {room} --> {b}" for b in order if b in direct]
+    return "\n".join(lines)
+
+
+def drawn_arrows() -> str:
+    arrows = {(i.by, i.of) for i in all_imports() if i.by != "__init__"}
+    return diagram(arrows, list(room_table()))
+
+
+MERMAID = re.compile(r"(?<=^```mermaid\n).*?(?=^```$)", flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_diagram_shows_the_imports() -> None:
+    (shown,) = MERMAID.findall((ROOT / "docs" / "architecture.md").read_text())
+
+    again = "the imports have changed: `python tests/test_architecture.py` draws them anew"
+    assert shown.strip() == drawn_arrows(), again
+
+
+def test_a_diagram_leaves_out_what_follows() -> None:
+    arrows = {("b", "a"), ("c", "b"), ("c", "a"), ("d", "a")}
+
+    shown = diagram(arrows, ["a", "b", "c", "d"]).splitlines()[1:]
+
+    assert [line.strip() for line in shown] == ["b --> a", "c --> b", "d --> a"]
+
+
+def test_every_decision_is_on_the_page() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text().partition("## Decisions")[2]
+
+    listed = re.findall(r"\]\(decisions/([\w-]+\.md)\)", text)
+
+    assert sorted(listed) == sorted(p.name for p in (ROOT / "docs" / "decisions").glob("*.md"))
+
+
 def test_the_table_names_every_room_of_the_source() -> None:
     rooms = {room_of(p) for p in SOURCE.rglob("*.py")} - {"__init__"}
 
@@ -149,3 +198,8 @@ def test_every_form_of_import_is_seen(code: str, expected: tuple[str, bool]) -> 
     found = list(imports_of(SOURCE / "stats" / "_example.py", code))
 
     assert [(i.of, i.nested) for i in found] == [expected]
+
+
+if __name__ == "__main__":
+    page = ROOT / "docs" / "architecture.md"
+    page.write_text(MERMAID.sub(lambda _: drawn_arrows() + "\n", page.read_text()))

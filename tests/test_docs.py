@@ -27,7 +27,13 @@ from winnow.methods import OPTIMIZERS, SCHEDULES, Focal
 from winnow.recipe import READY, Data, EarlyStopping, Model, Recipe
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+# first folders of what pages name by its path; others (runs/, ...) are the reader's own
+HERE = {p.name for top in (ROOT, ROOT / "src" / "winnow") for p in top.iterdir() if p.is_dir()}
 PORT = "127.0.0.1:8000"
 
 # what the pages call recipes/digits.yaml, and the recipe that winnow writes for data.csv: both
@@ -98,7 +104,8 @@ def test_the_code_of_a_page_runs(page: Path, place: Path, monkeypatch: pytest.Mo
                 for line in block.code.splitlines():
                     served = run_line(line, where, servers, served)
             else:
-                assert block.language == "text", f"{where}: a block is python, yaml, bash or text"
+                drawn = block.language in ("text", "mermaid")
+                assert drawn, f"{where}: a block is python, yaml, bash, text or mermaid"
 
 
 def run_line(line: str, where: str, servers: ExitStack, served: str) -> str:
@@ -163,6 +170,26 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#:]+?)\)", page.read_text())
 
     assert [t for t in targets if not (page.parent / t).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_the_files_that_a_page_names_are_there(page: Path) -> None:
+    """Paths in backticks: from the root, or from ``src/winnow`` as the map of the code writes them.
+    ``file.py:name`` also names what must stand in the file.
+    """
+    named = re.findall(r"`((?:[\w-]+/)+(?:[\w.-]+\.(?:py|md))?)(?::([\w.]+))?`", page.read_text())
+
+    missing = []
+    for path, name in named:
+        tops = [ROOT / path, ROOT / "src" / "winnow" / path]
+        found = next((top for top in tops if top.exists()), None)
+        known = path.partition("/")[0] in HERE
+        if found is None and known:
+            missing.append(path)
+        for part in filter(None, name.split(".")):
+            if found is not None and not re.search(rf"(?:def|class) {part}\b", found.read_text()):
+                missing.append(f"{path}:{name}")
+    assert missing == []
 
 
 # -- the tables of docs/recipes.md -----------------------------------------------------------------
