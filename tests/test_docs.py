@@ -23,7 +23,7 @@ from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 from winnow.cli import app
-from winnow.methods import OPTIMIZERS, SCHEDULES, Focal
+from winnow.methods import OPTIMIZERS, SAMPLERS, SCHEDULES, Focal
 from winnow.recipe import READY, Data, EarlyStopping, Model, Recipe
 
 ROOT = Path(__file__).parents[1]
@@ -265,6 +265,14 @@ def test_the_records_are_told_with_their_defaults(row: str, record: type[BaseMod
     line = next(line for line in records.splitlines() if line.startswith(f"| `{row}` |"))
 
     assert dict(re.findall(r"`(\w+)` \(([^)]*)\)", line)) == dict(settings_of(record))
+
+
+def test_the_samplers_are_told() -> None:
+    line = next(x for x in section("The questions").splitlines() if "`search.sampler`" in x)
+
+    assert {str(m.model_fields["kind"].default) for m in SAMPLERS} <= set(
+        re.findall(r"`(\w+)`", line)
+    )
 
 
 @pytest.mark.parametrize("model", READY)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from winnow.recipe import Penalty as Penalty
     from winnow.recipe import Prepare as Prepare
     from winnow.recipe import Recipe as Recipe
+    from winnow.recipe import Sampler as Sampler
     from winnow.recipe import Schedule as Schedule
     from winnow.recipe import Search as Search
     from winnow.recipe import Split as Split
@@ -99,6 +100,7 @@ _ROOMS = {
         "Penalty",
         "Prepare",
         "Recipe",
+        "Sampler",
         "Schedule",
         "Search",
         "Split",

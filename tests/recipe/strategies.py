@@ -19,6 +19,7 @@ from winnow.recipe import (
     Model,
     Prepare,
     Recipe,
+    Sampler,
     Search,
     Split,
     Train,
@@ -192,7 +193,10 @@ recipes = st.builds(
     metric=st.sampled_from(["auto", "accuracy", "log_loss", "r2"]),
     seed=st.integers(0, 2**40),
     search=st.builds(
-        Search, sampler=st.sampled_from(["tpe", "random"]), trials=st.integers(1, 500)
+        Search,
+        sampler=st.sampled_from(["tpe", "random", "sobol", "my.module:Own"])
+        | st.builds(Sampler, st.just("my.module:Own"), args=st.just({"k": 3})),
+        trials=st.integers(1, 500),
     ),
     ablate=st.builds(
         Ablate,

@@ -44,6 +44,7 @@ KNOWN = {
         "items",
         "minItems",
         "maxItems",
+        "pattern",
         "minimum",
         "maximum",
         "exclusiveMinimum",
@@ -65,6 +66,8 @@ def fits(value: Any, schema: Any) -> bool:
         isinstance(value, TYPES[schema["type"]])
         and (schema["type"] == "boolean" or not isinstance(value, bool))
     ):
+        return False
+    if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
         return False
     if ("enum" in schema and value not in schema["enum"]) or (
         "const" in schema and value != schema["const"]

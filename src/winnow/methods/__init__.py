@@ -1,4 +1,6 @@
-"""The shelf of training methods: each in a file of its own, under the contract of its family.
+"""The shelf of methods, of training, search and preparation.
+
+Each stands in a file of its own, under the contract of its family.
 
 They know nothing of loops, files or screens. Axes: V members, B batch, C outputs.
 """
@@ -8,6 +10,15 @@ from winnow.methods.gradients import GRADIENT_RULES, BaseGradientRule, ClipNorm
 from winnow.methods.losses import LOSSES, MSE, BaseLoss, CrossEntropy, Focal
 from winnow.methods.optimizers import LAMB, OPTIMIZERS, SGD, AdamW, BaseOptimizer, Lion
 from winnow.methods.penalties import L1, L2, PENALTIES, BasePenalty
+from winnow.methods.samplers import (
+    SAMPLERS,
+    TPE,
+    BaseSampler,
+    Random,
+    Sobol,
+    Tried,
+    settings_at,
+)
 from winnow.methods.schedules import SCHEDULES, BaseSchedule, Constant, Cosine, OneCycle, Step
 
 __all__ = [
@@ -19,14 +30,17 @@ __all__ = [
     "MSE",
     "OPTIMIZERS",
     "PENALTIES",
+    "SAMPLERS",
     "SCHEDULES",
     "SGD",
+    "TPE",
     "AdamW",
     "BaseGradientRule",
     "BaseLoss",
     "BaseMethod",
     "BaseOptimizer",
     "BasePenalty",
+    "BaseSampler",
     "BaseSchedule",
     "ClipNorm",
     "Constant",
@@ -35,6 +49,10 @@ __all__ = [
     "Focal",
     "Lion",
     "OneCycle",
+    "Random",
+    "Sobol",
     "Step",
     "Switch",
+    "Tried",
+    "settings_at",
 ]

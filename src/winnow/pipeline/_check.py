@@ -14,7 +14,8 @@ from winnow import models
 from winnow.bundle import BATCH_SIZES, export_onnx
 from winnow.data import Prepared, prepare_once
 from winnow.errors import DataError, ModelError, Problem, RecipeError, WinnowError, did_you_mean
-from winnow.recipe import READY, Choice, Data, Model, Recipe, Train, locate, sections
+from winnow.methods import SAMPLERS, BaseSampler
+from winnow.recipe import READY, Choice, Data, Model, Recipe, Train, locate, made, sections
 from winnow.training import check_methods
 
 __all__ = ["Checked", "check", "check_export", "check_recipe", "load_recipe"]
@@ -75,6 +76,7 @@ def check_recipe(
             *_task(recipe, rows),
             *problems,
             *_methods(recipe, rows.task),
+            *_sampler(recipe),
             *names_of_modules,
         ]
     except DataError as error:
@@ -213,6 +215,14 @@ def _methods(recipe: Recipe, task: str) -> list[Problem]:
             problem = _problem("train", error)
             problems.setdefault(problem.setting, problem)
     return list(problems.values())
+
+
+def _sampler(recipe: Recipe) -> list[Problem]:
+    try:
+        made(recipe.search.sampler, SAMPLERS, BaseSampler, "search.sampler")
+    except RecipeError as error:
+        return list(error.problems)
+    return []
 
 
 def _trains(recipe: Recipe) -> Iterator[Train]:

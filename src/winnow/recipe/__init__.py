@@ -41,8 +41,16 @@ from winnow.recipe._settings import (
     Split,
     Train,
 )
-from winnow.recipe._space import OpenSetting
-from winnow.recipe._used import Loss, Optimizer, Penalty, Schedule, Used, usual_loss
+from winnow.recipe._used import (
+    Loss,
+    Optimizer,
+    Penalty,
+    Sampler,
+    Schedule,
+    Used,
+    made,
+    usual_loss,
+)
 from winnow.recipe._variant import (
     HIGHER_IS_BETTER,
     METRIC_BOUNDS,
@@ -55,7 +63,7 @@ from winnow.recipe._variant import (
     better,
     resolve_metric,
 )
-from winnow.spec import Choice, Integer, Log, Metric, Range, Uniform, is_range
+from winnow.spec import Choice, Integer, Log, Metric, OpenSetting, Range, Uniform, is_range
 
 __all__ = [
     "HIGHER_IS_BETTER",
@@ -91,6 +99,7 @@ __all__ = [
     "Prepare",
     "Range",
     "Recipe",
+    "Sampler",
     "Schedule",
     "Search",
     "Split",
@@ -111,6 +120,7 @@ __all__ = [
     "is_range",
     "is_standard",
     "locate",
+    "made",
     "parse",
     "quick",
     "resolve_metric",

@@ -13,7 +13,7 @@ from winnow.recipe import _objects
 from winnow.recipe._ready import READY
 from winnow.spec import describe
 
-__all__ = ["FILES", "SKLEARN_SETS", "is_file", "own", "source", "use"]
+__all__ = ["FILES", "SKLEARN_SETS", "is_file", "is_own", "own", "source", "use"]
 
 SKLEARN_SETS = ("digits", "breast_cancer", "wine", "iris", "diabetes")
 FILES = (".csv", ".tsv", ".parquet")
@@ -106,15 +106,17 @@ def own(value: Any, what: str) -> str:
     """
     if inspect.isclass(value) or inspect.isroutine(value):
         return _objects.register(value, getattr(value, "__name__", "class"))
-    is_name = isinstance(value, str) and (
-        value.startswith(_objects.PREFIX) or _objects.is_import_path(value)
-    )
-    if is_name:
-        return str(value)
+    if isinstance(value, str) and is_own(value):
+        return value
     raise ValueError(
         f"expected the class of {what}, or its import path package.module:name, got "
         f"{describe(value)}"
     )
+
+
+def is_own(name: str) -> bool:
+    """Whether ``name`` is that of an object of the user's own or of a library, by its form."""
+    return name.startswith(_objects.PREFIX) or _objects.is_import_path(name)
 
 
 def _or_nearest(name: str, names: tuple[str, ...], prefix: str) -> str:

@@ -13,16 +13,18 @@ from winnow.errors import Problem, RecipeError, nearest
 from winnow.methods import (
     LOSSES,
     OPTIMIZERS,
+    SAMPLERS,
     SCHEDULES,
     SGD,
     BaseLoss,
     BaseOptimizer,
+    BaseSampler,
     BaseSchedule,
     Constant,
 )
 from winnow.recipe import _names, _objects
 from winnow.recipe._ready import READY
-from winnow.recipe._used import Loss, Optimizer, Penalty, Schedule, Used, one_of
+from winnow.recipe._used import Loss, Optimizer, Penalty, Sampler, Schedule, Used, one_of
 from winnow.spec import (
     BelowOne,
     Character,
@@ -275,10 +277,14 @@ if TYPE_CHECKING:
     AnyOptimizer = BaseOptimizer | Optimizer
     AnySchedule = BaseSchedule | Schedule
     AnyLoss = str | BaseLoss | Loss
+    AnySampler = str | BaseSampler | Sampler
 else:
     AnyOptimizer = one_of(OPTIMIZERS, Optimizer)
     AnySchedule = one_of(SCHEDULES, Schedule)
     AnyLoss = one_of(LOSSES, Loss, names=("auto", "cross_entropy", "mse"))
+    AnySampler = one_of(
+        SAMPLERS, Sampler, names=[str(m.model_fields["kind"].default) for m in SAMPLERS]
+    )
 
 
 class Train(Settings):
@@ -319,7 +325,8 @@ class Train(Settings):
 class Search(Settings):
     """Which settings are best?"""
 
-    sampler: Literal["tpe", "random"] = "tpe"
+    sampler: AnySampler = "tpe"
+    """Which settings are tried; it changes no outcome of any."""
     trials: Trainings = 64
     batch: Trainings = 16
     """Trials proposed together; they train as one fleet where shapes allow."""

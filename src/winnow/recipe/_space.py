@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from winnow.errors import Problem, RecipeError, did_you_mean
-from winnow.spec import Choice, Integer, Range, Settings, describe, is_range, join, plain
+from winnow.spec import (
+    Choice,
+    Condition,
+    Integer,
+    OpenSetting,
+    Range,
+    Settings,
+    describe,
+    is_range,
+    join,
+    plain,
+)
 
-__all__ = ["OpenSetting", "find", "resolve"]
+__all__ = ["find", "resolve"]
 
 R = TypeVar("R", bound=Settings)
-Condition = tuple[str, Any]
-
-
-@dataclass(frozen=True)
-class OpenSetting:
-    """One open setting of a recipe.
-
-    Attributes:
-        path: where it stands, e.g. ``train.optimizer.lr``; inside an option of a choice the
-            option's label is a step of the path: ``train.optimizer.sgd.lr``.
-        range: what it may become.
-        condition: (path of a choice, label of its option) when it exists only if that option is
-            taken.
-    """
-
-    path: str
-    range: Range
-    condition: Condition | None = None
-
-    @property
-    def labels(self) -> tuple[Any, ...] | None:
-        """The values a choice may be resolved to, None for the other ranges."""
-        return self.range.labels if isinstance(self.range, Choice) else None
 
 
 def find(record: Settings, path: str = "") -> dict[str, OpenSetting]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 from pydantic import (
     BeforeValidator,
@@ -22,13 +22,27 @@ from pydantic import (
 
 from winnow.errors import Problem, RecipeError, nearest
 from winnow.methods import LOSSES, BaseLoss, BaseMethod
-from winnow.recipe import _arguments, _names
-from winnow.spec import Open, Positive, Settings
+from winnow.recipe import _arguments, _names, _objects
+from winnow.recipe._callables import TRUST
+from winnow.spec import Open, Positive, Settings, is_range, join
 
-__all__ = ["Loss", "Optimizer", "Penalty", "Schedule", "Used", "loss_name", "one_of", "usual_loss"]
+__all__ = [
+    "Loss",
+    "Optimizer",
+    "Penalty",
+    "Sampler",
+    "Schedule",
+    "Used",
+    "loss_name",
+    "made",
+    "one_of",
+    "usual_loss",
+]
+
+M = TypeVar("M", bound=BaseMethod)
 
 # Names of the forms that a method may have. No setting is called so, which keeps paths readable.
-_BUILT_IN, _USED, _NAME = "<kind>", "<use>", "<name>"
+_BUILT_IN, _USED, _NAME, _PATH = "<kind>", "<use>", "<name>", "<path>"
 
 
 class Used(Settings):
@@ -131,6 +145,33 @@ class Penalty(Used):
         super().__init__(use, args=args, **more)
 
 
+class Sampler(Used):
+    """A sampler that is no part of winnow: a subclass of ``BaseSampler``."""
+
+    def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
+        super().__init__(use, args=args, **more)
+
+    @field_validator("args", mode="after")
+    @classmethod
+    def _are_fixed(cls, args: dict[str, Any]) -> dict[str, Any]:
+        return _fixed(args)
+
+
+def _fixed(args: dict[str, Any]) -> dict[str, Any]:
+    """Refuse ranges among the arguments of what is itself no part of what is searched."""
+    problems = [
+        Problem(n, "this setting cannot be a range") for n, v in args.items() if _is_open(v)
+    ]
+    if problems:
+        raise RecipeError(problems)
+    return args
+
+
+def _is_open(value: Any) -> bool:
+    inner = value.values() if isinstance(value, Mapping) and not is_range(value) else ()
+    return is_range(value) or any(_is_open(item) for item in inner)
+
+
 def one_of(
     methods: Sequence[type[BaseMethod]], used: type[Used], *, names: Sequence[str] = ()
 ) -> Any:
@@ -138,7 +179,8 @@ def one_of(
 
     Args:
         methods: winnow's own, told apart by their ``kind``.
-        used: the record of one from elsewhere.
+        used: the record of one from elsewhere. Its import path alone stands for one without
+            arguments.
         names: methods that are written by their name alone, without settings.
     """
     kinds = {method.model_fields["kind"].default: method for method in methods}
@@ -152,6 +194,10 @@ def one_of(
         return _USED if given or is_used else _BUILT_IN
 
     def named(value: Any) -> Any:
+        if is_range(value):  # an open setting takes a range before it looks for a method
+            raise ValueError("this setting cannot be a range")
+        if isinstance(value, str) and _names.is_own(value):
+            return {"use": value}
         if not names:
             return value
         if isinstance(value, str) and value in kinds and value not in names:
@@ -166,6 +212,8 @@ def one_of(
     if names:
         every = tuple(dict.fromkeys([*names, *kinds]))
         forms.append(Annotated[Literal[every], Tag(_NAME)])
+        # No value has this form: it tells the schema that an import path alone is allowed.
+        forms.append(Annotated[str, Field(pattern=":"), Tag(_PATH)])
     return Annotated[Union[tuple(forms)], Discriminator(form), BeforeValidator(named)]  # noqa: UP007
 
 
@@ -174,6 +222,40 @@ def _as_name(value: Any, names: Sequence[str]) -> Any:
     if isinstance(value, BaseMethod) and value.kind in names and value == type(value)():
         return value.kind
     return value
+
+
+def made(
+    record: str | BaseMethod | Used, family: Sequence[type[M]], base: type[M], setting: str
+) -> M:
+    """Return a method with its settings, winnow's own or one from elsewhere.
+
+    Args:
+        record: as it stands in the recipe: a kind, or a record with nothing open.
+        family: winnow's own methods of this kind.
+        base: the contract that one from elsewhere must fulfill.
+        setting: where it stands, for messages.
+
+    Raises:
+        RecipeError: the class cannot be found, is none of this family, or refuses its arguments.
+    """
+    if isinstance(record, base):
+        return record
+    if isinstance(record, str):
+        return next(m for m in family if m.model_fields["kind"].default == record)()
+    assert isinstance(record, Used)
+    try:
+        found = _objects.resolve(record.use)
+    except _objects.ObjectNotFound as error:
+        raise RecipeError(Problem(f"{setting}.use", str(error))) from None
+    if not (isinstance(found, type) and issubclass(found, base)):
+        contract = f"winnow.methods.{base.__name__}"
+        message = f"expected a subclass of {contract}, but {record.use!r} is none ({TRUST})"
+        raise RecipeError(Problem(f"{setting}.use", message))
+    try:
+        return found(**record.args)
+    except RecipeError as error:
+        problems = [Problem(join(f"{setting}.args", p.setting), p.message) for p in error.problems]
+        raise RecipeError(problems) from None
 
 
 def usual_loss(task: str) -> str:

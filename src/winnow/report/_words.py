@@ -5,11 +5,13 @@ the user's are escaped in it.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from markupsafe import Markup
 
+from winnow.methods import SAMPLERS
 from winnow.report import _format as fmt
 from winnow.report._tables import STAGES
 from winnow.study import remark
@@ -27,6 +29,7 @@ __all__ = [
     "not_there",
     "parity",
     "remark",
+    "sampler_title",
     "say",
     "score_shown",
     "shipped_change",
@@ -47,6 +50,12 @@ def dotted(name: Any) -> Markup:
     """A name set as code that may break after its dots, for a narrow column."""
     pieces = str(name).split(".")
     return Markup("<code>{}</code>").format(Markup(".<wbr>").join(pieces))
+
+
+def sampler_title(name: str) -> str:
+    """What a sampler is called: by its kind, or the class at the end of an import path."""
+    titles = {str(m.model_fields["kind"].default): m.title for m in SAMPLERS}
+    return titles.get(name) or re.split(r"[:.]", name)[-1]
 
 
 def listed(items: list[str], most: int = 6) -> Markup:
@@ -124,18 +133,9 @@ def asked(documents: Documents) -> list[Markup]:
     out.append(say("{}{}, scored by {}{}.", str(task).capitalize(), on, metric, order))
     if search.get("trials"):
         searched = fmt.plural(len(search.get("ranges") or ()), "open setting")
-        trials, sampler = (
-            fmt.plural(len(search["trials"]), "trial"),
-            {"tpe": "TPE", "random": "random search"},
-        )
-        out.append(
-            say(
-                "Which values of {} are best? {} by {}.",
-                searched,
-                trials,
-                sampler.get(search.get("sampler", ""), "search"),
-            )
-        )
+        trials = fmt.plural(len(search["trials"]), "trial")
+        by = sampler_title(search.get("sampler") or "search")
+        out.append(say("Which values of {} are best? {} by {}.", searched, trials, by))
     if ablation.get("comparisons"):
         parts, seeds = (
             fmt.plural(len(ablation["comparisons"]), "part"),

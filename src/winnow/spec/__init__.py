@@ -12,7 +12,18 @@ from winnow.spec._problems import (
     range_key,
     refusal,
 )
-from winnow.spec._ranges import RANGES, Choice, Integer, Log, Open, Range, Uniform, is_range
+from winnow.spec._ranges import (
+    RANGES,
+    Choice,
+    Condition,
+    Integer,
+    Log,
+    Open,
+    OpenSetting,
+    Range,
+    Uniform,
+    is_range,
+)
 from winnow.spec._settings import Settings, option_labels, plain
 from winnow.spec._types import (
     Above0To1,
@@ -47,6 +58,7 @@ __all__ = [
     "Character",
     "Choice",
     "Classes",
+    "Condition",
     "Count",
     "Depth",
     "Encoding",
@@ -61,6 +73,7 @@ __all__ = [
     "Names",
     "NonNegative",
     "Open",
+    "OpenSetting",
     "Parts",
     "Positive",
     "Range",

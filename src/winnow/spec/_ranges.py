@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -41,7 +42,18 @@ from winnow.errors import Problem, RecipeError
 from winnow.spec._problems import describe, join, range_key, refusal
 from winnow.spec._settings import Settings, option_labels
 
-__all__ = ["RANGES", "Choice", "Integer", "Log", "Open", "Range", "Uniform", "is_range"]
+__all__ = [
+    "RANGES",
+    "Choice",
+    "Condition",
+    "Integer",
+    "Log",
+    "Open",
+    "OpenSetting",
+    "Range",
+    "Uniform",
+    "is_range",
+]
 
 Number = Annotated[float, Field(strict=True)]
 Whole = Annotated[int, Field(strict=True)]
@@ -101,6 +113,10 @@ class Uniform(_Bounded):
     def __init__(self, low: float, high: float) -> None:
         super().__init__(low=low, high=high)
 
+    def at(self, share: float) -> float:
+        """Return the value below which ``share`` of the range lies, ``share`` in [0, 1)."""
+        return min(self.high, self.low + share * (self.high - self.low))
+
 
 class Log(_Bounded):
     """A positive real number from ``low`` to ``high``, its logarithm uniform."""
@@ -116,6 +132,12 @@ class Log(_Bounded):
             raise ValueError(f"a log range must lie above 0, got low = {describe(self.low)}")
         return self
 
+    def at(self, share: float) -> float:
+        """Return the value below which ``share`` of the range lies, ``share`` in [0, 1)."""
+        exponent = math.log(self.low) + share * (math.log(self.high) - math.log(self.low))
+        # The logarithm and back may end a rounding error beyond the range.
+        return min(self.high, max(self.low, math.exp(exponent)))
+
 
 class Integer(_Bounded):
     """A whole number from ``low`` to ``high``, both included."""
@@ -126,6 +148,10 @@ class Integer(_Bounded):
 
     def __init__(self, low: int, high: int) -> None:
         super().__init__(low=low, high=high)
+
+    def at(self, share: float) -> int:
+        """Return the number below which ``share`` of the range lies, ``share`` in [0, 1)."""
+        return self.low + math.floor(share * (self.high - self.low + 1))
 
 
 class Choice(Settings):
@@ -179,6 +205,15 @@ class Choice(Settings):
             n if isinstance(o, Settings) else o for n, o in zip(names, self.options, strict=True)
         )
 
+    def at(self, share: float) -> Any:
+        """Return the label of the option in which ``share`` of all lies, ``share`` in [0, 1)."""
+        return self.labels[math.floor(share * len(self.options))]
+
+    def position(self, label: Any) -> int:
+        """Return where the option of this label stands; 1, 1.0 and True are three labels."""
+        known = self.labels
+        return next(i for i, o in enumerate(known) if type(o) is type(label) and o == label)
+
     @model_serializer
     def _to_yaml(self) -> dict[str, list[Any]]:
         return {self.key: [o.model_dump() if isinstance(o, BaseModel) else o for o in self.options]}
@@ -191,7 +226,37 @@ class Choice(Settings):
 
 
 Range = Uniform | Log | Integer | Choice
+Condition = tuple[str, Any]
 RANGES: dict[str, type[Settings]] = {cls.key: cls for cls in (Uniform, Log, Integer, Choice)}
+
+
+@dataclass(frozen=True)
+class OpenSetting:
+    """One open setting of a recipe.
+
+    Attributes:
+        path: where it stands, e.g. ``train.optimizer.lr``; inside an option of a choice the
+            option's label is a step of the path: ``train.optimizer.sgd.lr``.
+        range: what it may become.
+        condition: (path of a choice, label of its option) when it exists only if that option is
+            taken.
+    """
+
+    path: str
+    range: Range
+    condition: Condition | None = None
+
+    @property
+    def labels(self) -> tuple[Any, ...] | None:
+        """The values a choice may be resolved to, None for the other ranges."""
+        return self.range.labels if isinstance(self.range, Choice) else None
+
+    def applies(self, values: Mapping[str, Any]) -> bool:
+        """Whether the setting exists where the choices before it have ``values``, by path."""
+        if self.condition is None:
+            return True
+        path, option = self.condition
+        return path in values and bool(values[path] == option)
 
 
 def is_range(value: Any) -> bool:

@@ -1,29 +1,19 @@
-"""Optuna's samplers behind one small door: propose settings that were not tried, learn from scores.
-
-This is the only file that knows Optuna. What it is given and what it gives are the recipe's own
-words: dotted paths and values.
-"""
+"""The proposals of a search: those of a sampler, without repeats, and with what it is told."""
 
 from __future__ import annotations
 
-import math
 import random
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import TrialState
-
-from winnow.recipe import Choice, Integer, Log, OpenSetting, Range
+from winnow.errors import Problem, RecipeError
+from winnow.methods import BaseSampler, Tried
+from winnow.recipe import Choice, Integer, OpenSetting, Range, derive_seed
 
 __all__ = ["Proposal", "Proposer", "finite_space"]
 
-TRIES = 20  # draws from the sampler before a finite space is looked through for what is left of it
+TRIES = 20  # questions to the sampler before a finite space is looked through for what is left
 LARGEST_LISTED = 10_000  # settings of a finite space; a larger one is not used up by a study
 
 
@@ -43,7 +33,7 @@ class Proposer:
 
     Args:
         ranges: ``recipe.ranges()``.
-        sampler: ``tpe`` or ``random``.
+        sampler: proposes.
         seed: of everything random here.
         higher_is_better: which way the score goes.
     """
@@ -52,73 +42,86 @@ class Proposer:
         self,
         ranges: Mapping[str, OpenSetting],
         *,
-        sampler: Literal["tpe", "random"],
+        sampler: BaseSampler,
         seed: int,
         higher_is_better: bool,
     ) -> None:
         self._ranges = dict(ranges)
-        self._random = random.Random(seed)
+        self._sampler = sampler
+        self._seed = seed
+        self._sign = 1 if higher_is_better else -1
         self._listed = finite_space(self._ranges)
         self._seen: set[str] = set()
-        self._trials: list[optuna.Trial] = []
-        with _quiet():
-            self._study = optuna.create_study(
-                study_name="winnow",
-                sampler=_sampler(
-                    sampler, seed, conditional=any(s.condition for s in self._ranges.values())
-                ),
-                direction="maximize" if higher_is_better else "minimize",
-            )
+        self._drawn = 0
+        self._proposals: list[Proposal] = []
+        self._scores: dict[int, float] = {}
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether all settings of a finite space have been proposed."""
+        return self._listed is not None and len(self._listed) == len(self._seen)
 
     def propose(self, n: int) -> list[Proposal]:
-        """Up to ``n`` proposals; fewer when every setting of a finite space has been proposed."""
-        proposals = []
-        for _ in range(n):
-            drawn = self._draw()
-            if drawn is None:
-                break
-            trial, values = drawn
-            self._seen.add(_key(values))
-            self._trials.append(trial)
-            proposals.append(Proposal(len(self._trials) - 1, values))
-        return proposals
+        """Up to ``n`` proposals; fewer when every setting of a finite space has been proposed, or
+        when the sampler has no more.
+
+        Raises:
+            RecipeError: the sampler fails.
+        """
+        first = len(self._proposals)
+        if self._listed is not None:
+            n = min(n, len(self._listed) - len(self._seen))
+        for _ in range(TRIES):
+            missing = first + n - len(self._proposals)
+            drawn = self._ask(missing) if missing else []
+            for values in drawn:
+                if _key(values) not in self._seen:
+                    self._add(values)
+            if len(drawn) < missing or not missing:
+                return self._proposals[first:]
+        for values in self._rest(first + n - len(self._proposals)):
+            self._add(values)
+        return self._proposals[first:]
 
     def learn(self, scores: Mapping[int, float]) -> None:
         """Take in scores by the proposals' numbers; NaN or an infinity says that the training
         failed.
         """
-        for number, score in scores.items():
-            if math.isfinite(score):
-                self._study.tell(self._trials[number], score)
-            else:
-                # TPE forgets a FAIL and would go there again; it counts what was pruned at once
-                # among the bad
-                self._study.tell(self._trials[number], state=TrialState.PRUNED)
+        self._scores |= scores
 
-    def _draw(self) -> tuple[optuna.Trial, dict[str, Any]] | None:
-        if self._listed is not None and len(self._listed) == len(self._seen):
-            return None
-        for _ in range(TRIES):
-            trial, values = self._suggest()
-            if _key(values) not in self._seen:
-                return trial, values
-            self._study.tell(trial, state=TrialState.FAIL)  # which the samplers forget
-        untried = [
-            point
-            for point in self._listed or ()
-            if _key(_named(self._ranges, point)) not in self._seen
+    def _ask(self, n: int) -> list[dict[str, Any]]:
+        """The next ``n`` proposals of the sampler, or fewer when it has no more."""
+        # In their own order, since which of a batch ends first is no fact about the settings.
+        tried = tuple(
+            Tried(dict(self._proposals[number].values), self._sign * score)
+            for number, score in sorted(self._scores.items())
+        )
+        try:
+            drawn = self._sampler.propose(
+                n, space=dict(self._ranges), tried=tried, seed=self._seed, start=self._drawn
+            )
+            proposed = [dict(values) for values in drawn][:n]
+        except Exception as error:  # a sampler of the user's may raise anything
+            name, what = type(self._sampler).__name__, f"{type(error).__name__}: {error}"
+            problem = Problem("search.sampler", f"{name} failed: {what}")
+            raise RecipeError(problem) from error
+        self._drawn += len(proposed)
+        return [
+            {path: values[path] for path in [*self._ranges, *values] if path in values}
+            for values in proposed
         ]
-        if untried:
-            self._study.enqueue_trial(self._random.choice(untried))
-        return self._suggest()
 
-    def _suggest(self) -> tuple[optuna.Trial, dict[str, Any]]:
-        trial = self._study.ask()
-        values: dict[str, Any] = {}
-        for path, setting in self._ranges.items():
-            if _applies(setting, values):
-                values[path] = _suggest(trial, path, setting.range)
-        return trial, values
+    def _add(self, values: dict[str, Any]) -> None:
+        self._seen.add(_key(values))
+        self._proposals.append(Proposal(len(self._proposals), values))
+
+    def _rest(self, n: int) -> list[dict[str, Any]]:
+        """What is left of a finite space, ``n`` at random; of another, repeats."""
+        if self._listed is None:
+            return self._ask(n)
+        named = [_named(self._ranges, point) for point in self._listed]
+        untried = [values for values in named if _key(values) not in self._seen]
+        return random.Random(derive_seed(self._seed, "rest", self._drawn)).sample(untried, n)
 
 
 def finite_space(
@@ -131,7 +134,7 @@ def finite_space(
     for path, setting in ranges.items():
         longer: list[dict[str, int]] = []
         for point in points:
-            if not _applies(setting, _named(ranges, point)):
+            if not setting.applies(_named(ranges, point)):
                 longer.append(point)
                 continue
             options = _positions(setting.range)
@@ -140,35 +143,6 @@ def finite_space(
             longer.extend({**point, path: option} for option in options)
         points = longer
     return points
-
-
-def _sampler(name: Literal["tpe", "random"], seed: int, *, conditional: bool) -> BaseSampler:
-    if name == "random":
-        return RandomSampler(seed=seed)
-    with warnings.catch_warnings():
-        # without `group`, settings that stand under a choice would be sampled one by one, blind to
-        # each other
-        warnings.filterwarnings(
-            "ignore", message="Argument ``group``", category=ExperimentalWarning
-        )
-        return TPESampler(seed=seed, group=conditional)
-
-
-def _suggest(trial: optuna.Trial, path: str, over: Range) -> Any:
-    if isinstance(over, Choice):
-        # positions, not values: Optuna takes 1, 1.0 and True for the same category, and has no
-        # tuples
-        return over.labels[trial.suggest_categorical(path, tuple(range(len(over.labels))))]
-    if isinstance(over, Integer):
-        return trial.suggest_int(path, over.low, over.high)
-    return trial.suggest_float(path, over.low, over.high, log=isinstance(over, Log))
-
-
-def _applies(setting: OpenSetting, values: Mapping[str, Any]) -> bool:
-    if setting.condition is None:
-        return True
-    path, option = setting.condition
-    return path in values and bool(values[path] == option)
 
 
 def _positions(over: Range) -> Sequence[int] | None:
@@ -187,14 +161,3 @@ def _named(ranges: Mapping[str, OpenSetting], point: Mapping[str, int]) -> dict[
 
 def _key(values: Mapping[str, Any]) -> str:
     return repr(sorted((path, repr(value)) for path, value in values.items()))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No message about a new study; the verbosity is the user's again afterwards."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(max(before, optuna.logging.WARNING))
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)

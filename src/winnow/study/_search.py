@@ -6,18 +6,28 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
-from winnow.errors import ModelError, RecipeError
+from winnow.errors import ModelError, Problem, RecipeError
 from winnow.execution import Event, Runner, Workspace
-from winnow.recipe import HIGHER_IS_BETTER, Outcome, Recipe, Search, Variant, derive_seed
+from winnow.methods import SAMPLERS, BaseSampler
+from winnow.recipe import (
+    HIGHER_IS_BETTER,
+    Outcome,
+    Recipe,
+    Sampler,
+    Search,
+    Variant,
+    derive_seed,
+    made,
+)
 from winnow.stats import Interval
 from winnow.study import _common
 from winnow.study._allowance import Allowance, Option, steps
 from winnow.study._protocol import Plan, Study, conduct
-from winnow.study._sampling import Proposer
+from winnow.study._sampling import Proposal, Proposer
 
 __all__ = ["Found", "Leader", "Trial", "plan_search", "search"]
 
@@ -97,7 +107,7 @@ class Found:
         winner = self.leaders[0]
         return _common.plain(
             {
-                "sampler": self.recipe.search.sampler,
+                "sampler": _name(self.recipe.search.sampler),
                 "metric": self.metric,
                 "higher_is_better": HIGHER_IS_BETTER[self.metric],
                 "ranges": {
@@ -129,7 +139,7 @@ def search(
     recipe: Recipe,
     *,
     trials: int | None = None,
-    sampler: Literal["tpe", "random"] | None = None,
+    sampler: str | BaseSampler | Sampler | None = None,
     batch: int | None = None,
     leaders: int | None = None,
     seeds: int | None = None,
@@ -189,9 +199,10 @@ def plan_search(
         allowance: see ``search``.
     """
     ask, ranges = recipe.search, recipe.ranges()
+    sampler = made(ask.sampler, SAMPLERS, BaseSampler, "search.sampler")
     proposer = Proposer(
         ranges,
-        sampler=ask.sampler,
+        sampler=sampler,
         seed=derive_seed(recipe.seed, "search", "sampler"),
         higher_is_better=HIGHER_IS_BETTER[metric],
     )
@@ -208,13 +219,10 @@ def plan_search(
             break
         proposals = proposer.propose(number)
         if not proposals:
-            notes.append(
-                f"the ranges allow {len(trials)} different settings; all were tried, instead of "
-                f"{ask.trials} trials"
-            )
+            notes.append(_ended(len(trials), ask, sampler, by_ranges=proposer.is_used_up))
             break
         variants = [
-            recipe.resolve(p.values).variant(seed, metric=metric, context=context)
+            _resolved(recipe, p, sampler).variant(seed, metric=metric, context=context)
             for p in proposals
         ]
         outcomes = yield variants
@@ -233,6 +241,29 @@ def plan_search(
     best = recipe.resolve(leaders[0].trial.values)
     return Found(
         recipe, metric, tuple(trials), tuple(leaders), best, leaders[0].score, tuple(notes)
+    )
+
+
+def _resolved(recipe: Recipe, proposal: Proposal, sampler: BaseSampler) -> Recipe:
+    """The recipe with the settings of a proposal, which may come from a sampler of the user's."""
+    try:
+        return recipe.resolve(proposal.values)
+    except RecipeError as error:
+        what = "; ".join(f"{p.setting}: {p.message}" for p in error.problems)
+        message = f"{type(sampler).__name__} proposed what the recipe refuses: {what}"
+        raise RecipeError(Problem("search.sampler", message)) from None
+
+
+def _ended(number: int, ask: Search, sampler: BaseSampler, *, by_ranges: bool) -> str:
+    """Why a search ended before its trials were made."""
+    if by_ranges:
+        return (
+            f"the ranges allow {number} different settings; all were tried, instead of "
+            f"{ask.trials} trials"
+        )
+    name = type(sampler).__name__
+    return (
+        f"{name} proposed {number} different settings and no more, instead of {ask.trials} trials"
     )
 
 
@@ -314,6 +345,13 @@ def _failures(trials: Sequence[Trial]) -> list[str]:
         if failed
         else []
     )
+
+
+def _name(sampler: str | BaseSampler | Sampler) -> str:
+    """What a document calls a sampler: its kind, or the import path of its class."""
+    if isinstance(sampler, Sampler):
+        return sampler.use
+    return sampler if isinstance(sampler, str) else sampler.kind
 
 
 def _row(trial: Trial) -> dict[str, Any]:
