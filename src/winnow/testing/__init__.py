@@ -1,0 +1,24 @@
+"""The contract of each family of methods, as functions for the tests of who writes one.
+
+Each check takes a method with its settings, tries what the contract of its family asks for, and
+fails with one sentence that says what is wrong:
+
+    >>> check_optimizer(SignMomentum(lr=0.02))  # in a test of your own
+
+It says that a method keeps the contract, which makes it fit for fleets; that its numbers are right
+is for an oracle to say (a closed form, a library, a slow loop).
+"""
+
+from winnow.testing._gradients import check_gradient_rule
+from winnow.testing._losses import check_loss
+from winnow.testing._optimizers import check_optimizer
+from winnow.testing._penalties import check_penalty
+from winnow.testing._schedules import check_schedule
+
+__all__ = [
+    "check_gradient_rule",
+    "check_loss",
+    "check_optimizer",
+    "check_penalty",
+    "check_schedule",
+]

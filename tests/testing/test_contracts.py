@@ -1,0 +1,410 @@
+"""Every method of winnow keeps the contract of its family, and the checks see who does not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from winnow.methods import (
+    GRADIENT_RULES,
+    L1,
+    L2,
+    LOSSES,
+    OPTIMIZERS,
+    PENALTIES,
+    SCHEDULES,
+    SGD,
+    AdamW,
+    BaseGradientRule,
+    BaseLoss,
+    BaseMethod,
+    BaseOptimizer,
+    BasePenalty,
+    BaseSchedule,
+    ClipNorm,
+    Lion,
+)
+from winnow.testing import (
+    check_gradient_rule,
+    check_loss,
+    check_optimizer,
+    check_penalty,
+    check_schedule,
+)
+
+CHECKS: list[tuple[tuple[type[Any], ...], Callable[[Any], None]]] = [
+    (OPTIMIZERS, check_optimizer),
+    (LOSSES, check_loss),
+    (SCHEDULES, check_schedule),
+    (PENALTIES, check_penalty),
+    (GRADIENT_RULES, check_gradient_rule),
+]
+# settings at which a method does something, where its defaults are those of "off"
+ON: dict[type[BaseMethod], BaseMethod] = {
+    L1: L1(strength=0.1),
+    L2: L2(strength=0.1),
+    ClipNorm: ClipNorm(max_norm=0.1),
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "check"),
+    [(method, check) for family, check in CHECKS for method in family],
+    ids=lambda value: value.__name__,
+)
+def test_a_method_keeps_its_contract(
+    method: type[BaseMethod], check: Callable[[Any], None]
+) -> None:
+    check(ON.get(method) or method())
+
+
+# -- methods that break it -------------------------------------------------------------------------
+
+
+class Broken(BaseOptimizer):
+    """Descent; each subclass breaks one thing."""
+
+    elementwise = True
+
+    lr: float = 0.05
+
+    @staticmethod
+    def update_(
+        param: Tensor, grad: Tensor, state: dict[str, Tensor], *, lr: Tensor, number: Tensor
+    ) -> None:
+        param.sub_(lr * grad)
+
+
+class StillDescent(Broken):
+    @staticmethod
+    def update_(
+        param: Tensor, grad: Tensor, state: dict[str, Tensor], *, lr: Tensor, number: Tensor
+    ) -> None:
+        param = param - lr * grad
+
+
+class FlatState(Broken):
+    @classmethod
+    def init(cls, params: Any) -> dict[str, dict[str, Tensor]]:
+        return {name: {"count": torch.zeros(1)} for name in params}
+
+
+class NewState(Broken):
+    slots = ("momentum",)
+
+    @staticmethod
+    def update_(
+        param: Tensor, grad: Tensor, state: dict[str, Tensor], *, lr: Tensor, number: Tensor
+    ) -> None:
+        state["momentum"] = 0.9 * state["momentum"] + grad
+        param.sub_(lr * state["momentum"])
+
+
+class SharedNorm(Broken):
+    elementwise = False
+
+    @staticmethod
+    def update_(
+        param: Tensor, grad: Tensor, state: dict[str, Tensor], *, lr: Tensor, number: Tensor
+    ) -> None:
+        param.sub_(lr * grad / grad.norm())
+
+
+class LayerNorm(Broken):
+    @staticmethod
+    def update_(
+        param: Tensor, grad: Tensor, state: dict[str, Tensor], *, lr: Tensor, number: Tensor
+    ) -> None:
+        param.sub_(lr * grad / grad.flatten(1).norm(dim=1).view(-1, *[1] * (grad.dim() - 1)))
+
+
+class HiddenMemory(Broken):
+    """It remembers outside of its state, which no fleet can drop or copy."""
+
+    @staticmethod
+    def update_(
+        param: Tensor, grad: Tensor, state: dict[str, Tensor], *, lr: Tensor, number: Tensor
+    ) -> None:
+        shape = param.shape[1:]
+        before = HIDDEN.get((shape, int(number) - 1), grad)
+        HIDDEN[(shape, int(number))] = grad.clone()
+        rows = min(len(before), len(grad))
+        param.sub_(lr * grad)
+        param[:rows] -= lr[:rows] * before[:rows]
+
+
+HIDDEN: dict[Any, Tensor] = {}  # by shape and step
+
+
+class Looks(Broken):
+    @staticmethod
+    def update_(
+        param: Tensor, grad: Tensor, state: dict[str, Tensor], *, lr: Tensor, number: Tensor
+    ) -> None:
+        if float(number) > 0:
+            param.sub_(lr * grad)
+
+
+class Idle(Broken):
+    decay: float = 0.1
+
+    @staticmethod
+    def update_(
+        param: Tensor,
+        grad: Tensor,
+        state: dict[str, Tensor],
+        *,
+        lr: Tensor,
+        decay: Tensor,
+        number: Tensor,
+    ) -> None:
+        param.sub_(lr * grad)
+
+
+class NotNeutral(Idle):
+    neutral = {"decay": 0.0}  # noqa: RUF012
+
+    @staticmethod
+    def update_(
+        param: Tensor,
+        grad: Tensor,
+        state: dict[str, Tensor],
+        *,
+        lr: Tensor,
+        decay: Tensor | None = None,
+        number: Tensor,
+    ) -> None:
+        param.mul_(0.9 if decay is None else 1 - decay).sub_(lr * grad)
+
+
+class Raises(Broken):
+    beta: float = 0.9
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "words"),
+    [
+        (StillDescent(), "does not change parameters in place, and has no effect"),
+        (FlatState(), r"its state 'count' is of shape \(1,\) for 3 members"),
+        (NewState(), r"gives its state \['momentum'\] as another tensor"),
+        (SharedNorm(), "steps of member 0 of 3 give other parameters than its steps alone"),
+        (LayerNorm(), "says that it is elementwise, and gives other parameters"),
+        (HiddenMemory(), "its state does not hold all that it remembers"),
+        (Looks(), "it says that it compiles, and its step looks at values"),
+        (Idle(), "its setting 'decay' has no effect on a training"),
+        (NotNeutral(), "decay 0, which is said to be neutral, gives other steps"),
+        (Raises(), "raises TypeError: .*unexpected keyword argument 'beta'"),
+        (SGD, "expected a BaseOptimizer with its settings, got the class SGD"),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+def test_an_optimizer_that_breaks_its_contract_is_told(optimizer: Any, words: str) -> None:
+    HIDDEN.clear()
+    with pytest.raises(AssertionError, match=words) as caught:
+        check_optimizer(optimizer)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_settings_that_are_given_are_kept() -> None:
+    check_optimizer(AdamW(lr=0.02, beta1=0.5, weight_decay=0.3))
+    check_optimizer(Lion(lr=0.01, weight_decay=0.1))
+    check_optimizer(SGD(lr=0.05, nesterov=True, weight_decay=0.1))
+
+
+class OneNumber(BaseLoss):
+    task = "classification"
+
+    @staticmethod
+    def per_row(outputs_VBC: Tensor, targets_VB: Tensor) -> Tensor:
+        return outputs_VBC.square().mean(dim=(1, 2))
+
+
+class ZeroOne(BaseLoss):
+    task = "classification"
+
+    @staticmethod
+    def per_row(outputs_VBC: Tensor, targets_VB: Tensor) -> Tensor:
+        return (outputs_VBC.argmax(dim=-1) != targets_VB).double()
+
+
+class Overflow(BaseLoss):
+    task = "regression"
+
+    @staticmethod
+    def per_row(outputs_VBC: Tensor, targets_VB: Tensor) -> Tensor:
+        return ((outputs_VBC.squeeze(-1) - targets_VB).square() * 10).exp()
+
+
+class Mixed(BaseLoss):
+    task = "regression"
+
+    @staticmethod
+    def per_row(outputs_VBC: Tensor, targets_VB: Tensor) -> Tensor:
+        errors_VB = (outputs_VBC.squeeze(-1) - targets_VB).square()
+        return errors_VB * errors_VB.mean()
+
+
+class IdleLoss(BaseLoss):
+    task = "regression"
+    delta: float = 1.0
+
+    @staticmethod
+    def per_row(outputs_VBC: Tensor, targets_VB: Tensor, *, delta: Tensor) -> Tensor:
+        return (outputs_VBC.squeeze(-1) - targets_VB).square()
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (OneNumber(), r"per_row gives shape \(3,\) for 3 members and 6 rows"),
+        (ZeroOne(), "cannot be differentiated"),
+        (Overflow(), "not finite for outputs of size 30"),
+        (Mixed(), "per_row of member 0 of 3 is another than alone"),
+        (IdleLoss(), "its setting 'delta' has no effect on the loss"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_loss_that_breaks_its_contract_is_told(loss: BaseLoss, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_loss(loss)
+
+
+CALLS = itertools.count(1)
+
+
+class Course(BaseSchedule):
+    course: str = "short"
+
+    def factors(self, num_steps: int) -> np.ndarray:
+        steps = np.arange(num_steps, dtype=float)
+        return {
+            "short": steps[1:],
+            "below": 1 - steps,
+            "infinite": np.append(steps[1:], np.inf),
+            "zero": 0 * steps,
+            "another": steps + next(CALLS),
+        }[self.course]
+
+
+@pytest.mark.parametrize(
+    ("course", "words"),
+    [
+        ("short", r"factors\(1\) is of shape \(0,\), and must be of shape \(1,\)"),
+        ("infinite", r"factors\(1\) is not finite everywhere"),
+        ("below", r"factors\(3\) is below 0"),
+        ("zero", r"factors\(3\) is 0 at every step"),
+        ("another", r"factors\(1\) is another at the second call"),
+    ],
+)
+def test_a_schedule_that_breaks_its_contract_is_told(course: str, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_schedule(Course(course=course))
+
+
+class Everywhere(BasePenalty):
+    strength: float = 0.1
+
+    @staticmethod
+    def add_gradient_(grad: Tensor, param: Tensor, where: Any, *, strength: Tensor) -> None:
+        grad.add_(strength * param)
+
+
+class Overwrites(BasePenalty):
+    strength: float = 0.1
+
+    @staticmethod
+    def add_gradient_(grad: Tensor, param: Tensor, where: Any, *, strength: Tensor) -> None:
+        grad.copy_(strength * param * where)
+
+
+class NoPenalty(BasePenalty):
+    strength: float = 0.1
+
+    @staticmethod
+    def add_gradient_(grad: Tensor, param: Tensor, where: Any, *, strength: Tensor) -> None:
+        grad = grad + strength * param * where
+
+
+class RowsLaidFlat(BasePenalty):
+    elementwise = True
+    strength: float = 0.1
+
+    @staticmethod
+    def add_gradient_(grad: Tensor, param: Tensor, where: Any, *, strength: Tensor) -> None:
+        grad.add_(strength * where * param / param.norm(dim=-1, keepdim=True))
+
+
+@pytest.mark.parametrize(
+    ("penalty", "words"),
+    [
+        (Everywhere(), "adds a gradient where it does not apply"),
+        (Overwrites(), "depends on the gradient that is there already"),
+        (NoPenalty(), "adds nothing to the gradient in place"),
+        (RowsLaidFlat(), "says that it is elementwise, and adds another gradient"),
+        (L1(), "adds nothing to the gradient in place"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_penalty_that_breaks_its_contract_is_told(penalty: BasePenalty, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_penalty(penalty)
+
+
+class ByPiece(BaseGradientRule):
+    max_norm: float = 0.1
+
+    @staticmethod
+    def apply_(grads: Any, *, max_norm: Tensor) -> None:
+        for grad in grads:
+            grad.mul_(max_norm / grad.norm(dim=1, keepdim=True))
+
+
+class OverMembers(BaseGradientRule):
+    max_norm: float = 0.1
+
+    @staticmethod
+    def apply_(grads: Any, *, max_norm: Tensor) -> None:
+        norm = torch.cat(list(grads), dim=1).norm()
+        for grad in grads:
+            grad.mul_(max_norm / norm)
+
+
+class Returns(BaseGradientRule):
+    max_norm: float = 0.1
+
+    @staticmethod
+    def apply_(grads: Any, *, max_norm: Tensor) -> Any:
+        return [grad * max_norm for grad in grads]
+
+
+class Shrinks(BaseGradientRule):
+    neutral = {"by": 0.0}  # noqa: RUF012
+    by: float = 0.1
+
+    @staticmethod
+    def apply_(grads: Any, *, by: Tensor) -> None:
+        for grad in grads:
+            grad.mul_(0.5 - by)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (ByPiece(), "in one piece comes out differently than in several"),
+        (OverMembers(), "the gradient of member 0 of 3 comes out differently than alone"),
+        (Returns(), "does not change the gradient in place"),
+        (Shrinks(), "changes the gradient at its neutral settings"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_gradient_rule_that_breaks_its_contract_is_told(
+    rule: BaseGradientRule, words: str
+) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_gradient_rule(rule)
