@@ -23,7 +23,7 @@ from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 from winnow.cli import app
-from winnow.methods import OPTIMIZERS, SAMPLERS, SCHEDULES, Focal
+from winnow.methods import AUGMENTS, OPTIMIZERS, SAMPLERS, SCHEDULES, Focal
 from winnow.recipe import READY, Data, EarlyStopping, Model, Recipe
 
 ROOT = Path(__file__).parents[1]
@@ -255,7 +255,7 @@ def test_the_tables_hold_every_setting_with_its_default() -> None:
     [
         *[
             (f"{{kind: {m.model_fields['kind'].default}}}", m)
-            for m in (*OPTIMIZERS, *SCHEDULES, Focal)
+            for m in (*OPTIMIZERS, *SCHEDULES, *AUGMENTS, Focal)
         ],
         ("early_stopping", EarlyStopping),
     ],

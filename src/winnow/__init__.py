@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from winnow.methods import Constant as Constant
     from winnow.methods import Cosine as Cosine
     from winnow.methods import Focal as Focal
+    from winnow.methods import InputNoise as InputNoise
     from winnow.methods import Lion as Lion
+    from winnow.methods import Mixup as Mixup
     from winnow.methods import OneCycle as OneCycle
     from winnow.methods import Step as Step
     from winnow.pipeline import Flow as Flow
     from winnow.pipeline import run as run
     from winnow.recipe import Ablate as Ablate
+    from winnow.recipe import Augment as Augment
     from winnow.recipe import Choice as Choice
     from winnow.recipe import Compress as Compress
     from winnow.recipe import Data as Data
@@ -80,6 +83,8 @@ _ROOMS = {
         "Constant",
         "Cosine",
         "Focal",
+        "InputNoise",
+        "Mixup",
         "LAMB",
         "Lion",
         "OneCycle",
@@ -87,6 +92,7 @@ _ROOMS = {
     ),
     "winnow.recipe": (
         "Ablate",
+        "Augment",
         "Choice",
         "Compress",
         "Data",

@@ -6,6 +6,7 @@ They know nothing of loops, files or screens. Axes: V members, B batch, C output
 """
 
 from winnow.methods._method import BaseMethod, Switch
+from winnow.methods.augment import AUGMENTS, BaseAugment, InputNoise, Mixup
 from winnow.methods.gradients import GRADIENT_RULES, BaseGradientRule, ClipNorm
 from winnow.methods.losses import LOSSES, MSE, BaseLoss, CrossEntropy, Focal
 from winnow.methods.optimizers import LAMB, OPTIMIZERS, SGD, AdamW, BaseOptimizer, Lion
@@ -22,6 +23,7 @@ from winnow.methods.samplers import (
 from winnow.methods.schedules import SCHEDULES, BaseSchedule, Constant, Cosine, OneCycle, Step
 
 __all__ = [
+    "AUGMENTS",
     "GRADIENT_RULES",
     "L1",
     "L2",
@@ -35,6 +37,7 @@ __all__ = [
     "SGD",
     "TPE",
     "AdamW",
+    "BaseAugment",
     "BaseGradientRule",
     "BaseLoss",
     "BaseMethod",
@@ -47,7 +50,9 @@ __all__ = [
     "Cosine",
     "CrossEntropy",
     "Focal",
+    "InputNoise",
     "Lion",
+    "Mixup",
     "OneCycle",
     "Random",
     "Sobol",

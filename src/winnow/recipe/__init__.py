@@ -42,6 +42,7 @@ from winnow.recipe._settings import (
     Train,
 )
 from winnow.recipe._used import (
+    Augment,
     Loss,
     Optimizer,
     Penalty,
@@ -77,6 +78,7 @@ __all__ = [
     "SKLEARN_SETS",
     "TRUST",
     "Ablate",
+    "Augment",
     "Cause",
     "Choice",
     "Compress",

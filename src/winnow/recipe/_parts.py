@@ -21,8 +21,8 @@ from winnow.methods import (
 from winnow.recipe._arguments import DROPOUT_NAMES
 from winnow.recipe._ready import READY
 from winnow.recipe._sections import Sections
-from winnow.recipe._used import Penalty, Used
-from winnow.spec import Choice, Settings, describe, is_range
+from winnow.recipe._used import Used
+from winnow.spec import Choice, Settings, describe, is_range, option_labels
 
 __all__ = ["Part", "find", "switch_off", "unknown"]
 
@@ -30,6 +30,7 @@ S = TypeVar("S", bound=Sections)
 MODULE = "model."
 ARGUMENT = "model.args."
 PENALTY = "penalty."
+AUGMENT = "augment."
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def find(recipe: Sections) -> dict[str, Part]:
     data = list(_switched(recipe, "data."))
     train = list(_switched(recipe, "train."))
     model = [p for p in (*_argument_parts(recipe), *_module_parts(recipe)) if _is_on(p.now, p.off)]
-    parts = [*data, *model, *train, *_penalty_parts(recipe)]
+    parts = [*data, *model, *train, *_listed_parts(recipe)]
     return {part.name: part for part in parts}
 
 
@@ -177,10 +178,15 @@ def _is_on_in(switch: _Switch, value: Any) -> bool:
     return _is_on(value, switch.off) and value not in switch.also_off
 
 
-def _penalty_parts(recipe: Sections) -> Iterator[Part]:
-    for penalty in recipe.train.penalties:
-        words = _in_words(penalty)
-        yield Part(f"{PENALTY}{words}", "train.penalties", penalty, None, f"penalty {words}")
+def _listed_parts(recipe: Sections) -> Iterator[Part]:
+    """Methods that stand in a list: each goes as a whole."""
+    listed = [("train.penalties", PENALTY), ("train.augment", AUGMENT)]
+    for path, prefix in listed:
+        methods = _read(recipe, path)
+        for label, method in zip(option_labels(methods), methods, strict=True):
+            words = _in_words(method)
+            what = f"penalty {words}" if prefix == PENALTY else f"{words} augmentation"
+            yield Part(f"{prefix}{label}", path, method, None, what)
 
 
 def _part(switch: _Switch, now: Any) -> Part:
@@ -223,8 +229,8 @@ def _module_part(recipe: Sections, name: str) -> Part | None:
 def _is_known(recipe: Sections, name: str) -> bool:
     if name.startswith(ARGUMENT):
         return name.removeprefix(ARGUMENT) in recipe.model.args
-    if name.startswith(PENALTY):
-        return name in [part.name for part in _penalty_parts(recipe)]
+    if name.startswith((PENALTY, AUGMENT)):
+        return name in [part.name for part in _listed_parts(recipe)]
     return name in [s.name for s in _SWITCHES] or (name.startswith(MODULE) and name != MODULE)
 
 
@@ -279,8 +285,10 @@ def _off(recipe: S, part: Part) -> S:
         return _with(
             recipe, ["model", "without"], (*recipe.model.without, part.name.removeprefix(MODULE))
         )
-    if isinstance(part.now, Penalty):
-        kept = tuple(penalty for penalty in recipe.train.penalties if penalty != part.now)
+    if part.path in ("train.penalties", "train.augment"):
+        methods, label = _read(recipe, part.path), part.name.partition(".")[2]
+        labels = option_labels(methods)
+        kept = tuple(m for m, own in zip(methods, labels, strict=True) if own != label)
         return _with(recipe, part.path.split("."), kept)
     if part.name == "momentum":  # Nesterov's correction of no momentum is refused, so it goes first
         recipe = _with(recipe, ["train", "optimizer", "nesterov"], False)

@@ -11,11 +11,13 @@ from pydantic import Field, field_validator, model_validator
 
 from winnow.errors import Problem, RecipeError, nearest
 from winnow.methods import (
+    AUGMENTS,
     LOSSES,
     OPTIMIZERS,
     SAMPLERS,
     SCHEDULES,
     SGD,
+    BaseAugment,
     BaseLoss,
     BaseOptimizer,
     BaseSampler,
@@ -24,7 +26,7 @@ from winnow.methods import (
 )
 from winnow.recipe import _names, _objects
 from winnow.recipe._ready import READY
-from winnow.recipe._used import Loss, Optimizer, Penalty, Sampler, Schedule, Used, one_of
+from winnow.recipe._used import Augment, Loss, Optimizer, Penalty, Sampler, Schedule, Used, one_of
 from winnow.spec import (
     BelowOne,
     Character,
@@ -278,10 +280,12 @@ if TYPE_CHECKING:
     AnySchedule = BaseSchedule | Schedule
     AnyLoss = str | BaseLoss | Loss
     AnySampler = str | BaseSampler | Sampler
+    AnyAugment = BaseAugment | Augment
 else:
     AnyOptimizer = one_of(OPTIMIZERS, Optimizer)
     AnySchedule = one_of(SCHEDULES, Schedule)
     AnyLoss = one_of(LOSSES, Loss, names=("auto", "cross_entropy", "mse"))
+    AnyAugment = one_of(AUGMENTS, Augment)
     AnySampler = one_of(
         SAMPLERS, Sampler, names=[str(m.model_fields["kind"].default) for m in SAMPLERS]
     )
@@ -305,6 +309,8 @@ class Train(Settings):
     """Adds l1 * sum(|w|) to the loss, over weights (not biases and norms)."""
     l2: Open[NonNegative] = 0.0
     """Adds l2 / 2 * sum(w ** 2) to the loss, over weights (not biases and norms)."""
+    augment: tuple[AnyAugment, ...] = ()
+    """What changes the batches of training, in this order."""
     penalties: tuple[Penalty, ...] = ()
     """On weights, of the user's own."""
     clip_norm: Open[Positive] | None = None

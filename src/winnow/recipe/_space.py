@@ -17,6 +17,7 @@ from winnow.spec import (
     describe,
     is_range,
     join,
+    option_labels,
     plain,
 )
 
@@ -66,6 +67,9 @@ def _walk(value: Any, path: str, condition: Condition | None) -> Iterator[OpenSe
     elif isinstance(value, Settings):
         for name in type(value).model_fields:
             yield from _walk(getattr(value, name), join(path, name), condition)
+    elif _is_list_of_records(value):
+        for label, item in zip(option_labels(value), value, strict=True):
+            yield from _walk(item, join(path, str(label)), condition)
     elif isinstance(value, Mapping):
         for name, item in value.items():
             yield from _walk(item, join(path, name), condition)
@@ -142,6 +146,8 @@ def _at(value: Any, path: str) -> tuple[Any] | None:
             value = getattr(value, step)
         elif isinstance(value, Mapping) and step in value:
             value = value[step]
+        elif _is_list_of_records(value) and step in option_labels(value):
+            value = value[option_labels(value).index(step)]
         else:
             return None
     return (value,)
@@ -160,8 +166,14 @@ def _close(value: Any, path: str, values: Mapping[str, Any]) -> Any:
             name: _close(getattr(value, name), join(path, name), values)
             for name in type(value).model_fields
         }
-        same = all(changed[name] is getattr(value, name) for name in changed)
+        same = all(_is_same(changed[name], getattr(value, name)) for name in changed)
         return value if same else type(value)(**changed)
+    if _is_list_of_records(value):
+        labels = option_labels(value)
+        return tuple(
+            _close(item, join(path, str(label)), values)
+            for label, item in zip(labels, value, strict=True)
+        )
     if isinstance(value, dict):
         return {name: _close(item, join(path, name), values) for name, item in value.items()}
     return value
@@ -182,3 +194,14 @@ def _close_choice(choice: Choice, path: str, values: Mapping[str, Any]) -> Any:
         ]
     same = all(new is old for new, old in zip(options, choice.options, strict=True))
     return choice if same else Choice(options=options)
+
+
+def _is_list_of_records(value: Any) -> bool:
+    """Whether it is methods in a list: each is a step of the path by its ``kind`` or its class."""
+    return isinstance(value, tuple) and bool(value) and isinstance(value[0], Settings)
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
+    return a is b

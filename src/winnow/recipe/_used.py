@@ -27,6 +27,7 @@ from winnow.recipe._callables import TRUST
 from winnow.spec import Open, Positive, Settings, is_range, join
 
 __all__ = [
+    "Augment",
     "Loss",
     "Optimizer",
     "Penalty",
@@ -140,6 +141,13 @@ class Loss(Used):
 
 class Penalty(Used):
     """A penalty that is no part of winnow: a subclass of ``BasePenalty``."""
+
+    def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
+        super().__init__(use, args=args, **more)
+
+
+class Augment(Used):
+    """An augmentation that is no part of winnow: a subclass of ``BaseAugment``."""
 
     def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
         super().__init__(use, args=args, **more)

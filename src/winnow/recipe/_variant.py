@@ -138,7 +138,7 @@ class Variant(Settings):
             absent["rare_classes"] = True
         if self.data.split.order_by is None:
             absent["split"] = {"order_by"}
-        train = set() if self.train.penalties else {"penalties"}
+        train = {name for name in ("augment", "penalties") if not getattr(self.train, name)}
         content = self.model_dump(
             mode="json", exclude={"data": {"workers": True, **absent}, "train": train}
         )

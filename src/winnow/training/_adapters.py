@@ -139,7 +139,7 @@ def adapted_loss(module: type[nn.Module], arguments: str) -> type[BaseLoss]:
     class Adapted(BaseLoss):
         @staticmethod
         def per_row(outputs_VBC: Tensor, targets_VB: Tensor, **_: Tensor) -> Tensor:
-            is_regression = targets_VB.is_floating_point()
+            is_regression = targets_VB.is_floating_point() and targets_VB.dim() == 2
             outputs = outputs_VBC.squeeze(-1) if is_regression else outputs_VBC
             found_V = vmap(loss)(outputs, targets_VB)
             # One number for the whole batch: its mean over the rows is itself.

@@ -30,6 +30,7 @@ from winnow.data import Prepared
 from winnow.errors import WorkspaceError
 from winnow.recipe import HIGHER_IS_BETTER, Variant
 from winnow.training import _checkpoint
+from winnow.training._augment import Augmentation
 from winnow.training._batches import open_batches
 from winnow.training._build import build_members, build_program
 from winnow.training._checkpoint import Checkpoint, UnusableCheckpoint
@@ -186,6 +187,7 @@ class _Run:
         self.batches = open_batches(prepared, self.dtype, first.data.split.seed, self.device)
         self.batch = batch_size(first, len(prepared.train))
         self.steps = num_steps(first, len(prepared.train))
+        self.num_classes = prepared.out_features if prepared.task == "classification" else None
         self.program = build_program(
             modules, variants, prepared, stacked=stacked, compiled=compiled, device=self.device
         )
@@ -286,15 +288,19 @@ class _Run:
         if self.program.num_keys:
             keys = noise_keys(seeds, self.program.num_keys, range(first, first + self.steps))
             keys_SVK2 = torch.from_numpy(keys).to(self.device)
+        augment = Augmentation(
+            [m.train for m in self.alive],
+            seeds,
+            range(first, first + self.steps),
+            num_classes=self.num_classes,
+            like=lr_SV,
+        )
         losses = []
-        for s, (x_VBF, y_VB) in enumerate(
-            self.batches.epoch(epoch, seeds, size=self.batch, steps=self.steps)
-        ):
-            losses.append(
-                self.program.step(
-                    x_VBF, y_VB, None if keys_SVK2 is None else keys_SVK2[s], lr_SV[s]
-                )
-            )
+        batches = self.batches.epoch(epoch, seeds, size=self.batch, steps=self.steps)
+        for s, batch in enumerate(batches):
+            x_VBF, targets = augment(*batch, first + s)
+            keys_VK2 = None if keys_SVK2 is None else keys_SVK2[s]
+            losses.append(self.program.step(x_VBF, targets, keys_VK2, lr_SV[s]))
         return torch.stack(losses).cpu()
 
     def _validate(self) -> tuple[BaseTally, list[int]]:

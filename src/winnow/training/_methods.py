@@ -19,6 +19,7 @@ from winnow.methods import (
     GRADIENT_RULES,
     LOSSES,
     PENALTIES,
+    BaseAugment,
     BaseGradientRule,
     BaseLoss,
     BaseMethod,
@@ -48,6 +49,7 @@ __all__ = [
     "check_methods",
     "code_digest",
     "make_methods",
+    "member_settings",
     "method_of",
     "methods_key",
     "rates",
@@ -206,6 +208,25 @@ def make_methods(variants: Sequence[Variant], task: str, dtype: torch.dtype) -> 
     return Methods(optimizer, loss, penalties, rules, settings, constants, mixed)
 
 
+def member_settings(
+    records: Sequence[BaseMethod | Used], base: type[BaseMethod], setting: str, dtype: torch.dtype
+) -> tuple[Any, Settings, dict[str, Any]]:
+    """Return a method's class, its members' settings as tensors, and those that are plain values.
+
+    Args:
+        records: of the members, in order.
+        base: the contract of the family.
+        setting: where they stand, for messages.
+        dtype: of the tensors.
+
+    Raises:
+        ModelError: the method cannot be found, or does not take its arguments.
+    """
+    found = [method_of(record, base, setting) for record in records]
+    method, own = found[0][0], [settings for _, settings in found]
+    return method, _columns(method, own, dtype), _constants(method, own[0])
+
+
 def methods_key(train: Train) -> Hashable:
     """Return what the methods of variants that share a fleet have in common.
 
@@ -214,6 +235,7 @@ def methods_key(train: Train) -> Hashable:
     """
     parts: list[Hashable] = [_key(train.optimizer, BaseOptimizer), _key(train.loss, BaseLoss)]
     parts += [_key(penalty, BasePenalty) for penalty in train.penalties]
+    parts += [_key(augment, BaseAugment) for augment in train.augment]
     if _is_adapted(train.optimizer, BaseOptimizer):  # one object steps for all members
         parts += [float(train.optimizer.lr), train.epochs, train.schedule.model_dump_json()]
     return tuple(parts)
@@ -256,6 +278,7 @@ def _used(train: Train) -> Iterator[tuple[Used, type[BaseMethod]]]:
         (train.loss, BaseLoss),
         (train.schedule, BaseSchedule),
         *((penalty, BasePenalty) for penalty in train.penalties),
+        *((augment, BaseAugment) for augment in train.augment),
     ]
     for value, base in named:
         for option in value.options if isinstance(value, Choice) else (value,):
@@ -274,6 +297,14 @@ def check_methods(train: Train, task: str) -> None:
     method_of(train.schedule, BaseSchedule, "train.schedule")
     for i, penalty in enumerate(train.penalties):
         method_of(penalty, BasePenalty, f"train.penalties[{i}]")
+    loss, _ = method_of(_loss_of(train, task), BaseLoss, "train.loss")
+    takes_soft = getattr(loss, "soft_targets", False)
+    for i, augment in enumerate(train.augment):
+        method, _ = method_of(augment, BaseAugment, f"train.augment[{i}]")
+        mixes = getattr(method, "mixes_targets", False)
+        if mixes and task == "classification" and not takes_soft:
+            what = "mixes the targets of rows, which the loss of this recipe does not take"
+            raise ModelError(f"train.augment[{i}]: {method.__name__} {what}")
 
 
 def method_of(

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["drop_scale", "drop_threshold", "dropout_keep", "noise_keys"]
+__all__ = ["drop_scale", "drop_threshold", "dropout_keep", "noise_keys", "uniforms"]
 
 
 def noise_keys(
@@ -93,3 +93,23 @@ def dropout_keep(shape: torch.Size, key: Tensor, threshold: Tensor | int) -> Ten
     # Put together before they are compared: compiled, that is twice as fast
     halves = torch.stack([h, (h << 16).bitwise_xor_(h)])
     return (halves >= threshold).flatten()[:size].reshape(shape)
+
+
+def uniforms(keys_V2: Tensor, size: int, *, call: int) -> Tensor:
+    """Return numbers that are uniform in (0, 1), (variants, size), in double precision.
+
+    Args:
+        keys_V2: int32, (variants, 2).
+        size: numbers of each member.
+        call: another number gives other ones under the same keys.
+
+    Source: ``lowbias32`` as in ``dropout_keep``; the 2 ** 32 values lie at the middles of as many
+    equal cells, so neither end occurs.
+    """
+    counter = torch.arange(size, dtype=torch.int32, device=keys_V2.device) * -1640531527
+    h = counter + keys_V2[:, :1] + call * 374761393
+    h = (h ^ ((h >> 16) & 0xFFFF)) * 0x7FEB352D
+    h = h ^ keys_V2[:, 1:]
+    h = (h ^ ((h >> 15) & 0x1FFFF)) * -2073254261
+    h = h ^ ((h >> 16) & 0xFFFF)
+    return (h.double() + (2**31 + 0.5)) / 2**32

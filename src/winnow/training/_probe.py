@@ -16,6 +16,7 @@ from winnow.data import Prepared
 from winnow.errors import ModelError
 from winnow.methods import SGD
 from winnow.recipe import Used, Variant
+from winnow.training._augment import Augmentation
 from winnow.training._build import build_members, build_program
 from winnow.training._dropout import rehearse
 from winnow.training._methods import Methods, make_methods, methods_key
@@ -80,11 +81,14 @@ def probe(variant: Variant, prepared: Prepared) -> Probe:
     dtype = dtype_of(plain)
     methods = make_methods(pair, prepared.task, dtype)
     x, y = prepared.head("train", _ROWS, dtype)
+    classes = prepared.out_features if prepared.task == "classification" else None
     draws = [rehearse(module, x) for module in modules]
     alone = [_alone(m, v, prepared, mixed=False) for v, m in zip(pair, modules, strict=True)]
     if methods.mixed:
-        _try_mixed(_alone(modules[0], plain, prepared, mixed=True), x, y, variant)
-    expected = [_one_step(program, x, y, [v.seed]) for program, v in zip(alone, pair, strict=True)]
+        _try_mixed(_alone(modules[0], plain, prepared, mixed=True), x, y, variant, classes)
+    expected = [
+        _one_step(program, x, y, [v], classes) for program, v in zip(alone, pair, strict=True)
+    ]
     parameters = sum(group.params.numel() for group in alone[0].groups)
     if any(draws):
         return Probe(
@@ -102,7 +106,7 @@ def probe(variant: Variant, prepared: Prepared) -> Probe:
             # The last is compared.
             for tried in [methods, replace(methods, mixed=False)][not methods.mixed :]:
                 stacked = Stacked(copy.deepcopy(modules), tried)
-                _one_step(stacked, x, y, [v.seed for v in pair])
+                _one_step(stacked, x, y, pair, classes)
                 stacked.predict(x)
     except Exception as error:  # whatever the user's forward may raise under vmap
         return Probe(_sentence(error), parameters)
@@ -173,9 +177,11 @@ def _stepped(
     return {group.name: group.params for group in groups}
 
 
-def _try_mixed(program: BaseProgram, x: torch.Tensor, y: torch.Tensor, variant: Variant) -> None:
+def _try_mixed(
+    program: BaseProgram, x: torch.Tensor, y: torch.Tensor, variant: Variant, classes: int | None
+) -> None:
     try:
-        _one_step(program, x, y, [variant.seed])
+        _one_step(program, x, y, [variant], classes)
         program.predict(x)
     # Whatever the user's forward may raise when it meets other number types
     except Exception as error:
@@ -187,16 +193,22 @@ def _try_mixed(program: BaseProgram, x: torch.Tensor, y: torch.Tensor, variant: 
 
 
 def _one_step(
-    program: BaseProgram, x: torch.Tensor, y: torch.Tensor, seeds: Sequence[int]
+    program: BaseProgram,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    variants: Sequence[Variant],
+    num_classes: int | None,
 ) -> dict[str, torch.Tensor]:
-    members = len(seeds)
-    keys = (
-        torch.from_numpy(noise_keys(list(seeds), program.num_keys, range(1)))[0]
-        if program.num_keys
-        else None
-    )
+    members, seeds = len(variants), [variant.seed for variant in variants]
+    keys = None
+    if program.num_keys:
+        keys = torch.from_numpy(noise_keys(seeds, program.num_keys, range(1)))[0]
     lr = torch.from_numpy(np.full(members, 1e-2)).to(x.dtype)
-    program.step(x.expand(members, *x.shape), y.expand(members, *y.shape), keys, lr)
+    augment = Augmentation(
+        [variant.train for variant in variants], seeds, range(1), num_classes=num_classes, like=lr
+    )
+    batch = augment(x.expand(members, *x.shape), y.expand(members, *y.shape), 0)
+    program.step(*batch, keys, lr)
     return program.weights()
 
 

@@ -18,6 +18,8 @@ class BaseLoss(BaseMethod):
 
     Class attributes:
         task: what it is for; None: for classification and regression.
+        soft_targets: targets may be probabilities of classes, (variants, batch, classes), as an
+            augmentation that mixes rows makes them.
 
     Example:
         >>> class LogCosh(BaseLoss):
@@ -29,6 +31,7 @@ class BaseLoss(BaseMethod):
     """
 
     task: ClassVar[Literal["classification", "regression"] | None] = None
+    soft_targets: ClassVar[bool] = False
 
     if TYPE_CHECKING:  # a subclass names the settings that it takes
         per_row: ClassVar[Callable[..., Tensor]]

@@ -20,6 +20,7 @@ class CrossEntropy(BaseLoss):
     """
 
     task: ClassVar[Literal["classification"]] = "classification"
+    soft_targets: ClassVar[bool] = True
     neutral: ClassVar[Mapping[str, float]] = {"label_smoothing": 0.0}
 
     kind: Literal["cross_entropy"] = "cross_entropy"
@@ -27,7 +28,7 @@ class CrossEntropy(BaseLoss):
 
     @staticmethod
     def per_row(
-        outputs_VBC: Tensor, targets_VB: Tensor, *, label_smoothing: Tensor | None = None
+        outputs_VBC: Tensor, targets: Tensor, *, label_smoothing: Tensor | None = None
     ) -> Tensor:
         """Return the loss of each row in nats, (variants, batch).
 
@@ -36,7 +37,8 @@ class CrossEntropy(BaseLoss):
 
         Args:
             outputs_VBC: real numbers, (variants, batch, classes).
-            targets_VB: class indices, int64, (variants, batch).
+            targets: class indices, int64, (variants, batch), or probabilities of the classes,
+                (variants, batch, classes).
             label_smoothing: of each member, in [0, 1), (variants, 1); None: 0 for all.
 
         Source: Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7; the same as
@@ -44,15 +46,19 @@ class CrossEntropy(BaseLoss):
         """
         import torch
 
-        if label_smoothing is None:
-            logits, labels = outputs_VBC.flatten(0, 1), targets_VB.flatten()
+        if label_smoothing is None and not targets.is_floating_point():
+            logits, labels = outputs_VBC.flatten(0, 1), targets.flatten()
             per_row = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-            return per_row.view(targets_VB.shape)
-        # A comparison with every class rather than a gather, whose backward pass is a scatter:
-        # slow, and PyTorch 2.13 fails to compile some steps that hold one (pytorch/pytorch#196570).
+            return per_row.view(targets.shape)
         num_classes = outputs_VBC.shape[-1]
-        classes = torch.arange(num_classes, device=targets_VB.device)
-        smoothing = label_smoothing.unsqueeze(-1)  # (V, 1, 1)
-        is_class = targets_VB.unsqueeze(-1) == classes
-        target_VBC = (1 - smoothing) * is_class + smoothing / num_classes
+        target_VBC = targets
+        if not targets.is_floating_point():
+            # A comparison with every class rather than a gather, whose backward pass is a scatter:
+            # slow, and PyTorch 2.13 fails to compile some steps that hold one
+            # (pytorch/pytorch#196570).
+            classes = torch.arange(num_classes, device=targets.device)
+            target_VBC = targets.unsqueeze(-1) == classes
+        if label_smoothing is not None:
+            smoothing = label_smoothing.unsqueeze(-1)  # (V, 1, 1)
+            target_VBC = (1 - smoothing) * target_VBC + smoothing / num_classes
         return -(target_VBC * torch.log_softmax(outputs_VBC, dim=-1)).sum(dim=-1)

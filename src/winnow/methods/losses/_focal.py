@@ -24,6 +24,7 @@ class Focal(BaseLoss):
     """
 
     task: ClassVar[Literal["classification"]] = "classification"
+    soft_targets: ClassVar[bool] = True
     neutral: ClassVar[Mapping[str, float]] = {"gamma": 0.0}
     switches: ClassVar[tuple[Switch, ...]] = (
         Switch("gamma", 0.0, lambda now: f"focal weighting with gamma {now}"),
@@ -33,12 +34,13 @@ class Focal(BaseLoss):
     gamma: Open[NonNegative] = 2.0
 
     @staticmethod
-    def per_row(outputs_VBC: Tensor, targets_VB: Tensor, *, gamma: Tensor | None = None) -> Tensor:
+    def per_row(outputs_VBC: Tensor, targets: Tensor, *, gamma: Tensor | None = None) -> Tensor:
         """Return the loss of each row in nats, (variants, batch).
 
         Args:
             outputs_VBC: real numbers, (variants, batch, classes).
-            targets_VB: class indices, int64, (variants, batch).
+            targets: class indices, int64, (variants, batch), or probabilities of the classes,
+                (variants, batch, classes), over which the loss is averaged.
             gamma: of each member, >= 0, (variants, 1); None: 0 for all, plain cross-entropy.
 
         Source: Lin et al. 2017, "Focal Loss for Dense Object Detection", equation 4, over the
@@ -46,9 +48,15 @@ class Focal(BaseLoss):
         """
         import torch
 
-        logits, labels = outputs_VBC.flatten(0, 1), targets_VB.flatten()
+        if targets.is_floating_point():
+            log_p_VBC = torch.log_softmax(outputs_VBC, dim=-1)
+            if gamma is None:
+                return -(targets * log_p_VBC).sum(dim=-1)
+            missing_VBC = (-torch.expm1(log_p_VBC)).clamp(min=1e-12)
+            return -(targets * missing_VBC ** gamma.unsqueeze(-1) * log_p_VBC).sum(dim=-1)
+        logits, labels = outputs_VBC.flatten(0, 1), targets.flatten()
         loss = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-        loss_VB = loss.view(targets_VB.shape)
+        loss_VB = loss.view(targets.shape)
         if gamma is None:
             return loss_VB
         # 1 - exp(-loss) by expm1, which keeps its digits where the probability is near 1. The slope

@@ -1,0 +1,78 @@
+"""Batches changed by augmentations before a step, with randomness of their own.
+
+Axes: V members, B batch, F features (any number of axes), S steps, A augmentations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from winnow.methods import BaseAugment
+from winnow.recipe import Train
+from winnow.training._methods import member_settings
+from winnow.training._noise import noise_keys, uniforms
+
+__all__ = ["Augmentation"]
+
+
+class Augmentation:
+    """The augmentations of members that train together.
+
+    Args:
+        trains: the training sections of the members, with equal ``methods_key``.
+        seeds: of the members.
+        steps: numbers of the steps that it will change, from 0.
+        num_classes: of a classification; None for a regression.
+        like: a tensor of the type and on the device of the rows.
+    """
+
+    def __init__(
+        self,
+        trains: Sequence[Train],
+        seeds: Sequence[int],
+        steps: range,
+        *,
+        num_classes: int | None,
+        like: Tensor,
+    ) -> None:
+        self._num_classes = num_classes
+        self._first = steps.start
+        self._methods = []
+        for i in range(len(trains[0].augment)):
+            records = [train.augment[i] for train in trains]
+            method, columns, constants = member_settings(
+                records, BaseAugment, f"train.augment[{i}]", like.dtype
+            )
+            if columns or not method.neutral:
+                settings = {n: t.to(like.device) for n, t in columns.items()}
+                self._methods.append((i, method, {**settings, **constants}))
+        if self._methods:
+            keys = noise_keys(list(seeds), len(trains[0].augment), steps, purpose="augment")
+            self._keys_SVA2 = torch.from_numpy(keys).to(like.device)
+
+    def __call__(self, x_VBF: Tensor, y_VB: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Return the batch of a step as the members see it; with soft targets if any mixes them."""
+        targets = y_VB
+        for i, method, settings in self._methods:
+            if method.mixes_targets and not targets.is_floating_point():
+                assert self._num_classes is not None
+                targets = torch.nn.functional.one_hot(targets, self._num_classes).to(x_VBF.dtype)
+            draw = _Draws(self._keys_SVA2[step - self._first, :, i], x_VBF.dtype)
+            x_VBF, targets = method.apply(x_VBF, targets, draw, **settings)
+        return x_VBF, targets
+
+
+class _Draws:
+    """Random numbers of one augmentation at one step: each call gives others."""
+
+    def __init__(self, keys_V2: Tensor, dtype: torch.dtype) -> None:
+        self._keys_V2, self._dtype, self._calls = keys_V2, dtype, 0
+
+    def __call__(self, *shape: int) -> Tensor:
+        size = torch.Size(shape)
+        self._calls += 1
+        found = uniforms(self._keys_V2, size.numel(), call=self._calls)
+        return found.to(self._dtype).view(-1, *size)
