@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from winnow.errors import DataError, ModelError, WorkspaceError
 from winnow.execution import Event, Runner, Workspace, _runner, _threads
-from winnow.execution._halves import cause_of
+from winnow.execution._failures import cause_of
 from winnow.methods import SGD
 from winnow.recipe import Data, Model, Recipe, Search, Train, Uniform, Variant
 from winnow.study import search

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from winnow.data import Prepared, prepare
 from winnow.execution import Planner, Runner, Workspace, _plan
-from winnow.execution._halves import train_in_halves
+from winnow.execution._failures import train_in_halves
 from winnow.execution._machine import free_bytes
 from winnow.execution._threads import _Room
 from winnow.methods import SGD
@@ -107,8 +107,8 @@ def test_a_step_that_cannot_fit_is_not_tried(
     planner: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[int] = []
-    practice = _memory.practice_step
-    monkeypatch.setattr(_memory, "practice_step", lambda *args: taken.append(1) or practice(*args))
+    step = _memory.dummy_step
+    monkeypatch.setattr(_memory, "dummy_step", lambda *args: taken.append(1) or step(*args))
     asked = variants(2, batch_size=90)
     # What the first layer gives for all rows; the rest does not fit
     free(monkeypatch, 90 * 2 * 8 * 4)

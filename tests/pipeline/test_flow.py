@@ -19,8 +19,8 @@ import winnow
 from winnow.compression import Shipped, measure_shipped
 from winnow.errors import RecipeError, WorkspaceError
 from winnow.execution import Event
-from winnow.pipeline import Flow, Run, _facts, read_documents, rewrite_report, run
-from winnow.pipeline._door import open_source
+from winnow.pipeline import Flow, Run, _run_facts, read_documents, rewrite_report, run
+from winnow.pipeline._source import open_source
 from winnow.pipeline._summary import summary
 from winnow.recipe import Ablate, Choice, Data, Final, Model, Recipe, Search, Train, change
 
@@ -122,7 +122,7 @@ def test_opening_a_finished_run_leaves_its_versions(
     before = read_documents(out)["run"]
     other = {**before["versions"], "torch": "99.0"}
     assert [s["versions"] for s in before["sittings"]] == [before["versions"]]
-    monkeypatch.setattr(_facts, "versions", lambda: other)
+    monkeypatch.setattr(_run_facts, "versions", lambda: other)
 
     run(finished[0].recipe, out=out)
     after = read_documents(out)["run"]

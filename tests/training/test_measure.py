@@ -61,7 +61,7 @@ def run(
 ) -> tuple[Clock, Timing]:
     clock = Clock(cost)
     monkeypatch.setattr(_measure, "time", clock)
-    monkeypatch.setattr(_measure, "practice_step", clock.step)
+    monkeypatch.setattr(_measure, "dummy_step", clock.step)
     return clock, measure(VARIANT, rows, **how)  # type: ignore[arg-type]
 
 

@@ -23,10 +23,10 @@ from winnow.training import probe, train_fleet
 from winnow.training._dropout import (
     CALLS,
     MemberDropout,
+    dry_run,
     key_places,
     keyed_noises,
     noisy_forward,
-    rehearse,
     replace_dropout,
 )
 from winnow.training._functional import FunctionalNoise
@@ -40,8 +40,8 @@ def prepared() -> Prepared:
 
 
 def ready(module: nn.Module, x: Tensor, *, seed: int = 0, step: int = 0) -> nn.Module:
-    """Its noise replaced, rehearsed, and the keys of one step laid."""
-    assert not rehearse(free_noise(replace_dropout(module, None)), x)
+    """Its noise replaced, tried, and the keys of one step laid."""
+    assert not dry_run(free_noise(replace_dropout(module, None)), x)
     places, noises = key_places(module), keyed_noises(module)
     keys = torch.from_numpy(
         noise_keys([seed], max(p.stop for p in places.values()), range(step, step + 1))
@@ -300,7 +300,7 @@ def test_functional_noise_under_activation_checkpointing_stays_pytorchs(prepared
     one = variant(Model(use=Recomputing))
     module = Recomputing().double()
     x, _ = prepared.tensors("train", torch.float64)
-    assert rehearse(replace_dropout(module, None), x[:4])
+    assert dry_run(replace_dropout(module, None), x[:4])
     assert not keyed_noises(module)[CALLS].active
     assert "global generator" in (probe(one, prepared).reason or "")
     same(train_fleet([one], prepared)[0], train_fleet([one], prepared)[0], 0.0)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from winnow.bundle._quiet import quiet
 from winnow.bundle._ready_onnx import convert_ready
 from winnow.bundle._session import open_session
+from winnow.bundle._silence import quiet
 from winnow.errors import ModelError
 
 if TYPE_CHECKING:

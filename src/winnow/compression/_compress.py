@@ -17,8 +17,8 @@ from winnow.compression._choice import Prefer, choose
 from winnow.compression._compressed import Compressed, Ingredients
 from winnow.compression._judge import Judge
 from winnow.compression._latency import Timing
+from winnow.compression._notes import notes
 from winnow.compression._trial import NOT_TRIED, Trial, eager_call, measure, onnx_call, try_int8
-from winnow.compression._words import notes
 from winnow.data import Prepared
 from winnow.recipe import HIGHER_IS_BETTER, Recipe
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from winnow.data import Prepared
 from winnow.errors import WinnowError
-from winnow.execution._halves import cause_of, failure
+from winnow.execution._failures import cause_of, failure
 from winnow.execution._plan import cores
 from winnow.execution._worker import read_message, write_message
 from winnow.recipe import Variant

@@ -14,7 +14,7 @@ from typing import Any
 
 from winnow.data import Prepared, prepare_once
 from winnow.errors import ModelError, WorkspaceError
-from winnow.execution._halves import failure
+from winnow.execution._failures import failure
 from winnow.execution._machine import device, versions
 from winnow.execution._plan import How, PlannedFleet, Planner, cores, on_gpu, trains_elsewhere
 from winnow.execution._processes import train_in_processes

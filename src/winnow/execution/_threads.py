@@ -19,7 +19,7 @@ import torch
 
 from winnow.data import Prepared
 from winnow.errors import WorkspaceError
-from winnow.execution._halves import train_in_halves
+from winnow.execution._failures import train_in_halves
 from winnow.execution._plan import LARGEST_FLEET, cores, cut, memory_bytes, on_gpu
 from winnow.recipe import Variant
 from winnow.training import EpochReport, Finished, train_fleet

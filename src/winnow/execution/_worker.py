@@ -60,7 +60,7 @@ def main() -> None:
     import torch
 
     from winnow.errors import ModelError, WinnowError
-    from winnow.execution._halves import failure, train_in_halves
+    from winnow.execution._failures import failure, train_in_halves
     from winnow.recipe import Variant
     from winnow.training import EpochReport, Finished, code_digest, train_fleet
 

@@ -33,10 +33,10 @@ from winnow.execution import Event, Workspace
 from winnow.models import module_names
 from winnow.pipeline._budget import Budget, StageOver, TimedRunner
 from winnow.pipeline._check import Checked, check_export, check_recipe
-from winnow.pipeline._door import RECIPE_FILE, check_same, file_name, settings_of
-from winnow.pipeline._facts import bundle_facts, quick_words, run_facts, sittings_of
 from winnow.pipeline._plan import expected_trainings, training_seconds
 from winnow.pipeline._progress import StageProgress
+from winnow.pipeline._run_facts import bundle_facts, quick_words, run_facts, sittings_of
+from winnow.pipeline._source import RECIPE_FILE, check_same, file_name, settings_of
 from winnow.recipe import QUICK, Recipe
 from winnow.report import write_report
 from winnow.study import Ablation, Found, Trained, ablate, search, train

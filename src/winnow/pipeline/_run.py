@@ -9,8 +9,8 @@ from typing import Any
 
 from winnow.evaluation import Evaluation
 from winnow.execution import Event
-from winnow.pipeline._door import open_source
 from winnow.pipeline._flow import Flow
+from winnow.pipeline._source import open_source
 from winnow.pipeline._summary import summary
 from winnow.recipe import Recipe
 from winnow.study import Ablation, Found, Trained

@@ -19,7 +19,7 @@ from winnow.data import Prepared, Rows, prepare
 from winnow.errors import DataError, RecipeError, WinnowError, WorkspaceError
 from winnow.files import without_formulas
 from winnow.ledger import Ledger
-from winnow.pipeline._door import default_out, is_run, settings_of
+from winnow.pipeline._source import default_out, is_run, settings_of
 from winnow.recipe import Recipe
 from winnow.stats import Interval
 

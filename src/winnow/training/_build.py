@@ -11,7 +11,7 @@ from winnow.data import Prepared
 from winnow.errors import ModelError
 from winnow.models import build
 from winnow.recipe import Variant
-from winnow.training._dropout import rehearse, replace_dropout
+from winnow.training._dropout import dry_run, replace_dropout
 from winnow.training._layers import free_noise
 from winnow.training._methods import Methods, make_methods
 from winnow.training._program import Alone, BaseProgram
@@ -76,7 +76,7 @@ def build_program(
     first = variants[0]
     dtype = dtype_of(first)
     x, _ = prepared.head("train", min(_FEW, batch_size(first, len(prepared.train))), dtype)
-    draws = rehearse(modules[0], x)
+    draws = dry_run(modules[0], x)
     if methods is None:
         methods = make_methods(variants, prepared.task, dtype)
     methods = methods.map(lambda tensor: tensor.to(device))

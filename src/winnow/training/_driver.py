@@ -244,7 +244,7 @@ class _Run:
             seconds = time.perf_counter() - began
             for member in self.alive:
                 member.seconds += seconds / taught
-            self._book(epoch, loss_SV, tally, digests)
+            self._record(epoch, loss_SV, tally, digests)
             self.epoch += 1
             if on_epoch is not None:
                 on_epoch(self._report(taught, seconds, message))
@@ -318,9 +318,9 @@ class _Run:
             start += len(y_B)
         return tally, self.digest.values().tolist()
 
-    def _book(self, epoch: int, loss_SV: Tensor, tally: BaseTally, digests: list[int]) -> None:
+    def _record(self, epoch: int, loss_SV: Tensor, tally: BaseTally, digests: list[int]) -> None:
         """Write the epoch into every member's record, keep its weights where they are the best,
-        let those leave that are done.
+        drop those that are done.
         """
         sums_VGK = tally.sums().cpu().numpy()
         views = {
@@ -362,7 +362,7 @@ class _Run:
                 self.alive[i].digest = OutputDigest.text(digests[i])
         if self._hold(sums_VGK, improved) or leaving:
             self._score(tally, leaving)
-        self._leave(epoch, leaving)
+        self._drop(epoch, leaving)
 
     def _hold(self, sums_VGK: NDArray[np.float64], improved: list[list[int]]) -> bool:
         """Keep a part's sums where the other part chooses this epoch; whether any does."""
@@ -385,7 +385,7 @@ class _Run:
                 n: float(values[i, 0]) for n, values in metrics.items() if n != "loss"
             }
 
-    def _leave(self, epoch: int, leaving: list[int]) -> None:
+    def _drop(self, epoch: int, leaving: list[int]) -> None:
         for i in leaving:
             member = self.alive[i]
             if member.result is None:

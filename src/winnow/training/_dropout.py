@@ -22,10 +22,10 @@ __all__ = [
     "CallNoise",
     "KeyedNoise",
     "MemberDropout",
+    "dry_run",
     "key_places",
     "keyed_noises",
     "noisy_forward",
-    "rehearse",
     "replace_dropout",
     "undrawn",
 ]
@@ -49,7 +49,7 @@ class KeyedNoise(nn.Module):
     Attributes:
         key: int32, (calls, 2).
         active: whether it makes noise at all.
-        num_calls: in one pass, as ``rehearse`` found.
+        num_calls: in one pass, as ``dry_run`` found.
         call: the next.
     """
 
@@ -172,7 +172,7 @@ def noisy_forward(module: nn.Module, x: Tensor) -> Any:
         return module(x)
 
 
-def rehearse(module: nn.Module, x: Tensor) -> bool:
+def dry_run(module: nn.Module, x: Tensor) -> bool:
     """Run one small batch in training mode, to learn what a pass does: every noise gets as many
     keys as it is called times. Buffers and generators stay as they were.
 

@@ -11,7 +11,7 @@ import torch
 from winnow.data import Prepared
 from winnow.recipe import Variant
 from winnow.training._build import build_members, build_program
-from winnow.training._practice import practice_step, same_rows
+from winnow.training._dummy_step import dummy_step, same_rows
 from winnow.training._settings import batch_size, dtype_of
 from winnow.training._stacked import Stacked, stacking
 
@@ -133,6 +133,6 @@ class _Stopwatch:
 
     def step(self) -> None:
         began = time.thread_time()
-        practice_step(self._program, *same_rows(self._x, self._y, self.members), self._seeds)
+        dummy_step(self._program, *same_rows(self._x, self._y, self.members), self._seeds)
         self.best = min(self.best, (time.thread_time() - began) / self.members)
         self.steps += 1

@@ -24,9 +24,9 @@ from winnow.recipe import Variant
 from winnow.training._batches import open_batches
 from winnow.training._build import build_members, build_program
 from winnow.training._digest import OutputDigest
+from winnow.training._dummy_step import dummy_step
 from winnow.training._member import Finished
 from winnow.training._metrics import membership, open_tally, ranks_bytes
-from winnow.training._practice import practice_step
 from winnow.training._program import BaseProgram
 from winnow.training._settings import batch_size, dtype_of, num_steps
 
@@ -161,7 +161,7 @@ def footprint(
         else:
             order = open_batches(prepared, dtype, 0).epoch(0, seeds, size=batch, steps=steps)
             x_VBF, y_VB = next(iter(order))
-        practice_step(program, x_VBF, y_VB, seeds)
+        dummy_step(program, x_VBF, y_VB, seeds)
     several = min(len(prepared.validation), 2 * batch)
     x_NF, y_N = prepared.head("validation", several, dtype)
 

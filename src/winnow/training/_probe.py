@@ -18,7 +18,7 @@ from winnow.methods import SGD
 from winnow.recipe import Used, Variant
 from winnow.training._augment import Augmentation
 from winnow.training._build import build_members, build_program
-from winnow.training._dropout import rehearse
+from winnow.training._dropout import dry_run
 from winnow.training._methods import Methods, make_methods, methods_key
 from winnow.training._noise import noise_keys
 from winnow.training._program import BaseProgram, ParameterGroup, init_state_, perturb_, update_
@@ -82,7 +82,7 @@ def probe(variant: Variant, prepared: Prepared) -> Probe:
     methods = make_methods(pair, prepared.task, dtype)
     x, y = prepared.head("train", _ROWS, dtype)
     classes = prepared.out_features if prepared.task == "classification" else None
-    draws = [rehearse(module, x) for module in modules]
+    draws = [dry_run(module, x) for module in modules]
     alone = [_alone(m, v, prepared, mixed=False) for v, m in zip(pair, modules, strict=True)]
     if methods.mixed:
         _try_mixed(_alone(modules[0], plain, prepared, mixed=True), x, y, variant, classes)

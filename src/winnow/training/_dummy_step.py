@@ -10,10 +10,10 @@ from torch import Tensor
 from winnow.training._noise import noise_keys
 from winnow.training._program import BaseProgram
 
-__all__ = ["practice_step", "same_rows"]
+__all__ = ["dummy_step", "same_rows"]
 
 
-def practice_step(
+def dummy_step(
     program: BaseProgram, x_VBF: Tensor, y_VB: Tensor, seeds: Sequence[int], *, lr: float = 0.0
 ) -> None:
     """A step like the first of a training.
