@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from winnow.methods import (
+    AUGMENTS,
     GRADIENT_RULES,
     L1,
     L2,
@@ -21,6 +22,7 @@ from winnow.methods import (
     SCHEDULES,
     SGD,
     AdamW,
+    BaseAugment,
     BaseGradientRule,
     BaseLoss,
     BaseMethod,
@@ -31,6 +33,7 @@ from winnow.methods import (
     Lion,
 )
 from winnow.testing import (
+    check_augment,
     check_gradient_rule,
     check_loss,
     check_optimizer,
@@ -44,6 +47,7 @@ CHECKS: list[tuple[tuple[type[Any], ...], Callable[[Any], None]]] = [
     (SCHEDULES, check_schedule),
     (PENALTIES, check_penalty),
     (GRADIENT_RULES, check_gradient_rule),
+    (AUGMENTS, check_augment),
 ]
 # settings at which a method does something, where its defaults are those of "off"
 ON: dict[type[BaseMethod], BaseMethod] = {
@@ -408,3 +412,35 @@ def test_a_gradient_rule_that_breaks_its_contract_is_told(
 ) -> None:
     with pytest.raises(AssertionError, match=words):
         check_gradient_rule(rule)
+
+
+class OwnDraws(BaseAugment):
+    @staticmethod
+    def apply(x_VBF: Tensor, targets: Tensor, uniform: Any) -> tuple[Tensor, Tensor]:
+        return x_VBF + torch.rand_like(x_VBF), targets
+
+
+class InPlace(BaseAugment):
+    @staticmethod
+    def apply(x_VBF: Tensor, targets: Tensor, uniform: Any) -> tuple[Tensor, Tensor]:
+        return x_VBF.mul_(2), targets
+
+
+class SharedDraws(BaseAugment):
+    @staticmethod
+    def apply(x_VBF: Tensor, targets: Tensor, uniform: Any) -> tuple[Tensor, Tensor]:
+        return x_VBF + uniform(*x_VBF.shape[1:]).mean(dim=0), targets
+
+
+@pytest.mark.parametrize(
+    ("augment", "words"),
+    [
+        (OwnDraws(), "random numbers come from `uniform` alone"),
+        (InPlace(), "in place"),
+        (SharedDraws(), "gets another batch than alone"),
+    ],
+)
+def test_an_augmentation_that_breaks_its_contract_is_told(augment: BaseAugment, words: str) -> None:
+    with pytest.raises(AssertionError) as caught:
+        check_augment(augment)
+    assert words in str(caught.value)

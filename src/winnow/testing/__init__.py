@@ -9,6 +9,7 @@ It says that a method keeps the contract, which makes it fit for fleets; that it
 is for an oracle to say (a closed form, a library, a slow loop).
 """
 
+from winnow.testing._augment import check_augment
 from winnow.testing._gradients import check_gradient_rule
 from winnow.testing._losses import check_loss
 from winnow.testing._optimizers import check_optimizer
@@ -16,6 +17,7 @@ from winnow.testing._penalties import check_penalty
 from winnow.testing._schedules import check_schedule
 
 __all__ = [
+    "check_augment",
     "check_gradient_rule",
     "check_loss",
     "check_optimizer",

@@ -1,5 +1,6 @@
 """The one training driver: step, loop, fleet."""
 
+from winnow.training._augment import Augmentation
 from winnow.training._build import build_members
 from winnow.training._checkpoint import UnusableCheckpoint, checksum, peek
 from winnow.training._compiled import compiling
@@ -16,6 +17,7 @@ from winnow.training._stacked import stacking
 from winnow.training._timings import Remembered, fleet_kind, recall, remember
 
 __all__ = [
+    "Augmentation",
     "EpochReport",
     "Finished",
     "Footprint",
