@@ -23,7 +23,7 @@ from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 from winnow.cli import app
-from winnow.methods import AUGMENTS, OPTIMIZERS, SAMPLERS, SCHEDULES, Focal
+from winnow.methods import AUGMENTS, OPTIMIZERS, SAMPLERS, SCALERS, SCHEDULES, Focal
 from winnow.recipe import READY, Data, EarlyStopping, Model, Recipe
 
 ROOT = Path(__file__).parents[1]
@@ -267,12 +267,15 @@ def test_the_records_are_told_with_their_defaults(row: str, record: type[BaseMod
     assert dict(re.findall(r"`(\w+)` \(([^)]*)\)", line)) == dict(settings_of(record))
 
 
-def test_the_samplers_are_told() -> None:
-    line = next(x for x in section("The questions").splitlines() if "`search.sampler`" in x)
+@pytest.mark.parametrize(
+    ("title", "setting", "family"),
+    [("The questions", "search.sampler", SAMPLERS), ("data", "prepare.scale", SCALERS)],
+)
+def test_a_family_is_told_where_its_setting_is(title: str, setting: str, family: Any) -> None:
+    line = next(x for x in section(title).splitlines() if f"| `{setting}` |" in x)
+    kinds = {str(m.model_fields["kind"].default) for m in family}
 
-    assert {str(m.model_fields["kind"].default) for m in SAMPLERS} <= set(
-        re.findall(r"`(\w+)`", line)
-    )
+    assert kinds <= set(re.findall(r"`(\w+)`", line))
 
 
 @pytest.mark.parametrize("model", READY)

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from winnow.recipe import Prepare as Prepare
     from winnow.recipe import Recipe as Recipe
     from winnow.recipe import Sampler as Sampler
+    from winnow.recipe import Scaler as Scaler
     from winnow.recipe import Schedule as Schedule
     from winnow.recipe import Search as Search
     from winnow.recipe import Split as Split
@@ -107,6 +108,7 @@ _ROOMS = {
         "Prepare",
         "Recipe",
         "Sampler",
+        "Scaler",
         "Schedule",
         "Search",
         "Split",

@@ -399,7 +399,7 @@ def test_a_preparation_goes_through_json(frame: pl.DataFrame, source: str) -> No
 @pytest.mark.parametrize(
     ("plain", "message"),
     [
-        ({"format": 99}, "has format 99, this winnow reads up to 2: install a newer"),
+        ({"format": 99}, "has format 99, this winnow reads up to 3: install a newer"),
         ({}, "not a preparation: KeyError"),
         ([], "not a preparation"),
         (
@@ -440,5 +440,5 @@ def test_the_schema_describes_the_training_rows(frame: pl.DataFrame) -> None:
 def test_rows_that_do_not_fit_raise(frame: pl.DataFrame) -> None:
     preparation = prepare(Data.frame(frame, "label")).preparation
 
-    with pytest.raises(InputError, match=r"color: missing; found 'color'"):
-        preparation.transform(frame.rename({"color": "color"}))
+    with pytest.raises(InputError, match=r"color: missing; found 'colors'"):
+        preparation.transform(frame.rename({"color": "colors"}))

@@ -182,6 +182,7 @@ data = st.builds(
         standardize=st.booleans(),
         impute=st.sampled_from(["median", "mean"]),
         missing_indicator=st.booleans(),
+        scale=st.sampled_from([None, "standardize", "rank_gauss", "my.module:Own"]),
     ),
 )
 recipes = st.builds(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from winnow.methods import Curve
 from winnow.recipe import Task
 
 __all__ = [
@@ -49,6 +50,7 @@ class Column:
             source; None otherwise.
         fill: the value that stands in for a gap (number, boolean).
         mean, scale: a number becomes ``(value - mean) / scale``; 0 and 1 when it is left as it is.
+        curve: what a number becomes in place of that; None: there is none.
         indicator: one more feature, 1 where there was a gap (number).
         categories: those with a feature each.
         others: how many rarer categories share one more feature; 0: there is none, and an unseen
@@ -86,6 +88,7 @@ class Column:
     unit: str | None = None
     dates: str | None = None
     written: str | None = None
+    curve: Curve | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -148,6 +151,8 @@ class Block:
         name: the field that holds a row's array.
         shape: of one row, (C, ...).
         mean, scale: (C,) each; a value becomes ``(value - mean) / scale``.
+        curves: what a value becomes in place of that, for each channel, None where it does not;
+            empty where no channel has one.
         minimum, maximum: over the training rows.
     """
 
@@ -157,6 +162,7 @@ class Block:
     scale: tuple[float, ...]
     minimum: float
     maximum: float
+    curves: tuple[Curve | None, ...] = ()
 
     @property
     def features(self) -> tuple[str, ...]:

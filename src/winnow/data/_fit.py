@@ -4,6 +4,7 @@ out as plain data.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -14,10 +15,13 @@ from winnow.data._columns import Block, Column, Target
 from winnow.data._frames import Reading
 from winnow.data._preparation import Preparation
 from winnow.data._table import Table
-from winnow.errors import DataError
-from winnow.recipe import Data, Prepare
+from winnow.errors import DataError, RecipeError
+from winnow.methods import SCALERS, BaseScaler, Curve, Linear, Scaling
+from winnow.recipe import Data, Prepare, made
 
 __all__ = ["fit"]
+
+_SCALE = "data.prepare.scale"
 
 
 def fit(table: Table, data: Data, train: np.ndarray) -> tuple[Preparation, tuple[str, ...]]:
@@ -97,7 +101,7 @@ def _fit_array(
 ) -> tuple[Column, ...]:
     """Every column is kept, the constant ones too: an array says what the model sees."""
     X = X.astype(np.float64)
-    mean, scale = _center(X, prepare.standardize)
+    scalings = _fit_scalings([X], X.shape[1], prepare)
     low, high, middle = X.min(axis=0), X.max(axis=0), np.median(X, axis=0)
     whole = (np.floor(X) == X).all(axis=0)
     if constant := [name for i, name in enumerate(names) if low[i] == high[i]]:
@@ -111,8 +115,7 @@ def _fit_array(
             name,
             "number",
             fill=float(middle[i]),
-            mean=float(mean[i]),
-            scale=float(scale[i]),
+            **_scaled(scalings[i]),
             missing_allowed=False,
             minimum=float(low[i]),
             maximum=float(high[i]),
@@ -125,34 +128,59 @@ def _fit_array(
 
 
 def _fit_block(X: np.ndarray, name: str, prepare: Prepare) -> Block:
-    """One mean and deviation for each channel (axis 1)."""
-    from sklearn.preprocessing import StandardScaler
-
+    """One scaling for each channel (axis 1)."""
     channels = X.shape[1]
-    mean, scale = np.zeros(channels), np.ones(channels)
-    if prepare.standardize:
-        scaler = StandardScaler()
-        # A copy in double precision of a part at a time
-        for chunk in np.array_split(X, max(1, X.size // 10_000_000)):
-            scaler.partial_fit(np.moveaxis(chunk, 1, -1).reshape(-1, channels).astype(np.float64))
-        mean, scale = scaler.mean_, scaler.scale_
+    # A copy in double precision of a part at a time
+    chunks = (
+        np.moveaxis(chunk, 1, -1).reshape(-1, channels).astype(np.float64)
+        for chunk in np.array_split(X, max(1, X.size // 10_000_000))
+    )
+    scaled = [_scaled(scaling) for scaling in _fit_scalings(chunks, channels, prepare)]
+    curves = tuple(one["curve"] for one in scaled)
     return Block(
         name,
         X.shape[1:],
-        tuple(mean.tolist()),
-        tuple(scale.tolist()),
+        tuple(one["mean"] for one in scaled),
+        tuple(one["scale"] for one in scaled),
         float(X.min()),
         float(X.max()),
+        curves if any(curves) else (),
     )
 
 
-def _center(X: np.ndarray, standardize: bool) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.preprocessing import StandardScaler
+def _fit_scalings(
+    chunks: Iterable[np.ndarray], columns: int, prepare: Prepare
+) -> Sequence[Scaling]:
+    """The scaling of every column, learned from ``chunks``, each (rows, columns).
 
-    if not standardize or X.shape[1] == 0:
-        return np.zeros(X.shape[1]), np.ones(X.shape[1])
-    scaler = StandardScaler().fit(X)
-    return scaler.mean_, scaler.scale_
+    Raises:
+        DataError: a scaler of the user's cannot be found, or does not give what it should.
+    """
+    if columns == 0 or (prepare.scale is None and not prepare.standardize):
+        return [Linear()] * columns
+    try:
+        scaler = made(prepare.scale or "standardize", SCALERS, BaseScaler, _SCALE)
+    except RecipeError as error:
+        raise DataError(str(error.problems[0])) from None
+    name = type(scaler).__name__
+    try:
+        scalings = list(scaler.fit(chunks))
+    except Exception as error:  # a scaler of the user's may raise anything
+        raise DataError(f"{_SCALE}: {name} failed: {type(error).__name__}: {error}") from error
+    if len(scalings) != columns or not all(isinstance(s, Linear | Curve) for s in scalings):
+        found = ", ".join(sorted({type(s).__name__ for s in scalings})) or "none"
+        raise DataError(
+            f"{_SCALE}: expected of {name} a Linear or a Curve for each of {columns} columns, got "
+            f"{len(scalings)}: {found}"
+        )
+    return scalings
+
+
+def _scaled(scaling: Scaling) -> dict[str, Any]:
+    """A scaling as the attributes of a column."""
+    if isinstance(scaling, Linear):
+        return {"mean": scaling.center, "scale": scaling.scale, "curve": None}
+    return {"mean": 0.0, "scale": 1.0, "curve": scaling}
 
 
 # -- frames ----------------------------------------------------------------------------------------
@@ -235,7 +263,7 @@ def _fit_numbers(frame: pl.DataFrame, table: Table, prepare: Prepare) -> dict[st
     X = frame.fill_null(float("nan")).to_numpy()
     imputer = SimpleImputer(strategy=prepare.impute)
     filled = imputer.fit_transform(X)
-    mean, scale = _center(filled, prepare.standardize)
+    scalings = _fit_scalings([filled], filled.shape[1], prepare)
     whole = frame.select((pl.all() == pl.all().floor()).all()).row(0)
     lows, highs, middles = frame.min().row(0), frame.max().row(0), frame.median().row(0)
     firsts = frame.select(pl.all().drop_nulls().first()).row(0)
@@ -247,8 +275,7 @@ def _fit_numbers(frame: pl.DataFrame, table: Table, prepare: Prepare) -> dict[st
             "number",
             format=table.formats.get(name),
             fill=float(imputer.statistics_[i]),
-            mean=float(mean[i]),
-            scale=float(scale[i]),
+            **_scaled(scalings[i]),
             indicator=prepare.missing_indicator and gaps > 0,
             gaps=gaps,
             minimum=float(lows[i]),

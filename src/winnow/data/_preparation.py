@@ -4,6 +4,7 @@ NumPy; nothing is learned here.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -14,11 +15,14 @@ from winnow.data._columns import Block, Column, Target
 from winnow.data._rows import Parsed, read_block, read_columns
 from winnow.data._unusual import Unusual, unusual_in_block, unusual_in_table
 from winnow.errors import DataError, InputError, Problem
+from winnow.methods import Curve
 
 __all__ = ["Preparation"]
 
-# Of the dictionary; readers refuse what is newer. 1: columns did not say how their text was read
-FORMAT = 2
+# Of the dictionary; readers refuse what is newer. 1: columns did not say how their text was read;
+# 3: a column has a curve, and without one the format is still 2, which earlier versions read
+FORMAT = 3
+_WITHOUT_CURVES = 2
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,9 @@ class Preparation:
         scaled = (filled - np.array([c.mean for c in numeric])) / np.array(
             [c.scale for c in numeric]
         )
+        for k, column in enumerate(numeric):
+            if column.curve is not None:
+                scaled[:, k] = column.curve.apply(filled[:, k])
         out, at, k = np.zeros((parsed.count, self.width), dtype=np.float32), 0, 0
         for column in self._table:
             if column.kind == "category":
@@ -123,6 +130,9 @@ class Preparation:
         scaled = (array - np.array(block.mean).reshape(per_channel)) / np.array(
             block.scale
         ).reshape(per_channel)
+        for channel, curve in enumerate(block.curves):
+            if curve is not None:
+                scaled[:, channel] = curve.apply(array[:, channel].astype(np.float64))
         return scaled.astype(np.float32).reshape(len(array), *self.shape)
 
     # -- outputs to answers ------------------------------------------------------------------------
@@ -200,6 +210,15 @@ class Preparation:
         return self.target.scale
 
     @cached_property
+    def scaling_digest(self) -> str:
+        """SHA-256 of how numbers are scaled: of what a scaler learned, whatever its code."""
+        scalings = [
+            (c.mean, c.scale, c.curves) if isinstance(c, Block) else (c.mean, c.scale, c.curve)
+            for c in self.columns
+        ]
+        return hashlib.sha256(repr(scalings).encode()).hexdigest()
+
+    @cached_property
     def _block(self) -> Block | None:
         first = self.columns[0]
         return first if isinstance(first, Block) else None
@@ -212,9 +231,10 @@ class Preparation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; ``from_dict`` gives an equal preparation."""
-        columns = [{"block": isinstance(c, Block), **asdict(c)} for c in self.columns]
+        columns = [_plain(column) for column in self.columns]
+        has_curves = any({"curve", "curves"} & column.keys() for column in columns)
         plain = {
-            "format": FORMAT,
+            "format": FORMAT if has_curves else _WITHOUT_CURVES,
             "columns": columns,
             "target": asdict(self.target),
             "shape": list(self.shape),
@@ -238,15 +258,33 @@ class Preparation:
             columns = tuple(_column(c) for c in plain["columns"])
             target = Target(**{**plain["target"], "classes": tuple(plain["target"]["classes"])})
             shape = tuple(plain["shape"])
-            if found not in (1, FORMAT) or not columns:
+            if not isinstance(found, int) or found < 1 or not columns:
                 raise KeyError("format")
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"not a preparation: {type(error).__name__}: {error}") from None
         return cls(columns, target, shape, plain.get("encoding"), plain.get("separator"))
+
+
+def _plain(column: Column | Block) -> dict[str, Any]:
+    """A column as plain data, without curves where it has none."""
+    plain = {"block": isinstance(column, Block), **asdict(column)}
+    if isinstance(column, Column):
+        curve = {"curve": column.curve and column.curve.to_dict()}
+        return {**plain, **curve} if column.curve else _without(plain, "curve")
+    curves = {"curves": [curve and curve.to_dict() for curve in column.curves]}
+    return {**plain, **curves} if column.curves else _without(plain, "curves")
+
+
+def _without(plain: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in plain.items() if key != name}
 
 
 def _column(plain: dict[str, Any]) -> Column | Block:
     settings: dict[str, Any] = {
         name: tuple(v) if isinstance(v, list) else v for name, v in plain.items() if name != "block"
     }
+    if settings.get("curve") is not None:
+        settings["curve"] = Curve.from_dict(settings["curve"])
+    if "curves" in settings:
+        settings["curves"] = tuple(c and Curve.from_dict(c) for c in settings["curves"])
     return Block(**settings) if plain["block"] else Column(**settings)

@@ -339,13 +339,16 @@ def describe(data: Prepared | Table) -> dict[str, Any]:
 
 
 def _fitted(column: Column | Block) -> dict[str, Any]:
-    """What was learned of a number: what it is centered on and divided by, and what stands in
-    for a gap.
+    """What was learned of a number: what it is centered on and divided by, or how many knots its
+    curve has, and what stands in for a gap.
     """
     if isinstance(column, Block):
-        return {"mean": list(column.mean), "scale": list(column.scale)}
+        knots = [0 if curve is None else len(curve.x) for curve in column.curves]
+        shown = {"mean": list(column.mean), "scale": list(column.scale)}
+        return shown | ({"knots": knots} if knots else {})
     if column.kind != "number":
         return {}
-    return {"mean": column.mean, "scale": column.scale} | (
-        {"fill": column.fill} if column.gaps else {}
-    )
+    gap = {"fill": column.fill} if column.gaps else {}
+    if column.curve is not None:
+        return {"knots": len(column.curve.x), **gap}
+    return {"mean": column.mean, "scale": column.scale, **gap}

@@ -20,7 +20,16 @@ from winnow.execution._plan import How, PlannedFleet, Planner, cores, on_gpu, tr
 from winnow.execution._processes import train_in_processes
 from winnow.execution._threads import Fleet, one_thread, train_in_threads
 from winnow.execution._workspace import Workspace
-from winnow.recipe import HIGHER_IS_BETTER, Data, Outcome, Recipe, Variant, better, resolve_metric
+from winnow.recipe import (
+    HIGHER_IS_BETTER,
+    Data,
+    Outcome,
+    Recipe,
+    Used,
+    Variant,
+    better,
+    resolve_metric,
+)
 from winnow.training import EpochReport, Finished, code_digest, num_steps
 
 __all__ = ["Event", "Runner"]
@@ -98,7 +107,7 @@ class Runner:
 
     def context(self, recipe: Recipe) -> tuple[str, str]:
         """The recipe's metric with ``auto`` resolved by the task, and a digest of what the recipe
-        only names: its rows and its model's source.
+        only names: its rows, its model's source, and what a scaler of the user's learned.
 
         Raises:
             DataError, ModelError: the data or the model cannot be found.
@@ -106,6 +115,9 @@ class Runner:
         prepared = self.prepared(recipe.data)
         metric = resolve_metric(recipe.metric, prepared.task)
         text = f"{FORMAT}:{prepared.digest}:{code_digest(recipe.model, recipe.train)}"
+        if isinstance(recipe.data.prepare.scale, Used):
+            # Of the user's scaler only what it learned counts, which is all that is used of it.
+            text += f":{prepared.preparation.scaling_digest}"
         return metric, hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def train(

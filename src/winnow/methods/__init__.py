@@ -20,6 +20,15 @@ from winnow.methods.samplers import (
     Tried,
     settings_at,
 )
+from winnow.methods.scalers import (
+    SCALERS,
+    BaseScaler,
+    Curve,
+    Linear,
+    RankGauss,
+    Scaling,
+    Standardize,
+)
 from winnow.methods.schedules import SCHEDULES, BaseSchedule, Constant, Cosine, OneCycle, Step
 
 __all__ = [
@@ -33,6 +42,7 @@ __all__ = [
     "OPTIMIZERS",
     "PENALTIES",
     "SAMPLERS",
+    "SCALERS",
     "SCHEDULES",
     "SGD",
     "TPE",
@@ -44,18 +54,24 @@ __all__ = [
     "BaseOptimizer",
     "BasePenalty",
     "BaseSampler",
+    "BaseScaler",
     "BaseSchedule",
     "ClipNorm",
     "Constant",
     "Cosine",
     "CrossEntropy",
+    "Curve",
     "Focal",
     "InputNoise",
+    "Linear",
     "Lion",
     "Mixup",
     "OneCycle",
     "Random",
+    "RankGauss",
+    "Scaling",
     "Sobol",
+    "Standardize",
     "Step",
     "Switch",
     "Tried",

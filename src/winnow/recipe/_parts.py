@@ -14,9 +14,11 @@ from winnow.methods import (
     GRADIENT_RULES,
     OPTIMIZERS,
     PENALTIES,
+    SCALERS,
     BaseGradientRule,
     BasePenalty,
     Constant,
+    Standardize,
 )
 from winnow.recipe._arguments import DROPOUT_NAMES
 from winnow.recipe._ready import READY
@@ -79,8 +81,15 @@ def _of_rules() -> Iterator[_Switch]:
             yield _Switch(method.name, f"train.{method.name}", own.off, own.phrase)
 
 
+def _scaled(now: str) -> str:
+    """What numbers are, by the kind of a scaler or the name of its class."""
+    phrases = {str(m.model_fields["kind"].default): m.phrase for m in SCALERS}
+    return phrases.get(now, f"numbers scaled by {now}")
+
+
 _SWITCHES = (
-    _Switch("standardize", "data.prepare.standardize", False, lambda _: "standardized numbers"),
+    _Switch("standardize", "data.prepare.standardize", False, lambda _: Standardize.phrase),
+    _Switch("scale", "data.prepare.scale", None, _scaled),
     _Switch(
         "missing_indicator",
         "data.prepare.missing_indicator",

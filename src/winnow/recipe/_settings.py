@@ -5,6 +5,7 @@ stand beside it.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -15,18 +16,31 @@ from winnow.methods import (
     LOSSES,
     OPTIMIZERS,
     SAMPLERS,
+    SCALERS,
     SCHEDULES,
     SGD,
     BaseAugment,
     BaseLoss,
+    BaseMethod,
     BaseOptimizer,
     BaseSampler,
+    BaseScaler,
     BaseSchedule,
     Constant,
 )
 from winnow.recipe import _names, _objects
 from winnow.recipe._ready import READY
-from winnow.recipe._used import Augment, Loss, Optimizer, Penalty, Sampler, Schedule, Used, one_of
+from winnow.recipe._used import (
+    Augment,
+    Loss,
+    Optimizer,
+    Penalty,
+    Sampler,
+    Scaler,
+    Schedule,
+    Used,
+    one_of,
+)
 from winnow.spec import (
     BelowOne,
     Character,
@@ -62,6 +76,29 @@ __all__ = [
     "Train",
 ]
 
+# -- methods ---------------------------------------------------------------------------------------
+
+
+def _kinds(methods: Sequence[type[BaseMethod]]) -> list[str]:
+    return [str(method.model_fields["kind"].default) for method in methods]
+
+
+if TYPE_CHECKING:
+    AnyOptimizer = BaseOptimizer | Optimizer
+    AnySchedule = BaseSchedule | Schedule
+    AnyLoss = str | BaseLoss | Loss
+    AnySampler = str | BaseSampler | Sampler
+    AnyAugment = BaseAugment | Augment
+    AnyScaler = str | BaseScaler | Scaler
+else:
+    AnyOptimizer = one_of(OPTIMIZERS, Optimizer)
+    AnySchedule = one_of(SCHEDULES, Schedule)
+    AnyLoss = one_of(LOSSES, Loss, names=("auto", "cross_entropy", "mse"))
+    AnyAugment = one_of(AUGMENTS, Augment)
+    AnySampler = one_of(SAMPLERS, Sampler, names=_kinds(SAMPLERS))
+    AnyScaler = one_of(SCALERS, Scaler, names=_kinds(SCALERS))
+
+
 # -- data ------------------------------------------------------------------------------------------
 
 
@@ -94,12 +131,23 @@ class Prepare(Settings):
 
     standardize: Flag = True
     """Numbers: subtract the mean, divide by the deviation."""
+    scale: AnyScaler | None = None
+    """Numbers, in place of ``standardize``; None: as that says."""
     impute: Literal["median", "mean", "most_frequent"] = "median"
     """Gaps in numbers; gaps in text are their own category."""
     missing_indicator: Flag = False
     """One more 0/1 feature for each number column that had gaps in the training rows."""
     max_categories: Several = 30
     """Text: the most frequent get a feature each, the rest share one."""
+
+    @model_validator(mode="after")
+    def _one_scaler(self) -> Self:
+        """``scale`` counts, so that one preparation has one form, and one identity."""
+        if self.scale is not None:
+            is_usual = self.scale == "standardize"
+            object.__setattr__(self, "standardize", is_usual)
+            object.__setattr__(self, "scale", None if is_usual else self.scale)
+        return self
 
 
 class Data(Settings):
@@ -273,22 +321,6 @@ class EarlyStopping(Settings):
 
     patience: Open[Count] = 10
     min_delta: Open[NonNegative] = 0.0
-
-
-if TYPE_CHECKING:
-    AnyOptimizer = BaseOptimizer | Optimizer
-    AnySchedule = BaseSchedule | Schedule
-    AnyLoss = str | BaseLoss | Loss
-    AnySampler = str | BaseSampler | Sampler
-    AnyAugment = BaseAugment | Augment
-else:
-    AnyOptimizer = one_of(OPTIMIZERS, Optimizer)
-    AnySchedule = one_of(SCHEDULES, Schedule)
-    AnyLoss = one_of(LOSSES, Loss, names=("auto", "cross_entropy", "mse"))
-    AnyAugment = one_of(AUGMENTS, Augment)
-    AnySampler = one_of(
-        SAMPLERS, Sampler, names=[str(m.model_fields["kind"].default) for m in SAMPLERS]
-    )
 
 
 class Train(Settings):

@@ -32,6 +32,7 @@ __all__ = [
     "Optimizer",
     "Penalty",
     "Sampler",
+    "Scaler",
     "Schedule",
     "Used",
     "loss_name",
@@ -155,6 +156,18 @@ class Augment(Used):
 
 class Sampler(Used):
     """A sampler that is no part of winnow: a subclass of ``BaseSampler``."""
+
+    def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
+        super().__init__(use, args=args, **more)
+
+    @field_validator("args", mode="after")
+    @classmethod
+    def _are_fixed(cls, args: dict[str, Any]) -> dict[str, Any]:
+        return _fixed(args)
+
+
+class Scaler(Used):
+    """A scaler that is no part of winnow: a subclass of ``BaseScaler``."""
 
     def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
         super().__init__(use, args=args, **more)

@@ -138,6 +138,8 @@ class Variant(Settings):
             absent["rare_classes"] = True
         if self.data.split.order_by is None:
             absent["split"] = {"order_by"}
+        if self.data.prepare.scale is None:
+            absent["prepare"] = {"scale"}
         train = {name for name in ("augment", "penalties") if not getattr(self.train, name)}
         content = self.model_dump(
             mode="json", exclude={"data": {"workers": True, **absent}, "train": train}
