@@ -19,6 +19,7 @@ from winnow.methods import (
     LOSSES,
     OPTIMIZERS,
     PENALTIES,
+    SAMPLERS,
     SCHEDULES,
     SGD,
     AdamW,
@@ -28,9 +29,11 @@ from winnow.methods import (
     BaseMethod,
     BaseOptimizer,
     BasePenalty,
+    BaseSampler,
     BaseSchedule,
     ClipNorm,
     Lion,
+    settings_at,
 )
 from winnow.testing import (
     check_augment,
@@ -38,6 +41,7 @@ from winnow.testing import (
     check_loss,
     check_optimizer,
     check_penalty,
+    check_sampler,
     check_schedule,
 )
 
@@ -48,6 +52,7 @@ CHECKS: list[tuple[tuple[type[Any], ...], Callable[[Any], None]]] = [
     (PENALTIES, check_penalty),
     (GRADIENT_RULES, check_gradient_rule),
     (AUGMENTS, check_augment),
+    (SAMPLERS, check_sampler),
 ]
 # settings at which a method does something, where its defaults are those of "off"
 ON: dict[type[BaseMethod], BaseMethod] = {
@@ -444,3 +449,64 @@ def test_an_augmentation_that_breaks_its_contract_is_told(augment: BaseAugment, 
     with pytest.raises(AssertionError) as caught:
         check_augment(augment)
     assert words in str(caught.value)
+
+
+class Proposes(BaseSampler):
+    """Random points, but for one fault."""
+
+    fault: str = ""
+
+    def propose(self, n: int, *, space: Any, tried: Any, seed: int, start: int) -> Any:
+        first = {"ignores start": 0, "calls": next(CALLS)}.get(self.fault, start)
+        points = np.random.default_rng([seed, first]).random((n, len(space)))
+        found = [settings_at(space, point) for point in points]
+        if self.fault == "outside":
+            found[0]["train.dropout"] = 0.9
+        elif self.fault == "unknown":
+            found[0]["train.epochs"] = 3
+        elif self.fault == "conditions":
+            found = [{**values, "train.optimizer.sgd.lr": 0.1} for values in found]
+        elif self.fault == "many":
+            found *= 2
+        elif self.fault == "clears":
+            tried.clear()
+        return found
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("ignores start", "the same settings again in round 2"),
+        ("calls", "other settings for the same arguments"),
+        ("outside", "gives train.dropout 0.9, which is not in"),
+        ("unknown", r"gives \['train.epochs'\], which are no open settings"),
+        ("conditions", "gives train.optimizer.sgd.lr, which does not apply"),
+        ("many", "gives 16 settings where 8 were asked for"),
+        ("clears", "changes what was tried"),
+    ],
+)
+def test_a_sampler_that_breaks_its_contract_is_told(fault: str, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_sampler(Proposes(fault=fault))
+
+
+def test_a_sampler_of_a_users_own_keeps_its_contract() -> None:
+    check_sampler(Proposes())
+
+
+class NoClass(BaseLoss):
+    """Of soft targets it sees only the last class."""
+
+    task = "classification"
+    soft_targets = True
+
+    @staticmethod
+    def per_row(outputs_VBC: Tensor, targets_VB: Tensor) -> Tensor:
+        is_soft = targets_VB.is_floating_point()
+        right = targets_VB[..., -1].long() if is_soft else targets_VB
+        return -outputs_VBC.log_softmax(-1).gather(-1, right.unsqueeze(-1)).squeeze(-1)
+
+
+def test_soft_targets_mean_what_classes_mean() -> None:
+    with pytest.raises(AssertionError, match="1 for a class is another than of the class"):
+        check_loss(NoClass())

@@ -14,6 +14,7 @@ from winnow.testing._gradients import check_gradient_rule
 from winnow.testing._losses import check_loss
 from winnow.testing._optimizers import check_optimizer
 from winnow.testing._penalties import check_penalty
+from winnow.testing._samplers import check_sampler
 from winnow.testing._schedules import check_schedule
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "check_loss",
     "check_optimizer",
     "check_penalty",
+    "check_sampler",
     "check_schedule",
 ]

@@ -32,8 +32,9 @@ def check_loss(loss: BaseLoss) -> None:
 
     It gives a number for each row of each member, finite, with a finite gradient that is not zero
     everywhere; a member gets what it gets alone; settings may differ between members, and each has
-    an effect; a neutral setting has the effect of one that is left out. A tiny model is trained, as
-    a fleet and alone, in double precision.
+    an effect; a neutral setting has the effect of one that is left out; soft targets, where it
+    takes them, mean the same as classes. A tiny model is trained, as a fleet and alone, in double
+    precision.
 
     Args:
         loss: with its settings; checked for its ``task``, or for both.
@@ -53,6 +54,8 @@ def check_loss(loss: BaseLoss) -> None:
         with calling(f"{name}: per_row"):
             _check_rows(name, members, outputs, targets)
             _check_settings(name, loss, outputs, targets)
+            if loss.soft_targets and task == "classification":
+                _check_soft(name, members, outputs, targets)
         check_fleet(name, [{"loss": member} for member in members], task)
 
 
@@ -121,6 +124,20 @@ def _check_settings(name: str, loss: BaseLoss, outputs_VBC: Tensor, targets_VB: 
             f"{name}: {setting} {value:g}, which is said to be neutral, gives another loss than "
             f"{setting} left out",
         )
+
+
+def _check_soft(
+    name: str, members: Sequence[BaseLoss], outputs_VBC: Tensor, targets_VB: Tensor
+) -> None:
+    """A class that is certain is the class itself."""
+    soft_VBC = torch.nn.functional.one_hot(targets_VB, _CLASSES).to(outputs_VBC.dtype)
+    expect(
+        close(
+            _per_row(members, outputs_VBC, soft_VBC),
+            _per_row(members, outputs_VBC, targets_VB),
+        ),
+        f"{name}: per_row of probabilities that are 1 for a class is another than of the class",
+    )
 
 
 def _per_row(members: Sequence[BaseLoss], outputs_VBC: Tensor, targets_VB: Tensor) -> Tensor:
