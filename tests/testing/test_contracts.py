@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import winnow.methods
 from winnow.methods import (
     AUGMENTS,
     GRADIENT_RULES,
@@ -20,6 +21,7 @@ from winnow.methods import (
     OPTIMIZERS,
     PENALTIES,
     SAMPLERS,
+    SCALERS,
     SCHEDULES,
     SGD,
     AdamW,
@@ -30,8 +32,10 @@ from winnow.methods import (
     BaseOptimizer,
     BasePenalty,
     BaseSampler,
+    BaseScaler,
     BaseSchedule,
     ClipNorm,
+    Linear,
     Lion,
     settings_at,
 )
@@ -42,6 +46,7 @@ from winnow.testing import (
     check_optimizer,
     check_penalty,
     check_sampler,
+    check_scaler,
     check_schedule,
 )
 
@@ -53,6 +58,7 @@ CHECKS: list[tuple[tuple[type[Any], ...], Callable[[Any], None]]] = [
     (GRADIENT_RULES, check_gradient_rule),
     (AUGMENTS, check_augment),
     (SAMPLERS, check_sampler),
+    (SCALERS, check_scaler),
 ]
 # settings at which a method does something, where its defaults are those of "off"
 ON: dict[type[BaseMethod], BaseMethod] = {
@@ -71,6 +77,13 @@ def test_a_method_keeps_its_contract(
     method: type[BaseMethod], check: Callable[[Any], None]
 ) -> None:
     check(ON.get(method) or method())
+
+
+def test_every_family_has_a_check() -> None:
+    offered = [getattr(winnow.methods, name) for name in winnow.methods.__all__]
+    families = [value for value in offered if isinstance(value, tuple)]
+
+    assert sorted(map(str, families)) == sorted(str(family) for family, _ in CHECKS)
 
 
 # -- methods that break it -------------------------------------------------------------------------
@@ -510,3 +523,48 @@ class NoClass(BaseLoss):
 def test_soft_targets_mean_what_classes_mean() -> None:
     with pytest.raises(AssertionError, match="1 for a class is another than of the class"):
         check_loss(NoClass())
+
+
+class Scales(BaseScaler):
+    """By the deviation, but for one fault."""
+
+    fault: str = ""
+    unit: float = 1.0
+
+    def fit(self, chunks: Any) -> Any:
+        parts = list(chunks)
+        X = parts[0] if self.fault == "first part" else np.concatenate(parts)
+        spread = X.std(axis=0)
+        if self.fault != "constant":
+            spread[spread == 0] = 1.0
+        unit = 1.0 if self.fault == "idle" else self.unit
+        drift = next(CALLS) if self.fault == "calls" else 0.0
+        found: list[Any] = [
+            Linear(m + drift, s * unit) for m, s in zip(X.mean(0), spread, strict=True)
+        ]
+        if self.fault == "one less":
+            return found[1:]
+        if self.fault == "identity":
+            return [Linear() for _ in found]
+        return [s.scale for s in found] if self.fault == "numbers" else found
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("first part", "something else of the same rows in three parts"),
+        ("constant", "fit raises ValueError: .*a finite scale other than 0"),
+        ("idle", "its setting 'unit' has no effect"),
+        ("calls", "something else of the same rows the second time"),
+        ("one less", "learns 3 scalings from 4 columns"),
+        ("identity", "leaves every column as it is"),
+        ("numbers", "learns a float, and must learn a Linear or a Curve"),
+    ],
+)
+def test_a_scaler_that_breaks_its_contract_is_told(fault: str, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_scaler(Scales(fault=fault))
+
+
+def test_a_scaler_of_a_users_own_keeps_its_contract() -> None:
+    check_scaler(Scales(unit=2.0))

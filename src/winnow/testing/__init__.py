@@ -15,6 +15,7 @@ from winnow.testing._losses import check_loss
 from winnow.testing._optimizers import check_optimizer
 from winnow.testing._penalties import check_penalty
 from winnow.testing._samplers import check_sampler
+from winnow.testing._scalers import check_scaler
 from winnow.testing._schedules import check_schedule
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "check_optimizer",
     "check_penalty",
     "check_sampler",
+    "check_scaler",
     "check_schedule",
 ]
