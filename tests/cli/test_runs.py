@@ -46,7 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with winnow.Flow(
         winnow.Recipe.from_yaml(other), place / "runs" / "third", ablate=False
     ) as flow:
-        _ = flow.trained
+        flow.train()
     (place / "first.yaml").write_text(RECIPE)
     return place
 

@@ -158,7 +158,7 @@ def test_the_preparation_takes_raw_arrays_and_changes_nothing() -> None:
     images = prepare(Data.dataset(TensorDataset(torch.rand(20, 2, 3, 3), torch.arange(20) % 2)))
     assert images.in_shape == (2, 3, 3)
     np.testing.assert_array_equal(images.preparation.transform(images.test.X[:]), images.test.X[:])
-    shown = describe(images)
+    shown = describe(images).to_dict()
     assert shown["rows"] == {"train": 12, "validation": 4, "test": 4}
     json.dumps(shown, allow_nan=False)
 

@@ -143,7 +143,7 @@ def test_prepared_data_travels_to_other_processes_without_its_tensors() -> None:
 def test_the_facts_for_the_report(frame: pl.DataFrame) -> None:
     prepared = prepare(Data.frame(frame, "label"))
 
-    facts = describe(prepared)
+    facts = describe(prepared).to_dict()
 
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
     assert facts["rows"] == {"train": 120, "validation": 40, "test": 40}
@@ -163,7 +163,7 @@ def test_the_facts_for_the_report(frame: pl.DataFrame) -> None:
     ]
     assert facts["columns"][0]["fill"] == frame["age"][prepared.train.index].median()
     assert facts["digest"] == prepared.digest
-    table = describe(load_table(Data.frame(frame, "label")))
+    table = describe(load_table(Data.frame(frame, "label"))).to_dict()
     assert table["rows"] == {"all": 200}
     assert table["digest"] == prepared.digest
 

@@ -114,7 +114,7 @@ def test_an_exception_is_the_failed_outcome_of_its_variant(
     broken = [variant(i, model, **BROKEN) for i in range(count)]
     sound = [variant(i, model, **SOUND) for i in range(count)]
     outcomes = runner.train([*broken, *sound])
-    assert [f["how"] for f in runner.fleets] == [how] * 2
+    assert [f.how for f in runner.fleets] == [how] * 2
     assert [o.status for o in outcomes] == ["failed"] * count + ["finished"] * count
     reason = outcomes[0].reason or ""
     assert "ValueError: Expected more than 1 value per channel when training" in reason
@@ -148,7 +148,7 @@ def test_the_member_at_fault_is_found_and_the_others_keep_their_bits(runner: Run
     rows = runner.prepared(DATA)
     expected = train_fleet([v for i, v in enumerate(members) if i != 2], rows)
     outcomes = runner.train(members)
-    assert [f["how"] for f in runner.fleets] == ["stacked"]
+    assert [f.how for f in runner.fleets] == ["stacked"]
     assert [o.status for o in outcomes] == [
         "finished",
         "finished",

@@ -89,7 +89,7 @@ def kill_and_go_on(points: tuple[int, ...], out: Path, prepared: Prepared) -> No
     assert not list((out / "checkpoints").iterdir())
     if len(points) == 1 and points[0] <= 5:  # nothing was finished
         assert begun >= 1
-        assert [f["how"] for f in runner.fleets].count("process") == begun + (begun < len(VARIANTS))
+        assert [f.how for f in runner.fleets].count("process") == begun + (begun < len(VARIANTS))
         assert any("last checkpoint" in (e.message or "") for e in events)
         # a worker writes its checkpoint after it has told of the epoch: of each of two workers the
         # last may be missing

@@ -191,7 +191,7 @@ def test_processes_give_the_same_and_say_so(workspace: Workspace) -> None:
     assert any(
         "3 variants train one at a time: cannot be stacked" in (e.message or "") for e in events
     )
-    assert runner.fleets[0]["how"] == "process"
+    assert runner.fleets[0].how == "process"
     here = train_fleet([variants[1]], runner.prepared(DATA))[0]
     np.testing.assert_allclose(
         here.outcome.curves["train_loss"], outcomes[1].curves["train_loss"], rtol=1e-5
@@ -287,7 +287,7 @@ def test_weights_that_are_lost_are_trained_again(harm: str, workspace: Workspace
     runner = Runner(workspace, progress=events.append)
     again = runner.train(members, keep_weights=True)
 
-    assert [f["members"] for f in runner.fleets] == [1]
+    assert [f.members for f in runner.fleets] == [1]
     (message,) = {
         e.message for e in events if e.message is not None and "trained again" in e.message
     }

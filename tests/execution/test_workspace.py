@@ -84,7 +84,7 @@ def test_a_killed_fleet_goes_on_and_says_so(tmp_path: Path) -> None:
     assert [e.message for e in events if e.message] == [
         "3 variants go on from their last checkpoint"
     ]
-    assert runner.fleets[0]["reason"] == "goes on from its last checkpoint"
+    assert runner.fleets[0].reason == "goes on from its last checkpoint"
     assert not place.exists()
     first = next(e for e in events if e.seconds_left is not None)
     assert first.seconds_left is not None

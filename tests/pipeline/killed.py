@@ -34,7 +34,7 @@ def main(out: str, stage: str = "", done: str = "0") -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     with Flow(RECIPE, out, progress=kill if stage else None) as flow:
-        _ = flow.evaluation
+        flow.evaluate()
 
 
 if __name__ == "__main__":

@@ -365,16 +365,16 @@ def test_minutes_that_a_run_cannot_keep_train_nothing(tmp_path: Path) -> None:
 def test_minutes_change_no_variant_and_a_finished_run_is_only_read(tmp_path: Path) -> None:
     long = small(minutes=30, final=Final(seeds=2))
     with Flow(long, tmp_path / "run", ablate=False, goal="trained") as flow:
-        ids = [v.id for v in flow.trained.variants]
+        ids = [v.id for v in flow.train().variants]
         budget = flow.documents()["budget"]
         assert flow.documents()["run"]["notes"] == []
     assert budget["notes"] == []
     assert all(row["done"] == row["options"][0] for row in budget["decisions"])
     # The same directory, the same outcomes
     with Flow(small(), tmp_path / "run", ablate=False) as flow:
-        assert [v.id for v in flow.trained.variants] == ids
+        assert [v.id for v in flow.train().variants] == ids
     with Flow(long, tmp_path / "run", ablate=False, goal="trained") as flow:
         assert flow.budget is not None
         assert flow.budget.left() == float("inf")
-        assert [v.id for v in flow.trained.variants] == ids
+        assert [v.id for v in flow.train().variants] == ids
         assert flow._runner.fleets == []

@@ -164,7 +164,7 @@ def test_the_plan_is_what_a_run_does(tmp_path: Path, monkeypatch: pytest.MonkeyP
     runner = Runner(Workspace.open(tmp_path / "run"))
     search(ask, runner=runner)
     first = runner.fleets[0]
-    assert (first["members"], first["how"], f"  because: {first['reason']}") == (
+    assert (first.members, first.how, f"  because: {first.reason}") == (
         6,
         "stacked",
         lines[3],
@@ -266,7 +266,7 @@ def test_a_model_that_cannot_be_exported_is_refused_before_it_trains(tmp_path: P
             RecipeError,
             match=r"model.use: cannot export the model to ONNX.*torch.where.* - without a bundle",
         ):
-            _ = flow.bundle
+            flow.compress()
         assert "search" not in flow.documents()
         assert "final" not in flow.documents()
 

@@ -134,7 +134,7 @@ def test_opening_a_finished_run_leaves_its_versions(
 
     for _ in range(2):  # the second trains nothing
         with Flow(small(final=Final(seeds=3)), out) as flow:
-            _ = flow.trained
+            flow.train()
     after = read_documents(out)["run"]
     assert after["versions"] == before["versions"]
     assert [s["versions"] for s in after["sittings"]] == [before["versions"], other]
@@ -182,7 +182,7 @@ def test_a_run_that_was_moved_with_its_rows_goes_on(change: str, tmp_path: Path)
         train=Train(epochs=1),
     )
     with Flow(recipe, old / "runs" / "moved", ablate=False) as flow:
-        before = flow.trained.score
+        before = flow.train().score
     shutil.move(old, new)
     if change == "other rows":
         frame.with_columns(pl.col("a") + 1).write_csv(new / "data" / "rows.csv")
@@ -201,7 +201,7 @@ def test_a_run_that_was_moved_with_its_rows_goes_on(change: str, tmp_path: Path)
     )
     told = Told()
     with Flow(asked.recipe, asked.out, ablate=False, file=asked.file, progress=told) as flow:
-        assert flow.trained.score == before
+        assert flow.train().score == before
     assert all(e.member_steps_per_second is None for e in told.events)  # nothing was trained
     # The recipe in the directory has the new place
     assert open_source(new / "runs" / "moved").notes == ()
@@ -232,7 +232,7 @@ def test_the_verdict_is_about_the_file_that_ships(
     place = tmp_path / "copy"
     shutil.copytree(done.path, place)
     with Flow(done.recipe, place) as flow:
-        _ = flow.evaluation  # of the PyTorch models: what is known of the file stays
+        flow.evaluate()  # of the PyTorch models: what is known of the file stays
         assert flow.documents()["baselines"] == compared
     shutil.rmtree(place / "small.winnow")
 
@@ -261,7 +261,7 @@ def test_before_there_is_a_file_the_pytorch_model_is_compared(
     shutil.copytree(done.path, place)
     shutil.rmtree(place / "small.winnow")
     with Flow(done.recipe, place) as flow:
-        shown = flow.evaluation.shipped
+        shown = flow.evaluate().shipped
         compared = flow.documents()["baselines"]
     assert (compared["file"], compared["shipped"]) == (None, shown)
 
@@ -279,7 +279,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_result(
         run(done.recipe, out=tmp_path / "stopped", progress=stop)
     assert "search" in read_documents(tmp_path / "stopped")
     with Flow(done.recipe, tmp_path / "stopped") as flow:
-        _ = flow.evaluation
+        flow.evaluate()
         again = flow.documents()
 
     for name in ("search", "ablation", "final", "evaluation"):
@@ -288,7 +288,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_result(
 
 def test_stages_are_pulled_on_demand(tmp_path: Path, told: Told) -> None:
     with Flow(small(), tmp_path / "flow", progress=told) as flow:
-        assert flow.found is not None
+        assert flow.search() is not None
         assert told.stages() == ["search"]
         report = flow.write_report()
 
@@ -306,9 +306,9 @@ def test_a_recipe_with_nothing_open_and_no_parts_is_trained_as_it_is(
     )
 
     with Flow(recipe, tmp_path / "flow", progress=told) as flow:
-        assert flow.found is None
-        assert flow.ablation is None
-        assert flow.simplified == recipe
+        assert flow.search() is None
+        assert flow.ablate() is None
+        assert flow.simplified() == recipe
         notes = flow.documents()["run"]["notes"]
         about_data = flow.documents()["data"]["notes"]
 
@@ -329,8 +329,8 @@ def test_a_module_that_the_chosen_model_lacks_is_left_out_with_a_note(tmp_path: 
         flow.__dict__["found"] = _Found(
             recipe.resolve({"model.args.depth": 1, "train.dropout": 0.1})
         )
-        assert flow.ablation is not None
-        assert list(flow.ablation.verdicts()) == ["momentum"]
+        assert flow.ablate() is not None
+        assert list(flow.ablate().verdicts()) == ["momentum"]
         notes = flow.documents()["run"]["notes"]
 
     assert notes == [
@@ -348,8 +348,8 @@ class _Found:
 
 def test_without_ablation_the_winner_is_trained(tmp_path: Path) -> None:
     with Flow(small(), tmp_path / "flow", ablate=False) as flow:
-        assert flow.ablation is None
-        assert flow.trained.recipe == flow.best
+        assert flow.ablate() is None
+        assert flow.train().recipe == flow.best()
 
 
 def test_another_recipe_in_the_same_directory_is_refused(run_dir: Path) -> None:
@@ -386,8 +386,8 @@ def test_more_trials_of_the_same_recipe_go_on(
     more = small(search=Search(trials=6, batch=2, leaders=2, seeds=2))
 
     with Flow(more, place, progress=told) as flow:
-        assert flow.found is not None
-        trials = flow.found.to_dict()["trials"]
+        assert flow.search() is not None
+        trials = flow.search().to_dict()["trials"]
 
     assert len(trials) == 6
     assert without_times(trials[:4]) == without_times(done.documents["search"]["trials"])

@@ -41,7 +41,7 @@ def results(documents: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     with Flow(RECIPE, tmp_path_factory.mktemp("runs") / "unbroken") as flow:
-        _ = flow.evaluation
+        flow.evaluate()
         return results(flow.documents())
 
 
@@ -57,7 +57,7 @@ def test_a_killed_run_goes_on_to_the_same_result(
     trained: list[Event] = []
 
     with Flow(RECIPE, out, progress=trained.append) as flow:
-        _ = flow.evaluation
+        flow.evaluate()
         again = results(flow.documents())
 
     assert again == unbroken

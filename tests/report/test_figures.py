@@ -211,7 +211,7 @@ def test_figures_are_json_and_leave_documents_alone(
     name: str, classified: Documents, regressed: Documents
 ) -> None:
     source = regressed if name == "truth_scatter" else classified
-    document = source[FIGURES[name][0]]
+    document = source[FIGURES[name][0].NAME]
     before = json.dumps(document)
     parsed = json.loads(figure(name, document).to_json())  # type: ignore[arg-type]
     assert parsed["data"]

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
 from winnow.report import _format as fmt
+from winnow.stats import Interval
 
 from .documents import interval
+
+
+def shown_as(document: dict[str, Any], **how: Any) -> str:
+    return fmt.interval(Interval.from_dict(document), **how)
 
 
 @pytest.mark.parametrize(
@@ -24,15 +30,15 @@ from .documents import interval
 def test_interval_shows_the_digits_that_its_width_supports(
     mean: float, half: float, shown: str
 ) -> None:
-    assert fmt.interval({"mean": mean, "low": mean - half, "high": mean + half}) == shown
+    assert shown_as({"mean": mean, "low": mean - half, "high": mean + half}) == shown
 
 
 def test_interval_without_ends_is_its_mean_and_nothing_is_a_dash() -> None:
-    assert fmt.interval({"mean": 0.25, "low": None, "high": math.nan}) == "0.25"
-    assert fmt.interval({"mean": math.nan, "low": 0.1, "high": 0.2}) == fmt.ABSENT
+    assert shown_as({"mean": 0.25, "low": None, "high": math.nan}) == "0.25"
+    assert shown_as({"mean": math.nan, "low": 0.1, "high": 0.2}) == fmt.ABSENT
     assert fmt.interval(None) == fmt.ABSENT
     assert (
-        fmt.interval({"mean": -0.002, "low": -0.0043, "high": 0.0003}, sign=True)
+        shown_as({"mean": -0.002, "low": -0.0043, "high": 0.0003}, sign=True)
         == "−0.002 [−0.004, 0.000]"
     )
 
@@ -40,7 +46,7 @@ def test_interval_without_ends_is_its_mean_and_nothing_is_a_dash() -> None:
 @pytest.mark.parametrize("scale", [1e-5, 1e-2, 1.0, 300.0])
 def test_an_interval_reads_back_within_a_twentieth_of_its_width(scale: float) -> None:
     exact = interval([scale * x for x in (1.0, 1.3, 0.9, 1.1)])
-    mean, low, high = (float(x.strip("[],")) for x in fmt.interval(exact).replace("−", "-").split())
+    mean, low, high = (float(x.strip("[],")) for x in shown_as(exact).replace("−", "-").split())
     width = exact["high"] - exact["low"]
     for shown, name in ((mean, "mean"), (low, "low"), (high, "high")):
         assert abs(shown - exact[name]) <= 0.26 * width
@@ -53,7 +59,7 @@ def test_a_column_of_intervals_has_one_number_of_places() -> None:
         {"low": None, "high": None},
     ]
     # 2 for the widest, 4 for the narrowest: one beyond the widest
-    assert fmt.common_places(rows) == 3
+    assert fmt.common_places(map(Interval.from_dict, rows)) == 3
     assert fmt.common_places([]) is None
 
 

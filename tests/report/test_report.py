@@ -17,11 +17,18 @@ from winnow.report import _format as fmt
 from winnow.report._figures import FIGURES
 from winnow.report._report import _in_script
 from winnow.report._tables import STAGES
+from winnow.stats import Interval
 
 from . import documents
 from .page import Page
 
 Documents = dict[str, dict[str, Any]]
+
+
+def shown_as(document: dict[str, Any] | None, **how: Any) -> str:
+    return fmt.interval(None if document is None else Interval.from_dict(document), **how)
+
+
 SECTIONS = [
     "answer",
     "data",
@@ -63,7 +70,7 @@ def test_the_headline_gives_winner_interval_verdicts_and_what_ships(
     classified: Documents, classified_page: str
 ) -> None:
     answer = Page(classified_page).sections["answer"]
-    assert fmt.interval(classified["evaluation"]["metrics"]["accuracy"]) in answer
+    assert shown_as(classified["evaluation"]["metrics"]["accuracy"]) in answer
     assert "5 final seeds, 360 test rows" in answer
     assert "momentum, dropout and model.args.norm help; label_smoothing hurts" in answer
     assert "Of schedule and clip_norm we cannot tell." in answer
@@ -74,10 +81,10 @@ def test_every_part_stands_in_the_ablation_table_with_its_numbers(
     classified: Documents, classified_page: str
 ) -> None:
     shown = Page(classified_page).sections["ablation"]
-    places = fmt.common_places(classified["ablation"]["comparisons"])
+    places = fmt.common_places(map(Interval.from_dict, classified["ablation"]["comparisons"]))
     words = {"undecided": "we cannot tell"}
     for row in classified["ablation"]["comparisons"]:
-        effect = fmt.interval(row, sign=True, decimals=places)
+        effect = shown_as(row, sign=True, decimals=places)
         said = words.get(row["verdict"], row["verdict"])
         numbers = (
             f"{effect} {fmt.p_value(row['p'])} {fmt.p_value(row['p_holm'])} {row['n']} "
@@ -95,7 +102,7 @@ def test_every_part_stands_in_the_ablation_table_with_its_numbers(
 def test_every_metric_stands_in_the_test_table(classified: Documents, classified_page: str) -> None:
     shown = Page(classified_page).sections["test"]
     for name, interval in classified["evaluation"]["metrics"].items():
-        assert f"{fmt.words(name)} {fmt.interval(interval)}" in shown
+        assert f"{fmt.words(name)} {shown_as(interval)}" in shown
     assert "cover both what another seed would change and what other rows like these would" in shown
 
 
@@ -103,7 +110,7 @@ def test_the_model_stands_beside_simple_ones(classified: Documents, classified_p
     page = Page(classified_page)
     shown = page.sections["baselines"]
     for row in classified["baselines"]["baselines"]:
-        said = fmt.interval(row["gain"], sign=True) if row["gain"] else row["note"]
+        said = shown_as(row["gain"], sign=True) if row["gain"] else row["note"]
         assert said in shown
     assert (
         "Better than a constant by accuracy. Gradient boosting is better than the model that ships"
@@ -133,7 +140,7 @@ def test_trials_leaders_and_ranges_are_told(classified: Documents, classified_pa
     for path, spelled in search["ranges"].items():
         assert f"{path} {fmt.open_range(spelled)}" in shown
     for leader in search["leaders"]:
-        assert fmt.interval(leader["interval"]) in shown
+        assert shown_as(leader["interval"]) in shown
     for trial in search["trials"]:
         assert f"{trial['number']} {fmt.number(trial['score'])} {trial['status']}" in shown
 
@@ -143,7 +150,7 @@ def test_candidates_are_told_with_size_latency_and_loss(
 ) -> None:
     shown = Page(classified_page).sections["compression"]
     for c in classified["compression"]["candidates"]:
-        lost = fmt.interval(c["score_drop"])
+        lost = shown_as(c["score_drop"])
         loss = f"{fmt.size(c['bytes'])} {fmt.number(c['score'])} {lost}".replace(fmt.NBSP, " ")
         assert loss in shown.replace(fmt.NBSP, " ")
         for timed in c["latency"].values():
@@ -202,9 +209,7 @@ def test_a_regression_shows_predictions_and_no_confusion(
     page = Page(regressed_page)
     assert "figure-truth_scatter" in page.ids
     assert "figure-confusion" not in page.ids
-    assert (
-        f"RMSE {fmt.interval(regressed['evaluation']['metrics']['rmse'])}" in page.sections["test"]
-    )
+    assert f"RMSE {shown_as(regressed['evaluation']['metrics']['rmse'])}" in page.sections["test"]
     assert "loses more than the budget of 1.3 allows" in page.sections["compression"]
     assert "What ships is onnx" in page.sections["answer"]
 
@@ -374,7 +379,7 @@ def test_the_figures_in_the_page_are_the_figures(page: str, request: pytest.Fixt
     other = "truth_scatter" if page == "classified_page" else "confusion"
     assert set(held) == set(FIGURES) - {other}
     for name, parsed in held.items():
-        assert parsed == json.loads(figure(name, source[FIGURES[name][0]]).to_json())  # type: ignore[arg-type]
+        assert parsed == json.loads(figure(name, source[FIGURES[name][0].NAME]).to_json())  # type: ignore[arg-type]
 
 
 def test_size_is_that_of_a_letter_with_pictures(classified_page: str, regressed_page: str) -> None:

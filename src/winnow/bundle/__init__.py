@@ -2,18 +2,22 @@
 reading it does not.
 """
 
-from winnow.bundle._files import clean_up, find_bundle, is_bundle
+from winnow.bundle._files import MODEL, clean_up, find_bundle, is_bundle
 from winnow.bundle._load import Answer, Bundle, load
 from winnow.bundle._onnx import BATCH_SIZES, Parity, export_onnx, inference_copy, measure_parity
 from winnow.bundle._predict_file import predict_file
+from winnow.bundle._record import BundleRecord, FileRecord
 from winnow.bundle._save import save
 from winnow.bundle._session import open_session
 from winnow.bundle._silence import quiet
 
 __all__ = [
     "BATCH_SIZES",
+    "MODEL",
     "Answer",
     "Bundle",
+    "BundleRecord",
+    "FileRecord",
     "Parity",
     "clean_up",
     "export_onnx",

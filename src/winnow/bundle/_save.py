@@ -4,10 +4,8 @@ about it. No pickle anywhere.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import importlib.metadata
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +29,7 @@ from winnow.bundle._files import (
 from winnow.bundle._session import check_self_contained
 from winnow.data import Preparation
 from winnow.errors import BundleError
+from winnow.records import plain
 
 __all__ = ["save"]
 
@@ -107,16 +106,16 @@ def save(
         "target": preparation.target.name,
         "classes": list(preparation.classes) if preparation.classes else None,
         "metric": metric,
-        "metrics": _plain(metrics or {}),
-        "recipe_metrics": _plain(recipe_metrics or {}),
+        "metrics": plain(metrics or {}),
+        "recipe_metrics": plain(recipe_metrics or {}),
         "test_rows": test_rows,
-        "verdict": _plain(verdict),
-        "schema": _plain(preparation.schema),
-        "model": _plain(model or {}),
+        "verdict": plain(verdict),
+        "schema": plain(preparation.schema),
+        "model": plain(model or {}),
         "deployed": kind,
-        "parity": _plain(parity),
-        "compression": _plain(compression),
-        "examples": _plain(list(examples)),
+        "parity": plain(parity),
+        "compression": plain(compression),
+        "examples": plain(list(examples)),
         "files": {
             name: {"bytes": len(content), "sha256": digest_of(content)}
             for name, content in files.items()
@@ -153,20 +152,3 @@ def _version(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _plain(value: Any) -> Any:
-    """JSON values: records as objects, tuples as lists, numbers that are not finite as null."""
-    if hasattr(value, "to_dict"):
-        value = value.to_dict()
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

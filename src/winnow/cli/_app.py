@@ -262,6 +262,7 @@ def _pull(
         from winnow.cli._print import print_notes, print_result
         from winnow.cli._progress import display
         from winnow.pipeline import Flow, open_source, summary
+        from winnow.report import Documents
 
         with modules_here():
             asked = open_source(source, target=target, out=out, change=changes.apply)
@@ -282,14 +283,14 @@ def _pull(
             ):
                 if flow.budget is not None:
                     limit.set(flow.budget.minutes, flow.budget.left())
-                getattr(flow, stage)
+                flow.reach_goal()
                 report = flow.write_report()
                 documents = flow.documents()
+                shipped = Documents.of(documents).bundle
         print_result(
             summary(documents),
             report=report,
-            bundle=documents.get("bundle", {}).get("path"),
-            columns=documents["data"]["columns"],
+            bundle=None if shipped is None else shipped.path,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,6 @@ def print_result(
     *,
     report: Path,
     bundle: str | None,
-    columns: Sequence[Mapping[str, Any]],
 ) -> None:
     """The summary, where things are, and what one may do next."""
     console = Console()

@@ -6,16 +6,30 @@ from winnow.compression._difference import Difference
 from winnow.compression._judge import Judge
 from winnow.compression._latency import Latency, Timing, measure_latency, speedup
 from winnow.compression._quantize import Quantized, quantize
+from winnow.compression._records import (
+    CandidateRecord,
+    CompressionRecord,
+    Gain,
+    LatencyRecord,
+    ParityRecord,
+    ShippedRecord,
+)
 from winnow.compression._shipped import Shipped, measure_shipped
 
 __all__ = [
     "Candidate",
+    "CandidateRecord",
     "Compressed",
+    "CompressionRecord",
     "Difference",
+    "Gain",
     "Judge",
     "Latency",
+    "LatencyRecord",
+    "ParityRecord",
     "Quantized",
     "Shipped",
+    "ShippedRecord",
     "Timing",
     "Trained",
     "compress",

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Literal
 
 from winnow.compression._compressed import Candidate, Loss
+from winnow.compression._records import Gain
 from winnow.stats import Interval
 
 __all__ = [
@@ -31,9 +32,11 @@ LEAST_SAVING_BYTES = 20_000
 def judged(candidate: Candidate, *, float32: Candidate, prefer: Prefer) -> Candidate:
     """``candidate``, an int8 model, accepted or not, with the reason in words."""
     kept = all(loss.verdict == "within" for loss in candidate.losses)
-    gains, gain = _gain(candidate, float32, prefer)
-    said = "; ".join([*(_loss(loss) for loss in candidate.losses), gain])
-    return replace(candidate, accepted=kept and gains, reason=said)
+    gain, what = _gain(candidate, float32, prefer)
+    said = "; ".join([*(_loss(loss) for loss in candidate.losses), what])
+    return replace(
+        candidate, accepted=kept and gain in ("smaller", "faster"), reason=said, gain=gain
+    )
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate:
@@ -76,32 +79,33 @@ def _rounded_up(rows: int) -> int:
     return -(-rows // step) * step
 
 
-def _gain(candidate: Candidate, float32: Candidate, prefer: Prefer) -> tuple[bool, str]:
+def _gain(candidate: Candidate, float32: Candidate, prefer: Prefer) -> tuple[Gain, str]:
     """Whether it has what was preferred, and what that is in words."""
     if prefer == "size":
         saved = float32.bytes - candidate.bytes
         enough = saved >= LEAST_SAVING_BYTES and saved >= LEAST_SAVING_SHARE * float32.bytes
         what = f"{candidate.bytes:,} bytes, float32 {float32.bytes:,}"
         if enough:
-            return True, f"smaller ({what})"
+            return "smaller", f"smaller ({what})"
         if saved <= 0:
             return (
-                False,
+                "not smaller",
                 f"not smaller ({what}): with so few weights, scales and extra nodes outweigh "
                 f"what integers save",
             )
-        return False, f"too little smaller ({what}): a saving below 10 % or 20 kB counts as none"
+        said = f"too little smaller ({what}): a saving below 10 % or 20 kB counts as none"
+        return "too little smaller", said
     ratios = list(candidate.versus_onnx.values())
     if any(shown_slower(ratio) for ratio in ratios):
         return (
-            False,
+            "slower",
             "slower than float32 in ONNX Runtime (compress.prefer: size would take it for its "
             "size)",
         )
     if any(shown_faster(ratio) for ratio in ratios):
-        return True, "faster than float32 in ONNX Runtime"
+        return "faster", "faster than float32 in ONNX Runtime"
     return (
-        False,
+        "not shown faster",
         "not shown to be faster than float32 in ONNX Runtime (compress.prefer: size would take "
         "it for its size)",
     )

@@ -21,6 +21,7 @@ from winnow.compression._notes import notes
 from winnow.compression._trial import NOT_TRIED, Trial, eager_call, measure, onnx_call, try_int8
 from winnow.data import Prepared
 from winnow.recipe import HIGHER_IS_BETTER, Recipe
+from winnow.records import keep
 
 __all__ = ["Trained", "compress", "compress_module"]
 
@@ -28,7 +29,8 @@ _SUM_TOLERANCE = 1e-3  # of outputs that look like probabilities, from 1
 
 
 class _Ledger(Protocol):
-    def put_document(self, name: str, document: Any, /) -> Any: ...
+    def put_document(self, name: str, content: dict[str, Any], /) -> Any: ...
+    def get_document(self, name: str, /) -> Mapping[str, Any] | None: ...
 
 
 class _Workspace(Protocol):
@@ -82,7 +84,7 @@ def compress(
         model=recipe.model.model_dump(mode="json"),
         recipe_yaml=recipe.to_yaml(),
     )
-    trained.workspace.ledger.put_document("compression", compressed.to_dict())
+    keep(trained.workspace.ledger, compressed.record)
     return compressed
 
 
@@ -166,6 +168,7 @@ def compress_module(
             trial, onnx, sum(w.nbytes for w in weights.values()), tried.models, prefer=prefer
         )
     chosen = choose(candidates)
+    verdicts = tuple(notes(candidates, chosen))
     parameters = sum(p.numel() for p in eager.parameters())
     return Compressed(
         metric=metric,
@@ -175,7 +178,8 @@ def compress_module(
         higher_is_better=judge.higher_is_better,
         candidates=tuple(candidates),
         chosen=chosen.name,
-        notes=(*_warnings(trial, prepared), *tried.notes, *notes(candidates, chosen)),
+        notes=(*_warnings(trial, prepared), *tried.notes, *verdicts),
+        verdict_notes=verdicts,
         rows=len(rows),
         threads=timing.threads,
         ingredients=Ingredients(

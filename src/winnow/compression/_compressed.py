@@ -5,7 +5,6 @@ must know about it.
 from __future__ import annotations
 
 import builtins
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,14 @@ import numpy as np
 from winnow import bundle
 from winnow.compression._difference import Difference
 from winnow.compression._latency import Latency
+from winnow.compression._records import (
+    INT8,
+    CandidateRecord,
+    CompressionRecord,
+    Gain,
+    LossRecord,
+    SpeedRecord,
+)
 from winnow.data import Preparation
 from winnow.stats import Interval
 
@@ -51,14 +58,9 @@ class Loss:
             return "within"
         return "over" if self.drop.low > self.allowed else "undecided"
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "metric": self.metric,
-            "drop": _interval(self.drop),
-            "allowed": _number(self.allowed),
-            "verdict": self.verdict,
-            "rows_needed": self.rows_needed,
-        }
+    @property
+    def record(self) -> LossRecord:
+        return LossRecord(self.metric, self.drop, self.allowed, self.verdict, self.rows_needed)
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Candidate:
         reason: why, or why not.
         parity: how far its outputs are from ``eager``'s on the validation rows; None for ``eager``.
         onnx: the model; None for ``eager``, which a bundle does not hold.
+        gain: whether it brings what was preferred; None for ``eager`` and ``onnx``.
     """
 
     name: str
@@ -95,36 +98,38 @@ class Candidate:
     onnx: builtins.bytes | None = field(default=None, repr=False)
     losses: tuple[Loss, ...] = ()
     parity: Difference | None = None
+    gain: Gain | None = None
 
     @property
     def kind(self) -> Literal["fp32", "int8"]:
-        return "int8" if self.name.startswith("int8") else "fp32"
+        return "int8" if self.name in INT8 else "fp32"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Its entry in the ``compression`` document: ``versus_...`` at the smallest batch,
-        ``speedup`` at all, with intervals.
-        """
+    @property
+    def record(self) -> CandidateRecord:
+        """Its entry in the ``compression`` document."""
         first = min(self.latency, default=None)
-        return {
-            "name": self.name,
-            "bytes": self.bytes,
-            "score": _number(self.score),
-            "score_drop": _interval(self.score_drop),
-            "losses": [loss.to_dict() for loss in self.losses],
-            "parity": None if self.parity is None else self.parity.to_dict(),
-            "latency": {str(size): latency.to_dict() for size, latency in self.latency.items()},
-            "versus_eager": _number(self.versus_eager[first].mean) if first is not None else None,
-            "versus_onnx": _number(self.versus_onnx[first].mean) if first is not None else None,
-            "speedup": {
-                str(size): {
-                    "versus_eager": _interval(self.versus_eager[size]),
-                    "versus_onnx": _interval(self.versus_onnx[size]),
-                }
+        return CandidateRecord(
+            name=self.name,
+            bytes=self.bytes,
+            score=self.score,
+            score_drop=self.score_drop,
+            losses=tuple(loss.record for loss in self.losses),
+            parity=None if self.parity is None else self.parity.record,
+            latency={str(size): latency.record for size, latency in self.latency.items()},
+            versus_eager=None if first is None else self.versus_eager[first].mean,
+            versus_onnx=None if first is None else self.versus_onnx[first].mean,
+            speedup={
+                str(size): SpeedRecord(self.versus_eager[size], self.versus_onnx[size])
                 for size in self.latency
             },
-            "accepted": self.accepted,
-            "reason": self.reason,
-        }
+            accepted=self.accepted,
+            reason=self.reason,
+            gain=self.gain,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """``record`` as plain data."""
+        return self.record.to_dict()
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,7 @@ class Compressed:
             or ``onnx``.
         notes: what one must know: what was ruled out, what is not faster, what the rows cannot
             tell.
+        verdict_notes: those of ``notes`` that spell out the candidates' verdicts.
         rows: validation rows that decided.
         threads: of each call that was timed.
     """
@@ -168,26 +174,33 @@ class Compressed:
     rows: int
     threads: int
     ingredients: Ingredients = field(repr=False)
+    verdict_notes: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Candidate:
         """The candidate called ``name``."""
         return {c.name: c for c in self.candidates}[name]
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def record(self) -> CompressionRecord:
         """The ``compression`` document."""
-        return {
-            "metric": self.metric,
-            "budget": self.budget,
-            "prefer": self.prefer,
-            "allowed_drop": _number(self.allowed),
-            "higher_is_better": self.higher_is_better,
-            "candidates": [c.to_dict() for c in self.candidates],
-            "chosen": self.chosen,
-            "notes": list(self.notes),
-            "rows": self.rows,
-            "threads": self.threads,
-            "export_parity": self.ingredients.parity.to_dict(),
-        }
+        return CompressionRecord(
+            metric=self.metric,
+            budget=self.budget,
+            prefer=self.prefer,
+            allowed_drop=self.allowed,
+            higher_is_better=self.higher_is_better,
+            candidates=tuple(c.record for c in self.candidates),
+            chosen=self.chosen,
+            notes=self.notes,
+            verdict_notes=self.verdict_notes,
+            rows=self.rows,
+            threads=self.threads,
+            export_parity=self.ingredients.parity.to_dict(),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """``record`` as plain data."""
+        return self.record.to_dict()
 
     def table(self) -> polars.DataFrame:
         """One row for each candidate."""
@@ -276,16 +289,3 @@ def _flat(candidate: Candidate, chosen: bool) -> dict[str, Any]:
     for size, latency in candidate.latency.items():
         row |= {f"median_ms_{size}": latency.median_ms, f"p95_ms_{size}": latency.p95_ms}
     return row | {"accepted": candidate.accepted, "chosen": chosen, "reason": candidate.reason}
-
-
-def _interval(interval: Interval | None) -> dict[str, float | None] | None:
-    return (
-        None
-        if interval is None
-        else {name: _number(value) for name, value in interval.to_dict().items()}
-    )
-
-
-def _number(value: float) -> float | None:
-    """JSON knows no NaN and no infinities."""
-    return value if math.isfinite(value) else None

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.compression._records import ParityRecord
 from winnow.data import Preparation
 from winnow.evaluation import softmax
 
@@ -35,16 +36,20 @@ class Difference:
     max_probability: float | None = None
     max_prediction: float | None = None
 
+    @property
+    def record(self) -> ParityRecord:
+        return ParityRecord(
+            on=self.on,
+            rows=self.rows,
+            max_output_difference=self.max_output,
+            share_of_changed_classes=self.changed_classes,
+            max_probability_difference=self.max_probability,
+            max_prediction_difference=self.max_prediction,
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "against": "PyTorch, float32",
-            "on": self.on,
-            "rows": self.rows,
-            "max_output_difference": self.max_output,
-            "share_of_changed_classes": self.changed_classes,
-            "max_probability_difference": self.max_probability,
-            "max_prediction_difference": self.max_prediction,
-        }
+        """``record`` as plain data."""
+        return self.record.to_dict()
 
 
 def difference(

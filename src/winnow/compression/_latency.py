@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from winnow.compression._records import LatencyRecord
 from winnow.stats import Interval
 
 __all__ = ["Call", "Latency", "Timing", "measure_latency", "speedup"]
@@ -70,8 +71,9 @@ class Latency:
     samples: int
     turns_ms: np.ndarray = field(repr=False, compare=False)
 
-    def to_dict(self) -> dict[str, float]:
-        return {"median_ms": self.median_ms, "p95_ms": self.p95_ms, "samples": self.samples}
+    @property
+    def record(self) -> LatencyRecord:
+        return LatencyRecord(self.median_ms, self.p95_ms, self.samples)
 
 
 def measure_latency(

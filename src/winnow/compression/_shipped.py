@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from winnow.bundle import Bundle, inference_copy
+from winnow.bundle import MODEL, Bundle, inference_copy
 from winnow.compression._difference import Difference, difference
+from winnow.compression._records import ShippedRecord
 from winnow.data import Prepared
 from winnow.errors import ModelError
 from winnow.evaluation import classification_metrics, regression_metrics, softmax
@@ -50,16 +51,21 @@ class Shipped:
     predictions: NDArray[Any] = field(repr=False)
     notes: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def record(self) -> ShippedRecord:
         """The ``shipped`` document."""
-        return {
-            "kind": self.kind,
-            "sha256": self.sha256,
-            "rows": self.rows,
-            "metrics": {name: interval.to_dict() for name, interval in self.metrics.items()},
-            "parity": self.difference.to_dict(),
-            "notes": list(self.notes),
-        }
+        return ShippedRecord(
+            kind=self.kind,
+            sha256=self.sha256,
+            rows=self.rows,
+            metrics=self.metrics,
+            parity=self.difference.record,
+            notes=self.notes,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """``record`` as plain data."""
+        return self.record.to_dict()
 
 
 def measure_shipped(bundle: Bundle, prepared: Prepared, module: nn.Module) -> Shipped:
@@ -100,7 +106,7 @@ def measure_shipped(bundle: Bundle, prepared: Prepared, module: nn.Module) -> Sh
     few = f"only {len(truth)} test rows: these figures are rough, and would be others on other rows"
     return Shipped(
         kind=str(bundle.manifest["deployed"]),
-        sha256=str(bundle.manifest["files"]["model.onnx"]["sha256"]),
+        sha256=str(bundle.manifest["files"][MODEL]["sha256"]),
         rows=len(truth),
         metrics={
             name: _over_rows(name, truth, predictions, value) for name, value in measured.items()

@@ -6,6 +6,7 @@ from winnow.data._columns import Block, Column, Target
 from winnow.data._preparation import Preparation
 from winnow.data._prepared import Part, Prepared, Rows, describe, prepare, prepare_once
 from winnow.data._read_rows import read_rows
+from winnow.data._record import DataRecord
 from winnow.data._sketch import sketch_notes, sketch_recipe
 from winnow.data._source import file_digest
 from winnow.data._table import Table, load_table
@@ -15,6 +16,7 @@ from winnow.data._worth import rounded_up, row_worth
 __all__ = [
     "Block",
     "Column",
+    "DataRecord",
     "Part",
     "Preparation",
     "Prepared",

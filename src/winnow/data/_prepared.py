@@ -11,6 +11,7 @@ import numpy as np
 from winnow.data._columns import Block, Column, rows_at_once
 from winnow.data._fit import fit
 from winnow.data._preparation import Preparation
+from winnow.data._record import DataRecord
 from winnow.data._source import DatasetSource, file_digest, read_source
 from winnow.data._split import FEWEST_TO_HALVE, halves, split_rows
 from winnow.data._table import Table, load_table
@@ -305,37 +306,33 @@ def _told_of_halves(prepared: Prepared, data: Data) -> Prepared:
     return replace(prepared, notes=(*prepared.notes, note))
 
 
-def describe(data: Prepared | Table) -> dict[str, Any]:
-    """The facts about the data that a report shows, as plain data for JSON."""
+def describe(data: Prepared | Table) -> DataRecord:
+    """The facts about the data that a report shows."""
     if isinstance(data, Table):
-        shown: dict[str, Any] = {
-            "classes": None,
-            "rows": {"all": len(data)},
-            "columns": [{"name": name} for name in data.names],
-            "features": None,
-            "in_shape": None,
-        }
-        task, target, source = data.task, data.target, data.source_label
-    else:
-        parts = {"train": data.train, "validation": data.validation, "test": data.test}
-        shown = {
-            "classes": None if data.classes is None else list(data.classes),
-            "rows": {name: len(rows) for name, rows in parts.items()},
-            "columns": [
-                {**column.schema(), **_fitted(column)} for column in data.preparation.columns
-            ],
-            "features": data.preparation.width,
-            "in_shape": list(data.in_shape),
-        }
-        task, target, source = data.task, data.preparation.target.name, data.source
-    return {
-        "source": source,
-        "target": target,
-        "task": task,
-        **shown,
-        "notes": list(data.notes),
-        "digest": data.digest,
-    }
+        return DataRecord(
+            source=data.source_label,
+            target=data.target,
+            task=data.task,
+            rows={"all": len(data)},
+            columns=tuple({"name": name} for name in data.names),
+            notes=tuple(data.notes),
+            digest=data.digest,
+        )
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    return DataRecord(
+        source=data.source,
+        target=data.preparation.target.name,
+        task=data.task,
+        classes=None if data.classes is None else tuple(data.classes),
+        rows={name: len(rows) for name, rows in parts.items()},
+        columns=tuple(
+            {**column.schema(), **_fitted(column)} for column in data.preparation.columns
+        ),
+        features=data.preparation.width,
+        in_shape=tuple(data.in_shape),
+        notes=tuple(data.notes),
+        digest=data.digest,
+    )
 
 
 def _fitted(column: Column | Block) -> dict[str, Any]:

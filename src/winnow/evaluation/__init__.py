@@ -1,9 +1,9 @@
 """Metrics of trained models on the test rows, and of baselines beside them."""
 
 from winnow.evaluation._baselines import (
-    Baseline,
     Baselines,
     Fitted,
+    ahead_of_the_model,
     compare_baselines,
     fit_baselines,
 )
@@ -14,12 +14,17 @@ from winnow.evaluation._metrics import (
     regression_metrics,
     softmax,
 )
+from winnow.evaluation._records import Baseline, BaselinesRecord, EvaluationRecord, ScatterRecord
 
 __all__ = [
     "Baseline",
     "Baselines",
+    "BaselinesRecord",
     "Evaluation",
+    "EvaluationRecord",
     "Fitted",
+    "ScatterRecord",
+    "ahead_of_the_model",
     "classification_metrics",
     "compare_baselines",
     "confusion_matrix",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,18 @@ from numpy.typing import NDArray
 
 from winnow.data import Prepared, Rows
 from winnow.evaluation._metrics import classification_metrics, regression_metrics
+from winnow.evaluation._records import Baseline, BaselinesRecord
 from winnow.recipe import HIGHER_IS_BETTER, derive_seed
+from winnow.records import plain
 from winnow.stats import Interval, paired_rows
-from winnow.study import plain
 
-__all__ = ["Baseline", "Baselines", "Fitted", "compare_baselines", "fit_baselines"]
+__all__ = [
+    "Baselines",
+    "Fitted",
+    "ahead_of_the_model",
+    "compare_baselines",
+    "fit_baselines",
+]
 
 MOST_ROWS = 10_000  # training rows that the linear model and boosting are fitted on
 MOST_STREAMED = 2_000  # streamed training rows that are read for the constant
@@ -31,29 +38,6 @@ MOST_VALUES = 2_000_000  # features times those rows
 MOST_TREES = 600  # of boosting: rounds times classes
 MOST_CLASSES = 60
 ROUNDS = 100  # scikit-learn's default
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """One baseline on the test rows.
-
-    Attributes:
-        name: ``constant``, ``linear`` or ``boosting``.
-        what: what it is, in words.
-        metrics: of its predictions for the test rows, by name; empty where it was left out.
-        gain: how much better than it the model is by the recipe's metric (above 0 is better, of
-            losses too), with the interval over other rows like the test rows; None where it was
-            left out, and before there is a model.
-        seconds: of fitting and predicting.
-        note: why it was left out, or what it was not given.
-    """
-
-    name: str
-    what: str
-    metrics: dict[str, float] = field(default_factory=dict)
-    gain: Interval | None = None
-    seconds: float = 0.0
-    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,26 +72,17 @@ class Baselines:
     verdict: str
     notes: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def record(self) -> BaselinesRecord:
         """The ``baselines`` document."""
-        return plain(
-            {
-                "metric": self.metric,
-                "higher_is_better": HIGHER_IS_BETTER[self.metric],
-                "rows": self.rows,
-                "file": self.file,
-                "shipped": self.shipped,
-                "baselines": [
-                    vars(b) | {"gain": None if b.gain is None else b.gain.to_dict()}
-                    for b in self.baselines
-                ],
-                "beats_constant": self.beats_constant,
-                "one_answer": self.one_answer,
-                "ranks": None if self.ranks is None else self.ranks.to_dict(),
-                "verdict": self.verdict,
-                "notes": self.notes,
-            }
+        return BaselinesRecord(
+            higher_is_better=HIGHER_IS_BETTER[self.metric],
+            **{f.name: getattr(self, f.name) for f in fields(self)},
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """``record`` as plain data."""
+        return self.record.to_dict()
 
     def for_manifest(self) -> dict[str, Any]:
         """What a bundle keeps: the verdict, and the baselines' metrics by name."""
@@ -235,7 +210,7 @@ def _judged(
                 "roc_auc", truth, answers, np.full_like(answers, 1 / answers.shape[1])
             )
     tells_apart = ranks is not None and ranks.low > 0
-    words = metric.replace("roc_auc", "ROC AUC").replace("_", " ")
+    words = _words(metric)
     if one is not None and tells_apart:
         verdict = (
             f"the model answers {one!r} for every test row; only its probabilities tell rows apart"
@@ -259,13 +234,7 @@ def _judged(
         )
     else:
         verdict = f"not shown to be better than a constant by {words}"
-    model = "the model" if file is None else "the model that ships"
-    notes = [
-        f"{_NAMES[b.name]} is better than {model}, by {_shown(b.gain)} of {words} on the same "
-        f"test rows"
-        for b in baselines[1:]
-        if b.gain is not None and b.gain.high < 0
-    ]
+    notes = ahead_of_the_model(metric, baselines, file)
     fitted = [b for b in baselines[1:] if b.metrics]
     if fitted:
         notes.append(
@@ -284,6 +253,27 @@ def _judged(
         verdict=verdict,
         notes=tuple(notes),
     )
+
+
+def ahead_of_the_model(metric: str, baselines: Sequence[Baseline], file: str | None) -> list[str]:
+    """A sentence for each baseline that the test rows show to be better than the model.
+
+    Args:
+        metric: that the gains are in.
+        baselines: the constant first, which is judged by itself.
+        file: the digest of the model's file; None: there is none yet.
+    """
+    model = "the model" if file is None else "the model that ships"
+    return [
+        f"{_NAMES.get(b.name, b.name)} is better than {model}, by {_shown(b.gain)} of "
+        f"{_words(metric)} on the same test rows"
+        for b in baselines[1:]
+        if b.gain is not None and b.gain.high < 0
+    ]
+
+
+def _words(metric: str) -> str:
+    return metric.replace("roc_auc", "ROC AUC").replace("_", " ")
 
 
 def _shown(gain: Interval) -> str:

@@ -15,8 +15,10 @@ from winnow.evaluation._metrics import (
     regression_metrics,
     softmax,
 )
+from winnow.evaluation._records import EvaluationRecord, ScatterRecord
+from winnow.records import keep
 from winnow.stats import FEW_ROWS, Interval, rows_interval
-from winnow.study import Trained, plain
+from winnow.study import Trained
 from winnow.training import predict
 
 __all__ = ["Evaluation", "evaluate"]
@@ -60,30 +62,37 @@ class Evaluation:
         """Test rows."""
         return len(self.truth)
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def record(self) -> EvaluationRecord:
         """The ``evaluation`` document."""
-        return plain(
-            {
-                "task": self.task,
-                "metrics": {name: interval.to_dict() for name, interval in self.metrics.items()},
-                "per_seed": self.per_seed,
-                "shipped": self.shipped,
-                "confusion": None if self.confusion is None else self.confusion.tolist(),
-                "classes": self.classes,
-                "rows": self.rows,
-                "scatter": self._scatter(),
-                "notes": self.notes,
-            }
+        return EvaluationRecord(
+            task=self.task,
+            metrics=self.metrics,
+            per_seed={name: tuple(values) for name, values in self.per_seed.items()},
+            shipped=self.shipped,
+            confusion=None
+            if self.confusion is None
+            else tuple(tuple(row) for row in self.confusion.tolist()),
+            classes=self.classes,
+            rows=self.rows,
+            scatter=self._scatter(),
+            notes=self.notes,
         )
 
-    def _scatter(self) -> dict[str, list[float]] | None:
+    def to_dict(self) -> dict[str, Any]:
+        """``record`` as plain data."""
+        return self.record.to_dict()
+
+    def _scatter(self) -> ScatterRecord | None:
         if self.task != "regression":
             return None
         # evenly through the rows, which the split has shuffled already
         some = np.unique(
             np.linspace(0, self.rows - 1, min(self.rows, SCATTER_POINTS)).round().astype(int)
         )
-        return {"truth": self.truth[some].tolist(), "prediction": self.predictions[some].tolist()}
+        return ScatterRecord(
+            tuple(self.truth[some].tolist()), tuple(self.predictions[some].tolist())
+        )
 
 
 def evaluate(trained: Trained) -> Evaluation:
@@ -120,7 +129,7 @@ def evaluate(trained: Trained) -> Evaluation:
         predictions=best,
         notes=tuple(_notes(trained, names, truth)),
     )
-    trained.workspace.ledger.put_document("evaluation", evaluation.to_dict())
+    keep(trained.workspace.ledger, evaluation.record)
     return evaluation
 
 

@@ -2,16 +2,30 @@
 
 from winnow.execution._machine import device
 from winnow.execution._plan import How, PlannedFleet, Planner, cores
+from winnow.execution._records import (
+    FleetRecord,
+    PlanRecord,
+    RunRecord,
+    Sitting,
+    WayRecord,
+    WaysRecord,
+)
 from winnow.execution._runner import Event, Runner
 from winnow.execution._threads import train_side_by_side
 from winnow.execution._workspace import Workspace
 
 __all__ = [
     "Event",
+    "FleetRecord",
     "How",
+    "PlanRecord",
     "PlannedFleet",
     "Planner",
+    "RunRecord",
     "Runner",
+    "Sitting",
+    "WayRecord",
+    "WaysRecord",
     "Workspace",
     "cores",
     "device",

@@ -90,6 +90,9 @@ class PlannedFleet:
         peak_bytes: what it is predicted to hold at the most; 0 where that is not known. Of
             ``process``, each of them.
         at_once: fleets of this kind that train side by side; of ``process``, worker processes.
+        hindered: whether ``alone`` is for want of another way: the model cannot be stacked, or no
+            other process can import it.
+        measured: whether steps were timed to choose the way.
     """
 
     positions: tuple[int, ...]
@@ -98,6 +101,8 @@ class PlannedFleet:
     compiled: bool = False
     peak_bytes: int = 0
     at_once: int = 1
+    hindered: bool = False
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -208,7 +213,9 @@ class Planner:
                 # Whether it is the model's fault or that of the trying out, training will tell, of
                 # each by itself.
                 reason = f"cannot be tried out in a stack: {_in_a_word(error)}"
-                planned[group.key] = [PlannedFleet((p,), "alone", reason) for p in positions]
+                planned[group.key] = [
+                    PlannedFleet((p,), "alone", reason, hindered=True) for p in positions
+                ]
         return fleets + [fleet for group in kinds for fleet in planned[group.key]]
 
     def key(self, variant: Variant) -> Hashable:
@@ -246,7 +253,7 @@ class Planner:
             ]
         reason = self._probe(group.key, group.first).reason
         if reason is not None:
-            return self._one_by_one(group, f"cannot be stacked: {reason}")
+            return self._one_by_one(group, f"cannot be stacked: {reason}", hindered=True)
         if way == "apart":
             return self._one_by_one(group, _LIKE_THE_OTHERS)
         found = self._footprint(group, stacked=True)
@@ -255,7 +262,7 @@ class Planner:
             return self._one_by_one(group, "two do not fit the free memory")
         parts = cut(group.positions, most, spread=not (group.prepared.is_streamed or on_gpu()))
         at_once = min(at_once, len(parts))
-        reasons = []
+        reasons, measured = [], False
         if most < min(LARGEST_ON_GPU if on_gpu() else LARGEST_FLEET, len(group.positions)):
             reasons.append(f"no more than {most} fit the free memory, {at_once} fleets at once")
         busy = min(cores(), len(parts) * group.beside)  # cores that stacked fleets keep busy
@@ -270,8 +277,9 @@ class Planner:
                 f"{'captured as a CUDA graph' if compiled else 'too few steps to compile'}"
             )
         elif group.member_steps_in_all >= MEASURE_FROM:
-            timing, measured = self._measure(group, len(parts[0]))
-            reasons.append(measured)
+            timing, found_out = self._measure(group, len(parts[0]))
+            reasons.append(found_out)
+            measured = True
             plain = group.member_steps_in_all * timing.stacked_seconds / busy
             # alone, each member would read streamed rows for itself, which no measurement of steps
             # knows
@@ -300,21 +308,32 @@ class Planner:
                 compiled,
                 found.peak_bytes(len(part), leaving=group.leaving, checkpoints=True),
                 at_once,
+                measured=measured,
             )
             for part in parts
         ]
 
-    def _one_by_one(self, group: _Group, reason: str) -> list[PlannedFleet]:
+    def _one_by_one(
+        self, group: _Group, reason: str, *, hindered: bool = False
+    ) -> list[PlannedFleet]:
         workers, peak = self._workers(group)
         if not trains_elsewhere(group.first, group.prepared):
+            streamed = group.prepared.is_streamed
             cause = (
                 "its rows are streamed"
-                if group.prepared.is_streamed
+                if streamed
                 else "the model's class cannot be imported by another"
             )
             why = f"; in this process, because {cause}"
             return [
-                PlannedFleet((p,), "alone", reason + why, peak_bytes=peak) for p in group.positions
+                PlannedFleet(
+                    (p,),
+                    "alone",
+                    reason + why,
+                    peak_bytes=peak,
+                    hindered=hindered or not streamed,
+                )
+                for p in group.positions
             ]
         return [
             PlannedFleet(

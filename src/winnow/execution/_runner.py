@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from winnow.data import Prepared, prepare_once
 from winnow.errors import ModelError, WorkspaceError
@@ -18,6 +17,7 @@ from winnow.execution._failures import failure
 from winnow.execution._machine import device, versions
 from winnow.execution._plan import How, PlannedFleet, Planner, cores, on_gpu, trains_elsewhere
 from winnow.execution._processes import train_in_processes
+from winnow.execution._records import FleetRecord, WayRecord, WaysRecord
 from winnow.execution._threads import Fleet, one_thread, train_in_threads
 from winnow.execution._workspace import Workspace
 from winnow.recipe import (
@@ -30,6 +30,7 @@ from winnow.recipe import (
     better,
     resolve_metric,
 )
+from winnow.records import keep, recall
 from winnow.training import EpochReport, Finished, code_digest, num_steps
 
 __all__ = ["Event", "Runner"]
@@ -86,7 +87,7 @@ class Runner:
     ) -> None:
         self.workspace = workspace
         self.checkpoint_seconds = checkpoint_seconds
-        self.fleets: list[dict[str, Any]] = []
+        self.fleets: list[FleetRecord] = []
         self._progress = progress
         self._prepared: dict[str, Prepared] = {}
         self._planner = Planner(self.prepared)
@@ -274,12 +275,12 @@ class Runner:
                 f"checkpoint"
             )
         left = sorted(position.values())
-        ways = self.workspace.ledger.get_document("ways") or {}
-        known = ways.get(watch.stage, {}).get("way")
+        ways = recall(self.workspace.ledger, WaysRecord) or WaysRecord()
+        known = ways.studies[watch.stage].way if watch.stage in ways.studies else None
         planned = self._planner.plan([todo[p] for p in left], ahead=ahead, way=known)
         if self._planner.way is not None and known is None:
-            facts = {"way": self._planner.way, "device": device(), "versions": versions()}
-            self.workspace.ledger.put_document("ways", {**ways, watch.stage: facts})
+            found = WayRecord(self._planner.way, device(), versions())
+            keep(self.workspace.ledger, WaysRecord({**ways.studies, watch.stage: found}))
         for fleet in planned:
             positions = tuple(left[p] for p in fleet.positions if left[p] not in single)
             if positions:
@@ -307,16 +308,9 @@ class Runner:
 
     def _announce(self, fleet: PlannedFleet, watch: _Watch) -> None:
         self.fleets.append(
-            {
-                "members": len(fleet.positions),
-                "how": fleet.how,
-                "reason": fleet.reason,
-                "study": watch.stage,
-            }
+            FleetRecord(len(fleet.positions), fleet.how, fleet.reason, study=watch.stage)
         )
-        unusual = (fleet.how == "process" and len(fleet.positions) > 1) or (
-            fleet.how == "alone" and "cannot" in fleet.reason
-        )
+        unusual = (fleet.how == "process" and len(fleet.positions) > 1) or fleet.hindered
         if unusual and fleet.reason not in self._told:
             self._told.add(fleet.reason)
             watch.tell(f"{len(fleet.positions)} variants train one at a time: {fleet.reason}")

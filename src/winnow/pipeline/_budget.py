@@ -6,15 +6,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Protocol
 
 from winnow.errors import OutOfTime
 from winnow.execution import Event, Runner, Workspace
 from winnow.recipe import Outcome, Variant
-from winnow.study import Option
+from winnow.records import keep, recall
+from winnow.study import BudgetRecord, Decision, Option
 
-__all__ = ["WEIGHTS", "Budget", "Decision", "StageOver", "TimedRunner"]
+__all__ = ["WEIGHTS", "Budget", "StageOver", "TimedRunner"]
 
 # Of the time that is left for training, over the stages still to come
 WEIGHTS = {"search": 50.0, "ablate": 25.0, "train": 15.0}
@@ -33,7 +34,7 @@ LONGEST_LATENCY, SHORTEST_LATENCY = 3.0, 0.2  # seconds for each batch size
 
 
 class _Ledger(Protocol):
-    def put_document(self, name: str, content: Mapping[str, Any], /) -> None: ...
+    def put_document(self, name: str, content: dict[str, Any], /) -> None: ...
     def get_document(self, name: str, /) -> dict[str, Any] | None: ...
 
 
@@ -41,48 +42,6 @@ class StageOver(BaseException):
     """Raised between two epochs when the time of a stage is over. No error, so that nobody
     takes it for a fault of a variant.
     """
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What was chosen for the sake of the minutes.
-
-    Attributes:
-        stage: that asked.
-        question: as the study names it.
-        options: as they stood, from the most to the least, in words; ``done`` is one of them.
-        asked: what would have been done without a limit.
-        done: what was chosen.
-        reason: why not all; empty where it is all.
-    """
-
-    stage: str
-    question: str
-    options: tuple[str, ...]
-    asked: str
-    done: str
-    reason: str = ""
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether less was done than could have been at this point."""
-        return self.done != self.options[0]
-
-    def sentence(self, minutes: float) -> str:
-        return (
-            f"{self.done}, not {self.asked}, to keep to {minutes:g} "
-            f"minute{'s' * (minutes != 1)}: {self.reason}"
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "stage": self.stage,
-            "question": self.question,
-            "options": list(self.options),
-            "asked": self.asked,
-            "done": self.done,
-            "reason": self.reason,
-        }
 
 
 class Budget:
@@ -120,11 +79,11 @@ class Budget:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.minutes, self.goal = minutes, goal
-        self._asked = {"minutes": minutes, "goal": goal, "question": question}
+        self._asked = BudgetRecord(minutes, goal, question)
         self._clock, self._ledger, self._known = clock, ledger, known
         self._stages = [stage for stage in WEIGHTS if stage in stages]
-        before = ledger.get_document("budget") or {}
-        self._spent = max(spent, before.get("seconds", 0.0))
+        before = recall(ledger, BudgetRecord) or BudgetRecord()
+        self._spent = max(spent, before.seconds)
         self._began = clock() if began is None else began
         self.end = self._began + 60 * minutes - self._spent
         starting, whole = clock() - self._began, 60 * minutes
@@ -136,15 +95,14 @@ class Budget:
             )
         self._decisions: dict[str, Decision] = {}
         self._cut: set[str] = set()  # ids of trainings that were not finished in time
-        same = {name: before.get(name) for name in self._asked} == self._asked
-        self._finished = same and bool(before.get("finished"))
-        for row in before.get("decisions", ()):
-            one = Decision(**{**row, "options": tuple(row["options"])})
+        same = (before.minutes, before.goal, before.question) == (minutes, goal, question)
+        self._finished = same and before.finished
+        for one in before.decisions:
             # batches of trials that were made stay made, whatever the minutes are now
             if same or (one.question.startswith("search: trials") and not one.is_cut):
                 self._decisions[one.question] = one
         if same:
-            self._cut = set(before.get("cut", ()))
+            self._cut = set(before.cut)
         self._stage, self._question, self._stage_began = "", "", self._began
         self._until = self._last = self.end - self.reserve
         # Seconds, trainings, epochs of the last that were new
@@ -368,18 +326,16 @@ class Budget:
         self._put()
 
     def _put(self) -> None:
-        self._ledger.put_document(
-            "budget",
-            {
-                **self._asked,
-                "finished": self._finished,
-                "seconds": self.seconds,
-                "reserve": self.reserve,
-                "decisions": [decision.to_dict() for decision in self._decisions.values()],
-                "cut": sorted(self._cut),
-                "notes": self.sentences(),
-            },
+        document = replace(
+            self._asked,
+            finished=self._finished,
+            seconds=self.seconds,
+            reserve=self.reserve,
+            decisions=tuple(self._decisions.values()),
+            cut=tuple(sorted(self._cut)),
+            notes=tuple(self.sentences()),
         )
+        keep(self._ledger, document)
 
 
 class TimedRunner(Runner):

@@ -11,39 +11,50 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from numpy.typing import NDArray
 
 from winnow import bundle, data
-from winnow.compression import Compressed, Shipped, Timing, compress, measure_shipped
+from winnow.bundle import BundleRecord
+from winnow.compression import (
+    Compressed,
+    CompressionRecord,
+    Shipped,
+    ShippedRecord,
+    Timing,
+    compress,
+    measure_shipped,
+)
+from winnow.data import DataRecord
 from winnow.errors import BundleError, ModelError, OutOfTime, RecipeError, WorkspaceError
 from winnow.evaluation import (
     Baselines,
+    BaselinesRecord,
     Evaluation,
     Fitted,
     compare_baselines,
     evaluate,
     fit_baselines,
 )
-from winnow.execution import Event, Workspace
+from winnow.execution import Event, PlanRecord, RunRecord, Workspace
 from winnow.models import module_names
 from winnow.pipeline._budget import Budget, StageOver, TimedRunner
 from winnow.pipeline._check import Checked, check_export, check_recipe
 from winnow.pipeline._plan import expected_trainings, training_seconds
 from winnow.pipeline._progress import StageProgress
-from winnow.pipeline._run_facts import bundle_facts, quick_words, run_facts, sittings_of
+from winnow.pipeline._run_facts import bundle_facts, files_of, quick_words, run_facts, sittings_of
 from winnow.pipeline._source import RECIPE_FILE, check_same, file_name, settings_of
 from winnow.recipe import QUICK, Recipe
+from winnow.records import keep, recall
 from winnow.report import write_report
-from winnow.study import Ablation, Found, Trained, ablate, search, train
+from winnow.study import Ablation, FinalRecord, Found, Trained, ablate, search, train
 
 __all__ = ["Flow", "few_notes"]
 
-OF_THE_BUNDLE = ("bundle", "compression", "shipped")  # documents about the file that ships
+OF_THE_BUNDLE = (BundleRecord, CompressionRecord, ShippedRecord)  # about the file that ships
 
 # What can be asked for at last, and the stages that train for it.
 GOALS = {
@@ -53,15 +64,17 @@ GOALS = {
     "evaluation": ("search", "ablate", "train"),
     "bundle": ("search", "ablate", "train"),
 }
+Made = TypeVar("Made")
 MOST_NOTES = 40  # lines about the data that somebody reads in a terminal
 
 
 class Flow:
     """One way through, from a recipe to a bundle and a report, in a run directory.
 
-    Every stage is a property. What a stage needs is run first; what is finished in the directory is
-    read back from its ledger, so that asking again costs little and stopping anywhere loses little.
-    Use it in a ``with`` block: one process at a time works in a directory.
+    Every stage is a method. What a stage needs is run first, and a second call gives what the first
+    gave; what is finished in the directory is read back from its ledger, so that asking again costs
+    little and stopping anywhere loses little. Use it in a ``with`` block: one process at a time
+    works in a directory.
 
     Args:
         recipe: what to run.
@@ -71,8 +84,9 @@ class Flow:
         file: the YAML file that the recipe was read from, for the lines of mistakes.
         progress: told what is going on.
         command: how to repeat the run, for the report; None: the call in Python.
-        goal: the property that is asked for at last; the recipe's ``minutes`` are divided among the
-            stages up to it.
+        goal: what is asked for at last, which ``reach_goal`` makes: ``found``, ``ablation``,
+            ``trained``, ``evaluation`` or ``bundle``; the recipe's ``minutes`` are divided among
+            the stages up to it.
         began: reading of ``time.perf_counter`` when the process began, from which the ``minutes``
             count; None: now.
         quick: the recipe was made small by ``--quick``, which the summary says.
@@ -107,6 +121,8 @@ class Flow:
         self._progress = progress
         self._command = command or f"winnow.run(recipe, out={str(out)!r})"
         self._stage = "check"
+        self._goal = goal
+        self._done: dict[str, Any] = {}  # what the stages gave, by what it is
         self._notes: list[str] = []
         self._clock = time.perf_counter()
         if recipe.minutes is not None and began is not None:
@@ -117,13 +133,10 @@ class Flow:
         bundle.clean_up(self.path)
         try:
             self._runner = TimedRunner(self.workspace, progress=self._trained)
-            self._before = {
-                name: self.workspace.ledger.get_document(name) or {} for name in ("run", "plan")
-            }
-            self._sittings = sittings_of(
-                self._before["run"], trained=bool(self._before["plan"].get("fleets"))
-            )
-            check_same(recipe, self._before["run"].get("recipe_yaml"), self.path)
+            self._before = recall(self.workspace.ledger, RunRecord) or RunRecord()
+            self._fleets = (recall(self.workspace.ledger, PlanRecord) or PlanRecord()).fleets
+            self._sittings = sittings_of(self._before, trained=bool(self._fleets))
+            check_same(recipe, self._before.recipe_yaml, self.path)
             self._checked = self._look(file)
             self.budget = self._runner.budget = self._budget(goal)
         except BaseException:
@@ -166,78 +179,88 @@ class Flow:
     def close(self) -> None:
         """Write what was done so far into the ledger and let the directory go."""
         self._put_facts()
-        if self.budget is not None and self.budget.goal in self.__dict__:
+        if self.budget is not None and self.budget.goal in self._done:
             self.budget.finish()
         self.workspace.close()
 
     # -- stages ------------------------------------------------------------------------------------
 
-    @cached_property
-    def found(self) -> Found | None:
+    def search(self) -> Found | None:
         """The search; None when nothing in the recipe is open."""
+        return self._once("found", self._search)
+
+    def _search(self) -> Found | None:
         if not self.recipe.is_open:
-            self._note("nothing in the recipe is open: there was nothing to search")
+            self._note_down("nothing in the recipe is open: there was nothing to search")
             return None
         with self._at("search"):
             return search(self.recipe, runner=self._runner, allowance=self.budget)
 
-    @property
     def best(self) -> Recipe:
         """The recipe with nothing open: the winner of the search, or as it was asked."""
-        return self.recipe if self.found is None else self.found.best
+        found = self.search()
+        return self.recipe if found is None else found.best
 
-    @cached_property
-    def ablation(self) -> Ablation | None:
+    def ablate(self) -> Ablation | None:
         """The ablation of the best recipe; None when it was not wanted, or the recipe has no
         part to leave out.
         """
+        return self._once("ablation", self._ablation)
+
+    def _ablation(self) -> Ablation | None:
         if not self._ablate:
             return None
-        best, modules = self.best, self._modules_left()
+        best, modules = self.best(), self._modules_left()
         if not modules and not _can_lose_a_part(best):
-            self._note("nothing in the recipe can be left out: there was nothing to ablate")
+            self._note_down("nothing in the recipe can be left out: there was nothing to ablate")
             return None
         with self._at("ablate"):
             return self._ablated(best, modules)
 
-    @property
     def simplified(self) -> Recipe:
         """The recipe that is trained at last: without the parts that the ablation showed to do
         nothing.
         """
-        return self.best if self.ablation is None else self.ablation.simplified
+        ablation = self.ablate()
+        return self.best() if ablation is None else ablation.simplified
 
-    @cached_property
-    def trained(self) -> Trained:
+    def train(self) -> Trained:
         """The final training, on seeds that chose nothing."""
-        recipe = self.simplified
+        return self._once("trained", self._train)
+
+    def _train(self) -> Trained:
+        recipe = self.simplified()
         with self._at("train"):
             trained = train(recipe, runner=self._runner, allowance=self.budget)
         self._forget_another(_key(trained, self.recipe))
         return trained
 
-    @cached_property
-    def evaluation(self) -> Evaluation:
+    def evaluate(self) -> Evaluation:
         """The test rows, and the baselines beside the model: beside the PyTorch model until
         there is a file that ships.
         """
-        trained = self.trained
+        return self._once("evaluation", self._evaluate)
+
+    def _evaluate(self) -> Evaluation:
+        trained = self.train()
         with self._at("evaluate", message=True):
             evaluation = evaluate(trained)
             if not self._is_there(self._bundle_path, _key(trained, self.recipe)):
                 self._compare(evaluation.truth, evaluation.predictions)
         return evaluation
 
-    @cached_property
-    def bundle(self) -> Path:
+    def compress(self) -> Path:
         """The folder of the bundle. One that is there and belongs to this training is kept:
         latencies are not measured again.
 
         A model that cannot be exported is refused before anything trains.
         """
-        if self.workspace.ledger.get_document("final") is None:
+        return self._once("bundle", self._compress)
+
+    def _compress(self) -> Path:
+        if recall(self.workspace.ledger, FinalRecord) is None:
             check_export(self._checked, file=self._file)
-        trained, evaluation = self.trained, self.evaluation
+        trained, evaluation = self.train(), self.evaluate()
         path, key = self._bundle_path, _key(trained, self.recipe)
         if not self._is_there(path, key):
             with self._at("compress", message=True):
@@ -256,11 +279,20 @@ class Flow:
                     verdict=compared.for_manifest(),
                     recipe_yaml=trained.recipe.to_yaml(),
                 )
-                self.workspace.ledger.put_document("shipped", shipped.to_dict())
-                self.workspace.ledger.put_document(
-                    "bundle", bundle_facts(bundle.load(path), made_from=key)
-                )
+                keep(self.workspace.ledger, shipped.record)
+                keep(self.workspace.ledger, bundle_facts(bundle.load(path), made_from=key))
         return path
+
+    def reach_goal(self) -> None:
+        """Run the stages up to the goal."""
+        stages: dict[str, Callable[[], Any]] = {
+            "found": self.search,
+            "ablation": self.ablate,
+            "trained": self.train,
+            "evaluation": self.evaluate,
+            "bundle": self.compress,
+        }
+        stages[self._goal]()
 
     def write_report(self, path: str | Path | None = None) -> Path:
         """Write the report of what is there so far; None: to ``report.html`` in the run
@@ -272,8 +304,7 @@ class Flow:
             )
 
     def documents(self) -> dict[str, dict[str, Any]]:
-        """The facts that the stages left, by name."""
-        self._put_facts()
+        """The facts that the stages left so far, by name."""
         ledger = self.workspace.ledger
         return {
             name: document
@@ -283,10 +314,17 @@ class Flow:
 
     # -- inside ------------------------------------------------------------------------------------
 
+    def _once(self, what: str, make: Callable[[], Made]) -> Made:
+        if what not in self._done:
+            self._done[what] = make()
+        made: Made = self._done[what]
+        return made
+
     def _look(self, file: Path | None) -> Checked:
         checked = check_recipe(self.recipe, self._runner.prepared, file=file)
         digest = checked.prepared.digest
-        if (self.workspace.ledger.get_document("data") or {}).get("digest", digest) != digest:
+        known = recall(self.workspace.ledger, DataRecord)
+        if known is not None and known.digest not in (None, digest):
             raise WorkspaceError(
                 f"the rows of {checked.prepared.source} are not those that {self.path} was begun "
                 f"with: give another directory "
@@ -315,7 +353,7 @@ class Flow:
             question=hashlib.sha256(f"{self.recipe.to_yaml()}{self._ablate}".encode()).hexdigest()[
                 :20
             ],
-            spent=self._before["run"].get("seconds", 0.0),
+            spent=self._before.seconds or 0.0,
             began=self._clock,
         )
         if budget.has_begun:
@@ -342,10 +380,9 @@ class Flow:
 
     def _is_as_quick_as_before(self) -> bool:
         """Whether an earlier sitting was quick and this one asks for as little."""
-        run = self._before["run"]
-        if not run.get("quick"):
+        if not self._before.quick or self._before.recipe_yaml is None:
             return False
-        before = settings_of(Recipe.from_yaml(run["recipe_yaml"]))
+        before = settings_of(Recipe.from_yaml(self._before.recipe_yaml))
         return all(
             before[path] == value
             for path, value in settings_of(self.recipe).items()
@@ -367,10 +404,10 @@ class Flow:
         asked = list(self.recipe.ablate.modules)
         if not asked:
             return []
-        names = module_names(check_recipe(self.best, self._runner.prepared, names=False).model)
+        names = module_names(check_recipe(self.best(), self._runner.prepared, names=False).model)
         for name in asked:
             if name not in names:
-                self._note(
+                self._note_down(
                     f"module {name} is not in the ablation: the model that the search chose has "
                     f"none of that name"
                 )
@@ -380,45 +417,43 @@ class Flow:
     def _bundle_path(self) -> Path:
         return self.path / f"{file_name(self.recipe.name)}.winnow"
 
-    @cached_property
     def _fitted(self) -> tuple[Fitted, ...]:
-        return fit_baselines(self.trained.prepared, self.trained.metric)
+        trained = self.train()
+        return self._once("baselines", lambda: fit_baselines(trained.prepared, trained.metric))
 
     def _compare(
         self, truth: NDArray[Any], predictions: NDArray[Any], *, file: str | None = None
     ) -> Baselines:
         """Hold these predictions for the test rows against the baselines, and write it down."""
-        trained = self.trained
+        trained = self.train()
         compared = compare_baselines(
-            self._fitted, trained.prepared, trained.metric, truth, predictions, file=file
+            self._fitted(), trained.prepared, trained.metric, truth, predictions, file=file
         )
-        self.workspace.ledger.put_document("baselines", compared.to_dict())
+        keep(self.workspace.ledger, compared.record)
         return compared
 
     def _forget_another(self, key: str) -> None:
         """Drop the facts about a bundle of another training, which would stand beside the
         scores of this one.
         """
-        facts = self.workspace.ledger.get_document("bundle")
-        if facts is not None and facts.get("made_from") != key:
-            for name in OF_THE_BUNDLE:
-                self.workspace.ledger.remove_document(name)
+        facts = recall(self.workspace.ledger, BundleRecord)
+        if facts is not None and facts.made_from != key:
+            for kind in OF_THE_BUNDLE:
+                self.workspace.ledger.remove_document(kind.NAME)
 
     def _is_there(self, path: Path, key: str) -> bool:
         """Whether the bundle at ``path`` is whole and the one that belongs to ``key``."""
-        facts = self.workspace.ledger.get_document("bundle") or {}
-        shipped = self.workspace.ledger.get_document("shipped") or {}
-        if (
-            facts.get("made_from") != key
-            or self.workspace.ledger.get_document("compression") is None
-        ):
+        ledger = self.workspace.ledger
+        facts, shipped = recall(ledger, BundleRecord), recall(ledger, ShippedRecord)
+        compared = recall(ledger, BaselinesRecord)
+        if facts is None or shipped is None or compared is None:
             return False
-        compared = self.workspace.ledger.get_document("baselines") or {}
-        file = facts["files"]["model.onnx"]["sha256"]
-        if shipped.get("sha256") != file or compared.get("file") != file:
+        if facts.made_from != key or recall(ledger, CompressionRecord) is None:
+            return False
+        if not facts.files[bundle.MODEL].sha256 == shipped.sha256 == compared.file:
             return False
         try:
-            return dict(bundle.load(path).manifest["files"]) == facts["files"]
+            return files_of(bundle.load(path)) == facts.files
         except BundleError:
             return False
 
@@ -459,26 +494,30 @@ class Flow:
             self._notes.append(text)
             self._tell(Event(self._stage, 0, 0, message=text))
 
+    def _note_down(self, text: str) -> None:
+        """A note that belongs to no stage which would write it down at its end."""
+        self._note(text)
+        self._put_facts()
+
     def _put_facts(self) -> None:
-        before, ledger = self._before["run"], self.workspace.ledger
+        before, ledger = self._before, self.workspace.ledger
         facts = run_facts(
             self.recipe,
             metric=self._metric,
             task=self._checked.prepared.task,
             command=self._command,
-            started=before.get("started") or dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            seconds=before.get("seconds", 0.0) + time.perf_counter() - self._clock,
+            started=before.started or dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            seconds=(before.seconds or 0.0) + time.perf_counter() - self._clock,
             notes=tuple(self._notes),
             before=self._sittings,
             trained=bool(self._runner.fleets),
             quick=self._quick,
             ablate=self._ablate,
         )
-        self._before["run"] |= {"started": facts["started"]}
-        fleets = [*self._before["plan"].get("fleets", ()), *self._runner.fleets]
-        ledger.put_document("run", facts)
-        ledger.put_document("plan", {"fleets": fleets, "notes": []})
-        ledger.put_document("data", data.describe(self._checked.prepared))
+        self._before = replace(before, started=facts.started)
+        keep(ledger, facts)
+        keep(ledger, PlanRecord((*self._fleets, *self._runner.fleets)))
+        keep(ledger, data.describe(self._checked.prepared))
 
 
 def few_notes(notes: Sequence[str]) -> list[str]:

@@ -112,7 +112,7 @@ def _groups(checked: Checked, variants: list[Variant]) -> list[str]:
             f"  because: {group[0].reason}",
         ]
     largest = max(fleets, key=lambda fleet: len(fleet.positions))
-    if largest.how == "stacked" and "measured" in largest.reason:
+    if largest.how == "stacked" and largest.measured:
         lines += _faster_precision(variants[largest.positions[0]], checked)
     return lines
 

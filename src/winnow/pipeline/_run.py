@@ -81,14 +81,14 @@ def run(
     with Flow(
         asked.recipe, asked.out, ablate=ablate, file=asked.file, progress=progress, command=command
     ) as flow:
-        bundle, report = flow.bundle, flow.write_report()
+        bundle, report = flow.compress(), flow.write_report()
         return Run(
             recipe=flow.recipe,
             path=flow.path,
-            found=flow.found,
-            ablation=flow.ablation,
-            trained=flow.trained,
-            evaluation=flow.evaluation,
+            found=flow.search(),
+            ablation=flow.ablate(),
+            trained=flow.train(),
+            evaluation=flow.evaluate(),
             bundle=bundle,
             report=report,
             documents=flow.documents(),

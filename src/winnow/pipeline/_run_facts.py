@@ -6,15 +6,24 @@ import datetime as dt
 import importlib.metadata
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from winnow.bundle import Bundle
-from winnow.execution import device
+from winnow.bundle import Bundle, BundleRecord, FileRecord
+from winnow.execution import RunRecord, Sitting, device
 from winnow.recipe import HIGHER_IS_BETTER, Recipe
 
-__all__ = ["bundle_facts", "machine", "quick_words", "run_facts", "sittings_of", "versions"]
+__all__ = [
+    "bundle_facts",
+    "files_of",
+    "machine",
+    "quick_words",
+    "run_facts",
+    "sittings_of",
+    "versions",
+]
 
 LIBRARIES = ("torch", "numpy", "scikit-learn", "optuna", "onnxruntime")
 
@@ -28,11 +37,11 @@ def run_facts(
     started: str,
     seconds: float,
     notes: tuple[str, ...] = (),
-    before: Sequence[Mapping[str, Any]] = (),
+    before: Sequence[Sitting] = (),
     trained: bool = True,
     quick: bool = False,
     ablate: bool = True,
-) -> dict[str, Any]:
+) -> RunRecord:
     """The ``run`` document. ``seconds`` are of work, over all sittings; ``started`` is when the
     first began (ISO 8601).
 
@@ -46,30 +55,28 @@ def run_facts(
         quick: the recipe asks for as little as ``--quick`` made it.
         ablate: whether this one looks for parts that do nothing.
     """
-    now = {"versions": versions(), "machine": machine()}
-    sittings = [dict(one) for one in before]
-    if trained and (
-        not sittings or any(sittings[-1].get(name) != value for name, value in now.items())
-    ):
-        sittings.append({"began": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), **now})
+    now = Sitting(dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), versions(), machine())
+    sittings = tuple(before)
+    if trained and not (sittings and sittings[-1] == replace(now, began=sittings[-1].began)):
+        sittings = (*sittings, now)
     first = sittings[0] if sittings else now
-    return {
-        "name": recipe.name,
-        "command": command,
-        "started": started,
-        "seconds": seconds,
-        "versions": first["versions"],
-        "machine": first["machine"],
-        "sittings": sittings,
-        "seed": recipe.seed,
-        "recipe_yaml": recipe.to_yaml(),
-        "metric": metric,
-        "higher_is_better": HIGHER_IS_BETTER[metric],
-        "task": task,
-        "notes": list(notes),
-        "quick": quick_words(recipe, "a small version of the recipe (--quick)") if quick else None,
-        "ablate": ablate,
-    }
+    return RunRecord(
+        name=recipe.name,
+        command=command,
+        started=started,
+        seconds=seconds,
+        versions=first.versions,
+        machine=first.machine,
+        sittings=sittings,
+        seed=recipe.seed,
+        recipe_yaml=recipe.to_yaml(),
+        metric=metric,
+        higher_is_better=HIGHER_IS_BETTER[metric],
+        task=task,
+        notes=notes,
+        quick=quick_words(recipe, "a small version of the recipe (--quick)") if quick else None,
+        ablate=ablate,
+    )
 
 
 def quick_words(recipe: Recipe, what: str) -> str:
@@ -83,17 +90,15 @@ def quick_words(recipe: Recipe, what: str) -> str:
     return f"{what}: {searched}{final.seeds} final seeds (--trials and --seeds ask for more)"
 
 
-def sittings_of(run: Mapping[str, Any], *, trained: bool) -> list[dict[str, Any]]:
+def sittings_of(run: RunRecord, *, trained: bool) -> tuple[Sitting, ...]:
     """The sittings that a ``run`` document tells of; one that was written before there were any
     stands for one if it trained.
     """
-    if "sittings" in run:
-        return list(run["sittings"])
-    if trained and "versions" in run and "machine" in run:
-        return [
-            {"began": run.get("started"), "versions": run["versions"], "machine": run["machine"]}
-        ]
-    return []
+    if run.sittings is not None:
+        return run.sittings
+    if trained and run.versions and run.machine:
+        return (Sitting(run.started, run.versions, run.machine),)
+    return ()
 
 
 def versions() -> dict[str, str]:
@@ -114,13 +119,17 @@ def machine() -> dict[str, Any]:
     }
 
 
-def bundle_facts(bundle: Bundle, *, made_from: str) -> dict[str, Any]:
+def bundle_facts(bundle: Bundle, *, made_from: str) -> BundleRecord:
     """The ``bundle`` document. ``made_from`` names the trained variant and the settings that
     the bundle belongs to.
     """
-    files: Mapping[str, Any] = bundle.manifest["files"]
     size = sum(path.stat().st_size for path in bundle.path.iterdir() if path.is_file())
-    return {"path": str(bundle.path), "bytes": size, "files": dict(files), "made_from": made_from}
+    return BundleRecord(str(bundle.path), size, files_of(bundle), made_from)
+
+
+def files_of(bundle: Bundle) -> dict[str, FileRecord]:
+    """The files that its manifest names, but for the manifest."""
+    return {name: FileRecord.from_dict(file) for name, file in bundle.manifest["files"].items()}
 
 
 def _processor() -> str:

@@ -6,21 +6,22 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from winnow.bundle import find_bundle, load, open_session
+from winnow.bundle import MODEL, find_bundle, load, open_session
 from winnow.compression import Judge
 from winnow.data import Prepared, Rows, prepare
 from winnow.errors import DataError, RecipeError, WinnowError, WorkspaceError
-from winnow.files import without_formulas
+from winnow.files import without_formulas, written_aside
 from winnow.ledger import Ledger
 from winnow.pipeline._source import default_out, is_run, settings_of
 from winnow.recipe import Recipe
+from winnow.records import plain
+from winnow.report import Documents
 from winnow.stats import Interval
 
 __all__ = [
@@ -34,7 +35,6 @@ __all__ = [
     "run_facts_of",
 ]
 
-Documents = Mapping[str, Mapping[str, Any]]
 # Documents, in the order in which a run leaves them
 STAGES = ("search", "ablation", "final", "evaluation", "bundle")
 EXPORTS = ("onnx", "csv", "json", "parquet")
@@ -53,7 +53,7 @@ class RunFacts:
         test: the score on the test rows; None before the evaluation.
         bytes: of the bundle; None without one.
         state: ``finished``, ``running``, or what it was stopped after.
-        documents: the facts that its stages left, by name.
+        documents: the facts that its stages left.
     """
 
     path: Path
@@ -115,24 +115,19 @@ def run_facts_of(path: Path) -> RunFacts:
         WorkspaceError: its ledger cannot be read, or holds no run yet.
     """
     with Ledger.open(path / "ledger.db") as ledger:
-        documents = {
-            name: d for name in ledger.documents() if (d := ledger.get_document(name)) is not None
-        }
-    run = documents.get("run")
+        documents = Documents.of({n: ledger.get_document(n) for n in ledger.documents()})
+    run = documents.run
     if run is None:
         raise WorkspaceError(f"{path} holds no run yet")
-    metric = run["metric"]
-    final, evaluation = documents.get("final"), documents.get("evaluation")
+    final, evaluation = documents.final, documents.evaluation
     return RunFacts(
         path=path,
-        name=run["name"],
-        started=run["started"],
-        metric=metric,
-        validation=None if final is None else _interval(final["score"]),
-        test=None
-        if evaluation is None or metric not in evaluation["metrics"]
-        else _interval(evaluation["metrics"][metric]),
-        bytes=documents["bundle"]["bytes"] if "bundle" in documents else None,
+        name=run.name or path.name,
+        started=run.started or "",
+        metric=run.metric,
+        validation=None if final is None else final.score,
+        test=None if evaluation is None else evaluation.metrics.get(run.metric),
+        bytes=None if documents.bundle is None else documents.bundle.bytes,
         state=_state(path, documents),
         documents=documents,
     )
@@ -159,13 +154,6 @@ def _is_locked(path: Path) -> bool:
     finally:
         os.close(handle)
     return False
-
-
-def _interval(document: Mapping[str, Any]) -> Interval:
-    mean, low, high = (
-        float("nan") if document[end] is None else document[end] for end in ("mean", "low", "high")
-    )
-    return Interval(mean, low, high, confidence=document["confidence"], n=document["n"])
 
 
 # -- two runs --------------------------------------------------------------------------------------
@@ -205,7 +193,7 @@ def compare_runs(a: str | Path, b: str | Path) -> Comparison:
         RecipeError: a recipe that cannot be read.
     """
     left, right = (run_facts_of(run_directory(source)) for source in (a, b))
-    recipes = [Recipe.from_yaml(run.documents["run"]["recipe_yaml"]) for run in (left, right)]
+    recipes = [_recipe_of(run) for run in (left, right)]
     mine, yours = map(settings_of, recipes)
     paths = dict.fromkeys([*mine, *yours])
     settings = {p: (mine.get(p), yours.get(p)) for p in paths if mine.get(p) != yours.get(p)}
@@ -219,6 +207,13 @@ def compare_runs(a: str | Path, b: str | Path) -> Comparison:
     return Comparison(left, right, settings, found, better, reason)
 
 
+def _recipe_of(facts: RunFacts) -> Recipe:
+    run = facts.documents.run
+    if run is None or run.recipe_yaml is None:
+        raise WorkspaceError(f"{facts.path} does not say which recipe it was made from")
+    return Recipe.from_yaml(run.recipe_yaml)
+
+
 def _paired(a: RunFacts, b: RunFacts, recipes: list[Recipe]) -> Interval | str:
     """How much better ``a`` is on the rows that both have, or why that cannot be said."""
     if a.metric != b.metric:
@@ -226,7 +221,8 @@ def _paired(a: RunFacts, b: RunFacts, recipes: list[Recipe]) -> Interval | str:
     without = [run.path for run in (a, b) if run.bytes is None]
     if without:
         return f"{without[0]} has no bundle yet"
-    if a.documents["data"]["digest"] != b.documents["data"]["digest"]:
+    digests = [run.documents.data and run.documents.data.digest for run in (a, b)]
+    if digests[0] != digests[1]:
         return "their data are not the same"
     try:
         prepared = [prepare(recipe.data) for recipe in recipes]
@@ -259,7 +255,7 @@ def _test_rows(prepared: Prepared) -> Rows:
 
 def _outputs(run: RunFacts, rows: Rows) -> np.ndarray:
     bundle = load(run.path)  # checks every file against the manifest
-    session = open_session((bundle.path / "model.onnx").read_bytes())
+    session = open_session((bundle.path / MODEL).read_bytes())
     pieces = np.array_split(rows.X, max(1, len(rows) // 1024))
     return np.concatenate(
         [session.run(None, {"x": np.ascontiguousarray(piece)})[0] for piece in pieces]
@@ -286,22 +282,19 @@ def export_run(source: str | Path, kind: str, out: str | Path) -> Path:
         BundleError: a run without a bundle, or a damaged one.
     """
     place, target = run_directory(source), Path(out)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     if kind not in EXPORTS:
         raise WorkspaceError(
             f"expected one of {', '.join(EXPORTS)} as the kind of file, got {kind!r}"
         )
-    model = load(find_bundle(place)).path / "model.onnx" if kind == "onnx" else None
+    model = load(find_bundle(place)).path / MODEL if kind == "onnx" else None
     try:
-        if model is not None:
-            shutil.copyfile(model, aside)
-        else:
-            _write_facts(place, kind, aside)
-        os.replace(aside, target)
+        with written_aside(target) as aside:
+            if model is not None:
+                shutil.copyfile(model, aside)
+            else:
+                _write_facts(place, kind, aside)
     except OSError as error:
         raise WorkspaceError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)
     return target
 
 
@@ -316,15 +309,6 @@ def _write_facts(place: Path, kind: str, out: Path) -> None:
             documents = {name: ledger.get_document(name) for name in ledger.documents()}
             facts = {"documents": documents, "outcomes": table.to_dicts()}
             out.write_text(
-                json.dumps(_finite(facts), indent=1, default=str, allow_nan=False) + "\n",
+                json.dumps(plain(facts), indent=1, default=str, allow_nan=False) + "\n",
                 encoding="utf-8",
             )
-
-
-def _finite(value: Any) -> Any:
-    """The same with null for NaN and the infinities, which JSON does not know."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

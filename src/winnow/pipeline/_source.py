@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from winnow.bundle import is_bundle
-from winnow.data import file_digest, load_table, sketch_notes, sketch_recipe
+from winnow.data import DataRecord, file_digest, load_table, sketch_notes, sketch_recipe
 from winnow.errors import RecipeError, WorkspaceError
+from winnow.execution import RunRecord
 from winnow.files import is_torn, write_aside
 from winnow.ledger import Ledger
 from winnow.pipeline._check import load_recipe
 from winnow.recipe import Data, Recipe, is_file
+from winnow.records import recall
 
 __all__ = [
     "RECIPE_FILE",
@@ -196,7 +198,7 @@ def _with_moved_rows(recipe: Recipe, directory: Path) -> tuple[Recipe, tuple[str
     if not is_file(recipe.data.source) or old.exists() or not is_run(directory):
         return recipe, ()
     with Ledger.open(directory / LEDGER_FILE) as ledger:
-        digest = (ledger.get_document("data") or {}).get("digest")
+        digest = (recall(ledger, DataRecord) or DataRecord()).digest
     parts = old.parts[1:] if old.is_absolute() else old.parts
     ends = [Path(*parts[i:]) for i in range(len(parts))]
     for above in directory.resolve().parents:
@@ -225,7 +227,7 @@ def _mend_recipe(path: Path) -> None:
         return
     text = text.rstrip(b"\0")
     with Ledger.open(ledger) as opened:
-        known = str((opened.get_document("run") or {}).get("recipe_yaml") or "").encode()
+        known = ((recall(opened, RunRecord) or RunRecord()).recipe_yaml or "").encode()
     if known and known != text and known.startswith(text):
         write_aside(place, known)
 

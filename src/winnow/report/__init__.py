@@ -2,8 +2,17 @@
 ledger.
 """
 
+from winnow.report._documents import Documents
 from winnow.report._errors import NothingToDraw, ReportError
 from winnow.report._figures import FigureName, figure
 from winnow.report._report import render_report, write_report
 
-__all__ = ["FigureName", "NothingToDraw", "ReportError", "figure", "render_report", "write_report"]
+__all__ = [
+    "Documents",
+    "FigureName",
+    "NothingToDraw",
+    "ReportError",
+    "figure",
+    "render_report",
+    "write_report",
+]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from markupsafe import Markup
 
 from winnow.report import _format as fmt
+from winnow.report._documents import Documents
 from winnow.report._figures_training import curve_focus, focus
 from winnow.report._words import say, score_shown
 from winnow.stats import FEW_ROWS, smallest_seeds
+from winnow.study import AblationRecord, FinalRecord, SearchRecord
 
 __all__ = [
     "covers",
@@ -23,17 +22,14 @@ __all__ = [
     "power_note",
 ]
 
-Document = Mapping[str, Any]
-Documents = Mapping[str, Document]
 
-
-def power_note(ablation: Document) -> Markup | None:
+def power_note(ablation: AblationRecord) -> Markup | None:
     """Said when the seeds are too few for any part to be found significant, whatever its effect."""
-    rows = [c for c in ablation.get("comparisons") or () if fmt.finite(c.get("n"))]
+    rows = [c.n for c in ablation.comparisons if c.n is not None]
     if not rows:
         return None
-    alpha = round(1 - (ablation.get("confidence") or 0.95), 10)
-    pairs, needed = max(c["n"] for c in rows), smallest_seeds(len(rows), alpha)
+    alpha = round(1 - (ablation.confidence or 0.95), 10)
+    pairs, needed = max(rows), smallest_seeds(len(rows), alpha)
     if pairs >= needed:
         return None
     floor = min(1.0, 2.0 / 2**pairs * len(rows))
@@ -49,12 +45,12 @@ def power_note(ablation: Document) -> Markup | None:
     )
 
 
-def leader_notes(search: Document) -> list[Markup]:
+def leader_notes(search: SearchRecord) -> list[Markup]:
     """How far the order of the leaders can be trusted, and how much the search flattered them."""
     leaders = [
-        leader
-        for leader in search.get("leaders") or ()
-        if (leader.get("interval") or {}).get("mean") is not None
+        (leader.trial, leader.interval)
+        for leader in search.leaders
+        if leader.interval is not None and fmt.finite(leader.interval.mean)
     ]
     if not leaders:
         return [
@@ -64,29 +60,25 @@ def leader_notes(search: Document) -> list[Markup]:
             )
         ]
     out = []
-    higher = search.get("higher_is_better", True)
-    ranked = sorted(
-        (leader["interval"] for leader in leaders), key=lambda i: i["mean"], reverse=higher
-    )
+    higher = search.higher_is_better is not False
+    ranked = sorted((interval for _, interval in leaders), key=lambda i: i.mean, reverse=higher)
     if (
         len(ranked) > 1
         and fmt.half_width(ranked[0]) is not None
         and fmt.half_width(ranked[1]) is not None
     ):
         first, second = ranked[:2]
-        if first["low"] <= second["high"] and second["low"] <= first["high"]:
+        if first.low <= second.high and second.low <= first.high:
             out.append(
                 say(
                     "The intervals of the first two leaders overlap: we cannot tell which of "
                     "them is better."
                 )
             )
-    scores = {
-        t["number"]: t["score"] for t in search.get("trials") or () if fmt.finite(t.get("score"))
-    }
-    best = (search.get("best") or {}).get("trial")
-    again = next((leader["interval"] for leader in leaders if leader["trial"] == best), None)
-    if best in scores and again:
+    scores = {t.number: t.score for t in search.trials if fmt.finite(t.score)}
+    best = search.best and search.best.trial
+    again = next((interval for trial, interval in leaders if trial == best), None)
+    if best in scores and again is not None:
         out.append(
             say(
                 "Trial {} scored {} when it was chosen and {} on average on fresh seeds. The "
@@ -100,10 +92,10 @@ def leader_notes(search: Document) -> list[Markup]:
     return out
 
 
-def curve_notes(final: Document) -> list[Markup]:
+def curve_notes(final: FinalRecord) -> list[Markup]:
     """What the final seeds' outcomes say beside their curves."""
-    outcomes = final.get("outcomes") or ()
-    failed = [o for o in outcomes if o.get("status") == "failed"]
+    outcomes = final.outcomes
+    failed = [o for o in outcomes if o.status == "failed"]
     out = []
     if failed:
         out.append(
@@ -114,11 +106,7 @@ def curve_notes(final: Document) -> list[Markup]:
             )
         )
     at_end = [
-        o
-        for o in outcomes
-        if o.get("status") == "finished"
-        and o.get("epochs")
-        and o.get("best_epoch") == o["epochs"] - 1
+        o for o in outcomes if o.status == "finished" and o.epochs and o.best_epoch == o.epochs - 1
     ]
     if outcomes and len(at_end) > len(outcomes) / 2:
         said = fmt.plural(len(at_end), "seed")
@@ -136,30 +124,30 @@ def covers(documents: Documents) -> Markup:
     """What the headline's interval covers, and what it does not."""
     shown, _, _ = score_shown(documents)
     assert shown is not None
-    runs = fmt.plural(shown.get("n") or 0, "training")
-    evaluation = documents.get("evaluation") or {}
-    if shown in (evaluation.get("metrics") or {}).values():
+    runs = fmt.plural(shown.n, "training")
+    evaluation = documents.evaluation
+    if evaluation is not None and shown in evaluation.metrics.values():
         return say(
             "Brackets: the {} interval over {} that differ only in their seed, and over {} as a "
             "sample of rows like them. It "
             "says nothing about data from elsewhere.",
-            fmt.level(shown.get("confidence")),
+            fmt.level(shown.confidence),
             runs,
-            fmt.plural(evaluation.get("rows") or 0, "test row"),
+            fmt.plural(evaluation.rows or 0, "test row"),
         )
     return say(
         "Brackets: the {} t interval of the mean over {} that differ only in their seed, on one "
         "fixed split. It covers the "
         "randomness of training; it does not cover the choice of rows, and says nothing about "
         "data from elsewhere.",
-        fmt.level(shown.get("confidence")),
+        fmt.level(shown.confidence),
         runs,
     )
 
 
 def few_rows(documents: Documents) -> Markup | None:
     """Said when the test rows are so few that the mean alone would mislead."""
-    rows = (documents.get("evaluation") or {}).get("rows")
+    rows = documents.evaluation and documents.evaluation.rows
     if not rows or rows >= FEW_ROWS:
         return None
     return say("{} are few: read the interval, not the mean.", fmt.plural(rows, "test row"))
@@ -167,34 +155,29 @@ def few_rows(documents: Documents) -> Markup | None:
 
 def left_out(documents: Documents) -> Markup | None:
     """Said when less was done than the recipe asks for, because the run was given minutes."""
-    budget = documents.get("budget") or {}
-    if not budget.get("notes"):
+    budget = documents.budget
+    if budget is None or not budget.notes:
         return None
     return say(
         "The run was given {}, so less was done than the recipe asks for. {}.",
-        _minutes(budget),
-        "; ".join(budget["notes"]),
+        _minutes(budget.minutes),
+        "; ".join(budget.notes),
     )
 
 
-def _minutes(budget: Document) -> str:
-    minutes = budget.get("minutes")
-    return (
-        f"{minutes:g} minute{'s' * (minutes != 1)}"
-        if isinstance(minutes, int | float)
-        else "a limit"
-    )
+def _minutes(minutes: float | None) -> str:
+    return "a limit" if minutes is None else f"{minutes:g} minute{'s' * (minutes != 1)}"
 
 
-def outside(search: Document) -> str:
+def outside(search: SearchRecord) -> str:
     """How many trials the search figures leave outside the range they open with; empty for none."""
     window = focus(search)
     if window is None:
         return ""
     n = sum(
-        not window[0] <= t["score"] <= window[1]
-        for t in search.get("trials") or ()
-        if fmt.finite(t.get("score"))
+        not window[0] <= t.score <= window[1]
+        for t in search.trials
+        if t.score is not None and fmt.finite(t.score)
     )
     return (
         f"{fmt.plural(n, 'poor trial')} outside the range shown: a double click on the figure "

@@ -4,11 +4,13 @@ compression.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
+from winnow.compression import CompressionRecord, LatencyRecord
+from winnow.evaluation import EvaluationRecord, ScatterRecord
 from winnow.report import _format as fmt
 from winnow.report._errors import NothingToDraw
 from winnow.report._style import (
@@ -24,13 +26,12 @@ from winnow.report._style import (
     labels,
     translucent,
 )
+from winnow.study import AblationRecord, ComparisonRecord
 
 __all__ = ["compression", "confusion", "forest", "metrics", "truth_scatter"]
 
-Document = Mapping[str, Any]
 
-
-def forest(ablation: Document) -> go.Figure:
+def forest(ablation: AblationRecord) -> go.Figure:
     """Each part's mean effect with its interval, the largest help on top; the band is the smallest
     effect of interest.
 
@@ -41,13 +42,13 @@ def forest(ablation: Document) -> go.Figure:
     Raises:
         NothingToDraw: no part was compared.
     """
-    rows = [c for c in ablation.get("comparisons") or () if fmt.finite(c.get("mean"))]
+    rows = [c for c in ablation.comparisons if fmt.finite(c.mean)]
     if not rows:
         raise NothingToDraw("No part could be compared, so there is no forest plot to draw.")
-    rows = sorted(rows, key=lambda c: -c["mean"])
+    rows = sorted(rows, key=lambda c: -c.mean)
     metric, smallest = (
-        fmt.words(ablation.get("metric", "score")),
-        ablation.get("smallest_effect") or 0,
+        fmt.words(ablation.metric or "score"),
+        ablation.smallest_effect or 0,
     )
     figure = blank(38 * len(rows) + 120)
     if smallest:
@@ -62,12 +63,12 @@ def forest(ablation: Document) -> go.Figure:
         }
         figure.add_shape(type="rect", fillcolor=translucent(GREY, 0.18), **band)
     figure.add_vline(x=0, line={"color": GREY, "width": 1})
-    names = labels(c["name"] for c in rows)
+    names = labels(c.name for c in rows)
     for verdict, (color, symbol, _, said) in VERDICTS.items():
         _add_verdict(
             figure,
             said,
-            [(n, c) for n, c in zip(names, rows, strict=True) if c.get("verdict") == verdict],
+            [(n, c) for n, c in zip(names, rows, strict=True) if c.verdict == verdict],
             color,
             symbol,
         )
@@ -84,13 +85,17 @@ def forest(ablation: Document) -> go.Figure:
 
 
 def _add_verdict(
-    figure: go.Figure, said: str, named: Sequence[tuple[str, Document]], color: str, symbol: str
+    figure: go.Figure,
+    said: str,
+    named: Sequence[tuple[str, ComparisonRecord]],
+    color: str,
+    symbol: str,
 ) -> None:
     if not named:
         return
     rows = [c for _, c in named]
     figure.add_scatter(
-        x=[c["mean"] for c in rows],
+        x=[c.mean for c in rows],
         y=[name for name, _ in named],
         mode="markers",
         name=said,
@@ -102,14 +107,13 @@ def _add_verdict(
         },
         error_x=error_bars(rows, color, width=5),
         text=[
-            f"{fmt.interval(c, sign=True)}, Holm p {fmt.p_value(c.get('p_holm'))}, n = {c.get('n')}"
-            for c in rows
+            f"{fmt.interval(c, sign=True)}, Holm p {fmt.p_value(c.p_holm)}, n = {c.n}" for c in rows
         ],
         hovertemplate="%{y}: " + said + "<br>%{text}<extra></extra>",
     )
 
 
-def _label_rows(figure: go.Figure, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+def _label_rows(figure: go.Figure, rows: Sequence[ComparisonRecord], names: Sequence[str]) -> None:
     """The intervals as text right of the plot; on a narrow page the names stand above their
     rows instead.
     """
@@ -131,7 +135,7 @@ def _label_rows(figure: go.Figure, rows: Sequence[Mapping[str, Any]], names: Seq
     }
 
 
-def metrics(evaluation: Document) -> go.Figure:
+def metrics(evaluation: EvaluationRecord) -> go.Figure:
     """Each metric on the test rows: one dot per final seed, the mean with its interval below, a
     ring around the shipped model.
 
@@ -139,9 +143,7 @@ def metrics(evaluation: Document) -> go.Figure:
         NothingToDraw: no metric was measured.
     """
     shown = [
-        (name, i)
-        for name, i in (evaluation.get("metrics") or {}).items()
-        if i and fmt.finite(i.get("mean"))
+        (name, i) for name, i in evaluation.metrics.items() if i is not None and fmt.finite(i.mean)
     ]
     if not shown:
         raise NothingToDraw("No metric was measured on the test rows.")
@@ -152,10 +154,8 @@ def metrics(evaluation: Document) -> go.Figure:
             "yaxis": f"y{i + 1}" if i else "y",
             "showlegend": i == 0,
         }
-        per_seed = (evaluation.get("per_seed") or {}).get(name) or []
-        _add_metric(
-            figure, name, interval, per_seed, (evaluation.get("shipped") or {}).get(name), axes
-        )
+        per_seed = list(evaluation.per_seed.get(name, ()))
+        _add_metric(figure, name, interval, per_seed, evaluation.shipped.get(name), axes)
         suffix = str(i + 1) if i else ""
         ticks = {
             "tickvals": [0],
@@ -172,7 +172,7 @@ def metrics(evaluation: Document) -> go.Figure:
 def _add_metric(
     figure: go.Figure,
     name: str,
-    interval: Mapping[str, Any],
+    interval: fmt.Shown,
     per_seed: Any,
     shipped: Any,
     axes: Any,
@@ -188,7 +188,7 @@ def _add_metric(
         **axes,
     )
     figure.add_scatter(
-        x=[interval["mean"]],
+        x=[interval.mean],
         y=[-0.4],
         mode="markers",
         name="mean and interval",
@@ -211,16 +211,16 @@ def _add_metric(
         )
 
 
-def confusion(evaluation: Document) -> go.Figure:
+def confusion(evaluation: EvaluationRecord) -> go.Figure:
     """Counts of truth (rows) against prediction (columns); the color is the share of the row.
 
     Raises:
         NothingToDraw: the task has no classes.
     """
-    counts = evaluation.get("confusion")
+    counts = [list(row) for row in evaluation.confusion or ()]
     if not counts:
         raise NothingToDraw("There is no confusion matrix: the task has no classes.")
-    classes = labels(evaluation.get("classes") or range(len(counts)), 18)
+    classes = labels(evaluation.classes or range(len(counts)), 18)
     shares = [[n / sum(row) if sum(row) else 0.0 for n in row] for row in counts]
     figure = blank(min(620, 150 + 40 * len(classes)), showlegend=False)
     for name, color, right in (("right", BLUE, True), ("wrong", ORANGE, False)):
@@ -275,16 +275,16 @@ def confusion(evaluation: Document) -> go.Figure:
     return figure.update_layout(margin_t=10)
 
 
-def truth_scatter(evaluation: Document) -> go.Figure:
+def truth_scatter(evaluation: EvaluationRecord) -> go.Figure:
     """Predicted against true values of test rows; on the diagonal a prediction is right.
 
     Raises:
         NothingToDraw: the document holds no predictions.
     """
-    scatter = evaluation.get("scatter") or {}
+    scatter = evaluation.scatter or ScatterRecord()
     pairs = [
         (t, p)
-        for t, p in zip(scatter.get("truth") or (), scatter.get("prediction") or (), strict=True)
+        for t, p in zip(scatter.truth, scatter.prediction, strict=True)
         if fmt.finite(t) and fmt.finite(p)
     ]
     if not pairs:
@@ -316,43 +316,43 @@ def truth_scatter(evaluation: Document) -> go.Figure:
     return figure.update_layout(margin_t=10)
 
 
-def batches(compressed: Document) -> list[str]:
+def batches(compressed: CompressionRecord) -> list[str]:
     """The batch sizes that latencies were measured at, ascending, as the document spells them."""
-    found = {b for c in compressed.get("candidates") or () for b in c.get("latency") or {}}
+    found = {b for c in compressed.candidates for b in c.latency}
     return sorted(
         found, key=lambda b: (not str(b).isdigit(), int(b) if str(b).isdigit() else 0, str(b))
     )
 
 
-def compression(compressed: Document) -> go.Figure:
+def compression(compressed: CompressionRecord) -> go.Figure:
     """Size, and median latency by batch size (the whisker ends at the 95th percentile), of each
     candidate.
 
     Raises:
         NothingToDraw: there are no candidates.
     """
-    candidates = list(compressed.get("candidates") or ())
+    candidates = compressed.candidates
     if not candidates:
         raise NothingToDraw("No candidate was measured.")
     figure = blank(240)
     panels: list[tuple[str, list[Any], list[Any]]] = [
         (
             "size, kB",
-            [c["bytes"] / 1000 if fmt.finite(c.get("bytes")) else None for c in candidates],
+            [None if c.bytes is None else c.bytes / 1000 for c in candidates],
             [None] * len(candidates),
         )
     ]
     for batch in batches(compressed):
-        timed = [(c.get("latency") or {}).get(batch) or {} for c in candidates]
+        timed = [c.latency.get(batch, LatencyRecord()) for c in candidates]
         panels.append(
             (
                 f"ms at batch {batch}",
-                [t.get("median_ms") for t in timed],
-                [t.get("p95_ms") for t in timed],
+                [t.median_ms for t in timed],
+                [t.p95_ms for t in timed],
             )
         )
     for i, (title, values, upper) in enumerate(panels):
-        _add_bars(figure, i, title, candidates, values, upper, compressed.get("chosen"))
+        _add_bars(figure, i, title, candidates, values, upper, compressed.chosen)
     fold(figure, len(panels), columns=3, row_pixels=max(76, 30 * len(candidates)), gap_x=0.06)
     return figure
 
@@ -361,9 +361,9 @@ def _add_bars(
     figure: go.Figure, i: int, title: str, candidates: Any, values: Any, upper: Any, chosen: Any
 ) -> None:
     suffix = str(i + 1) if i else ""
-    names = labels((c["name"] for c in candidates), 24)
+    names = labels((c.name for c in candidates), 24)
     for name, color, wanted in (("chosen", TEAL, True), ("not chosen", GREY, False)):
-        rows = [k for k, c in enumerate(candidates) if (c["name"] == chosen) is wanted]
+        rows = [k for k, c in enumerate(candidates) if (c.name == chosen) is wanted]
         reach = [
             upper[k] - values[k] if fmt.finite(upper[k]) and fmt.finite(values[k]) else 0
             for k in rows

@@ -22,6 +22,7 @@ from winnow.report._style import (
     log_axis,
     translucent,
 )
+from winnow.study import FinalRecord, LeaderRecord, MemberRecord, SearchRecord, TrialRecord
 
 __all__ = [
     "curve_focus",
@@ -33,31 +34,30 @@ __all__ = [
     "slices",
 ]
 
-Document = Mapping[str, Any]
 
-
-def _scored(search: Document) -> list[Mapping[str, Any]]:
-    trials = [t for t in search.get("trials") or () if fmt.finite(t.get("score"))]
+def _scored(search: SearchRecord) -> list[tuple[TrialRecord, float]]:
+    """The trials that have a score, with it."""
+    trials = [(t, t.score) for t in search.trials if t.score is not None and fmt.finite(t.score)]
     if not trials:
         raise NothingToDraw("No trial finished, so there is no history to draw.")
     return trials
 
 
-def focus(search: Document) -> tuple[float, float] | None:
+def focus(search: SearchRecord) -> tuple[float, float] | None:
     """The range of scores the search figures open with, when a few poor trials would squash the
     rest; None: all of them.
 
     Trials worse than 3 interquartile ranges beyond the worse quartile are left outside; zooming out
     shows them.
     """
-    scores = [t["score"] for t in search.get("trials") or () if fmt.finite(t.get("score"))]
+    scores = [t.score for t in search.trials if t.score is not None and fmt.finite(t.score)]
     ends = [
-        i[end]
-        for leader in search.get("leaders") or ()
-        for i in [leader.get("interval") or {}]
-        for end in ("low", "high")
+        end
+        for leader in search.leaders
+        if leader.interval is not None
+        for end in (leader.interval.low, leader.interval.high)
     ]
-    higher = search.get("higher_is_better", True)
+    higher = search.higher_is_better is not False
     return _window(
         scores, always=[e for e in ends if fmt.finite(e)], keep_low=not higher, keep_high=higher
     )
@@ -93,13 +93,11 @@ def _best_so_far(scores: Sequence[float], higher: bool) -> list[float]:
     return best
 
 
-def _described(trial: Mapping[str, Any]) -> str:
-    return "<br>".join(
-        f"{label(path)}: {label(fmt.value(v))}" for path, v in (trial.get("values") or {}).items()
-    )
+def _described(trial: TrialRecord) -> str:
+    return "<br>".join(f"{label(path)}: {label(fmt.value(v))}" for path, v in trial.values.items())
 
 
-def search_history(search: Document) -> go.Figure:
+def search_history(search: SearchRecord) -> go.Figure:
     """Score by trial with the best so far, the leaders with their intervals on fresh seeds, failed
     trials along the foot.
 
@@ -110,28 +108,28 @@ def search_history(search: Document) -> go.Figure:
         NothingToDraw: no trial finished.
     """
     trials = _scored(search)
-    metric = fmt.words(search.get("metric", "score"))
+    metric = fmt.words(search.metric or "score")
     figure = blank(380)
-    numbers, scores = [t["number"] for t in trials], [t["score"] for t in trials]
+    numbers, scores = [t.number for t, _ in trials], [score for _, score in trials]
     figure.add_scatter(
         x=numbers,
         y=scores,
         mode="markers",
         name="trial",
         marker={"color": translucent(BLUE, 0.8), "size": 7},
-        text=[_described(t) for t in trials],
+        text=[_described(t) for t, _ in trials],
         hovertemplate=f"trial %{{x}}: {metric} %{{y:.4g}}<br>%{{text}}<extra></extra>",
     )
     figure.add_scatter(
         x=numbers,
-        y=_best_so_far(scores, search.get("higher_is_better", True)),
+        y=_best_so_far(scores, search.higher_is_better is not False),
         mode="lines",
         name="best so far",
         line={"color": BLUE, "width": 1.5, "shape": "hv"},
         hoverinfo="skip",
     )
-    _add_leaders(figure, search.get("leaders") or (), metric)
-    _add_failed(figure, [t for t in search.get("trials") or () if t.get("status") == "failed"])
+    _add_leaders(figure, search.leaders, metric)
+    _add_failed(figure, [t for t in search.trials if t.status == "failed"])
     figure.update_xaxes(title_text="trial", showgrid=False)
     figure.update_yaxes(title_text=f"{metric}, validation rows")
     if window := focus(search):
@@ -139,18 +137,18 @@ def search_history(search: Document) -> go.Figure:
     return figure
 
 
-def _add_leaders(figure: go.Figure, leaders: Sequence[Mapping[str, Any]], metric: str) -> None:
+def _add_leaders(figure: go.Figure, leaders: Sequence[LeaderRecord], metric: str) -> None:
     shown = [
-        leader
+        (leader.trial, leader.interval)
         for leader in leaders
-        if leader.get("interval") and fmt.finite(leader["interval"].get("mean"))
+        if leader.interval is not None and fmt.finite(leader.interval.mean)
     ]
     if not shown:
         return
-    intervals = [leader["interval"] for leader in shown]
+    intervals = [interval for _, interval in shown]
     figure.add_scatter(
-        x=[leader["trial"] for leader in shown],
-        y=[i["mean"] for i in intervals],
+        x=[trial for trial, _ in shown],
+        y=[i.mean for i in intervals],
         mode="markers",
         name="leader, trained again on fresh seeds",
         marker={"color": ORANGE, "size": 9, "symbol": "diamond"},
@@ -160,17 +158,17 @@ def _add_leaders(figure: go.Figure, leaders: Sequence[Mapping[str, Any]], metric
     )
 
 
-def _add_failed(figure: go.Figure, failed: Sequence[Mapping[str, Any]]) -> None:
+def _add_failed(figure: go.Figure, failed: Sequence[TrialRecord]) -> None:
     if not failed:
         return
     figure.add_scatter(
-        x=[t["number"] for t in failed],
+        x=[t.number for t in failed],
         y=[0.02] * len(failed),  # on a second axis: a failed trial has no score
         yaxis="y2",
         mode="markers",
         name="failed",
         marker={"color": GREY, "size": 7, "symbol": "x"},
-        text=[label(t.get("reason") or "no reason recorded", 120) for t in failed],
+        text=[label(t.reason or "no reason recorded", 120) for t in failed],
         hovertemplate="trial %{x} failed<br>%{text}<extra></extra>",
     )
     figure.layout.yaxis2 = {
@@ -181,23 +179,23 @@ def _add_failed(figure: go.Figure, failed: Sequence[Mapping[str, Any]]) -> None:
     }
 
 
-def slices(search: Document) -> go.Figure:
+def slices(search: SearchRecord) -> go.Figure:
     """Score against the value of each range, one panel per range; leaders are diamonds.
 
     Raises:
         NothingToDraw: no trial finished, or the recipe left nothing open.
     """
     trials = _scored(search)
-    ranges = search.get("ranges") or {}
+    ranges = search.ranges
     if not ranges:
         raise NothingToDraw("The recipe left nothing open, so there are no ranges to look along.")
     figure = blank(300, showlegend=False)
-    leaders = {leader["trial"] for leader in search.get("leaders") or ()}
+    leaders = {leader.trial for leader in search.leaders}
     window = focus(search)
     columns = 3
     for i, (path, spelled) in enumerate(ranges.items()):
         suffix = "" if i == 0 else str(i + 1)
-        here = [t for t in trials if path in (t.get("values") or {})]
+        here = [(t, score) for t, score in trials if path in t.values]
         _add_slice(figure, suffix, path, spelled, here, leaders)
         y_axis: dict[str, Any] = {
             "showticklabels": i % columns == 0,
@@ -218,14 +216,14 @@ def _add_slice(
     suffix: str,
     path: str,
     spelled: Any,
-    trials: Sequence[Any],
+    trials: Sequence[tuple[TrialRecord, float]],
     leaders: set[int],
 ) -> None:
     kind = next(iter(spelled)) if isinstance(spelled, Mapping) and spelled else "uniform"
     plain = kind == "choice"
     options = [fmt.option(o) for o in spelled[kind]] if plain else []
     shown = dict(zip(options, labels(options, 16), strict=True))
-    taken = [t["values"][path] for t in trials]
+    taken = [t.values[path] for t, _ in trials]
     xs = [shown.get(fmt.option(v), label(fmt.option(v), 16)) for v in taken] if plain else taken
     axis: dict[str, Any] = {"title": {"text": label(path, 34)}, "showgrid": not plain}
     if plain:
@@ -237,10 +235,10 @@ def _add_slice(
     elif kind == "log":
         axis |= log_axis(*spelled[kind])
     figure.update_layout({f"xaxis{suffix}": axis})
-    lead = [t["number"] in leaders for t in trials]
+    lead = [t.number in leaders for t, _ in trials]
     figure.add_scatter(
         x=xs,
-        y=[t["score"] for t in trials],
+        y=[score for _, score in trials],
         mode="markers",
         name=label(path),
         xaxis=f"x{suffix}",
@@ -251,12 +249,12 @@ def _add_slice(
             "size": [9 if x else 6 for x in lead],
             "line": {"width": 0},
         },
-        text=[str(t["number"]) for t in trials],
+        text=[str(t.number) for t, _ in trials],
         hovertemplate="trial %{text}: %{y:.4g} at %{x}<extra></extra>",
     )
 
 
-def curves(final: Document) -> go.Figure:
+def curves(final: FinalRecord) -> go.Figure:
     """Loss and score by epoch for every final seed (thin) and their mean (thick), with each seed's
     best weights marked.
 
@@ -266,16 +264,14 @@ def curves(final: Document) -> go.Figure:
     Raises:
         NothingToDraw: no final training finished, or it left no curves.
     """
-    done = [
-        o for o in final.get("outcomes") or () if o.get("status") == "finished" and o.get("curves")
-    ]
+    done = [o for o in final.outcomes if o.status == "finished" and o.curves]
     if not done:
         raise NothingToDraw("No final training left curves to draw.")
     figure = blank(360)
     score = score_curve(done)
     losses = [("train_loss", "training", ORANGE), ("validation_loss", "validation", BLUE)]
     drawn = [
-        v for key, _, _ in losses for o in done for v in o["curves"].get(key, ()) if fmt.finite(v)
+        v for key, _, _ in losses for o in done for v in o.curves.get(key, ()) if fmt.finite(v)
     ]
     for key, name, color in losses:
         _add_curves(figure, "", key, f"{name} (mean)", color, done)
@@ -298,31 +294,31 @@ def curves(final: Document) -> go.Figure:
     return figure
 
 
-def score_curve(outcomes: Sequence[Mapping[str, Any]]) -> str | None:
+def score_curve(outcomes: Sequence[MemberRecord]) -> str | None:
     """The name of the curve that holds the score: the first ``validation_...`` that is not the
     loss.
     """
-    keys = [key for o in outcomes for key in o.get("curves") or {}]
+    keys = [key for o in outcomes for key in o.curves]
     return next(
         (key for key in keys if key.startswith("validation_") and key != "validation_loss"), None
     )
 
 
-def curve_focus(final: Document) -> tuple[float, float] | None:
+def curve_focus(final: FinalRecord) -> tuple[float, float] | None:
     """The range the score's curves open with, when the first epochs would squash the rest;
     None: all of it.
     """
-    done = [o for o in final.get("outcomes") or () if o.get("curves")]
+    done = [o for o in final.outcomes if o.curves]
     key = score_curve(done)
-    values = [v for o in done if key for v in o["curves"].get(key) or () if fmt.finite(v)]
+    values = [v for o in done if key for v in o.curves.get(key, ()) if fmt.finite(v)]
     return _window(values, keep_low=False, keep_high=False)
 
 
-def mean_curve(outcomes: Sequence[Mapping[str, Any]], key: str) -> list[float]:
+def mean_curve(outcomes: Sequence[MemberRecord], key: str) -> list[float]:
     """The mean over outcomes at each epoch that all of them reached with a finite value;
     (epochs,).
     """
-    columns = [o["curves"][key] for o in outcomes if (o.get("curves") or {}).get(key)]
+    columns = [o.curves[key] for o in outcomes if o.curves.get(key)]
     rows = zip(*columns, strict=False)  # stops at the shortest, on purpose
     return [
         sum(row) / len(row) if all(fmt.finite(v) for v in row) else float("nan") for row in rows
@@ -330,19 +326,24 @@ def mean_curve(outcomes: Sequence[Mapping[str, Any]], key: str) -> list[float]:
 
 
 def _add_curves(
-    figure: go.Figure, suffix: str, key: str, name: str | None, color: str, done: Sequence[Any]
+    figure: go.Figure,
+    suffix: str,
+    key: str,
+    name: str | None,
+    color: str,
+    done: Sequence[MemberRecord],
 ) -> None:
     axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
     for outcome in done:
-        y = outcome["curves"].get(key) or []
+        y = list(outcome.curves.get(key, ()))
         figure.add_scatter(
             x=list(range(1, len(y) + 1)),
             y=y,
             mode="lines",
-            name=f"seed {outcome.get('seed')}",
+            name=f"seed {outcome.seed}",
             showlegend=False,
             line={"color": translucent(color, 0.35), "width": 1},
-            hovertemplate=f"seed {outcome.get('seed')}, epoch %{{x}}: %{{y:.4g}}<extra></extra>",
+            hovertemplate=f"seed {outcome.seed}, epoch %{{x}}: %{{y:.4g}}<extra></extra>",
             **axes,
         )
     mean = mean_curve(done, key)
@@ -358,15 +359,15 @@ def _add_curves(
     )
 
 
-def _add_best(figure: go.Figure, key: str, done: Sequence[Any]) -> None:
-    kept = [o for o in done if 0 <= o.get("best_epoch", -1) < len(o["curves"].get(key) or ())]
+def _add_best(figure: go.Figure, key: str, done: Sequence[MemberRecord]) -> None:
+    kept = [o for o in done if 0 <= o.best_epoch < len(o.curves.get(key, ()))]
     figure.add_scatter(
-        x=[o["best_epoch"] + 1 for o in kept],
-        y=[o["curves"][key][o["best_epoch"]] for o in kept],
+        x=[o.best_epoch + 1 for o in kept],
+        y=[o.curves[key][o.best_epoch] for o in kept],
         mode="markers",
         name="weights kept, one per seed",
         marker={"color": ORANGE, "size": 7, "symbol": "diamond"},
-        text=[json.dumps(o.get("seed")) for o in kept],
+        text=[json.dumps(o.seed) for o in kept],
         hovertemplate="seed %{text}: weights of epoch %{x}, %{y:.4g}<extra></extra>",
         xaxis="x2",
         yaxis="y2",

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from winnow.stats import decimals as decimals_of
 from winnow.stats import in_digits
 
 __all__ = [
     "ABSENT",
+    "Shown",
     "common_places",
     "count",
     "duration",
@@ -32,6 +33,7 @@ __all__ = [
     "p_value",
     "percent",
     "places",
+    "places_between",
     "plural",
     "signed",
     "size",
@@ -41,6 +43,17 @@ __all__ = [
 
 ABSENT = "–"
 NBSP = "\u00a0"  # between a number and its unit
+
+
+class Shown(Protocol):
+    """An interval, or a row that has one; NaN for an end that is missing."""
+
+    @property
+    def mean(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
 
 
 def finite(x: Any) -> bool:
@@ -72,32 +85,42 @@ def signed(x: Any, decimals: int | None = None) -> str:
     return text if text == ABSENT or text.startswith("−") or float(text) == 0 else f"+{text}"
 
 
-def half_width(shown: Mapping[str, Any]) -> float | None:
+def half_width(shown: Shown) -> float | None:
     """Half the width of an interval, None where it has none (one value, a missing end)."""
-    low, high = shown.get("low"), shown.get("high")
+    return half_of(shown.low, shown.high)
+
+
+def half_of(low: Any, high: Any) -> float | None:
+    """Half the distance of two ends; None where one is missing."""
     if not (finite(low) and finite(high)):
         return None
-    half: float = (high - low) / 2  # type: ignore[operator]
-    return half if half > 1e-9 * max(abs(low), abs(high)) else 0.0  # type: ignore[arg-type]  # equal values may differ in a last bit
+    half: float = (high - low) / 2
+    # Equal values may differ in a last bit
+    return half if half > 1e-9 * max(abs(low), abs(high)) else 0.0
 
 
-def places(shown: Mapping[str, Any]) -> int | None:
+def places(shown: Shown | None) -> int | None:
     """Places that show an interval to 1 significant digit of its half width, 2 where that digit
     is a 1; None: no interval.
     """
-    half = half_width(shown)
+    return None if shown is None else places_between(shown.low, shown.high)
+
+
+def places_between(low: Any, high: Any) -> int | None:
+    """``places`` of an interval with these ends."""
+    half = half_of(low, high)
     if half is None or half <= 0:
         return None
     return decimals_of(half, 0.0)
 
 
-def _own_places(shown: Mapping[str, Any]) -> int | None:
+def _own_places(shown: Shown) -> int | None:
     """``places``; 3 for an interval without width around a number of ordinary size."""
-    flat = half_width(shown) == 0 and (shown["mean"] == 0 or 0.001 <= abs(shown["mean"]) < 100)
+    flat = half_width(shown) == 0 and (shown.mean == 0 or 0.001 <= abs(shown.mean) < 100)
     return 3 if flat else places(shown)
 
 
-def common_places(rows: Iterable[Mapping[str, Any]]) -> int | None:
+def common_places(rows: Iterable[Shown | None]) -> int | None:
     """Places for a column of intervals: what the narrowest calls for, but not more than one
     beyond the widest.
     """
@@ -105,37 +128,31 @@ def common_places(rows: Iterable[Mapping[str, Any]]) -> int | None:
     return min(max(found), min(found) + 1) if found else None
 
 
-def interval(
-    shown: Mapping[str, Any] | None, *, sign: bool = False, decimals: int | None = None
-) -> str:
+def interval(shown: Shown | None, *, sign: bool = False, decimals: int | None = None) -> str:
     """``0.973 [0.969, 0.977]``; only the mean where there is no interval. ``decimals``: see
     ``places``.
     """
-    if not shown or not finite(shown.get("mean")):
+    if not shown or not finite(shown.mean):
         return ABSENT
     ends = interval_ends(shown, sign=sign, decimals=decimals)
     mean = interval_mean(shown, sign=sign, decimals=decimals)
     return f"{mean} {ends}" if ends else mean
 
 
-def interval_mean(
-    shown: Mapping[str, Any], *, sign: bool = False, decimals: int | None = None
-) -> str:
+def interval_mean(shown: Shown, *, sign: bool = False, decimals: int | None = None) -> str:
     """The mean alone, with the places that its interval calls for."""
     return (signed if sign else number)(
-        shown.get("mean"), _own_places(shown) if decimals is None else decimals
+        shown.mean, _own_places(shown) if decimals is None else decimals
     )
 
 
-def interval_ends(
-    shown: Mapping[str, Any], *, sign: bool = False, decimals: int | None = None
-) -> str:
+def interval_ends(shown: Shown, *, sign: bool = False, decimals: int | None = None) -> str:
     """``[0.969, 0.977]``; empty where there is no interval."""
     if half_width(shown) is None:
         return ""
     write = signed if sign else number
     decimals = _own_places(shown) if decimals is None else decimals
-    return f"[{write(shown['low'], decimals)}, {write(shown['high'], decimals)}]"
+    return f"[{write(shown.low, decimals)}, {write(shown.high, decimals)}]"
 
 
 def p_value(p: Any) -> str:

@@ -19,7 +19,8 @@ from plotly.offline import get_plotlyjs
 from winnow.files import write_aside
 from winnow.report import _caveats, _tables, _words
 from winnow.report import _format as fmt
-from winnow.report._errors import NothingToDraw, ReportError
+from winnow.report._documents import Documents
+from winnow.report._errors import NothingToDraw
 from winnow.report._figures import FIGURES
 from winnow.report._style import VERDICTS
 
@@ -37,7 +38,7 @@ def write_report(documents: Mapping[str, Mapping[str, Any]], path: str | Path) -
         The path that was written.
 
     Raises:
-        ReportError: a document is no mapping.
+        ReportError: a document is no mapping, or holds a value of another type than its record.
         OSError: the file cannot be written.
     """
     path = Path(path)
@@ -57,14 +58,9 @@ def render_report(documents: Mapping[str, Mapping[str, Any]]) -> str:
         documents: see ``write_report``.
 
     Raises:
-        ReportError: a document is no mapping.
+        ReportError: a document is no mapping, or holds a value of another type than its record.
     """
-    known = {name: document for name, document in documents.items() if document is not None}
-    for name, document in known.items():
-        if not isinstance(document, Mapping):
-            raise ReportError(
-                f"expected document {name!r} as a mapping, got {type(document).__name__}"
-            )
+    known = Documents.of(documents)
     figures, undrawn = _draw(known)
     script = _source("report.js")
     library = get_plotlyjs()
@@ -76,7 +72,7 @@ def render_report(documents: Mapping[str, Mapping[str, Any]]) -> str:
             missing=_tables.missing(known),
             figures=figures,
             undrawn=undrawn,
-            title=f"{known.get('run', {}).get('name') or 'winnow'}: report",
+            title=f"{(known.run and known.run.name) or 'winnow'}: report",
             library=Markup(_packed(library)),
             library_version=plotly.__version__,
             script=Markup(script),
@@ -86,17 +82,16 @@ def render_report(documents: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def _draw(
-    documents: Mapping[str, Mapping[str, Any]],
-) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+def _draw(documents: Documents) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Figures by name, as JSON with their height in pixels, and why the others could not be
     drawn.
     """
     drawn, undrawn = {}, {}
-    for name, (source, draw) in FIGURES.items():
-        if source in documents:
+    for name, (kind, draw) in FIGURES.items():
+        document = getattr(documents, kind.NAME)
+        if document is not None:
             try:
-                figure = draw(documents[source])
+                figure = draw(document)
                 drawn[name] = {"json": _in_script(figure.to_json()), "height": figure.layout.height}
             except NothingToDraw as reason:
                 undrawn[name] = str(reason)
@@ -134,7 +129,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("winnow.report", "templates"),
         autoescape=True,
-        undefined=ChainableUndefined,  # documents of a run that stopped early lack keys
+        undefined=ChainableUndefined,  # a run that stopped early lacks documents
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -196,17 +196,15 @@ def fold(
     figure.layout.meta = {"narrow": {**figure.layout.meta["narrow"], **narrow}}
 
 
-def error_bars(
-    intervals: Sequence[Mapping[str, Any]], color: str, *, width: int = 4
-) -> dict[str, Any]:
+def error_bars(intervals: Sequence[fmt.Shown], color: str, *, width: int = 4) -> dict[str, Any]:
     """Plotly's error bars for intervals: the distances from the mean to either end, 0 where
     there is no interval.
     """
     return {
         "type": "data",
         "symmetric": False,
-        "array": [i["high"] - i["mean"] if fmt.finite(i.get("high")) else 0 for i in intervals],
-        "arrayminus": [i["mean"] - i["low"] if fmt.finite(i.get("low")) else 0 for i in intervals],
+        "array": [i.high - i.mean if fmt.finite(i.high) else 0 for i in intervals],
+        "arrayminus": [i.mean - i.low if fmt.finite(i.low) else 0 for i in intervals],
         "color": color,
         "thickness": 1.6,
         "width": width,

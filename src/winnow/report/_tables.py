@@ -7,11 +7,16 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from winnow.compression import CandidateRecord
+from winnow.evaluation import EvaluationRecord, ScatterRecord
+from winnow.execution import PlanRecord, RunRecord, Sitting
 from winnow.report import _format as fmt
+from winnow.report._documents import Documents
 from winnow.report._figures_results import batches
 from winnow.report._figures_training import mean_curve, score_curve
+from winnow.study import AblationRecord, ComparisonRecord, FinalRecord, SearchRecord
 
 __all__ = [
     "STAGES",
@@ -34,8 +39,6 @@ __all__ = [
     "trial_score",
 ]
 
-Document = Mapping[str, Any]
-Documents = Mapping[str, Document]
 
 STAGES = {  # document: (what it is, the commands that make one)
     "run": ("record of how it was started", "`winnow run`"),
@@ -49,7 +52,6 @@ STAGES = {  # document: (what it is, the commands that make one)
     "compression": ("compression", "`winnow compress` or `winnow run`"),
     "bundle": ("bundle", "`winnow compress` or `winnow run`"),
 }
-BESIDE = ("looks", "budget")  # documents whose content others repeat
 MAX_CURVE_ROWS = 40
 
 
@@ -64,81 +66,77 @@ def missing(documents: Documents) -> dict[str, str]:
 
 def trained(documents: Documents) -> bool:
     """Whether any training left a trace."""
-    return any(documents.get(name) for name in ("search", "ablation", "final"))
+    return any(name in documents for name in ("search", "ablation", "final"))
 
 
 def failures(documents: Documents) -> list[dict[str, Any]]:
     """Trainings that failed and why: (stage, which, reason)."""
     rows = []
-    for trial in documents.get("search", {}).get("trials") or ():
-        if trial.get("status") == "failed":
-            rows.append(
-                {
-                    "stage": "search",
-                    "which": f"trial {trial.get('number')}",
-                    "reason": trial.get("reason"),
-                }
-            )
-    for part in documents.get("ablation", {}).get("comparisons") or ():
-        if part.get("lost"):
-            which = f"without {part.get('name')}"
-            reason = f"{fmt.plural(part['lost'], 'pair')} lost to failed trainings"
-            if part.get("failed") is not None:
-                reason += f": {part['failed']} failed without it, {part['failed_with']} with it"
-            rows.append({"stage": "ablation", "which": which, "reason": reason})
-    for outcome in documents.get("final", {}).get("outcomes") or ():
-        if outcome.get("status") == "failed":
-            rows.append(
-                {
-                    "stage": "final training",
-                    "which": f"seed {outcome.get('seed')}",
-                    "reason": outcome.get("reason"),
-                }
-            )
+    if documents.search is not None:
+        rows += [
+            {"stage": "search", "which": f"trial {trial.number}", "reason": trial.reason}
+            for trial in documents.search.trials
+            if trial.status == "failed"
+        ]
+    if documents.ablation is not None:
+        rows += [
+            {"stage": "ablation", "which": f"without {part.name}", "reason": _lost(part)}
+            for part in documents.ablation.comparisons
+            if part.lost
+        ]
+    if documents.final is not None:
+        rows += [
+            {"stage": "final training", "which": f"seed {one.seed}", "reason": one.reason}
+            for one in documents.final.outcomes
+            if one.status == "failed"
+        ]
     return rows
+
+
+def _lost(part: ComparisonRecord) -> str:
+    reason = f"{fmt.plural(part.lost, 'pair')} lost to failed trainings"
+    if part.failed is not None:
+        reason += f": {part.failed} failed without it, {part.failed_with} with it"
+    return reason
 
 
 def notes(documents: Documents) -> list[tuple[str, str]]:
     """What the stages noted, (stage, note), in the order of the stages; then documents that
-    this report does not know.
+    this report does not know. The notes of the compression stand beside its table.
     """
-    stages = [name for name in STAGES if name != "compression"]  # its notes stand beside its table
+    d = documents
+    noted = (d.run, d.data, d.plan, d.search, d.ablation, d.evaluation, d.baselines)
     known = [
-        (name, str(note)) for name in stages for note in documents.get(name, {}).get("notes") or ()
+        (document.NAME, note)
+        for document in noted
+        if document is not None
+        for note in document.notes
     ]
-    unknown = [name for name in documents if name not in STAGES and name not in BESIDE]
     return known + [
         ("report", f"the ledger also holds {name!r}, which this report does not show")
-        for name in unknown
+        for name in documents.unknown
     ]
 
 
-def fleets(plan: Document) -> list[dict[str, Any]]:
+def fleets(plan: PlanRecord) -> list[dict[str, Any]]:
     """Fleets of the same study, way, size and reason as one row with their number, in the order
     in which they trained.
     """
     kinds: Counter[tuple[str, str, int, str]] = Counter()  # keeps the order of first sight
-    for fleet in plan.get("fleets") or ():
-        kinds[
-            (
-                str(fleet.get("study") or ""),
-                str(fleet.get("how")),
-                int(fleet.get("members") or 0),
-                fleet.get("reason") or "",
-            )
-        ] += 1
+    for fleet in plan.fleets:
+        kinds[(fleet.study, fleet.how, fleet.members, fleet.reason)] += 1
     return [
         {"study": s, "how": how, "members": size, "reason": why, "number": n}
         for (s, how, size, why), n in kinds.items()
     ]
 
 
-def members(plan: Document) -> int:
+def members(plan: PlanRecord) -> int:
     """Trainings over all fleets."""
-    return sum(int(fleet.get("members") or 0) for fleet in plan.get("fleets") or ())
+    return sum(fleet.members for fleet in plan.fleets)
 
 
-def column_facts(column: Document) -> str:
+def column_facts(column: Mapping[str, Any]) -> str:
     """What is known about a column beside its name and kind, in one line."""
     skip = {
         "name",
@@ -175,13 +173,11 @@ def column_facts(column: Document) -> str:
     return "; ".join(out)
 
 
-def curve_rows(final: Document) -> list[dict[str, Any]]:
+def curve_rows(final: FinalRecord) -> list[dict[str, Any]]:
     """The mean curves by epoch (from 1), and the extremes of the score over seeds; at most
     ``MAX_CURVE_ROWS``, evenly spread.
     """
-    done = [
-        o for o in final.get("outcomes") or () if o.get("status") == "finished" and o.get("curves")
-    ]
+    done = [o for o in final.outcomes if o.status == "finished" and o.curves]
     key = score_curve(done)
     train, validation = mean_curve(done, "train_loss"), mean_curve(done, "validation_loss")
     score = mean_curve(done, key) if key else []
@@ -190,7 +186,7 @@ def curve_rows(final: Document) -> list[dict[str, Any]]:
     epochs = sorted({*range(0, length, step), length - 1}) if length else []
     rows = []
     for e in epochs:
-        at = [o["curves"][key][e] for o in done if key and len(o["curves"].get(key) or ()) > e]
+        at = [o.curves[key][e] for o in done if key and len(o.curves.get(key, ())) > e]
         at = [v for v in at if fmt.finite(v)]
         rows.append(
             {
@@ -205,11 +201,11 @@ def curve_rows(final: Document) -> list[dict[str, Any]]:
     return rows
 
 
-def confused(evaluation: Document, most: int = 8) -> list[dict[str, Any]]:
+def confused(evaluation: EvaluationRecord, most: int = 8) -> list[dict[str, Any]]:
     """The most frequent confusions: truth, prediction, rows, share of the truth's rows."""
-    counts = evaluation.get("confusion") or []
-    classes = [str(c) for c in evaluation.get("classes") or range(len(counts))]
-    rows = [
+    counts = evaluation.confusion or ()
+    classes = [str(c) for c in evaluation.classes or range(len(counts))]
+    rows: list[dict[str, Any]] = [
         {"truth": classes[i], "predicted": classes[j], "rows": n, "share": n / sum(row)}
         for i, row in enumerate(counts)
         for j, n in enumerate(row)
@@ -218,21 +214,17 @@ def confused(evaluation: Document, most: int = 8) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda r: -r["rows"])[:most]
 
 
-def effects(ablation: Document) -> list[Document]:
+def effects(ablation: AblationRecord) -> list[ComparisonRecord]:
     """The comparisons, the largest help first, those without a number last."""
-    rows = list(ablation.get("comparisons") or ())
-    return sorted(rows, key=lambda c: -c["mean"] if fmt.finite(c.get("mean")) else math.inf)
+    return sorted(ablation.comparisons, key=lambda c: -c.mean if fmt.finite(c.mean) else math.inf)
 
 
-def residuals(evaluation: Document) -> dict[str, float]:
+def residuals(evaluation: EvaluationRecord) -> dict[str, float]:
     """Quantiles of prediction minus truth over the recorded test rows (linear interpolation
     between order statistics).
     """
-    scatter = evaluation.get("scatter") or {}
-    errors = sorted(
-        p - t
-        for t, p in zip(scatter.get("truth") or (), scatter.get("prediction") or (), strict=True)
-    )
+    scatter = evaluation.scatter or ScatterRecord()
+    errors = sorted(p - t for t, p in zip(scatter.truth, scatter.prediction, strict=True))
     if not errors:
         return {}
 
@@ -264,30 +256,29 @@ def recipe_lines(before: str | None, after: str) -> list[tuple[bool, str]]:
     return [(j not in same, line) for j, line in enumerate(lines)]
 
 
-def speed(candidate: Document, batch: str, against: str) -> str:
-    """How many times as fast, with its interval where there is one; ``against``:
-    ``versus_eager`` or ``versus_onnx``.
-    """
-    shown = ((candidate.get("speedup") or {}).get(batch) or {}).get(against)
-    if shown:
+def speed(
+    candidate: CandidateRecord, batch: str, against: Literal["versus_eager", "versus_onnx"]
+) -> str:
+    """How many times as fast, with its interval where there is one."""
+    shown = getattr(candidate.speedup.get(batch), against, None)
+    if shown is not None:
         return (
-            fmt.interval(shown)
-            if fmt.half_width(shown)
-            else fmt.number(shown.get("mean"), significant=3)
+            fmt.interval(shown) if fmt.half_width(shown) else fmt.number(shown.mean, significant=3)
         )
     return (
-        fmt.number(candidate.get(against), significant=3)
-        if batch == next(iter(candidate.get("latency") or ()), None)
+        fmt.number(getattr(candidate, against), significant=3)
+        if batch == next(iter(candidate.latency), None)
         else fmt.ABSENT
     )
 
 
 def seeds(documents: Documents) -> list[tuple[str, str]]:
     """Every seed that was used, by what for."""
+    run, ablation, final = documents.run, documents.ablation, documents.final
     found = [
-        ("seed of the recipe", documents.get("run", {}).get("seed")),
-        ("seeds of the ablation", documents.get("ablation", {}).get("seeds")),
-        ("seeds of the final training", documents.get("final", {}).get("seeds")),
+        ("seed of the recipe", run and run.seed),
+        ("seeds of the ablation", ablation and ablation.seeds),
+        ("seeds of the final training", final and final.seeds),
     ]
     return [
         (what, ", ".join(map(str, used)) if isinstance(used, Sequence) else str(used))
@@ -296,22 +287,20 @@ def seeds(documents: Documents) -> list[tuple[str, str]]:
     ]
 
 
-def sittings(run: Document) -> list[tuple[str, str]]:
+def sittings(run: RunRecord | None) -> list[tuple[str, str]]:
     """When the run went on with other versions or on another machine, and what was other than
     in the sitting before.
     """
-    every = list(run.get("sittings") or ())
+    every = (run and run.sittings) or ()
     return [
-        (str(now.get("began") or "later"), _changed(before, now))
-        for before, now in itertools.pairwise(every)
+        (now.began or "later", _changed(before, now)) for before, now in itertools.pairwise(every)
     ]
 
 
-def _changed(before: Document, now: Document) -> str:
+def _changed(before: Sitting, now: Sitting) -> str:
     """``torch 2.13 in place of 2.12; cores 8 in place of 2``."""
     out = []
-    for kind in ("versions", "machine"):
-        was, known = before.get(kind) or {}, now.get(kind) or {}
+    for was, known in ((before.versions, now.versions), (before.machine, now.machine)):
         for name in dict.fromkeys([*was, *known]):
             if was.get(name) != known.get(name):
                 out.append(
@@ -321,8 +310,6 @@ def _changed(before: Document, now: Document) -> str:
     return "; ".join(out)
 
 
-def trial_score(search: Document, number: int) -> float | None:
+def trial_score(search: SearchRecord, number: int) -> float | None:
     """The score of one trial, by its number."""
-    return next(
-        (t.get("score") for t in search.get("trials") or () if t.get("number") == number), None
-    )
+    return next((t.score for t in search.trials if t.number == number), None)

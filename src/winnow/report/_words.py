@@ -7,20 +7,30 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
+from winnow.compression import (
+    CandidateRecord,
+    CompressionRecord,
+    LatencyRecord,
+    ShippedRecord,
+)
+from winnow.data import DataRecord
+from winnow.evaluation import ahead_of_the_model
 from winnow.methods import SAMPLERS
 from winnow.report import _format as fmt
+from winnow.report._documents import Documents
 from winnow.report._tables import STAGES
-from winnow.study import remark
+from winnow.stats import Interval
+from winnow.study import AblationRecord, SimplifiedRecord, remark, remark_saved
 
 __all__ = [
     "answer",
     "asked",
     "by_verdict",
-    "checks",
     "code",
     "compared",
     "dotted",
@@ -35,9 +45,6 @@ __all__ = [
     "shipped_change",
     "times",
 ]
-
-Documents = Mapping[str, Mapping[str, Any]]
-Document = Mapping[str, Any]
 
 
 def code(items: Any) -> Markup:
@@ -74,35 +81,34 @@ def say(text: str, *values: Any) -> Markup:
 
 def metric_of(documents: Documents) -> str:
     """The score's name, from whichever document has it."""
-    found = (
-        documents.get(name, {}).get("metric")
-        for name in ("run", "search", "ablation", "final", "compression")
-    )
-    return next((str(metric) for metric in found if metric), "score")
+    d = documents
+    found = (d.run, d.search, d.ablation, d.final, d.compression)
+    return next((each.metric for each in found if each is not None and each.metric), "score")
 
 
-def score_shown(documents: Documents) -> tuple[Document | None, str, str]:
+def score_shown(documents: Documents) -> tuple[Interval | None, str, str]:
     """The best-founded score there is: (interval, what it is, what it was measured on)."""
     metric = metric_of(documents)
-    tested = (documents.get("evaluation", {}).get("metrics") or {}).get(metric)
-    if tested:
-        rows = documents["evaluation"].get("rows")
+    evaluation, search = documents.evaluation, documents.search
+    tested = None if evaluation is None else evaluation.metrics.get(metric)
+    if evaluation is not None and tested is not None:
+        rows = evaluation.rows
         on = f"{fmt.count(rows)} test rows" if rows else "the test rows"
         return (
             tested,
             f"test {fmt.words(metric)}",
-            f"{fmt.plural(tested.get('n') or 0, 'final seed')}, {on}",
+            f"{fmt.plural(tested.n, 'final seed')}, {on}",
         )
-    final = documents.get("final", {}).get("score")
-    if final:
-        on = f"{fmt.plural(final.get('n') or 0, 'final seed')}, validation rows"
+    final = None if documents.final is None else documents.final.score
+    if final is not None:
+        on = f"{fmt.plural(final.n, 'final seed')}, validation rows"
         return final, f"validation {fmt.words(metric)}", on
-    best = (documents.get("search", {}).get("best") or {}).get("interval")
-    if best:
+    best = None if search is None or search.best is None else search.best.interval
+    if best is not None:
         return (
             best,
             f"validation {fmt.words(metric)}",
-            f"{fmt.plural(best.get('n') or 0, 'fresh seed')}, validation rows",
+            f"{fmt.plural(best.n, 'fresh seed')}, validation rows",
         )
     return None, fmt.words(metric), ""
 
@@ -113,35 +119,31 @@ def score_shown(documents: Documents) -> tuple[Document | None, str, str]:
 def asked(documents: Documents) -> list[Markup]:
     """The question, as sentences."""
     out: list[Markup] = []
-    data, search, ablation = (documents.get(name, {}) for name in ("data", "search", "ablation"))
-    task = documents.get("run", {}).get("task") or data.get("task") or "prediction"
-    if not documents:
+    if not any(documents.each()):
         return out
+    data, search = documents.data or DataRecord(), documents.search
+    ablation, compressed = documents.ablation, documents.compression
+    task = (documents.run and documents.run.task) or data.task or "prediction"
     metric = fmt.words(metric_of(documents))
-    higher = next(
-        (
-            d["higher_is_better"]
-            for d in documents.values()
-            if d.get("higher_is_better") is not None
-        ),
-        None,
-    )
+    ways = (documents.run, search, documents.baselines, compressed)
+    known = (d.higher_is_better for d in ways if d is not None)
+    higher = next((each for each in known if each is not None), None)
     order = "" if higher is None else f" ({'higher' if higher else 'lower'} is better)"
-    on = say(" on {}", code(str(data["source"]))) if data.get("source") else ""
-    if data.get("target"):
-        on = say(" of {}{}", code(str(data["target"])), on)
+    on: str | Markup = say(" on {}", code(data.source)) if data.source else ""
+    if data.target:
+        on = say(" of {}{}", code(data.target), on)
     out.append(say("{}{}, scored by {}{}.", str(task).capitalize(), on, metric, order))
-    if search.get("trials"):
-        searched = fmt.plural(len(search.get("ranges") or ()), "open setting")
-        trials = fmt.plural(len(search["trials"]), "trial")
-        by = sampler_title(search.get("sampler") or "search")
+    if search is not None and search.trials:
+        searched = fmt.plural(len(search.ranges), "open setting")
+        trials = fmt.plural(len(search.trials), "trial")
+        by = sampler_title(search.sampler or "search")
         out.append(say("Which values of {} are best? {} by {}.", searched, trials, by))
-    if ablation.get("comparisons"):
+    if ablation is not None and ablation.comparisons:
         parts, seeds = (
-            fmt.plural(len(ablation["comparisons"]), "part"),
-            fmt.plural(len(ablation.get("seeds") or ()), "seed"),
+            fmt.plural(len(ablation.comparisons), "part"),
+            fmt.plural(len(ablation.seeds or ()), "seed"),
         )
-        small = fmt.number(ablation.get("smallest_effect"))
+        small = fmt.number(ablation.smallest_effect)
         out.append(
             say(
                 "Which of {} matter? Each was left out over {}; effects below {} were declared "
@@ -151,9 +153,8 @@ def asked(documents: Documents) -> list[Markup]:
                 small,
             )
         )
-    compressed = documents.get("compression", {})
-    if compressed.get("budget") is not None:
-        budget = fmt.number(compressed.get("allowed_drop") or compressed["budget"])
+    if compressed is not None and compressed.budget is not None:
+        budget = fmt.number(compressed.allowed_drop or compressed.budget)
         out.append(
             say("How small may the model get, if it may lose at most {} of {}?", budget, metric)
         )
@@ -183,10 +184,9 @@ def answer(documents: Documents) -> list[Markup]:
 
 def _score(documents: Documents) -> Markup:
     shown, what, on = score_shown(documents)
-    if not shown:
-        trials = [
-            t for t in documents.get("search", {}).get("trials") or () if fmt.finite(t.get("score"))
-        ]
+    search = documents.search
+    if shown is None:
+        trials = [t for t in search.trials if fmt.finite(t.score)] if search is not None else []
         if not trials:
             return say("No training has finished yet, so there is no answer.")
         return say(
@@ -195,9 +195,9 @@ def _score(documents: Documents) -> Markup:
             fmt.plural(len(trials), "trial"),
         )
     sentence = say("The {} is <strong>{}</strong> ({}).", what, fmt.interval(shown), on)
-    best = documents.get("search", {}).get("best") or {}
-    if "final" not in documents and best.get("trial") is not None:
-        return say("{} It belongs to trial {}; no final training was run.", sentence, best["trial"])
+    best = search and search.best and search.best.trial
+    if "final" not in documents and best is not None:
+        return say("{} It belongs to trial {}; no final training was run.", sentence, best)
     return sentence
 
 
@@ -205,20 +205,18 @@ def compared(documents: Documents) -> list[Markup]:
     """What the baselines say about the model, the constant first; loud where it is not shown to
     beat the constant.
     """
-    found = documents.get("baselines") or {}
-    if not found.get("verdict"):
+    found = documents.baselines
+    if found is None or not found.verdict:
         return []
-    text = str(found["verdict"])
+    text = found.verdict
     sentence = say("{}.", text[:1].upper() + text[1:])
-    if not found.get("beats_constant"):
+    if not found.beats_constant:
         sentence = say("<strong class='warning'>{}</strong>", sentence)
-    better = [
-        str(note) for note in found.get("notes") or () if "is better than the model" in str(note)
-    ]
+    better = ahead_of_the_model(found.metric, found.baselines, found.file)
     return [sentence, *(say("{}.", note[:1].upper() + note[1:]) for note in better)]
 
 
-def by_verdict(ablation: Document) -> dict[str, list[str]]:
+def by_verdict(ablation: AblationRecord) -> dict[str, list[str]]:
     """Names of the parts under each verdict, in the order of the document."""
     out: dict[str, list[str]] = {
         "helps": [],
@@ -227,8 +225,8 @@ def by_verdict(ablation: Document) -> dict[str, list[str]]:
         "no difference": [],
         "undecided": [],
     }
-    for row in ablation.get("comparisons") or ():
-        out.setdefault(row.get("verdict") or "undecided", []).append(str(row["name"]))
+    for row in ablation.comparisons:
+        out[row.verdict or "undecided"].append(row.name)
     return out
 
 
@@ -237,8 +235,8 @@ def _verb(items: list[str], one: str, many: str) -> str:
 
 
 def _parts(documents: Documents) -> Iterable[Markup]:
-    ablation = documents.get("ablation")
-    if not ablation or not ablation.get("comparisons"):
+    ablation = documents.ablation
+    if ablation is None or not ablation.comparisons:
         return
     groups = by_verdict(ablation)
     clauses = []
@@ -246,7 +244,7 @@ def _parts(documents: Documents) -> Iterable[Markup]:
         clauses.append(
             say("{} {}", listed(groups["helps"]), _verb(groups["helps"], "helps", "help"))
         )
-    rows = {str(row["name"]): row for row in ablation["comparisons"]}
+    rows = {row.name: row for row in ablation.comparisons}
     clauses += [
         say("{} is needed ({})", code(name), remark(rows[name], 0.0)) for name in groups["needed"]
     ]
@@ -254,12 +252,12 @@ def _parts(documents: Documents) -> Iterable[Markup]:
         clauses.append(
             say("{} {}", listed(groups["hurts"]), _verb(groups["hurts"], "hurts", "hurt"))
         )
-    identical = [name for name in groups["no difference"] if rows[name].get("identical")]
+    identical = [name for name in groups["no difference"] if rows[name].identical]
     if identical:
         makes = _verb(identical, "makes", "make")
         clauses.append(say("{} {} no difference (no prediction changes)", listed(identical), makes))
     if same := [name for name in groups["no difference"] if name not in identical]:
-        small = fmt.number(ablation.get("smallest_effect"))
+        small = fmt.number(ablation.smallest_effect)
         clauses.append(
             say(
                 "{} {} no difference (within ±{})",
@@ -273,15 +271,13 @@ def _parts(documents: Documents) -> Iterable[Markup]:
     if groups["undecided"]:
         yield say("Of {} we cannot tell.", listed(groups["undecided"]))
     for name, row in rows.items():
-        if row.get("saved") and row.get("verdict") != "hurts":
-            yield say(
-                "{} is there to save time: {}.", code(name), remark({"saved": row["saved"]}, 0.0)
-            )
+        if row.saved is not None and row.verdict != "hurts":
+            yield say("{} is there to save time: {}.", code(name), remark_saved(row.saved))
 
 
 def _simplified(documents: Documents) -> Markup | None:
-    simplified = documents.get("ablation", {}).get("simplified") or {}
-    dropped, kept = simplified.get("dropped") or [], simplified.get("kept") or []
+    simplified = (documents.ablation and documents.ablation.simplified) or SimplifiedRecord()
+    dropped, kept = list(simplified.dropped), list(simplified.kept)
     if not dropped and not kept:
         return None
     if not dropped:
@@ -290,15 +286,15 @@ def _simplified(documents: Documents) -> Markup | None:
         )
     passed = [
         check
-        for check in checks(simplified)
-        if check.get("accepted") and set(check["without"]) == set(dropped)
+        for check in simplified.checks
+        if check.accepted and set(check.without) == set(dropped)
     ]
-    if passed and passed[-1].get("identical"):
+    if passed and passed[-1].identical:
         checked = say(", which changed no prediction")
-    elif passed and passed[-1].get("difference"):
+    elif passed:
         level, shown = (
-            fmt.level(passed[-1]["difference"].get("confidence")),
-            fmt.interval(passed[-1]["difference"], sign=True),
+            fmt.level(passed[-1].difference.confidence),
+            fmt.interval(passed[-1].difference, sign=True),
         )
         checked = say(" (gain {}, {} interval)", shown, level)
     else:
@@ -311,39 +307,44 @@ def _simplified(documents: Documents) -> Markup | None:
     return say("The recipe goes on without {}{}.{}", listed(dropped), checked, back)
 
 
-def checks(simplified: Document) -> list[Document]:
-    """The checks of a simplification, in their order."""
-    return list(simplified.get("checks") or ())
+@dataclass(frozen=True)
+class Change:
+    """What ships beside what it is compared with.
 
-
-def shipped_change(compressed: Document) -> dict[str, Any] | None:
-    """What was shipped beside what it is compared with: the chosen candidate, the first one,
-    and size and speed ratios.
+    Attributes:
+        chosen: the candidate that ships.
+        before: the first one.
+        batch: the size at which latencies are compared.
+        smaller, faster: how many times; None where that is not known.
     """
-    candidates = {c["name"]: c for c in compressed.get("candidates") or ()}
-    chosen = candidates.get(compressed.get("chosen"))
+
+    chosen: CandidateRecord
+    before: CandidateRecord
+    batch: str
+    smaller: float | None
+    ms_before: float | None
+    ms_after: float | None
+    faster: float | None
+
+
+def shipped_change(compressed: CompressionRecord | None) -> Change | None:
+    """What was shipped beside what it is compared with; None where nothing was chosen."""
+    candidates = {c.name: c for c in compressed.candidates} if compressed is not None else {}
+    chosen = candidates.get((compressed and compressed.chosen) or "")
     if chosen is None:
         return None
     first = next(iter(candidates.values()))
-
-    def at(candidate: Document, batch: str) -> Any:
-        return ((candidate.get("latency") or {}).get(batch) or {}).get("median_ms")
-
-    batch = next(iter(chosen.get("latency") or {"1": None}))
-    before, after = at(first, batch), at(chosen, batch)
-    return {
-        "chosen": chosen,
-        "before": first,
-        "batch": batch,
-        "smaller": first["bytes"] / chosen["bytes"]
-        if first.get("bytes") and chosen.get("bytes")
-        else None,
-        "ms_before": before,
-        "ms_after": after,
-        "faster": before / after
-        if fmt.finite(before) and fmt.finite(after) and after > 0
-        else None,
-    }
+    batch = next(iter(chosen.latency), "1")
+    before, after = (c.latency.get(batch, LatencyRecord()).median_ms for c in (first, chosen))
+    return Change(
+        chosen=chosen,
+        before=first,
+        batch=batch,
+        smaller=first.bytes / chosen.bytes if first.bytes and chosen.bytes else None,
+        ms_before=before,
+        ms_after=after,
+        faster=before / after if before is not None and after is not None and after > 0 else None,
+    )
 
 
 def times(ratio: float | None, more: str, less: str) -> str:
@@ -358,30 +359,30 @@ def times(ratio: float | None, more: str, less: str) -> str:
 
 
 def _shipped(documents: Documents) -> Markup | None:
-    change = shipped_change(documents.get("compression") or {})
+    change = shipped_change(documents.compression)
     if change is None:
         return None
-    chosen, before = change["chosen"], change["before"]
-    if chosen["name"] == before["name"]:
+    chosen, before = change.chosen, change.before
+    if chosen.name == before.name:
         return say(
             "What ships is {}, {}: nothing smaller kept the budget.",
-            code(chosen["name"]),
-            fmt.size(chosen.get("bytes")),
+            code(chosen.name),
+            fmt.size(chosen.bytes),
         )
     size = say(
         "{} instead of {} ({})",
-        fmt.size(chosen["bytes"]),
-        fmt.size(before["bytes"]),
-        times(change["smaller"], "smaller", "larger"),
+        fmt.size(chosen.bytes),
+        fmt.size(before.bytes),
+        times(change.smaller, "smaller", "larger"),
     )
     speed = say(
         "{} instead of {} at batch {} ({})",
-        fmt.ms(change["ms_after"]),
-        fmt.ms(change["ms_before"]),
-        change["batch"],
-        times(change["faster"], "faster", "slower"),
+        fmt.ms(change.ms_after),
+        fmt.ms(change.ms_before),
+        change.batch,
+        times(change.faster, "faster", "slower"),
     )
-    lost = chosen.get("score_drop")
+    lost = chosen.score_drop
     metric = fmt.words(metric_of(documents))
     cost = (
         say(" It loses {} of {} on the validation rows.", fmt.interval(lost), metric)
@@ -390,52 +391,52 @@ def _shipped(documents: Documents) -> Markup | None:
     )
     return say(
         "What ships is {}: {}, {}, both against {}.{}",
-        code(chosen["name"]),
+        code(chosen.name),
         size,
         speed,
-        code(before["name"]),
+        code(before.name),
         cost,
     )
 
 
 def _file(documents: Documents) -> Markup | None:
     """The quality of the very file that ships, which is not that of an average training."""
-    shipped, metric = documents.get("shipped") or {}, metric_of(documents)
-    measured = (shipped.get("metrics") or {}).get(metric)
-    if not measured:
+    shipped, metric = documents.shipped, metric_of(documents)
+    measured = None if shipped is None else shipped.metrics.get(metric)
+    if shipped is None or measured is None:
         return None
     return say(
         "The file that ships has {} <strong>{}</strong> on the {} test rows (interval over the "
         "rows).",
         fmt.words(metric),
         fmt.interval(measured),
-        fmt.count(shipped.get("rows")),
+        fmt.count(shipped.rows),
     )
 
 
-def parity(shipped: Document) -> Markup:
+def parity(shipped: ShippedRecord) -> Markup:
     """How far the file that ships is from the PyTorch model that it came from, on the test rows."""
-    found = shipped.get("parity") or {}
+    found = shipped.parity
     furthest = say(
         "its raw outputs differ by at most {}",
-        fmt.number(found.get("max_output_difference"), None, 2),
+        fmt.number(found.max_output_difference, None, 2),
     )
-    if found.get("share_of_changed_classes") is not None:
+    if found.share_of_changed_classes is not None:
         return say(
             "Against the PyTorch model that it came from, {}, a class's probability by at most "
             "{}, and {} of the {} test rows "
             "get another class.",
             furthest,
-            fmt.number(found.get("max_probability_difference"), None, 2),
-            fmt.percent(found["share_of_changed_classes"]),
-            fmt.count(found.get("rows")),
+            fmt.number(found.max_probability_difference, None, 2),
+            fmt.percent(found.share_of_changed_classes),
+            fmt.count(found.rows),
         )
     return say(
         "Against the PyTorch model that it came from, {}, and its predictions by at most {}, on "
         "the {} test rows.",
         furthest,
-        fmt.number(found.get("max_prediction_difference"), None, 2),
-        fmt.count(found.get("rows")),
+        fmt.number(found.max_prediction_difference, None, 2),
+        fmt.count(found.rows),
     )
 
 

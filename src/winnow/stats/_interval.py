@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,6 +50,16 @@ class Interval:
         infinite here, too.
         """
         return {k: getattr(self, k) for k in ("mean", "low", "high", "confidence", "n", "lost")}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Interval:
+        """The interval of plain data; NaN for numbers that are missing or null."""
+        mean, low, high, confidence = (
+            math.nan if document.get(k) is None else float(document[k])
+            for k in ("mean", "low", "high", "confidence")
+        )
+        n, lost = (int(document.get(k) or 0) for k in ("n", "lost"))
+        return cls(mean, low, high, confidence, n, lost=lost)
 
 
 def t_interval(values: ArrayLike, confidence: float = 0.95, *, least_sd: float = 0.0) -> Interval:

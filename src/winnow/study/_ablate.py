@@ -17,6 +17,7 @@ from winnow.data import row_worth as worth_of_a_row
 from winnow.errors import ModelError, OutOfTime
 from winnow.execution import Event, Runner, Workspace
 from winnow.recipe import HIGHER_IS_BETTER, METRIC_BOUNDS, Recipe
+from winnow.records import keep, recall
 from winnow.stats import (
     FEWEST_PAIRS,
     Interval,
@@ -32,6 +33,13 @@ from winnow.study._allowance import Allowance, Option, steps
 from winnow.study._arms import Arm, make_arms, part_names, same_predictions, train_arms
 from winnow.study._looks import Look
 from winnow.study._protocol import Plan, Study, conduct
+from winnow.study._records import (
+    AblationRecord,
+    ArmRecord,
+    ComparisonRecord,
+    LooksRecord,
+    SimplifiedRecord,
+)
 from winnow.study._simplify import Simplification, simplify
 
 __all__ = ["Ablation", "ablate", "plan_ablation"]
@@ -88,45 +96,46 @@ class Ablation:
         """One row per part; differences in units of the score, positive where the part helps."""
         return pl.DataFrame(
             [
-                {k: v for k, v in row.items() if k not in ("scores", "saved")}
+                {k: v for k, v in vars(row).items() if k not in ("scores", "saved")}
                 for row in self._rows()
             ],
             infer_schema_length=None,
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def record(self) -> AblationRecord:
         """The ``ablation`` document."""
-        return _common.plain(
-            {
-                "metric": self.metric,
-                "seeds": self.seeds,
-                "smallest_effect": self.recipe.ablate.smallest_effect,
-                "confidence": self.look.confidence,
-                "validation_rows": self.rows,
-                "one_row": self.row_worth
-                if self.row_worth is not None or self.rows is None
-                else self._one_row(self.rows),
-                "looks": self.look.to_dict(),
-                "reference": {
-                    "interval": _common.score_interval(
-                        self.reference.outcomes, self.metric, self.rows, self.look.confidence
-                    ).to_dict(),
-                    "scores": self.reference.scores,
-                },
-                "comparisons": self._rows(),
-                "notes": self.notes,
-                "simplified": {
-                    "dropped": self.simplification.dropped,
-                    "kept": self.simplification.kept,
-                    "recipe_yaml": self.simplified.to_yaml(),
-                    "accepted": not self.simplification.kept,
-                    "checks": [check.to_dict() for check in self.simplification.checks],
-                    "reason": self.simplification.reason,
-                },
-            }
+        interval = _common.score_interval(
+            self.reference.outcomes, self.metric, self.rows, self.look.confidence
+        )
+        return AblationRecord(
+            metric=self.metric,
+            seeds=self.seeds,
+            smallest_effect=self.recipe.ablate.smallest_effect,
+            confidence=self.look.confidence,
+            validation_rows=self.rows,
+            one_row=self.row_worth
+            if self.row_worth is not None or self.rows is None
+            else self._one_row(self.rows),
+            looks=self.look.record,
+            reference=ArmRecord(interval, tuple(self.reference.scores)),
+            comparisons=tuple(self._rows()),
+            notes=self.notes,
+            simplified=SimplifiedRecord(
+                dropped=self.simplification.dropped,
+                kept=self.simplification.kept,
+                recipe_yaml=self.simplified.to_yaml(),
+                accepted=not self.simplification.kept,
+                checks=self.simplification.checks,
+                reason=self.simplification.reason,
+            ),
         )
 
-    def _rows(self) -> list[dict[str, Any]]:
+    def to_dict(self) -> dict[str, Any]:
+        """``record`` as plain data."""
+        return self.record.to_dict()
+
+    def _rows(self) -> list[ComparisonRecord]:
         return [
             _row(self.reference, arm, c, self.look.confidence)
             for arm, c in zip(self.arms, self.comparisons, strict=True)
@@ -193,7 +202,7 @@ def ablate(
         reference = replace(reference, recipe=recipe)
     ledger, asked = runner.workspace.ledger, [arm.name for arm in arms]
     looks, look = _looks.count(
-        ledger.get_document("looks"), recipe, asked, metric=metric, context=context
+        recall(ledger, LooksRecord), recipe, asked, metric=metric, context=context
     )
     plan = plan_ablation(
         reference,
@@ -207,8 +216,8 @@ def ablate(
         allowance=allowance,
     )
     ablation = conduct(Study("ablate", plan), runner)
-    ledger.put_document("looks", looks)
-    ledger.put_document("ablation", ablation.to_dict())
+    keep(ledger, looks)
+    keep(ledger, ablation.record)
     return ablation
 
 
@@ -392,30 +401,30 @@ def _failures(arms: Sequence[Arm]) -> list[str]:
     return notes
 
 
-def _row(reference: Arm, arm: Arm, c: PairedComparison, confidence: float) -> dict[str, Any]:
-    return {
-        "name": c.name,
-        "what": arm.part.what if arm.part else "",
-        "mean": c.difference.mean,
-        "low": c.difference.low,
-        "high": c.difference.high,
-        "p": c.p,
-        "p_holm": c.p_holm,
-        "p_same": c.p_same,
-        "p_failures": c.p_failures,
-        "verdict": c.verdict,
-        "at_least_smallest": c.at_least_smallest,
-        "identical": c.identical,
-        "n": c.n,
-        "lost": c.lost,
-        "failed": c.failed,
-        "failed_with": c.failed_with,
-        "trained": len(arm.outcomes),
-        "correlation": c.correlation,
-        "mde": c.mde,
-        "scores": arm.scores,
-        "saved": _saved(reference, arm, confidence).to_dict() if c.name in FOR_COST else None,
-    }
+def _row(reference: Arm, arm: Arm, c: PairedComparison, confidence: float) -> ComparisonRecord:
+    return ComparisonRecord(
+        name=c.name,
+        what=arm.part.what if arm.part else "",
+        mean=c.difference.mean,
+        low=c.difference.low,
+        high=c.difference.high,
+        p=c.p,
+        p_holm=c.p_holm,
+        p_same=c.p_same,
+        p_failures=c.p_failures,
+        verdict=c.verdict,
+        at_least_smallest=c.at_least_smallest,
+        identical=c.identical,
+        n=c.n,
+        lost=c.lost,
+        failed=c.failed,
+        failed_with=c.failed_with,
+        trained=len(arm.outcomes),
+        correlation=c.correlation,
+        mde=c.mde,
+        scores=tuple(arm.scores),
+        saved=_saved(reference, arm, confidence) if c.name in FOR_COST else None,
+    )
 
 
 def _saved(reference: Arm, arm: Arm, confidence: float) -> Interval:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from winnow.errors import RecipeError
@@ -14,9 +14,7 @@ from winnow.stats import Interval, in_range, t_interval
 from winnow.study._allowance import Allowance
 
 __all__ = [
-    "facts",
     "fresh_seeds",
-    "plain",
     "reasons",
     "require_closed",
     "score_interval",
@@ -92,21 +90,3 @@ def reasons(outcomes: Iterable[Outcome]) -> str:
     return "; ".join(
         f"{reason} ({n} of them)" if n > 1 else reason for reason, n in counts.most_common(3)
     )
-
-
-def facts(values: Sequence[float] | Interval) -> dict[str, Any]:
-    """An interval, or the t interval of some scores, as it stands in a document."""
-    return plain((values if isinstance(values, Interval) else t_interval(values)).to_dict())
-
-
-def plain(value: Any) -> Any:
-    """The same as JSON can hold it: tuples as lists, and null for NaN and the infinities, which
-    JSON does not know.
-    """
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from winnow.recipe import Recipe
+from winnow.study._records import LookRecord, LooksRecord, Settings
 
 __all__ = ["Look", "count"]
 
@@ -34,13 +34,13 @@ class Look:
     number: int
     asked: float
     confidence: float
-    earlier: tuple[Mapping[str, Any], ...]
+    earlier: tuple[Settings, ...]
 
     def notes(self) -> list[str]:
         """What the reader should know: nothing about a first look."""
         if self.number == 1:
             return []
-        before = ", ".join(f"{look['seeds']} seeds" for look in self.earlier)
+        before = ", ".join(f"{look.seeds} seeds" for look in self.earlier)
         return [
             f"look {self.number} at this question (before it: {before}): judged at confidence "
             f"{self.confidence:.5g} instead of "
@@ -48,22 +48,19 @@ class Look:
             f"the first"
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "number": self.number,
-            "asked_confidence": self.asked,
-            "earlier": [dict(look) for look in self.earlier],
-        }
+    @property
+    def record(self) -> LookRecord:
+        return LookRecord(self.number, self.asked, self.earlier)
 
 
 def count(
-    document: Mapping[str, Any] | None,
+    before: LooksRecord | None,
     recipe: Recipe,
     parts: Sequence[str],
     *,
     metric: str,
     context: str,
-) -> tuple[dict[str, Any], Look]:
+) -> tuple[LooksRecord, Look]:
     """The ``looks`` document with this look in it, and the look. Asking again with the same
     settings is the same look.
 
@@ -75,19 +72,13 @@ def count(
     question = json.dumps([settings, sorted(parts), metric, context], sort_keys=True, default=str)
     key = hashlib.sha256(question.encode()).hexdigest()[:20]
     ask = recipe.ablate
-    this = {
-        "seeds": ask.seeds,
-        "smallest_effect": ask.smallest_effect,
-        "confidence": ask.confidence,
-    }
-    questions = {
-        name: list(looks) for name, looks in ((document or {}).get("questions") or {}).items()
-    }
-    looks = questions.setdefault(key, [])
+    this = Settings(ask.seeds, ask.smallest_effect, ask.confidence)
+    questions = dict(before.questions) if before is not None else {}
+    looks = questions.get(key, ())
     if this not in looks:
-        looks.append(this)
-    before = looks.index(this)
-    alpha = (1 - ask.confidence) / 2**before
-    return {"questions": questions}, Look(
-        before + 1, ask.confidence, 1 - alpha if before else ask.confidence, tuple(looks[:before])
+        looks = (*looks, this)
+    earlier = looks.index(this)
+    alpha = (1 - ask.confidence) / 2**earlier
+    return LooksRecord({**questions, key: looks}), Look(
+        earlier + 1, ask.confidence, 1 - alpha if earlier else ask.confidence, looks[:earlier]
     )

@@ -23,10 +23,12 @@ from winnow.recipe import (
     derive_seed,
     made,
 )
+from winnow.records import keep
 from winnow.stats import Interval
 from winnow.study import _common
 from winnow.study._allowance import Allowance, Option, steps
 from winnow.study._protocol import Plan, Study, conduct
+from winnow.study._records import BestRecord, LeaderRecord, SearchRecord, TrialRecord
 from winnow.study._sampling import Proposal, Proposer
 
 __all__ = ["Found", "Leader", "Trial", "plan_search", "search"]
@@ -97,42 +99,37 @@ class Found:
         """
         paths = list(self.recipe.ranges())
         rows = [
-            _row(trial) | {path: _cell(trial.values.get(path)) for path in paths}
+            {name: value for name, value in vars(_row(trial)).items() if name != "values"}
+            | {path: _cell(trial.values.get(path)) for path in paths}
             for trial in self.trials
         ]
         return pl.DataFrame(rows, infer_schema_length=None, strict=False)
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def record(self) -> SearchRecord:
         """The ``search`` document."""
         winner = self.leaders[0]
-        return _common.plain(
-            {
-                "sampler": _name(self.recipe.search.sampler),
-                "metric": self.metric,
-                "higher_is_better": HIGHER_IS_BETTER[self.metric],
-                "ranges": {
-                    path: s.range.model_dump(mode="json")
-                    for path, s in self.recipe.ranges().items()
-                },
-                "trials": [_row(trial) | {"values": trial.values} for trial in self.trials],
-                "leaders": [
-                    {
-                        "trial": a.trial.number,
-                        "values": a.trial.values,
-                        "scores": a.scores,
-                        "interval": a.score.to_dict(),
-                    }
-                    for a in self.leaders
-                ],
-                "best": {
-                    "trial": winner.trial.number,
-                    "values": winner.trial.values,
-                    "recipe_yaml": self.best.to_yaml(),
-                    "interval": self.score.to_dict(),
-                },
-                "notes": self.notes,
-            }
+        return SearchRecord(
+            sampler=_name(self.recipe.search.sampler),
+            metric=self.metric,
+            higher_is_better=HIGHER_IS_BETTER[self.metric],
+            ranges={
+                path: s.range.model_dump(mode="json") for path, s in self.recipe.ranges().items()
+            },
+            trials=tuple(_row(trial) for trial in self.trials),
+            leaders=tuple(
+                LeaderRecord(a.trial.number, a.trial.values, tuple(a.scores), a.score)
+                for a in self.leaders
+            ),
+            best=BestRecord(
+                winner.trial.number, winner.trial.values, self.best.to_yaml(), self.score
+            ),
+            notes=self.notes,
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """``record`` as plain data."""
+        return self.record.to_dict()
 
 
 def search(
@@ -179,7 +176,7 @@ def search(
     rows = len(runner.prepared(recipe.data).validation)
     plan = plan_search(recipe, metric=metric, context=context, rows=rows, allowance=allowance)
     found = conduct(Study("search", plan, trainings=ask.trials + ask.leaders * ask.seeds), runner)
-    runner.workspace.ledger.put_document("search", found.to_dict())
+    keep(runner.workspace.ledger, found.record)
     return found
 
 
@@ -354,16 +351,17 @@ def _name(sampler: str | BaseSampler | Sampler) -> str:
     return sampler if isinstance(sampler, str) else sampler.kind
 
 
-def _row(trial: Trial) -> dict[str, Any]:
+def _row(trial: Trial) -> TrialRecord:
     o = trial.outcome
-    return {
-        "number": trial.number,
-        "status": o.status,
-        "score": trial.score if o.finished else None,
-        "reason": o.reason,
-        "seconds": o.seconds,
-        "epochs": o.epochs,
-    }
+    return TrialRecord(
+        trial.number,
+        o.status,
+        trial.score if o.finished else None,
+        o.reason,
+        o.seconds,
+        o.epochs,
+        trial.values,
+    )
 
 
 def _cell(value: Any) -> Any:

@@ -24,10 +24,10 @@ from winnow.study import _common
 from winnow.study._allowance import Allowance, Option
 from winnow.study._arms import Arm, same_predictions, train_arms
 from winnow.study._protocol import Plan
+from winnow.study._records import Check, Ground
 
 __all__ = [
     "MOST_CHECKS",
-    "Check",
     "Simplification",
     "judge",
     "levels",
@@ -36,40 +36,6 @@ __all__ = [
 ]
 
 MOST_CHECKS = 4  # on fresh seeds, whatever they show
-
-
-@dataclass(frozen=True)
-class Check:
-    """The full recipe against one without some parts.
-
-    Attributes:
-        without: the parts.
-        full, simplified: the scores of both.
-        difference: simplified minus full, pair by pair, in units of the score, turned so that
-            negative means that the simplified recipe is worse; its lower end is that of a one-sided
-            test at the level of this check (see ``simplify``).
-        accepted: these parts may go.
-        identical: not one prediction differs, on any seed.
-        reason: why, in a sentence.
-    """
-
-    without: tuple[str, ...]
-    full: Interval
-    simplified: Interval
-    difference: Interval
-    accepted: bool
-    identical: bool
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        intervals = {k: getattr(self, k).to_dict() for k in ("full", "simplified", "difference")}
-        return {
-            "without": self.without,
-            "accepted": self.accepted,
-            "identical": self.identical,
-            "reason": self.reason,
-            **intervals,
-        }
 
 
 @dataclass(frozen=True)
@@ -281,7 +247,7 @@ def judge(
     identical = same_predictions(full, simplified)
     failed = [sum(not o.finished for o in arm.outcomes) for arm in (full, simplified)]
     margin = shown_margin(ask.smallest_effect, METRIC_BOUNDS[metric], rows, row_worth)
-    accepted, reason = _decide(difference, identical, failed, margin, alpha, ask)
+    accepted, ground, reason = _decide(difference, identical, failed, margin, alpha, ask)
     return Check(
         without=tuple(without),
         full=_common.score_interval(full.outcomes, metric, rows, confidence),
@@ -290,23 +256,27 @@ def judge(
         accepted=accepted,
         identical=identical,
         reason=reason,
+        ground=ground,
     )
 
 
 def _decide(
     d: Interval, identical: bool, failed: Sequence[int], margin: float, alpha: float, ask: Ablate
-) -> tuple[bool, str]:
+) -> tuple[bool, Ground, str]:
     s = ask.smallest_effect
     if failed[1] > failed[0]:
-        return False, f"{failed[1]} trainings failed without these parts, {failed[0]} with them"
+        said = f"{failed[1]} trainings failed without these parts, {failed[0]} with them"
+        return False, "failures", said
     if d.n < FEWEST_PAIRS:
-        return False, f"only {d.n} pairs of trainings finished, and it takes {FEWEST_PAIRS}"
+        said = f"only {d.n} pairs of trainings finished, and it takes {FEWEST_PAIRS}"
+        return False, "few pairs", said
     if identical:
-        return True, f"not one prediction changed on {d.n} fresh seeds"
+        return True, "identical", f"not one prediction changed on {d.n} fresh seeds"
     if _passes(d, margin):
         least = f"by {s:g} or more" if margin else "at all"
         return (
             True,
+            "shown",
             f"shown to be no worse {least} without these parts (difference {d}, one-sided test "
             f"at {alpha:.2g})",
         )
@@ -314,13 +284,19 @@ def _decide(
     if ask.accept == "mean" and d.mean >= -s:
         return (
             True,
+            "mean",
             f"accepted on the mean alone, as asked for (ablate.accept: mean): {loss} (difference "
             f"{d})",
         )
     if d.high < -margin:
-        return False, f"worse without these parts (difference {d}): together they matter"
+        return (
+            False,
+            "worse",
+            f"worse without these parts (difference {d}): together they matter",
+        )
     return (
         False,
+        "not shown",
         f"{d.n} fresh seeds cannot show that nothing is lost without these parts: {loss} "
         f"(difference {d})",
     )
@@ -371,6 +347,7 @@ def _changes_nothing(
         reason=f"not one prediction changed on any of {n} seeds"
         if same
         else "each of these parts changes no prediction by itself, and together they do",
+        ground="identical" if same else "together",
     )
 
 

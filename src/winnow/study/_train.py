@@ -16,10 +16,12 @@ from winnow.data import Prepared
 from winnow.errors import ModelError
 from winnow.execution import Event, Runner, Workspace
 from winnow.recipe import Outcome, Recipe, Variant, better
+from winnow.records import keep
 from winnow.stats import Interval
 from winnow.study import _common
 from winnow.study._allowance import Allowance, Option, steps
 from winnow.study._protocol import Plan, Study, conduct
+from winnow.study._records import FinalRecord, MemberRecord
 
 __all__ = ["Trained", "plan_training", "train"]
 
@@ -80,21 +82,24 @@ class Trained:
             self.variants[i], self.prepared, self.workspace.load_weights(self.variants[i].id)
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def record(self) -> FinalRecord:
         """The ``final`` document."""
-        return _common.plain(
-            {
-                "recipe_yaml": self.recipe.to_yaml(),
-                "metric": self.metric,
-                "seeds": [v.seed for v in self.variants],
-                "outcomes": [
-                    {"seed": v.seed, **o.to_dict()}
-                    for v, o in zip(self.variants, self.outcomes, strict=True)
-                ],
-                "shipped": self.best,
-                "score": self.score.to_dict(),
-            }
+        return FinalRecord(
+            recipe_yaml=self.recipe.to_yaml(),
+            metric=self.metric,
+            seeds=tuple(v.seed for v in self.variants),
+            outcomes=tuple(
+                MemberRecord(seed=v.seed, **o.to_dict())
+                for v, o in zip(self.variants, self.outcomes, strict=True)
+            ),
+            shipped=self.best,
+            score=self.score,
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """``record`` as plain data."""
+        return self.record.to_dict()
 
 
 def train(
@@ -147,7 +152,7 @@ def train(
         runner.prepared(recipe.data),
         runner.workspace,
     )
-    runner.workspace.ledger.put_document("final", trained.to_dict())
+    keep(runner.workspace.ledger, trained.record)
     return trained
 
 
