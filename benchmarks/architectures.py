@@ -215,7 +215,7 @@ def winnow_fleet(
             outcomes = runner.train(variants, keep_weights=True, ahead=ahead)
             seconds = time.perf_counter() - began
         assert all(o.finished for o in outcomes)
-        told[:] = sorted({f"{f['members']} {f['how']}: {f['reason']}" for f in runner.fleets})
+        told[:] = sorted({f"{f.members} {f.how}: {f.reason}" for f in runner.fleets})
         return seconds
 
     return run

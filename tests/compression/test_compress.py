@@ -22,8 +22,8 @@ from winnow.compression import (
     Compressed,
     Latency,
     Quantized,
+    _notes,
     _trial,
-    _words,
     compress,
     compress_module,
     quantize,
@@ -414,7 +414,7 @@ def test_the_upper_end_must_keep_the_budget(prefer: Any) -> None:
 def test_it_says_where_int8_is_not_faster(ratio: Interval, expected: str | None) -> None:
     int8 = dataclasses.replace(candidate("int8", ratios=(ratio, FASTER)), accepted=True)
 
-    said = _words.notes([candidate("eager"), candidate("onnx"), int8], int8)
+    said = _notes.notes([candidate("eager"), candidate("onnx"), int8], int8)
 
     prefix = "int8 is not faster everywhere than float32 in ONNX Runtime on this machine: "
     assert said == ([prefix + expected] if expected else [])

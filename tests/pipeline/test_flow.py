@@ -368,11 +368,11 @@ def test_the_file_of_another_training_is_not_shown_beside_the_scores_of_this_one
     place = tmp_path / "copy"
     shutil.copytree(done.path, place)
     with Flow(small(), place) as same:
-        assert same.evaluation.rows
+        assert same.evaluate().rows
         assert {"bundle", "compression", "shipped"} <= same.documents().keys()
 
     with Flow(small(final=Final(seeds=4)), place) as other:
-        assert other.evaluation.rows
+        assert other.evaluate().rows
         assert not {"bundle", "compression", "shipped"} & other.documents().keys()
         assert "the file" not in dict(summary(other.documents()))
 
