@@ -92,6 +92,7 @@ def test_a_sampler_is_a_function_of_its_arguments(sampler: type[BaseSampler]) ->
         assert len(drawn) == 12
         tried += [Tried(values, math.sin(len(tried) + i)) for i, values in enumerate(drawn)]
     assert sampler().propose(12, **{**asked, "seed": 4}) != drawn
+    assert sampler().propose(12, **{**asked, "start": 60}) != drawn  # where repeats were dropped
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
