@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from winnow.cli import app
 from winnow.methods import AUGMENTS, OPTIMIZERS, SAMPLERS, SCALERS, SCHEDULES, Focal
+from winnow.metrics import METRICS
 from winnow.recipe import READY, Data, EarlyStopping, Model, Recipe
 
 ROOT = Path(__file__).parents[1]
@@ -283,6 +284,13 @@ def test_the_ready_models_are_told_with_all_their_arguments(model: str) -> None:
     text = section("model").partition(f"`{model}` takes")[2].partition("its modules are")[0]
 
     assert set(READY[model].model_fields) <= set(re.findall(r"`(\w+)`", text))
+
+
+def test_every_metric_is_told_with_its_task_and_direction() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (\w+) \|", section("metric"), flags=re.MULTILINE)
+
+    better = {True: "higher", False: "lower"}
+    assert rows == [(m.name, m.task, better[m.higher_is_better]) for m in METRICS]
 
 
 def test_yaml_blocks_are_the_dialect_of_other_readers_too() -> None:

@@ -286,7 +286,7 @@ def test_the_version() -> None:
         ),
         (
             ["check", "quick.yaml", "--metric", "f1"],
-            "'f1' - the F1 of the classes is reported as macro_f1 and cannot be optimized",
+            "got 'f1' - did you mean 'macro_f1'?",
         ),
         (["check", "quick.yaml", "--metric", "auc"], "did you mean 'roc_auc'?"),
         (["report", "absent"], "absent is no run directory"),

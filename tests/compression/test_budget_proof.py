@@ -17,8 +17,8 @@ import pytest
 from scipy import stats
 
 from winnow.compression._judge import Judge
-from winnow.recipe import METRICS
-from winnow.stats import area_parts
+from winnow.metrics import ROCAUC
+from winnow.recipe import metric_of
 
 MANY = 100_000  # rows to know a true loss by
 METRIC_NAMES = ("accuracy", "balanced_accuracy", "roc_auc", "log_loss", "rmse", "mae", "r2")
@@ -37,7 +37,7 @@ class Kind:
 
     def draw(self, rng: Rng, n: int) -> tuple[Judge, np.ndarray]:
         """The judge of n rows, and what the model answers on them."""
-        task: Any = "classification" if self.metric in METRICS["classification"] else "regression"
+        task: Any = metric_of(self.metric).task
         y, outputs = (classes if task == "classification" else numbers)(rng, n)
         return Judge(self.metric, task, y, lambda raw: raw), outputs
 
@@ -58,7 +58,7 @@ def quick(metric: str, y: np.ndarray, p: np.ndarray) -> float:
             else np.mean([right[y == c].mean() for c in (0, 1)])
         )
     if metric == "roc_auc":
-        return float(area_parts(y, p).sum() / 2)
+        return float(ROCAUC.pairs(y, p).sum() / 2)
     if metric == "log_loss":
         return float(-np.log(p[np.arange(len(y)), y]).mean())
     if metric == "mae":

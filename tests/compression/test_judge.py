@@ -12,7 +12,8 @@ from sklearn import metrics
 from winnow.compression._judge import Judge
 from winnow.compression._rare import Changes, upper_end, when_nothing_is_known
 from winnow.errors import ModelError
-from winnow.stats import Interval, area_parts
+from winnow.metrics import ROCAUC
+from winnow.stats import Interval
 
 RNG = np.random.default_rng(7)
 Y = RNG.integers(0, 3, 200)
@@ -287,7 +288,7 @@ def test_the_area_interval_covers_the_truth_as_often_as_it_says(classes: int, no
         )
 
     before, after, y = draw(400_000)
-    truth = (area_parts(y, before) - area_parts(y, after)).sum() / 2
+    truth = (ROCAUC.pairs(y, before) - ROCAUC.pairs(y, after)).sum() / 2
     covered = 0
     for _ in range(600):
         before, after, y = draw(120)

@@ -15,6 +15,7 @@ from tests.compression.conftest import Model
 from winnow import bundle
 from winnow.compression import Compressed, measure_shipped
 from winnow.compression._difference import difference
+from winnow.recipe import metric_of
 from winnow.stats import rows_interval
 
 
@@ -55,7 +56,9 @@ def test_metrics_and_parity_are_those_of_the_file(
     assert found.notes == ()
     # One definition for the file and for the recipe's seeds
     for name, interval in found.metrics.items():
-        same = rows_interval(name, test.y, [special.softmax(ours, axis=1)], [interval.mean])
+        same = rows_interval(
+            metric_of(name), test.y, [special.softmax(ours, axis=1)], [interval.mean]
+        )
         assert (interval.low, interval.high, interval.n) == (same.low, same.high, len(test))
     assert found.to_dict()["sha256"] == bundle.load(path).manifest["files"]["model.onnx"]["sha256"]
 

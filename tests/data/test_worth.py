@@ -9,8 +9,8 @@ import pytest
 from sklearn import metrics
 
 from winnow.data import prepare, row_worth
-from winnow.data._worth import of_counts, rounded_up, validation_counts
-from winnow.recipe import Data
+from winnow.data._worth import rounded_up, validation_counts
+from winnow.recipe import Data, metric_of
 
 MADE = np.random.default_rng(3)
 
@@ -19,6 +19,8 @@ def score(metric: str, y: np.ndarray, p: np.ndarray, half: np.ndarray) -> float:
     """As training scores: balanced accuracy over all rows, the area as the mean of the halves'."""
     if metric == "balanced_accuracy":
         return float(metrics.balanced_accuracy_score(y, p.argmax(axis=1)))
+    if metric == "macro_f1":
+        return float(metrics.f1_score(y, p.argmax(axis=1), average="macro", zero_division=0))
     areas = []
     for h in np.unique(half):
         mine = half == h
@@ -43,13 +45,19 @@ def farthest(metric: str, y: np.ndarray, half: np.ndarray, *, tries: int) -> flo
     return found
 
 
+def of_counts(metric: str, counts_HC: np.ndarray) -> float:
+    worth = metric_of(metric).row_worth(int(counts_HC.sum()), lambda: counts_HC)
+    assert worth is not None
+    return worth
+
+
 def counts(y: np.ndarray, half: np.ndarray) -> np.ndarray:
     return np.stack(
         [np.bincount(y[half == h], minlength=int(y.max()) + 1) for h in np.unique(half)]
     )
 
 
-@pytest.mark.parametrize("metric", ["balanced_accuracy", "roc_auc"])
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "roc_auc", "macro_f1"])
 @pytest.mark.parametrize("sizes", [(9, 4), (5, 5), (8, 5, 4)])
 @pytest.mark.parametrize("halved", [False, True])
 def test_no_row_moves_a_score_farther(metric: str, sizes: tuple[int, ...], halved: bool) -> None:

@@ -595,7 +595,7 @@ WHOLE = [
         3,
         "metric",
         "'rmse' is not for classification, whose metrics are accuracy, balanced_accuracy, "
-        "roc_auc, log_loss",
+        "roc_auc, log_loss, macro_f1",
     ),
     (
         "data: {source: 'sklearn:digits', task: regression}\nmodel: {use: mlp}\ntrain: {loss: "

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from winnow.evaluation import classification_metrics, regression_metrics
-from winnow.recipe import METRIC_BOUNDS
-from winnow.stats import Interval, area_parts, paired_rows, row_parts, rows_interval
+from winnow.metrics import ROCAUC
+from winnow.recipe import metric_of
+from winnow.stats import Interval, paired_rows, rows_interval
 
 SHARES = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc")
 OF_CLASSES, OF_NUMBERS = (*SHARES, "log_loss"), ("mse", "rmse", "mae", "r2")
@@ -56,9 +57,8 @@ def measure(metric: str, y: NDArray[Any], prediction: NDArray[Any]) -> float:
 def interval(
     metric: str, y: NDArray[Any], predictions: list[NDArray[Any]], confidence: float = 0.95
 ) -> Interval:
-    return rows_interval(
-        metric, y, predictions, [measure(metric, y, p) for p in predictions], confidence=confidence
-    )
+    scores = [measure(metric, y, p) for p in predictions]
+    return rows_interval(metric_of(metric), y, predictions, scores, confidence=confidence)
 
 
 @pytest.mark.parametrize("metric", [*OF_CLASSES, *OF_NUMBERS])
@@ -69,7 +69,8 @@ def test_parts_say_what_a_row_more_would_change(metric: str) -> None:
         if metric in OF_NUMBERS
         else classes(rng, 400, [0.5, 0.3, 0.2], apart=1.5, seeds=1)
     )
-    parts, whole = row_parts(metric, y, p), measure(metric, y, p)
+    parts, whole = metric_of(metric).row_parts(y, p), measure(metric, y, p)
+    assert parts is not None
     assert parts.mean() == pytest.approx(0, abs=1e-9)
     # A copy of row i: the score moves by its part over the rows, to first order
     for i in range(0, 400, 40):
@@ -83,7 +84,7 @@ def test_area_parts_are_means_over_pairs() -> None:
     y = np.repeat([0, 1], [25, 10])
     p = np.round(rng.random(35), 1)  # with ties
     pairs = (p[y == 1][:, None] > p[y == 0]) + 0.5 * (p[y == 1][:, None] == p[y == 0])
-    parts = area_parts(y, np.column_stack([1 - p, p]))
+    parts = ROCAUC.pairs(y, np.column_stack([1 - p, p]))
     np.testing.assert_allclose(parts[y == 1], pairs.mean(axis=1) / 10)
     np.testing.assert_allclose(parts[y == 0], pairs.mean(axis=0) / 25)
 
@@ -115,7 +116,7 @@ def test_never_outside_the_range_and_never_without_width(
         y = np.arange(12) % 2
         predictions = [np.eye(2)[y] if perfect else np.eye(2)[np.zeros(12, dtype=int)]] * seeds
     found = interval(metric, y, predictions)
-    low, high = METRIC_BOUNDS.get(metric, (0, 1) if metric in SHARES else (0, np.inf))
+    low, high = metric_of(metric).bounds
     assert low <= found.low <= found.mean <= found.high <= high
     assert found.high > found.low
 
@@ -155,7 +156,7 @@ def quick(metric: str, y: NDArray[Any], p: NDArray[Any]) -> float:
     if metric == "balanced_accuracy":
         return float(np.mean([right[y == c].mean() for c in np.unique(y)]))
     if metric == "roc_auc":
-        return float(area_parts(y, p).sum() / 2)
+        return float(ROCAUC.pairs(y, p).sum() / 2)
     if metric == "log_loss":
         return float(-np.log(p[np.arange(len(y)), y]).mean())
     return measure(metric, y, p)
@@ -172,7 +173,9 @@ def covered(metric: str, make: Any, n: int, times: int, **how: Any) -> float:
         y, predictions = make(rng, n, **how)
         if make is classes and len(np.unique(y)) < len(how["shares"]):
             y[: len(how["shares"])] = np.arange(len(how["shares"]))  # as every split makes sure
-        found = rows_interval(metric, y, predictions, [quick(metric, y, p) for p in predictions])
+        found = rows_interval(
+            metric_of(metric), y, predictions, [quick(metric, y, p) for p in predictions]
+        )
         inside += found.low <= np.mean(truth) <= found.high
     return inside / times
 
@@ -224,10 +227,10 @@ def test_paired_gains_are_the_difference_of_the_scores_and_have_a_width(metric: 
         y, (a, b) = numbers(rng, 80, seeds=2)
     else:
         y, (a, b) = classes(rng, 80, [0.6, 0.4], apart=2, seeds=2)
-    found = paired_rows(metric, y, a, b)
+    found = paired_rows(metric_of(metric), y, a, b)
     assert found.mean == pytest.approx(measure(metric, y, b) - measure(metric, y, a))
     assert found.low < found.mean < found.high
-    same = paired_rows(metric, y, a, a)
+    same = paired_rows(metric_of(metric), y, a, a)
     assert same.mean == 0
     assert same.low < 0 < same.high
 
@@ -240,9 +243,12 @@ def test_gains_never_leave_what_two_scores_allow(metric: str) -> None:
     model, wrong = np.column_stack([1 - p, p]), np.eye(2)[1 - y]
     constant = np.tile([0.7, 0.3], (6, 1))
     for reference, candidate in ((wrong, model), (model, wrong), (wrong, np.eye(2)[y])):
-        found = paired_rows(metric, y, reference, candidate)
+        found = paired_rows(metric_of(metric), y, reference, candidate)
         assert -1 <= found.low <= found.mean <= found.high <= 1
-    over, under = paired_rows(metric, y, constant, model), paired_rows(metric, y, model, constant)
+    over, under = (
+        paired_rows(metric_of(metric), y, constant, model),
+        paired_rows(metric_of(metric), y, model, constant),
+    )
     assert (over.low, over.high) == pytest.approx((-under.high, -under.low))
     if metric in ("balanced_accuracy", "roc_auc"):  # the constant has 0.5 on whatever rows
         assert -0.5 <= over.low <= over.mean <= over.high <= 0.5

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from winnow.data import prepare
 from winnow.execution import Runner, Workspace
 from winnow.methods import SGD, Cosine
+from winnow.metrics import ROCAUC
 from winnow.models import build
 from winnow.recipe import Data, EarlyStopping, Model, Train, Variant, derive_seed
 from winnow.training import Finished, probe, train_fleet
@@ -30,11 +31,10 @@ from winnow.training._measure import measure
 from winnow.training._memory import _HighWater
 from winnow.training._metrics import (
     BaseTally,
-    Classification,
     Metrics,
-    Regression,
+    kept_bytes,
     membership,
-    ranks_bytes,
+    open_tally,
 )
 
 TRAIN, VALIDATION = 70, 30
@@ -327,7 +327,7 @@ def test_classification_metrics_in_pieces_are_those_of_scikit_learn(size: int) -
     # The last class does not occur
     logits, labels = 3 * rng.normal(size=(2, 100, 4)), rng.integers(0, 3, 100)
     part = torch.tensor(rng.integers(0, 2, 100))
-    tally = Classification(parts=2)
+    tally = open_tally("classification", "", parts=2)
     for x, y, p in zip(
         torch.tensor(logits).split(size, dim=1),
         torch.tensor(labels).split(size),
@@ -372,7 +372,7 @@ def test_areas_under_the_curve_in_pieces_are_those_of_scikit_learn(
     logits = rng.integers(-2, 3, (3, 100, classes)).astype(float)  # many rows have the same
     labels = rng.integers(0, classes - absent * (classes > 2), 100)
     part = torch.tensor(rng.integers(0, 2, 100))
-    tally = Classification(2, ranks=True)
+    tally = open_tally("classification", "roc_auc", parts=2)
     for x, y, h in zip(
         torch.tensor(logits).split(size, dim=1),
         torch.tensor(labels).split(size),
@@ -399,7 +399,7 @@ def test_areas_under_the_curve_in_pieces_are_those_of_scikit_learn(
 
 
 def test_without_a_second_class_the_area_is_that_of_a_constant() -> None:
-    tally = Classification(ranks=True)
+    tally = open_tally("classification", "roc_auc")
     tally.add(torch.randn(2, 5, 2), torch.ones(5, dtype=torch.int64))
     assert tally.metrics(tally.sums().numpy(), tally.groups)["roc_auc"].tolist() == [[0.5], [0.5]]
 
@@ -410,12 +410,12 @@ def test_what_the_area_keeps_is_foreseen(classes: int) -> None:
     peaks = []
     for ranks in (False, True):
         with _HighWater() as held:
-            tally = Classification(2, ranks=ranks)
+            tally = open_tally("classification", "roc_auc" if ranks else "", parts=2)
             for x, y in zip(logits.split(256, dim=1), labels.split(256), strict=True):
                 tally.add(x, y, membership(torch.arange(256) % 2, 2))
             tally.sums()
         peaks.append(held.peak)
-    foreseen = 3 * ranks_bytes(4096, classes)
+    foreseen = 3 * kept_bytes(ROCAUC, 4096, classes)
     assert 0.6 * foreseen < peaks[1] < foreseen + peaks[0]
 
 
@@ -444,7 +444,7 @@ def test_regression_metrics_in_pieces_are_those_of_scikit_learn(size: int, offse
     y = rng.normal(size=100) + offset
     predictions = y + 0.3 * rng.normal(size=(2, 100))
     part = torch.tensor(rng.integers(0, 2, 100))
-    tally = Regression(2.5, parts=2)
+    tally = open_tally("regression", "", scale=2.5, parts=2)
     outputs = torch.tensor(predictions).unsqueeze(-1)
     for p, t, h in zip(
         outputs.split(size, dim=1), torch.tensor(y).split(size), part.split(size), strict=True

@@ -19,10 +19,9 @@ from torch import Tensor, nn
 
 from winnow.data import Prepared, prepare
 from winnow.methods import SGD, AdamW
+from winnow.metrics import METRICS
 from winnow.models import build
 from winnow.recipe import (
-    HIGHER_IS_BETTER,
-    METRICS,
     Data,
     EarlyStopping,
     Model,
@@ -30,6 +29,7 @@ from winnow.recipe import (
     Train,
     Variant,
     derive_seed,
+    metric_of,
 )
 from winnow.training import train_fleet
 from winnow.training._digest import OutputDigest
@@ -118,7 +118,10 @@ def score_of(prepared: Prepared, name: str) -> Score:
         "rmse": lambda y, out: scale * math.sqrt(metrics.mean_squared_error(y, out[:, 0])),
         "mae": lambda y, out: scale * float(metrics.mean_absolute_error(y, out[:, 0])),
         "r2": lambda y, out: float(metrics.r2_score(y, out[:, 0])),
-        "mse": lambda y, out: float(metrics.mean_squared_error(y, out[:, 0])),
+        "mse": lambda y, out: scale**2 * float(metrics.mean_squared_error(y, out[:, 0])),
+        "macro_f1": lambda y, out: float(
+            metrics.f1_score(y, out.argmax(axis=1), average="macro", zero_division=0)
+        ),
     }
     return found[name]
 
@@ -155,9 +158,7 @@ def chosen_by(
     ), end
 
 
-CASES = [("classification", m) for m in METRICS["classification"]] + [
-    ("regression", m) for m in METRICS["regression"]
-]
+CASES = [(metric.task, metric.name) for metric in METRICS]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +180,7 @@ def test_the_score_is_that_of_a_loop_that_keeps_every_epoch(
     for one, finished in zip(variants, found, strict=True):
         kept = outputs_of_every_epoch(one, prepared)
         loss = score_of(prepared, "log_loss" if task == "classification" else "mse")
-        how: dict[str, Any] = {"up": HIGHER_IS_BETTER[metric], "stopping": stopping}
+        how: dict[str, Any] = {"up": metric_of(metric).higher_is_better, "stopping": stopping}
         choose = [
             chosen_by(rows, y, kept, score_of(prepared, metric), loss, **how)
             for rows in (half == 0, half == 1, half < 2)

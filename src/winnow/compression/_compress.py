@@ -20,7 +20,8 @@ from winnow.compression._latency import Timing
 from winnow.compression._notes import notes
 from winnow.compression._trial import NOT_TRIED, Trial, eager_call, measure, onnx_call, try_int8
 from winnow.data import Prepared
-from winnow.recipe import HIGHER_IS_BETTER, Recipe
+from winnow.metrics import METRICS
+from winnow.recipe import Recipe, is_own_metric
 from winnow.records import keep
 
 __all__ = ["Trained", "compress", "compress_module"]
@@ -142,8 +143,9 @@ def compress_module(
         raise ValueError(
             f"expected `prefer` to be one of {', '.join(get_args(Prefer))}, got {prefer!r}"
         )
-    if metric not in HIGHER_IS_BETTER:
-        raise ValueError(f"expected a metric of {', '.join(HIGHER_IS_BETTER)}, got {metric!r}")
+    if metric not in {m.name for m in METRICS} and not is_own_metric(metric):
+        known = ", ".join(m.name for m in METRICS)
+        raise ValueError(f"expected a metric of {known}, got {metric!r}")
     timing = timing or Timing()
     eager, rows = inference_copy(module), prepared.validation.X
     few = rows[: max(BATCH_SIZES)]

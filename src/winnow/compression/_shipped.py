@@ -18,7 +18,8 @@ from winnow.compression._difference import Difference, difference
 from winnow.compression._records import ShippedRecord
 from winnow.data import Prepared
 from winnow.errors import ModelError
-from winnow.evaluation import classification_metrics, regression_metrics, softmax
+from winnow.evaluation import measure, softmax
+from winnow.recipe import metric_of
 from winnow.stats import Interval, rows_interval
 
 __all__ = ["Shipped", "measure_shipped"]
@@ -68,13 +69,16 @@ class Shipped:
         return self.record.to_dict()
 
 
-def measure_shipped(bundle: Bundle, prepared: Prepared, module: nn.Module) -> Shipped:
+def measure_shipped(
+    bundle: Bundle, prepared: Prepared, module: nn.Module, metric: str | None = None
+) -> Shipped:
     """Run the bundle's own model file over the test rows, once, after everything has been chosen.
 
     Args:
         bundle: as it was read back from the disk.
         prepared: whose test rows; streamed ones are read in batches.
         module: the PyTorch model with the weights that the file was made from.
+        metric: the recipe's, which is measured besides those that always are.
 
     Raises:
         DataError: an item of a dataset cannot be read or does not fit.
@@ -96,13 +100,12 @@ def measure_shipped(bundle: Bundle, prepared: Prepared, module: nn.Module) -> Sh
         )
     if prepared.task == "classification":
         predictions = softmax(outputs)
-        measured = classification_metrics(truth, predictions)
     else:
         decode = prepared.preparation.decode
         truth, predictions = (
             np.asarray(decode(a.astype(np.float64))).reshape(-1) for a in (truth, outputs)
         )
-        measured = regression_metrics(truth, predictions)
+    measured = measure(prepared.task, truth, predictions, metric=metric)
     few = f"only {len(truth)} test rows: these figures are rough, and would be others on other rows"
     return Shipped(
         kind=str(bundle.manifest["deployed"]),
@@ -122,4 +125,5 @@ def _over_rows(
     metric: str, truth: NDArray[Any], predictions: NDArray[Any], value: float
 ) -> Interval:
     """The interval of one model's score, which counts rows and not trainings."""
-    return replace(rows_interval(metric, truth, [predictions], [value]), n=len(truth), kind="rows")
+    found = rows_interval(metric_of(metric), truth, [predictions], [value])
+    return replace(found, n=len(truth), kind="rows")

@@ -209,6 +209,13 @@ class Preparation:
         """
         return self.target.scale
 
+    @property
+    def target_center(self) -> float:
+        """The target, in its own units, at which the model's output is 0; 0 for a
+        classification.
+        """
+        return self.target.mean
+
     @cached_property
     def scaling_digest(self) -> str:
         """SHA-256 of how numbers are scaled: of what a scaler learned, whatever its code."""

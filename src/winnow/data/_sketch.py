@@ -25,18 +25,18 @@ from winnow.recipe import (
     EarlyStopping,
     Integer,
     Log,
-    Metric,
     Model,
     Recipe,
     Search,
     Train,
     Uniform,
+    metric_label,
+    metric_of,
 )
 
 __all__ = ["sketch_notes", "sketch_recipe"]
 
-BY_CLASS = {"roc_auc": "ROC AUC", "balanced_accuracy": "balanced accuracy"}
-# Of ROC AUC or balanced accuracy: what matters surely, however few rows there are of a class
+# Of a score that weighs classes alike: what matters surely, however few rows there are of a class
 MOST_FOR_ROWS = 0.05
 SKEWED = 0.8  # share of the most frequent class from which on accuracy is not the metric
 STEPS = 1000  # of the optimizer in one training, about
@@ -58,7 +58,7 @@ def sketch_recipe(
     target: str | None = None,
     *,
     task: Literal["auto", "classification", "regression"] = "auto",
-    metric: Metric | None = None,
+    metric: str | None = None,
 ) -> Recipe:
     """A recipe with ranges for an MLP on ``source``; the data are read, so that what cannot be used
     is refused here.
@@ -168,7 +168,7 @@ def _least(prepared: Prepared, share: float) -> float:
     )
 
 
-def _metric(prepared: Prepared) -> Metric:
+def _metric(prepared: Prepared) -> str:
     if prepared.task != "classification" or _most_frequent(prepared)[1] < SKEWED:
         return "auto"
     return "roc_auc" if prepared.out_features == 2 else "balanced_accuracy"
@@ -185,14 +185,18 @@ def _rare_row(prepared: Prepared, metric: str, seed: int) -> float | None:
     """By how much a validation row of the rarest class can move a score that weighs classes
     alike; None for other scores.
     """
-    return row_worth(prepared, metric, seed) if metric in BY_CLASS else None
+    return row_worth(prepared, metric, seed) if _is_by_class(metric) else None
+
+
+def _is_by_class(metric: str) -> bool:
+    return metric != "auto" and metric_of(metric).by_class
 
 
 def sketch_notes(recipe: Recipe) -> tuple[str, ...]:
-    """What was decided in a sketched recipe that is scored by ROC AUC or balanced accuracy, and
-    why; nothing about others.
+    """What was decided in a sketched recipe that is scored by what weighs classes alike, such as
+    ROC AUC or balanced accuracy, and why; nothing about others.
     """
-    if recipe.metric not in BY_CLASS:
+    if not _is_by_class(recipe.metric):
         return ()
     try:
         prepared = _prepared(recipe.data)
@@ -203,7 +207,7 @@ def sketch_notes(recipe: Recipe) -> tuple[str, ...]:
         return ()
     notes = []
     label, share = _most_frequent(prepared)
-    words = BY_CLASS[recipe.metric]
+    words = metric_label(recipe.metric)
     if share >= SKEWED:
         notes.append(
             f"always answering {label!r} would be right for {100 * share:.3g} % of the training "

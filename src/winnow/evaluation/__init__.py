@@ -11,6 +11,7 @@ from winnow.evaluation._evaluate import Evaluation, evaluate
 from winnow.evaluation._metrics import (
     classification_metrics,
     confusion_matrix,
+    measure,
     regression_metrics,
     softmax,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "confusion_matrix",
     "evaluate",
     "fit_baselines",
+    "measure",
     "regression_metrics",
     "softmax",
 ]

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.data import Prepared, Rows
-from winnow.evaluation._metrics import classification_metrics, regression_metrics
+from winnow.evaluation._metrics import measure
 from winnow.evaluation._records import Baseline, BaselinesRecord
-from winnow.recipe import HIGHER_IS_BETTER, derive_seed
+from winnow.recipe import derive_seed, metric_label, metric_of
 from winnow.records import plain
 from winnow.stats import Interval, paired_rows
 
@@ -76,7 +76,7 @@ class Baselines:
     def record(self) -> BaselinesRecord:
         """The ``baselines`` document."""
         return BaselinesRecord(
-            higher_is_better=HIGHER_IS_BETTER[self.metric],
+            higher_is_better=metric_of(self.metric).higher_is_better,
             **{f.name: getattr(self, f.name) for f in fields(self)},
         )
 
@@ -118,7 +118,7 @@ def fit_baselines(prepared: Prepared, metric: str) -> tuple[Fitted, ...]:
 
     Args:
         prepared: the rows.
-        metric: the recipe's; by ``mae`` the constant is the median.
+        metric: the recipe's; it says whether the constant is the mean or the median.
     """
     found = [_constant(prepared, metric)]
     reason = _left_out(prepared)
@@ -164,17 +164,15 @@ def compare_baselines(
         predictions: of the model: probabilities (rows, classes), or values (rows,).
         file: the digest of the model file that gave them; None for a PyTorch model.
     """
-    measure = classification_metrics if prepared.task == "classification" else regression_metrics
-    scores = measure(truth, predictions)
+    asked = metric
+    scores = measure(prepared.task, truth, predictions, metric=asked)
     if metric not in scores:  # not defined on these rows: the first that is
         metric = next(iter(scores))
     baselines = []
     for baseline, made in ((f.baseline, f.predictions) for f in fitted):
         if made is not None:
             gain = gain_over(metric, truth, predictions, made)
-            baseline = replace(
-                baseline, metrics=_measured(measure, truth, made, prepared), gain=gain
-            )
+            baseline = replace(baseline, metrics=_measured(truth, made, prepared, asked), gain=gain)
         baselines.append(baseline)
     return _judged(metric, truth, predictions, scores, tuple(baselines), prepared.classes, file)
 
@@ -183,8 +181,8 @@ def gain_over(metric: str, y: NDArray[Any], model: NDArray[Any], other: NDArray[
     """How much better ``model`` is than ``other``: above 0 is better, of losses too;
     probabilities (rows, classes) or values.
     """
-    gain = paired_rows(metric, y, other, model)
-    if HIGHER_IS_BETTER.get(metric, metric == "macro_f1"):
+    gain = paired_rows(metric_of(metric), y, other, model)
+    if metric_of(metric).higher_is_better:
         return gain
     return Interval(-gain.mean, -gain.high, -gain.low, gain.confidence, gain.n, kind=gain.kind)
 
@@ -273,7 +271,8 @@ def ahead_of_the_model(metric: str, baselines: Sequence[Baseline], file: str | N
 
 
 def _words(metric: str) -> str:
-    return metric.replace("roc_auc", "ROC AUC").replace("_", " ")
+    """Its label; but one word stands as recipes spell it."""
+    return metric_label(metric) if {"_", ":"} & set(metric) else metric
 
 
 def _shown(gain: Interval) -> str:
@@ -281,15 +280,15 @@ def _shown(gain: Interval) -> str:
 
 
 def _measured(
-    measure: Callable[..., dict[str, float]],
-    y: NDArray[Any],
-    predicted: NDArray[Any],
-    prepared: Prepared,
+    y: NDArray[Any], predicted: NDArray[Any], prepared: Prepared, metric: str
 ) -> dict[str, float]:
-    found = measure(y, predicted)
+    found = measure(prepared.task, y, predicted, metric=metric)
     # The mean is the constant for squares, the median for sizes
     if prepared.task == "regression" and np.ptp(predicted) == 0:
-        found["mae"] = measure(y, np.full(len(y), _center(prepared, "mae")))["mae"]
+        for name in found:
+            if metric_of(name).best_constant == "median":
+                median = np.full(len(y), _center(prepared, name))
+                found[name] = float(metric_of(name).value(y, median))
     return found
 
 
@@ -307,13 +306,14 @@ def _constant(prepared: Prepared, metric: str) -> Fitted:
             f"rows as probabilities"
         )
         return Fitted(Baseline("constant", what), np.tile(shares, (rows, 1)))
-    what = f"always the {'median' if metric == 'mae' else 'mean'} of the training rows"
+    what = f"always the {metric_of(metric).best_constant} of the training rows"
     return Fitted(Baseline("constant", what), np.full(rows, _center(prepared, metric)))
 
 
 def _center(prepared: Prepared, metric: str) -> float:
     labels = prepared.preparation.decode(_training_labels(prepared).astype(np.float64))
-    return float(np.median(labels) if metric == "mae" else np.mean(labels))
+    is_median = metric_of(metric).best_constant == "median"
+    return float(np.median(labels) if is_median else np.mean(labels))
 
 
 def _training_labels(prepared: Prepared) -> NDArray[Any]:

@@ -9,13 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.errors import ModelError
-from winnow.evaluation._metrics import (
-    classification_metrics,
-    confusion_matrix,
-    regression_metrics,
-    softmax,
-)
+from winnow.evaluation._metrics import confusion_matrix, measure, softmax
 from winnow.evaluation._records import EvaluationRecord, ScatterRecord
+from winnow.recipe import metric_label, metric_of
 from winnow.records import keep
 from winnow.stats import FEW_ROWS, Interval, rows_interval
 from winnow.study import Trained
@@ -108,19 +104,22 @@ def evaluate(trained: Trained) -> Evaluation:
     """
     classification = trained.prepared.task == "classification"
     truth, outputs = _outputs(trained)
-    measure = classification_metrics if classification else regression_metrics
-    measured = {i: measure(truth, output) for i, output in outputs.items()}
-    names = list(measured[trained.best])
+    metric = trained.variants[0].metric
+    measured = {
+        i: measure(trained.prepared.task, truth, output, metric=metric)
+        for i, output in outputs.items()
+    }
+    names = [n for n in measured[trained.best] if all(n in values for values in measured.values())]
     per_seed = {name: [values[name] for values in measured.values()] for name in names}
     best = outputs[trained.best]
     evaluation = Evaluation(
         task=trained.prepared.task,
         metrics={
-            name: rows_interval(name, truth, list(outputs.values()), values)
+            name: rows_interval(metric_of(name), truth, list(outputs.values()), values)
             for name, values in per_seed.items()
         },
         per_seed=per_seed,
-        shipped=measured[trained.best],
+        shipped={name: measured[trained.best][name] for name in names},
         confusion=confusion_matrix(truth, best.argmax(axis=1), best.shape[1])
         if classification
         else None,
@@ -162,6 +161,7 @@ def _outputs(trained: Trained) -> tuple[NDArray[Any], dict[int, NDArray[np.float
 
 
 def _notes(trained: Trained, names: list[str], truth: NDArray[Any]) -> list[str]:
+    metric = trained.variants[0].metric
     notes = [
         f"the intervals cover {len(trained.finished)} trainings and the choice of the "
         f"{len(truth)} test rows among rows like them"
@@ -193,4 +193,8 @@ def _notes(trained: Trained, names: list[str], truth: NDArray[Any]) -> list[str]
             )
     if trained.prepared.task == "regression" and "r2" not in names:
         notes.append("no R2: every test row has the same target")
+    if metric not in (*names, "roc_auc", "r2"):
+        notes.append(
+            f"no {metric_label(metric)}: it is not defined on these test rows for every training"
+        )
     return notes

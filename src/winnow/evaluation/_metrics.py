@@ -1,30 +1,46 @@
-"""Metrics of predictions, computed by scikit-learn."""
+"""Metrics of predictions, each computed by its own file in ``winnow.metrics``."""
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
-__all__ = ["classification_metrics", "confusion_matrix", "regression_metrics", "softmax"]
+from winnow.metrics import METRICS
+from winnow.recipe import Task, metric_of
+
+__all__ = ["classification_metrics", "confusion_matrix", "measure", "regression_metrics", "softmax"]
 
 SUM_TOLERANCE = 1e-6  # of a row of probabilities, from 1
 
 
-def classification_metrics(
-    y: NDArray[np.int64], probabilities: NDArray[np.floating]
+def measure(
+    task: Task, y: NDArray[Any], prediction: NDArray[Any], *, metric: str | None = None
 ) -> dict[str, float]:
-    """Metrics of class probabilities; the predicted class is the most probable, the first among
-    equals.
+    """Metrics of a task: those that every evaluation reports, and ``metric``; see
+    ``classification_metrics`` and ``regression_metrics``.
+    """
+    of_task = classification_metrics if task == "classification" else regression_metrics
+    return of_task(y, prediction, metric=metric)
 
-    ``accuracy``; ``balanced_accuracy``, the mean recall over the classes in ``y``; ``macro_f1``,
-    the mean F1 over the classes that occur in ``y`` or are predicted; ``log_loss`` in nats;
-    ``roc_auc``, for two classes that of class 1, for more the mean over each class in ``y`` against
-    the rest. ``roc_auc`` is left out when ``y`` holds one class only: it is not defined then.
+
+def classification_metrics(
+    y: NDArray[np.int64], probabilities: NDArray[np.floating], *, metric: str | None = None
+) -> dict[str, float]:
+    """Metrics of class probabilities, by name; the predicted class is the most probable, the first
+    among equals.
+
+    Each is told in ``winnow.metrics``; ``accuracy``, ``balanced_accuracy``, ``roc_auc``,
+    ``log_loss`` and ``macro_f1`` are always there. One that is not defined on these rows is left
+    out: ``roc_auc`` is, when ``y`` holds one class only.
 
     Args:
         y: class indices, shape (rows,).
         probabilities: shape (rows, classes), at least two classes, every row summing to 1.
+        metric: one that is measured besides, by name or import path.
 
     Raises:
         ValueError: for other shapes, no rows, a class index that has no column, or rows that are no
@@ -32,34 +48,21 @@ def classification_metrics(
     """
     y, p = np.asarray(y), np.asarray(probabilities, dtype=np.float64)
     _check_probabilities(y, p)
-    classes = np.arange(p.shape[1])
-    predicted = p.argmax(axis=1)
-    values = {
-        "accuracy": metrics.accuracy_score(y, predicted),
-        # `balanced_accuracy_score` is this, with a warning when a class is predicted that `y` lacks
-        "balanced_accuracy": metrics.recall_score(
-            y, predicted, labels=np.unique(y), average="macro", zero_division=0
-        ),
-        "macro_f1": metrics.f1_score(y, predicted, average="macro", zero_division=0),
-        "log_loss": metrics.log_loss(y, p, labels=classes),
-    }
-    present = np.unique(y)
-    if len(present) > 1:
-        if len(classes) == 2:
-            values["roc_auc"] = metrics.roc_auc_score(y, p[:, 1])
-        # `multi_class="ovr"` is this, but undefined when a class of the columns is not in `y`
-        else:
-            values["roc_auc"] = np.mean([metrics.roc_auc_score(y == c, p[:, c]) for c in present])
-    return {name: float(value) for name, value in values.items()}
+    return _values("classification", y, p, metric)
 
 
 def regression_metrics(
-    y: NDArray[np.floating], prediction: NDArray[np.floating]
+    y: NDArray[np.floating], prediction: NDArray[np.floating], *, metric: str | None = None
 ) -> dict[str, float]:
-    """``mse``, ``rmse``, ``mae`` and ``r2`` of predictions, both of shape (rows,), in the units of
-    the target (``mse``: squared).
+    """Metrics of predictions, by name, both of shape (rows,) and in the units of the target.
 
-    ``r2`` is left out when ``y`` holds a single value only: it is not defined then.
+    Each is told in ``winnow.metrics``; ``rmse``, ``mae``, ``r2`` and ``mse`` are always there. One
+    that is not defined on these rows is left out: ``r2`` is, when ``y`` holds a single value only.
+
+    Args:
+        y: targets.
+        prediction: of the model.
+        metric: one that is measured besides, by name or import path.
 
     Raises:
         ValueError: for other shapes, no rows, or values that are not finite.
@@ -72,14 +75,17 @@ def regression_metrics(
         )
     if not (np.isfinite(y).all() and np.isfinite(prediction).all()):
         raise ValueError("expected finite values, found NaN or an infinity")
-    values = {
-        "mse": metrics.mean_squared_error(y, prediction),
-        "rmse": metrics.root_mean_squared_error(y, prediction),
-        "mae": metrics.mean_absolute_error(y, prediction),
-    }
-    if np.ptp(y) > 0:
-        values["r2"] = metrics.r2_score(y, prediction)
-    return {name: float(value) for name, value in values.items()}
+    return _values("regression", y, prediction, metric)
+
+
+def _values(
+    task: Task, y: NDArray[Any], prediction: NDArray[Any], also: str | None
+) -> dict[str, float]:
+    asked = {m.name: m for m in METRICS if m.task == task and m.in_evaluation}
+    if also is not None:
+        asked[also] = metric_of(also)
+    values = {name: float(m.value(y, prediction)) for name, m in asked.items() if m.task == task}
+    return {name: value for name, value in values.items() if not math.isnan(value)}
 
 
 def confusion_matrix(

@@ -495,12 +495,12 @@ def _in_words(seconds: float) -> str:
 
 
 def trains_elsewhere(variant: Variant, prepared: Prepared) -> bool:
-    """Whether another process can train it: a model that is an object of this program cannot be
-    imported there, and rows that are streamed are not sent around.
+    """Whether another process can train it: what is an object of this program cannot be imported
+    there, and rows that are streamed are not sent around.
     """
     train = variant.train
     named = (variant.model, train.optimizer, train.schedule, train.loss, *train.penalties)
-    used = [record.use for record in named if isinstance(record, Used)]
+    used = [record.use for record in named if isinstance(record, Used)] + [variant.metric]
     return not prepared.is_streamed and not any(use.startswith(OBJECT_PREFIX) for use in used)
 
 

@@ -186,7 +186,7 @@ class _Pool:
             process.stdin,
             (
                 variant,
-                code_digest(variant.model, variant.train),
+                code_digest(variant.model, variant.train, variant.metric),
                 self._prepared.digest,
                 rows,
                 place,

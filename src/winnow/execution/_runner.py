@@ -21,7 +21,6 @@ from winnow.execution._records import FleetRecord, WayRecord, WaysRecord
 from winnow.execution._threads import Fleet, one_thread, train_in_threads
 from winnow.execution._workspace import Workspace
 from winnow.recipe import (
-    HIGHER_IS_BETTER,
     Data,
     Outcome,
     Recipe,
@@ -115,7 +114,7 @@ class Runner:
         """
         prepared = self.prepared(recipe.data)
         metric = resolve_metric(recipe.metric, prepared.task)
-        text = f"{FORMAT}:{prepared.digest}:{code_digest(recipe.model, recipe.train)}"
+        text = f"{FORMAT}:{prepared.digest}:{code_digest(recipe.model, recipe.train, metric)}"
         if isinstance(recipe.data.prepare.scale, Used):
             # Of the user's scaler only what it learned counts, which is all that is used of it.
             text += f":{prepared.preparation.scaling_digest}"
@@ -404,7 +403,7 @@ class _Watch:
 
     def _see(self, score: float) -> None:
         if (
-            self._metric in HIGHER_IS_BETTER
+            self._metric is not None
             and not math.isnan(score)
             and (math.isnan(self._best) or better(self._metric, score, self._best))
         ):

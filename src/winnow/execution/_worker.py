@@ -80,7 +80,7 @@ def main() -> None:
             prepared[key] = rows
 
         try:
-            loaded = code_digest(variant.model, variant.train)
+            loaded = code_digest(variant.model, variant.train, variant.metric)
         except ModelError as error:  # the parent could import it
             return failure(
                 variant, f"its worker process cannot load the model: {error}", "environment"

@@ -552,7 +552,9 @@ def _measured(compressed: Compressed, trained: Trained) -> Shipped:
     """
     with tempfile.TemporaryDirectory(prefix="winnow-") as folder:
         path = compressed.save(Path(folder) / "shipped.winnow")
-        return measure_shipped(bundle.load(path), trained.prepared, trained.module())
+        return measure_shipped(
+            bundle.load(path), trained.prepared, trained.module(), trained.metric
+        )
 
 
 def _key(trained: Trained, recipe: Recipe) -> str:

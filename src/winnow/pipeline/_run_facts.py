@@ -13,7 +13,7 @@ from typing import Any
 
 from winnow.bundle import Bundle, BundleRecord, FileRecord
 from winnow.execution import RunRecord, Sitting, device
-from winnow.recipe import HIGHER_IS_BETTER, Recipe
+from winnow.recipe import Recipe, metric_of
 
 __all__ = [
     "bundle_facts",
@@ -71,7 +71,7 @@ def run_facts(
         seed=recipe.seed,
         recipe_yaml=recipe.to_yaml(),
         metric=metric,
-        higher_is_better=HIGHER_IS_BETTER[metric],
+        higher_is_better=metric_of(metric).higher_is_better,
         task=task,
         notes=notes,
         quick=quick_words(recipe, "a small version of the recipe (--quick)") if quick else None,

@@ -4,6 +4,7 @@ torch.
 
 from __future__ import annotations
 
+from winnow.metrics import Task
 from winnow.recipe._callables import (
     TRUST,
     installed_package,
@@ -14,6 +15,14 @@ from winnow.recipe._callables import (
 from winnow.recipe._changes import QUICK, change, parse, quick
 from winnow.recipe._digest import SAMPLED_ITEMS, sampled_items
 from winnow.recipe._locate import locate, sections
+from winnow.recipe._metrics import (
+    Metric,
+    better,
+    is_own_metric,
+    metric_label,
+    metric_of,
+    resolve_metric,
+)
 from winnow.recipe._names import SKLEARN_SETS, is_file
 from winnow.recipe._objects import PREFIX as OBJECT_PREFIX
 from winnow.recipe._objects import (
@@ -54,24 +63,15 @@ from winnow.recipe._used import (
     usual_loss,
 )
 from winnow.recipe._variant import (
-    HIGHER_IS_BETTER,
-    METRIC_BOUNDS,
-    METRICS,
     Cause,
     Outcome,
     Status,
-    Task,
     Variant,
-    better,
-    resolve_metric,
 )
-from winnow.spec import Choice, Integer, Log, Metric, OpenSetting, Range, Uniform, is_range
+from winnow.spec import Choice, Integer, Log, OpenSetting, Range, Uniform, is_range
 
 __all__ = [
-    "HIGHER_IS_BETTER",
     "LONGEST_NAME",
-    "METRICS",
-    "METRIC_BOUNDS",
     "OBJECT_PREFIX",
     "QUICK",
     "READY",
@@ -121,10 +121,13 @@ __all__ = [
     "installed_package",
     "is_file",
     "is_import_path",
+    "is_own_metric",
     "is_range",
     "is_standard",
     "locate",
     "made",
+    "metric_label",
+    "metric_of",
     "parse",
     "quick",
     "resolve_metric",

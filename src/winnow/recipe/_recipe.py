@@ -11,10 +11,12 @@ from pydantic import model_validator
 from winnow.errors import Problem, RecipeError
 from winnow.files import write_aside
 from winnow.methods import LOSSES, CrossEntropy
+from winnow.metrics import Task
 from winnow.recipe import _parts, _schema, _space, _yaml
+from winnow.recipe._metrics import is_own_metric, metric_names, metric_of, resolve_metric
 from winnow.recipe._sections import Sections
 from winnow.recipe._used import loss_name, usual_loss
-from winnow.recipe._variant import METRICS, Task, Variant, resolve_metric
+from winnow.recipe._variant import Variant
 from winnow.spec import Choice
 
 __all__ = ["Recipe"]
@@ -140,6 +142,8 @@ class Recipe(Sections):
             RecipeError: for a metric, a loss or label smoothing that is not for this task.
         """
         problems = self._misfits(task)
+        if is_own_metric(self.metric) and metric_of(self.metric).task != task:
+            problems.append(Problem("metric", f"{self.metric!r} is not for {task}"))
         if problems:
             raise RecipeError(problems)
 
@@ -149,8 +153,9 @@ class Recipe(Sections):
 
     def _misfits(self, task: Task) -> list[Problem]:
         problems = []
-        if self.metric not in ("auto", *METRICS[task]):
-            known = ", ".join(METRICS[task])
+        names = metric_names(task)
+        if self.metric not in ("auto", *names) and not is_own_metric(self.metric):
+            known = ", ".join(names)
             problems.append(
                 Problem("metric", f"{self.metric!r} is not for {task}, whose metrics are {known}")
             )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic import field_validator
 
+from winnow.recipe._metrics import Metric
 from winnow.recipe._settings import Ablate, Compress, Data, Final, Model, Search, Train
-from winnow.spec import Metric, Minutes, Seed, Settings
+from winnow.spec import Minutes, Seed, Settings
 
 __all__ = ["LONGEST_NAME", "Sections"]
 

@@ -12,53 +12,24 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from winnow.errors import Problem, RecipeError, did_you_mean
+from winnow.errors import Problem, RecipeError
 from winnow.recipe import _names, _space
+from winnow.recipe._metrics import is_own_metric, metric_of
 from winnow.recipe._ready import READY
 from winnow.recipe._settings import Data, Model, Train
 from winnow.spec import Index, Seed, Settings
 
 __all__ = [
-    "HIGHER_IS_BETTER",
-    "METRICS",
-    "METRIC_BOUNDS",
     "Cause",
     "Outcome",
     "Status",
-    "Task",
     "Variant",
-    "better",
-    "resolve_metric",
 ]
-
-Task = Literal["classification", "regression"]
 
 Status = Literal["finished", "failed"]
 
 Cause = Literal["variant", "environment"]
 
-HIGHER_IS_BETTER = {
-    "accuracy": True,
-    "balanced_accuracy": True,
-    "roc_auc": True,
-    "log_loss": False,
-    "rmse": False,
-    "mae": False,
-    "r2": True,
-}
-METRIC_BOUNDS: dict[str, tuple[float, float]] = {  # the values that a score can take at all
-    "accuracy": (0.0, 1.0),
-    "balanced_accuracy": (0.0, 1.0),
-    "roc_auc": (0.0, 1.0),
-    "log_loss": (0.0, math.inf),
-    "rmse": (0.0, math.inf),
-    "mae": (0.0, math.inf),
-    "r2": (-math.inf, 1.0),
-}
-METRICS: dict[str, tuple[str, ...]] = {  # by task; the first is what "auto" means
-    "classification": ("accuracy", "balanced_accuracy", "roc_auc", "log_loss"),
-    "regression": ("rmse", "mae", "r2"),
-}
 OPTIONAL = (
     "classes",
     "version",
@@ -68,20 +39,6 @@ OPTIONAL = (
     "dates",
     "rare_below",
 )  # settings of data that count where they are given
-
-
-def resolve_metric(metric: str, task: Task) -> str:
-    """The metric that ``metric`` means for ``task``: ``auto`` is accuracy for classification
-    and rmse for regression.
-    """
-    return METRICS[task][0] if metric == "auto" else metric
-
-
-def better(metric: str, a: float, b: float) -> bool:
-    """Whether score ``a`` beats score ``b`` on ``metric``. NaN never beats anything."""
-    if math.isnan(a) or math.isnan(b):
-        return not math.isnan(a)
-    return a > b if HIGHER_IS_BETTER[metric] else a < b
 
 
 class Variant(Settings):
@@ -107,13 +64,11 @@ class Variant(Settings):
             Problem(path, "still open, and a variant has nothing open")
             for path in _space.find(self)
         ]
-        if self.metric not in HIGHER_IS_BETTER:
-            problems.append(
-                Problem(
-                    "metric",
-                    f"unknown metric {self.metric!r}{did_you_mean(self.metric, HIGHER_IS_BETTER)}",
-                )
-            )
+        if not is_own_metric(self.metric):  # one from elsewhere is looked for when it is used
+            try:
+                metric_of(self.metric)
+            except RecipeError as error:
+                problems += error.problems
         if problems:
             raise RecipeError(problems)
         return self

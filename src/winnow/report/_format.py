@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from winnow.recipe import metric_label
 from winnow.stats import decimals as decimals_of
 from winnow.stats import in_digits
 
@@ -251,15 +252,7 @@ def words(name: Any) -> str:
     """A metric's or a state's name in reading form: ``log_loss`` -> ``log loss``, ``roc_auc``
     -> ``ROC AUC``.
     """
-    known = {
-        "roc_auc": "ROC AUC",
-        "macro_f1": "macro F1",
-        "r2": "R²",
-        "rmse": "RMSE",
-        "mae": "MAE",
-        "mse": "MSE",
-    }
-    return known.get(str(name), str(name).replace("_", " "))
+    return metric_label(str(name))
 
 
 def option(x: Any) -> str:

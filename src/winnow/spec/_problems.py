@@ -15,15 +15,6 @@ from winnow.errors import Problem, RecipeError, did_you_mean, nearest
 
 __all__ = ["RANGE_KEYS", "describe", "from_pydantic", "join", "range_key", "refusal"]
 
-_F1 = (
-    " - the F1 of the classes is reported as macro_f1 and cannot be optimized: "
-    "'balanced_accuracy' is the nearest that can"
-)
-OTHER_METRICS = {  # names that people give metrics, and what to write
-    **dict.fromkeys(("f1", "f1_score", "f1_macro", "macro_f1"), _F1),
-    **dict.fromkeys(("acc", "error_rate"), " - did you mean 'accuracy'?"),
-    **dict.fromkeys(("cross_entropy", "nll", "bce", "loss"), " - did you mean 'log_loss'?"),
-}
 RANGE_KEYS = ("uniform", "log", "integer", "choice")
 
 _EXPECTED = {
@@ -250,8 +241,6 @@ def _one_of(expected: str, value: Any) -> str:
     names = re.findall(r"'([^']*)'", expected)
     close = nearest(value, names) if isinstance(value, str) else None
     tail = f" - did you mean {close!r}?" if close else ""
-    if not close and isinstance(value, str) and "balanced_accuracy" in names:
-        tail = OTHER_METRICS.get(value.lower().replace(" ", "_").replace("-", "_"), "")
     return f"expected one of {', '.join(names)}, got {describe(value)}{tail}"
 
 

@@ -21,7 +21,6 @@ __all__ = [
     "Fraction",
     "Index",
     "Inside",
-    "Metric",
     "Minutes",
     "Names",
     "NonNegative",
@@ -51,9 +50,6 @@ Seeds = Annotated[int, Field(ge=2, le=10_000, strict=True)]
 Index = Annotated[int, Field(ge=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
-Metric = Literal[
-    "auto", "accuracy", "balanced_accuracy", "roc_auc", "log_loss", "rmse", "mae", "r2"
-]
 
 
 def _as_tuple(value: Any) -> Any:

@@ -22,7 +22,7 @@ from winnow.stats._interval import (
 )
 from winnow.stats._paired import holm, minimum_detectable_effect, sign_flip_test, smallest_seeds
 from winnow.stats._row_means import RowGroup, mean_over_rows, paired_shares
-from winnow.stats._rows import FEW_ROWS, area_parts, paired_rows, row_parts, rows_interval
+from winnow.stats._rows import FEW_ROWS, drawn_half, paired_rows, resampled, rows_interval
 
 __all__ = [
     "FEWEST_PAIRS",
@@ -31,11 +31,11 @@ __all__ = [
     "PairedComparison",
     "RowGroup",
     "Verdict",
-    "area_parts",
     "at_confidence",
     "compare_arms",
     "decimals",
     "difference_interval",
+    "drawn_half",
     "fails_more",
     "holm",
     "in_digits",
@@ -46,7 +46,7 @@ __all__ = [
     "one_row",
     "paired_rows",
     "paired_shares",
-    "row_parts",
+    "resampled",
     "row_step",
     "rows_interval",
     "shown_margin",

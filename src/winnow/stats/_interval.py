@@ -124,7 +124,7 @@ def in_range(
       (alpha / 2)^(1 / n), about 3.7 rows at 95 %, in units of ``n * one_row``.
 
     Args:
-        bounds: the values that the score can take, ``METRIC_BOUNDS[metric]``.
+        bounds: the values that the score can take, ``BaseMetric.bounds``.
         rows: how many rows the score is of; None: not known, no width is added.
 
     Raises:

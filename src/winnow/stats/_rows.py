@@ -1,8 +1,8 @@
 """Scores on test rows: the rows are a sample of those to come, so an interval covers them as well
 as the seeds.
 
-Every score is treated as a mean over rows, to first order: ``row_parts`` gives what each row adds
-to it (its influence values).
+Every score whose metric can say what each row adds to it (``row_parts``, its influence values) is
+treated as a mean over rows, to first order. For others, rows are resampled.
 Axes: S trainings (seeds), n rows, C classes.
 """
 
@@ -14,22 +14,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
+from winnow.metrics import BaseMetric
 from winnow.stats._interval import Interval, in_range
 from winnow.stats._row_means import RowGroup, mean_over_rows, paired_shares
 
-__all__ = ["FEW_ROWS", "area_parts", "paired_rows", "row_parts", "rows_interval"]
+__all__ = ["FEW_ROWS", "drawn_half", "paired_rows", "resampled", "rows_interval"]
 
-# Their parts have no mean of zero class by class
-UNBOUNDED = ("log_loss", "mae", "mse", "rmse", "r2")
 FEW_ROWS = 50  # fewer test rows than this are warned of
-SHARES = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc")
-_UP_TO_ONE, _LOSSES = (0.0, 1.0), (0.0, math.inf)
+_DRAWS = 200  # of resampled rows
 
 
 def rows_interval(
-    metric: str,
+    metric: type[BaseMetric],
     y: NDArray[Any],
     predictions: Sequence[NDArray[Any]],
     scores: Sequence[float],
@@ -43,14 +41,14 @@ def rows_interval(
     of the seeds' scores over the seeds; less the variance of what is left of a part when row and
     seed are taken off, which is in both. Degrees of freedom are Satterthwaite's.
 
-    A share (accuracy, balanced accuracy, macro F1, ROC AUC) gets Wilson's interval for as many rows
-    as would give its variance,
-    but no more than there are: of balanced accuracy class by class. A loss gets Student's t
-    interval of its logarithm, R2 that of the logarithm of what it leaves unexplained. So no end
-    lies beyond what a score can be, and none has no width.
+    A share - a score between 0 and 1 of which more is better - gets Wilson's interval for as many
+    rows as would give its variance, but no more than there are: of balanced accuracy class by
+    class. Any other score with a best value, such as a loss, or R2, gets Student's t interval of
+    the logarithm of its distance from that. So no end lies beyond what a score can be, and none has
+    no width.
 
     Args:
-        metric: as evaluation names them.
+        metric: of the scores.
         y: shape (n,): class indices, or values.
         predictions: of each training: probabilities (n, C), or values (n,).
         scores: of each training, in the same order.
@@ -62,103 +60,89 @@ def rows_interval(
     Newcombe 2006 gives it.
     """
     n, seeds = len(y), len(scores)
-    parts_Sn = np.stack([row_parts(metric, y, p) for p in predictions])
     mean = float(np.mean(scores))
-    class_n = y if metric in SHARES and metric != "accuracy" else np.zeros(n, dtype=np.int64)
-    of_rows = _variance(parts_Sn.mean(axis=0), class_n)
-    of_seeds, left = 0.0, 0.0
-    if seeds > 1:
-        of_seeds = float(np.var(scores, ddof=1)) / seeds
-        rest_Sn = parts_Sn - parts_Sn.mean(axis=0)
-        left = float((rest_Sn**2).sum()) / ((seeds - 1) * max(n - 1, 1)) / (seeds * n)
+    of_rows, left = _of_rows(metric, y, predictions, scores)
+    if math.isinf(of_rows):  # nothing is known
+        nothing = Interval(mean, -math.inf, math.inf, confidence, seeds, kind="rows and seeds")
+        return in_range(nothing, metric.bounds)
+    of_seeds = float(np.var(scores, ddof=1)) / seeds if seeds > 1 else 0.0
     variance = max(of_rows + of_seeds - left, of_rows, of_seeds)
-    independent = (
-        n
-        if metric == "accuracy" or metric not in SHARES
-        else 2 * int(np.unique(y, return_counts=True)[1].min())
-    ) - 1
+    independent = (2 * int(np.unique(y, return_counts=True)[1].min()) if metric.by_class else n) - 1
     sizes = of_rows**2 / max(independent, 1) + of_seeds**2 / max(seeds - 1, 1)
     freedom = (of_rows + of_seeds) ** 2 / sizes if sizes > 0 else max(independent, 1)
     t = float(special.stdtrit(max(freedom, 1.0), (1 + confidence) / 2))
-    bounds = _UP_TO_ONE
-    if metric == "balanced_accuracy":
+    worst, best = metric.bounds if metric.higher_is_better else metric.bounds[::-1]
+    if metric.hits and metric.by_class:
         low, high = _by_class(
             y, np.mean([p.argmax(axis=1) == y for p in predictions], axis=0), confidence
         )
         beyond = math.sqrt(max(variance - of_rows, 0.0)) * t
         low, high = mean - math.hypot(mean - low, beyond), mean + math.hypot(high - mean, beyond)
-    elif metric in SHARES:
-        low, high = _wilson(mean, variance, _most_rows(metric, y, predictions[0]), t)
-    else:
-        bounds = (-math.inf, 1.0) if metric == "r2" else _LOSSES
-        loss = 1 - mean if metric == "r2" else mean
+    elif (worst, best) == (0.0, 1.0):
+        low, high = _wilson(mean, variance, metric.effective_rows(y, predictions[0]), t)
+    elif math.isfinite(best):
+        loss = abs(best - mean)
         factor = math.exp(min(t * math.sqrt(variance) / loss, 700.0)) if loss > 0 else 1.0
         low, high = loss / factor, loss * factor
-        if metric == "r2":
-            low, high = 1 - high, 1 - low
-    found = Interval(mean, low, high, confidence, seeds, kind="rows and seeds")
-    return in_range(found, bounds, rows=n, over="rows")
-
-
-def row_parts(metric: str, y: NDArray[Any], prediction: NDArray[Any]) -> NDArray[np.float64]:
-    """What each row adds to a score, shape (n,), with a mean of zero: the mean over other rows is
-    by how much, to first order, their score differs from this one.
-
-    Args:
-        metric: as evaluation names them.
-        y: shape (n,): class indices, or values.
-        prediction: probabilities (n, C), or values (n,).
-
-    Raises:
-        ValueError: for a metric that is not known.
-
-    Source: influence values, for instance A. C. Davison and D. V. Hinkley 1997, "Bootstrap methods
-    and their application", 2.7.
-    """
-    n = len(y)
-    if metric == "accuracy":
-        return _centered(prediction.argmax(axis=1) == y)
-    if metric == "log_loss":
-        tiny = np.finfo(np.float64).eps  # as scikit-learn clips
-        return _centered(-np.log(np.clip(prediction[np.arange(n), y], tiny, 1.0)))
-    if metric == "balanced_accuracy":
-        right, (classes, class_n, counts) = (
-            prediction.argmax(axis=1) == y,
-            np.unique(y, return_inverse=True, return_counts=True),
+        low, high = (
+            (best - high, best - low) if metric.higher_is_better else (best + low, best + high)
         )
-        recall = np.bincount(class_n, right) / counts
-        return n * (right - recall[class_n]) / counts[class_n] / len(classes)
-    if metric == "macro_f1":
-        predicted = prediction.argmax(axis=1)
-        present = np.union1d(y, predicted)
-        parts = np.zeros(n)
-        for c in present:
-            hits, either = (
-                2.0 * ((y == c) & (predicted == c)),
-                (y == c).astype(float) + (predicted == c),
-            )
-            parts += n * (hits - hits.sum() / either.sum() * either) / either.sum() / len(present)
-        return parts
-    if metric == "roc_auc":
-        parts, class_n = area_parts(y, prediction), np.unique(y, return_inverse=True)[1]
-        return n * (parts - (np.bincount(class_n, parts) / np.bincount(class_n))[class_n])
-    error = np.asarray(prediction - y, dtype=np.float64)
-    if metric == "mae":
-        return _centered(np.abs(error))
-    squares = _centered(error**2)
-    if metric == "mse":
-        return squares
-    mse = float((error**2).mean())
-    if metric == "rmse":
-        return squares / (2 * math.sqrt(mse)) if mse > 0 else squares
-    if metric == "r2":
-        spread = float(np.var(y))
-        return -squares / spread + mse * _centered((y - y.mean()) ** 2) / spread**2
-    raise ValueError(f"expected a metric that is known here, got {metric!r}")
+    else:
+        low, high = mean - t * math.sqrt(variance), mean + t * math.sqrt(variance)
+    found = Interval(mean, low, high, confidence, seeds, kind="rows and seeds")
+    return in_range(found, metric.bounds, rows=n, over="rows")
+
+
+def _of_rows(
+    metric: type[BaseMetric],
+    y: NDArray[Any],
+    predictions: Sequence[NDArray[Any]],
+    scores: Sequence[float],
+) -> tuple[float, float]:
+    """The variance of the mean score that rows make, and that of what is left when row and seed
+    are taken off.
+    """
+    n, seeds = len(y), len(scores)
+    parts = [metric.row_parts(y, p) for p in predictions]
+    known = [part for part in parts if part is not None]
+    if len(known) == seeds:
+        parts_Sn = np.stack(known)
+        class_n = y if metric.by_class else np.zeros(n, dtype=np.int64)
+        rest_Sn = parts_Sn - parts_Sn.mean(axis=0)
+        left = float((rest_Sn**2).sum()) / (max(seeds - 1, 1) * max(n - 1, 1)) / (seeds * n)
+        return _variance(parts_Sn.mean(axis=0), class_n), left
+    drawn_RS = resampled(metric, y, predictions)
+    if not len(drawn_RS):
+        return math.inf, 0.0
+    own_S = np.asarray(scores) - np.mean(scores)
+    rest_RS = drawn_RS - drawn_RS.mean(axis=1, keepdims=True) - own_S
+    left = float((rest_RS**2).sum(axis=1).mean()) / (max(seeds - 1, 1) * seeds)
+    return float(drawn_RS.mean(axis=1).var()), left
+
+
+def resampled(
+    metric: type[BaseMetric], y: NDArray[Any], predictions: Sequence[NDArray[Any]]
+) -> NDArray[np.float64]:
+    """The scores of several predictions for the same rows, on rows that are drawn from them with
+    replacement: (draws, predictions). Draws on which the metric is not defined are left out; none
+    are returned where those are most.
+
+    The draws are the same at every call with as many rows.
+
+    Source: the bootstrap, B. Efron 1979.
+    """
+    rng, n = np.random.default_rng(0), len(y)
+    drawn = []
+    for _ in range(_DRAWS):
+        rows = rng.integers(0, n, n)
+        drawn.append([float(metric.value(y[rows], p[rows])) for p in predictions])
+    drawn_RS = np.asarray(drawn)
+    found: NDArray[np.float64] = drawn_RS[np.isfinite(drawn_RS).all(axis=1)]
+    return found if len(found) > _DRAWS // 2 else found[:0]
 
 
 def paired_rows(
-    metric: str,
+    metric: type[BaseMetric],
     y: NDArray[Any],
     reference: NDArray[Any],
     candidate: NDArray[Any],
@@ -167,15 +151,16 @@ def paired_rows(
 ) -> Interval:
     """How much more of a score ``candidate`` has than ``reference`` on the same rows (less, of a
     loss), over other rows like
-    these: ``paired_shares`` for accuracy and balanced accuracy, else ``mean_over_rows`` of the
-    differences of the rows' parts.
+    these: ``paired_shares`` where rows are right or wrong, else ``mean_over_rows`` of the
+    differences of the rows' parts, or else Student's t interval with the deviation of the
+    differences on resampled rows.
 
     The interval never leaves what two scores allow: shares lie in [0, 1], so a gain of one lies in
     [-1, 1]; nearer where one of the two predicts the same for every row, so that its balanced
     accuracy or ROC AUC is the same on all rows.
 
     Args:
-        metric: as evaluation names them.
+        metric: of the scores.
         y: shape (n,): class indices, or values.
         reference, candidate: probabilities (n, C), or values (n,).
         confidence: in (0, 1).
@@ -185,25 +170,29 @@ def paired_rows(
 
 
 def _gain_bounds(
-    metric: str, y: NDArray[Any], reference: NDArray[Any], candidate: NDArray[Any]
+    metric: type[BaseMetric],
+    y: NDArray[Any],
+    reference: NDArray[Any],
+    candidate: NDArray[Any],
 ) -> tuple[float, float]:
     """The least and the most that the score of ``candidate`` can lie above that of
     ``reference``, on whatever rows.
     """
-    if metric not in SHARES:
+    low, high = metric.bounds
+    if not math.isfinite(high - low):
         return -math.inf, math.inf
-    least, most = [0.0, 0.0], [1.0, 1.0]
-    fixed = {"roc_auc": 0.5, "balanced_accuracy": 1 / len(np.unique(y))}
+    least, most = [low, low], [high, high]
+    constant = metric.of_a_constant(y)
     for i, prediction in enumerate((reference, candidate)):
-        if metric in fixed and np.ptp(prediction, axis=0).max() == 0:
-            least[i] = most[i] = fixed[metric]
+        if constant is not None and np.ptp(prediction, axis=0).max() == 0:
+            least[i] = most[i] = constant
     if least == most:  # both are the same on all rows, as far as these tell
-        return -1.0, 1.0
+        return low - high, high - low
     return least[1] - most[0], most[1] - least[0]
 
 
 def _paired_rows(
-    metric: str,
+    metric: type[BaseMetric],
     y: NDArray[Any],
     reference: NDArray[Any],
     candidate: NDArray[Any],
@@ -211,60 +200,71 @@ def _paired_rows(
 ) -> Interval:
     n = len(y)
     strata = (
-        np.zeros(n, dtype=np.int64)
-        if metric in ("accuracy", *UNBOUNDED)
-        else np.unique(y, return_inverse=True)[1]
+        np.unique(y, return_inverse=True)[1] if metric.by_class else np.zeros(n, dtype=np.int64)
     )
     counts = np.bincount(strata)
-    if metric in ("accuracy", "balanced_accuracy"):
-        before, after = (p.argmax(axis=1) == y for p in (reference, candidate))
+    hits = [metric.per_row(y, p) for p in (reference, candidate)] if metric.hits else []
+    if hits:
+        before, after = (np.asarray(hit) > 0 for hit in hits)
         lost, won = (
             np.bincount(strata[changed], minlength=len(counts))
             for changed in (before & ~after, ~before & after)
         )
         return paired_shares(won, lost, counts, confidence=confidence)
-    parts = [row_parts(metric, y, p) for p in (reference, candidate)]
     gain = _score(metric, y, candidate) - _score(metric, y, reference)
-    spread = max(float(part.std()) for part in parts)
+    one, two = (metric.row_parts(y, p) for p in (reference, candidate))
+    if one is None or two is None:
+        return _paired_draws(metric, y, reference, candidate, gain, confidence)
+    spread = max(float(one.std()), float(two.std()))
     groups = [
-        RowGroup((parts[1] - parts[0])[strata == k] + gain, weight=count / n, spread=spread)
+        RowGroup((two - one)[strata == k] + gain, weight=count / n, spread=spread)
         for k, count in enumerate(counts)
     ]
     return mean_over_rows(groups, confidence=confidence)
 
 
-def _score(metric: str, y: NDArray[Any], prediction: NDArray[Any]) -> float:
-    """The metric of predictions that are not right or wrong: what `paired_rows` needs of both
-    models.
+def _score(metric: type[BaseMetric], y: NDArray[Any], prediction: NDArray[Any]) -> float:
+    pairs = metric.pairs(y, prediction)
+    return float(metric.value(y, prediction)) if pairs is None else float(pairs.sum()) / 2
+
+
+def _paired_draws(
+    metric: type[BaseMetric],
+    y: NDArray[Any],
+    reference: NDArray[Any],
+    candidate: NDArray[Any],
+    gain: float,
+    confidence: float,
+) -> Interval:
+    n = len(y)
+    if n < 2:
+        return Interval(gain, -math.inf, math.inf, confidence, n, kind="rows")
+    half = drawn_half(resampled(metric, y, [reference, candidate]), n, confidence)
+    return Interval(gain, gain - half, gain + half, confidence, n, kind="rows")
+
+
+def drawn_half(
+    drawn_R2: NDArray[np.float64], n: int, confidence: float, times: float = 1.0
+) -> float:
+    """Half the width of the interval of the difference between two scores, from ``resampled``.
+
+    As in ``mean_over_rows`` it is never narrower than what the share of rows could change that n
+    rows cannot exclude: equal predictions leave open what they do on other rows.
+
+    Args:
+        drawn_R2: the scores of both.
+        n: how many rows there are.
+        confidence: in (0, 1).
+        times: as if every row had been seen so many times.
     """
-    if metric == "roc_auc":
-        return float(area_parts(y, prediction).sum()) / 2
-    if metric == "log_loss":
-        return float(
-            -np.log(np.clip(prediction[np.arange(len(y)), y], np.finfo(np.float64).eps, 1.0)).mean()
-        )
-    if metric == "macro_f1":
-        predicted = prediction.argmax(axis=1)
-        shares = [
-            2 * ((y == c) & (predicted == c)).sum() / ((y == c).sum() + (predicted == c).sum())
-            for c in np.union1d(y, predicted)
-        ]
-        return float(np.mean(shares))
-    error = np.asarray(prediction - y, dtype=np.float64)
-    if metric == "mae":
-        return float(np.abs(error).mean())
-    mse = float((error**2).mean())
-    return {
-        "mse": mse,
-        "rmse": math.sqrt(mse),
-        "r2": 1 - mse / max(float(np.var(y)), np.finfo(np.float64).tiny),
-    }[metric]
-
-
-def _centered(values: NDArray[Any]) -> NDArray[np.float64]:
-    values = np.asarray(values, dtype=np.float64)
-    centered: NDArray[np.float64] = values - values.mean()
-    return centered
+    if not len(drawn_R2):
+        return math.inf
+    many = n * times
+    t = float(special.stdtrit(max(many - 1, 1), (1 + confidence) / 2))
+    z = float(special.ndtri((1 + confidence) / 2))
+    spread = float(drawn_R2.std(axis=0).max()) * math.sqrt(n)  # of a row
+    error = float((drawn_R2[:, 1] - drawn_R2[:, 0]).std(ddof=1)) / math.sqrt(times)
+    return max(t * error, spread * z**2 / (many + z**2))
 
 
 def _variance(parts: NDArray[np.float64], class_n: NDArray[Any]) -> float:
@@ -304,45 +304,3 @@ def _by_class(
         above.append(high - recall)
     mean = float(np.mean(means))
     return mean - math.hypot(*below) / len(means), mean + math.hypot(*above) / len(means)
-
-
-def _most_rows(metric: str, y: NDArray[Any], prediction: NDArray[Any]) -> float:
-    """How many rows a share can stand for at the most, where every class has its own."""
-    counts = np.unique(y, return_counts=True)[1]
-    if metric == "accuracy":
-        return len(y)
-    if metric == "roc_auc":
-        pairs = counts * (len(y) - counts)
-        of_class = pairs / (1 + (len(y) / 2 - 1) / 2)
-        of_class = of_class[:1] if prediction.shape[1] == 2 else of_class
-        return float(len(of_class) ** 2 / (1 / of_class).sum())
-    return float(len(counts) ** 2 / (1 / counts).sum())
-
-
-def area_parts(y: NDArray[Any], probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
-    """What each row contributes to the area under the ROC curve, shape (rows,); the sum is twice
-    the area.
-
-    A row of a class is placed by the share of the others that it lies above (equal counts half),
-    one of another class by the share of the class that lies above it; both divided by the number of
-    rows of their kind. Every pair is in two rows' parts.
-    For more than two classes: of each class in ``y`` against the rest, the mean.
-
-    Args:
-        y: class indices, shape (rows,), two different ones at least.
-        probabilities: shape (rows, classes).
-
-    Source: the placements of DeLong, DeLong and Clarke-Pearson 1988, by ranks.
-    """
-    y = np.asarray(y)
-    classes = [1] if probabilities.shape[1] == 2 else np.unique(y).tolist()
-    parts = np.zeros(len(y))
-    for c in classes:
-        inside, score = y == c, np.asarray(probabilities[:, c], dtype=np.float64)
-        ranks = stats.rankdata(score)
-        counts = int(inside.sum()), int((~inside).sum())
-        for mine, others, sign in ((inside, counts[1], 1.0), (~inside, counts[0], -1.0)):
-            below = ranks[mine] - stats.rankdata(score[mine])  # rows of the other kind below each
-            share = below / others if sign > 0 else 1 - below / others
-            parts[mine] += share / (int(mine.sum()) * len(classes))
-    return parts

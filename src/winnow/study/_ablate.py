@@ -16,7 +16,7 @@ from winnow.data import rounded_up
 from winnow.data import row_worth as worth_of_a_row
 from winnow.errors import ModelError, OutOfTime
 from winnow.execution import Event, Runner, Workspace
-from winnow.recipe import HIGHER_IS_BETTER, METRIC_BOUNDS, Recipe
+from winnow.recipe import Recipe, metric_of
 from winnow.records import keep, recall
 from winnow.stats import (
     FEWEST_PAIRS,
@@ -142,7 +142,8 @@ class Ablation:
         ]
 
     def _one_row(self, rows: int) -> float:
-        return one_row(float(np.nanmean(self.reference.scores)), METRIC_BOUNDS[self.metric], rows)
+        mean = float(np.nanmean(self.reference.scores))
+        return one_row(mean, metric_of(self.metric).bounds, rows)
 
 
 def ablate(
@@ -255,10 +256,10 @@ def plan_ablation(
     comparisons = compare_arms(
         reference.scores,
         {arm.name: arm.scores for arm in arms},
-        higher_is_better=HIGHER_IS_BETTER[metric],
+        higher_is_better=metric_of(metric).higher_is_better,
         smallest_effect=ask.smallest_effect,
         confidence=look.confidence,
-        bounds=METRIC_BOUNDS[metric],
+        bounds=metric_of(metric).bounds,
         rows=rows,
         row_worth=row_worth,
         identical=[arm.name for arm in arms if same_predictions(reference, arm)],
@@ -354,11 +355,11 @@ def _may_go(comparisons: Sequence[PairedComparison]) -> tuple[list[str], list[st
 def _too_few_rows(
     metric: str, smallest_effect: float, rows: int | None, row_worth: float | None
 ) -> list[str]:
-    bounds = METRIC_BOUNDS[metric]
+    bounds = metric_of(metric).bounds
     if rows is None or shown_margin(smallest_effect, bounds, rows, row_worth) == smallest_effect:
         return []
     least = row_worth or one_row(0.0, bounds, rows)
-    which = "" if metric == "accuracy" else " of the rarest class"
+    which = " of the rarest class" if metric_of(metric).by_class else ""
     return [
         f"one{which} of {rows} validation rows can move {metric} by {least:.2g}, so no part can "
         f"be shown to make no difference "

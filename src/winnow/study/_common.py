@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from winnow.errors import RecipeError
-from winnow.recipe import METRIC_BOUNDS, Outcome, Recipe, derive_seed
+from winnow.recipe import Outcome, Recipe, derive_seed, metric_of
 from winnow.stats import Interval, in_range, t_interval
 from winnow.study._allowance import Allowance
 
@@ -81,7 +81,7 @@ def score_interval(
     """Of the mean validation score over seeds: within what the metric can be, and no narrower
     than ``rows`` rows can tell.
     """
-    return in_range(t_interval(scores(outcomes), confidence), METRIC_BOUNDS[metric], rows=rows)
+    return in_range(t_interval(scores(outcomes), confidence), metric_of(metric).bounds, rows=rows)
 
 
 def reasons(outcomes: Iterable[Outcome]) -> str:

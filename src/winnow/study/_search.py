@@ -14,7 +14,6 @@ from winnow.errors import ModelError, Problem, RecipeError
 from winnow.execution import Event, Runner, Workspace
 from winnow.methods import SAMPLERS, BaseSampler
 from winnow.recipe import (
-    HIGHER_IS_BETTER,
     Outcome,
     Recipe,
     Sampler,
@@ -22,6 +21,7 @@ from winnow.recipe import (
     Variant,
     derive_seed,
     made,
+    metric_of,
 )
 from winnow.records import keep
 from winnow.stats import Interval
@@ -112,7 +112,7 @@ class Found:
         return SearchRecord(
             sampler=_name(self.recipe.search.sampler),
             metric=self.metric,
-            higher_is_better=HIGHER_IS_BETTER[self.metric],
+            higher_is_better=metric_of(self.metric).higher_is_better,
             ranges={
                 path: s.range.model_dump(mode="json") for path, s in self.recipe.ranges().items()
             },
@@ -201,7 +201,7 @@ def plan_search(
         ranges,
         sampler=sampler,
         seed=derive_seed(recipe.seed, "search", "sampler"),
-        higher_is_better=HIGHER_IS_BETTER[metric],
+        higher_is_better=metric_of(metric).higher_is_better,
     )
     # One seed for all trials: with the same initial weights and data order, trials differ by their
     # settings and by less luck. That a setting suits this one seed is what the fresh seeds of the
@@ -332,7 +332,9 @@ def _measure_again(
 
 
 def _rank(score: float, metric: str) -> float:
-    return math.inf if math.isnan(score) else -score if HIGHER_IS_BETTER[metric] else score
+    if math.isnan(score):
+        return math.inf
+    return -score if metric_of(metric).higher_is_better else score
 
 
 def _failures(trials: Sequence[Trial]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from winnow.recipe import HIGHER_IS_BETTER, METRIC_BOUNDS, Ablate, Outcome
+from winnow.recipe import Ablate, Outcome, metric_of
 from winnow.stats import (
     FEWEST_PAIRS,
     Interval,
@@ -240,13 +240,13 @@ def judge(
     tests).
     """
     d, floor = _differences(full.outcomes, simplified.outcomes, metric, rows)
-    difference = difference_interval(d, 1 - 2 * alpha, METRIC_BOUNDS[metric], floor)
+    difference = difference_interval(d, 1 - 2 * alpha, metric_of(metric).bounds, floor)
     # Continuity correction: means move in steps
-    between = row_step(METRIC_BOUNDS[metric], rows) / (2 * max(difference.n, 1))
+    between = row_step(metric_of(metric).bounds, rows) / (2 * max(difference.n, 1))
     difference = replace(difference, low=difference.low - between, high=difference.high + between)
     identical = same_predictions(full, simplified)
     failed = [sum(not o.finished for o in arm.outcomes) for arm in (full, simplified)]
-    margin = shown_margin(ask.smallest_effect, METRIC_BOUNDS[metric], rows, row_worth)
+    margin = shown_margin(ask.smallest_effect, metric_of(metric).bounds, rows, row_worth)
     accepted, ground, reason = _decide(difference, identical, failed, margin, alpha, ask)
     return Check(
         without=tuple(without),
@@ -318,7 +318,7 @@ def _hopeless(
     without being better.
     """
     last = checks[-1].difference
-    margin = shown_margin(ask.smallest_effect, METRIC_BOUNDS[metric], rows, row_worth)
+    margin = shown_margin(ask.smallest_effect, metric_of(metric).bounds, rows, row_worth)
     if ask.accept == "mean" or last.n < FEWEST_PAIRS or checks[-1].identical or last.high < -margin:
         return False
     narrow = at_confidence(last, 1 - 2 * alpha)
@@ -341,7 +341,7 @@ def _changes_nothing(
         without=tuple(parts),
         full=_common.score_interval(reference.outcomes, metric, rows, confidence),
         simplified=_common.score_interval(without.outcomes, metric, rows, confidence),
-        difference=difference_interval(d, confidence, METRIC_BOUNDS[metric], floor),
+        difference=difference_interval(d, confidence, metric_of(metric).bounds, floor),
         accepted=same,
         identical=same,
         reason=f"not one prediction changed on any of {n} seeds"
@@ -358,8 +358,8 @@ def _differences(
     are taken to have.
     """
     a, b = (np.asarray(_common.scores(outcomes)) for outcomes in (full, simplified))
-    d = b - a if HIGHER_IS_BETTER[metric] else a - b
-    return d, least_deviation(d[np.isfinite(d)], a, METRIC_BOUNDS[metric], rows)
+    d = b - a if metric_of(metric).higher_is_better else a - b
+    return d, least_deviation(d[np.isfinite(d)], a, metric_of(metric).bounds, rows)
 
 
 def _summary(

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from winnow.data import Prepared
 from winnow.errors import WorkspaceError
-from winnow.recipe import HIGHER_IS_BETTER, Variant
+from winnow.recipe import Variant, metric_of
 from winnow.training import _checkpoint
 from winnow.training._augment import Augmentation
 from winnow.training._batches import open_batches
@@ -307,8 +307,14 @@ class _Run:
         """What one pass over the validation rows gives: sums that metrics are made of, and a
         digest of each member's outputs.
         """
-        scale = self.prepared.preparation.target_scale
-        tally = open_tally(self.prepared.task, self.metric, scale=scale, parts=self.parts)
+        preparation = self.prepared.preparation
+        tally = open_tally(
+            self.prepared.task,
+            self.metric,
+            scale=preparation.target_scale,
+            center=preparation.target_center,
+            parts=self.parts,
+        )
         self.digest.begin()
         start = 0
         for x_BF, y_B in self.batches.validation(evaluation_rows(len(self.alive), self.row_bytes)):
@@ -434,7 +440,7 @@ class _Run:
         """The fleet between two epochs."""
         tensors = {f"live.{n}": t for n, t in self.program.tensors().items()}
         tensors |= {f"best.{n}": t for n, t in self.best.items()}
-        tensors |= {} if self.held is None else {"held": self.held}
+        tensors |= {} if self.held is None else {"held_sums": self.held}
         for i, member in enumerate(self.members):
             weights = member.result.weights if member.result is not None else None
             tensors |= {f"left.{i}.{n}": t for n, t in (weights or {}).items()}
@@ -459,9 +465,9 @@ class _Run:
         theirs = {
             n: t.shape
             for n, t in begun.tensors.items()
-            if n != "held" and not n.startswith("left.")
+            if n != "held_sums" and not n.startswith("left.")
         }
-        held = begun.tensors.get("held")
+        held = begun.tensors.get("held_sums")
         if (
             theirs != {n: (alive, *t.shape[1:]) for n, t in mine.items()}
             or held is None
@@ -497,4 +503,4 @@ class _Run:
         scores = [m.score for m in self.members if not math.isnan(m.score)]
         if not scores:
             return math.nan
-        return max(scores) if HIGHER_IS_BETTER[self.members[0].variant.metric] else min(scores)
+        return max(scores) if metric_of(self.metric).higher_is_better else min(scores)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from winnow.recipe import HIGHER_IS_BETTER, EarlyStopping, Outcome, Train, Variant, better
+from winnow.recipe import EarlyStopping, Outcome, Train, Variant, better, metric_of
 
 __all__ = ["Choice", "Finished", "Member"]
 
@@ -62,7 +62,8 @@ class Choice:
         if improved:
             self.epoch, self.score, self.loss = epoch, score, loss
         if stopping is not None:
-            gain = score - self.reference if HIGHER_IS_BETTER[metric] else self.reference - score
+            gain = score - self.reference
+            gain = gain if metric_of(metric).higher_is_better else -gain
             if math.isnan(self.reference) or gain > float(stopping.min_delta):
                 self.reference, self.waited = score, 0
             else:

@@ -20,13 +20,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from winnow.data import Prepared
-from winnow.recipe import Variant
+from winnow.recipe import Variant, metric_of
 from winnow.training._batches import open_batches
 from winnow.training._build import build_members, build_program
 from winnow.training._digest import OutputDigest
 from winnow.training._dummy_step import dummy_step
 from winnow.training._member import Finished
-from winnow.training._metrics import membership, open_tally, ranks_bytes
+from winnow.training._metrics import kept_bytes, membership, open_tally
 from winnow.training._program import BaseProgram
 from winnow.training._settings import batch_size, dtype_of, num_steps
 
@@ -165,8 +165,10 @@ def footprint(
     several = min(len(prepared.validation), 2 * batch)
     x_NF, y_N = prepared.head("validation", several, dtype)
 
+    metric = metric_of(variant.metric)
+
     def validate(rows: int) -> None:
-        tally = open_tally(prepared.task, "", parts=2)
+        tally = open_tally(prepared.task, variant.metric if metric.added_up else "", parts=2)
         digest = OutputDigest(rows, x_NF.device)
         outputs_VBC = program.predict(x_NF[:rows])
         tally.add(
@@ -192,9 +194,7 @@ def footprint(
         planned_row_bytes=planned_row_bytes,
         validation_rows=len(prepared.validation),
         skeleton_bytes=module_bytes if stacked else 0,
-        ranks_bytes=ranks_bytes(len(prepared.validation), prepared.out_features)
-        if variant.metric == "roc_auc"
-        else 0,
+        ranks_bytes=kept_bytes(metric, len(prepared.validation), prepared.out_features),
     )
 
 

@@ -38,6 +38,8 @@ from winnow.recipe import (
     Train,
     Used,
     Variant,
+    is_own_metric,
+    metric_of,
     resolve_object,
     source_digest,
     usual_loss,
@@ -252,9 +254,9 @@ def rates(train: Train, num_steps: int) -> Any:
     return float(train.optimizer.lr) * schedule.factors(num_steps)
 
 
-def code_digest(model: Model, train: Train) -> str:
-    """Return a digest of all code that a recipe only names: of its model, and of methods from
-    elsewhere.
+def code_digest(model: Model, train: Train, metric: str = "") -> str:
+    """Return a digest of all code that a recipe only names: of its model, and of methods and a
+    metric from elsewhere.
 
     PyTorch's own methods go by their names, since outcomes hold the version of PyTorch.
 
@@ -266,6 +268,8 @@ def code_digest(model: Model, train: Train) -> str:
         module = record.use.partition(":")[0]
         if module.partition(".")[0] != "torch":
             digests.append(source_digest(_class_of(record, base, "train")))
+    if is_own_metric(metric):
+        digests.append(source_digest(metric_of(metric)))
     if len(digests) == 1:
         return digests[0]
     return hashlib.sha256(":".join(digests).encode()).hexdigest()

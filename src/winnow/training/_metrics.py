@@ -1,12 +1,13 @@
 """Validation metrics of all members at once, added up piece by piece so that no more than a piece
 is held.
 
-The area under the ROC curve is the exception: it compares every row with every other, so the rows'
-probabilities are kept.
+A metric that is no sum over rows, such as the area under the ROC curve, is the exception: of all
+rows the outputs are kept that it needs.
 
 What is added up is apart for each part of the rows, because the halves of the validation rows
 choose each other's epoch. Sums of different rows, also of different epochs, add up to those of all
-of them; metrics are made from sums.
+of them; metrics are made from sums. A metric of all rows is made of each part apart; that of
+several parts together is the mean of theirs.
 
 Axes: V members, B rows of a piece, N all rows, H parts of the rows, G groups of parts, C classes, K
 sums.
@@ -16,24 +17,24 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from winnow.recipe import Task
+from winnow.metrics import METRICS, BaseMetric, ClassRows, NumberRows, Rows, Targets
+from winnow.recipe import Task, metric_of
 
 __all__ = [
     "BaseTally",
     "Classification",
     "Metrics",
     "Regression",
+    "kept_bytes",
     "membership",
     "open_tally",
-    "ranks_bytes",
-    "roc_auc",
 ]
 
 Metrics = dict[str, NDArray[np.float64]]
@@ -43,12 +44,18 @@ class BaseTally(ABC):
     """Sums over the rows that were added.
 
     Args:
+        metrics: by name.
         parts: of the rows that are added up apart.
     """
 
-    def __init__(self, parts: int = 1) -> None:
+    def __init__(self, metrics: Mapping[str, type[BaseMetric]], parts: int = 1) -> None:
         self.parts = parts
+        self._added_up = {n: m for n, m in metrics.items() if m.added_up}
+        self._of_all_rows = {n: m for n, m in metrics.items() if not m.added_up}
+        self._sizes: list[int] = []  # of each that is added up, how many sums
         self._sums_VHK: Tensor | float = 0.0
+        # Of each piece: outputs (V, B, K), targets, parts (B, H)
+        self._kept: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def add(self, outputs_VBC: Tensor, targets_B: Tensor, of_part_BH: Tensor | None = None) -> None:
         """Count some rows in.
@@ -61,7 +68,13 @@ class BaseTally(ABC):
         """
         if of_part_BH is None:
             of_part_BH = membership(torch.zeros_like(targets_B, dtype=torch.int64), self.parts)
-        self._sums_VHK = self._sums_VHK + self._add(outputs_VBC, targets_B, of_part_BH)
+        rows = self._rows(outputs_VBC, targets_B, of_part_BH)
+        found = [self._loss(rows)] + [metric.sums(rows) for metric in self._added_up.values()]
+        self._sizes = [sums.shape[-1] for sums in found]
+        if self._of_all_rows:
+            columns = max(m.kept_columns(outputs_VBC.shape[-1]) for m in self._of_all_rows.values())
+            self._kept.append((*self._keep(rows, columns), of_part_BH))
+        self._sums_VHK = self._sums_VHK + torch.cat(found, dim=-1)
 
     def sums(self) -> Tensor:
         """What metrics are made of: of each part and, behind them, of all together where there are
@@ -69,11 +82,23 @@ class BaseTally(ABC):
         each.
         """
         sums_VHK = torch.as_tensor(self._sums_VHK)
-        return (
+        sums_VGK = (
             sums_VHK
             if self.parts == 1
             else torch.cat([sums_VHK, sums_VHK.sum(dim=1, keepdim=True)], dim=1)
         )
+        if not self._of_all_rows:
+            return sums_VGK
+        kept_VNK, y_N, of_part_NH = self._all_kept()
+        masks = [column_N > 0 for column_N in of_part_NH.unbind(dim=1)] if self.parts > 1 else []
+        pieces = [sums_VGK]
+        for metric in self._of_all_rows.values():
+            mine_VNK = kept_VNK[..., -metric.kept_columns(kept_VNK.shape[-1]) :]
+            found = [metric.of_all_rows(mine_VNK[:, mask_N], y_N[mask_N]) for mask_N in masks]
+            # as if added over the parts
+            found.append(metric.of_all_rows(mine_VNK, y_N) * self.parts)
+            pieces.append(torch.stack(found, dim=1).unsqueeze(-1))
+        return torch.cat(pieces, dim=-1)
 
     @property
     def groups(self) -> list[list[int]]:
@@ -82,7 +107,6 @@ class BaseTally(ABC):
             [list(range(self.parts))] if self.parts > 1 else []
         )
 
-    @abstractmethod
     def metrics(self, sums_VGK: NDArray[np.float64], groups: Sequence[Sequence[int]]) -> Metrics:
         """Metrics by name, each (variants, groups), and under ``loss`` the training loss's kind
         without smoothing.
@@ -91,12 +115,40 @@ class BaseTally(ABC):
             sums_VGK: added over the parts of each group, whose rows may be of different epochs.
             groups: the parts.
         """
+        targets = self._targets(groups)
+        ends = np.cumsum(self._sizes)
+        found = {"loss": sums_VGK[..., 0] / targets.rows}
+        for (name, metric), start, end in zip(
+            self._added_up.items(), ends[:-1], ends[1:], strict=True
+        ):
+            found[name] = metric.from_sums(sums_VGK[..., start:end], targets)
+        parts_G = [len(group) for group in groups]
+        for i, name in enumerate(self._of_all_rows):
+            found[name] = sums_VGK[..., ends[-1] + i] / parts_G
+        return found
+
+    def _all_kept(self) -> tuple[Tensor, Tensor, Tensor]:
+        if len(self._kept) > 1:
+            kept, y, of_part = zip(*self._kept, strict=True)
+            # So that the pieces are let go
+            self._kept = [(torch.cat(kept, dim=1), torch.cat(y), torch.cat(of_part))]
+        return self._kept[0]
 
     @abstractmethod
-    def _add(self, outputs_VBC: Tensor, targets_B: Tensor, of_part_BH: Tensor) -> Tensor:
-        """Sums over the rows, (variants, parts, sums); remembers what metrics need to know of
-        the targets.
-        """
+    def _rows(self, outputs_VBC: Tensor, targets_B: Tensor, of_part_BH: Tensor) -> Rows:
+        """Some rows as metrics see them; remembers what metrics need to know of the targets."""
+
+    @abstractmethod
+    def _loss(self, rows: Rows) -> Tensor:
+        """The training loss's kind, added up, (variants, parts, 1)."""
+
+    @abstractmethod
+    def _keep(self, rows: Rows, columns: int) -> tuple[Tensor, Tensor]:
+        """The last columns of what metrics of all rows are made from, and their targets."""
+
+    @abstractmethod
+    def _targets(self, groups: Sequence[Sequence[int]]) -> Targets:
+        """What is known of the targets of each group of parts."""
 
 
 def membership(part_N: Tensor, parts: int) -> Tensor:
@@ -107,158 +159,77 @@ def membership(part_N: Tensor, parts: int) -> Tensor:
 
 
 class Classification(BaseTally):
-    """Log loss in nats, accuracy and balanced accuracy (mean recall over the classes that occur),
-    of logits and labels.
+    """Metrics of logits and labels, and the log loss in nats."""
 
-    The sums are the log loss, the rows of each class that were told rightly and, with ``ranks``,
-    the area: no sum over rows, so that of several parts together, at epochs of their own, is the
-    mean of theirs.
-
-    Args:
-        parts: of the rows that are added up apart.
-        ranks: the area under the ROC curve as well (see ``roc_auc``), for which the probabilities
-            of all rows are kept.
-    """
-
-    def __init__(self, parts: int = 1, *, ranks: bool = False) -> None:
-        super().__init__(parts)
-        self._ranks = ranks
-        # Of each piece: probabilities (V, B, C), labels, parts (B, H)
-        self._kept: list[tuple[Tensor, Tensor, Tensor]] = []
+    def __init__(self, metrics: Mapping[str, type[BaseMetric]], parts: int = 1) -> None:
+        super().__init__(metrics, parts)
         self._counts_HC: Tensor | float = 0.0
 
-    def _add(self, outputs_VBC: Tensor, targets_B: Tensor, of_part_BH: Tensor) -> Tensor:
-        classes = outputs_VBC.shape[-1]
-        labels_VB = targets_B.expand(outputs_VBC.shape[:2])
-        log_probability = torch.log_softmax(outputs_VBC.double(), dim=-1)
-        loss_VB = -log_probability.gather(-1, labels_VB.unsqueeze(-1)).squeeze(-1)
-        loss_VH = _by_part(loss_VB, of_part_BH)
-        if self._ranks:  # of two classes one is the other's complement
-            first = 1 if classes == 2 else 0
-            self._kept.append((log_probability[..., first:].exp(), targets_B, of_part_BH))
-        is_class_BC = targets_B.unsqueeze(1) == torch.arange(classes, device=targets_B.device)
-        # counts of rows: exact, in whatever order they are added
-        key_BHC = of_part_BH.unsqueeze(2) * is_class_BC.unsqueeze(1)
-        right_VB = (outputs_VBC.argmax(dim=-1) == labels_VB).double()
-        right_VHC = (right_VB @ key_BHC.flatten(1)).view(len(outputs_VBC), self.parts, classes)
-        self._counts_HC = self._counts_HC + key_BHC.sum(dim=0)
-        return torch.cat([loss_VH.unsqueeze(-1), right_VHC], dim=-1)
+    def _rows(self, outputs_VBC: Tensor, targets_B: Tensor, of_part_BH: Tensor) -> ClassRows:
+        rows = ClassRows(outputs_VBC, targets_B, of_part_BH)
+        self._counts_HC = self._counts_HC + rows.key.sum(dim=0)
+        return rows
 
-    def sums(self) -> Tensor:
-        sums_VGK = super().sums()
-        if not self._ranks:
-            return sums_VGK
-        p_VNC, y_N, of_part_NH = self._all_kept()
-        masks = [column_N > 0 for column_N in of_part_NH.unbind(dim=1)] if self.parts > 1 else []
-        areas = [roc_auc(p_VNC[:, mask_N], y_N[mask_N]) for mask_N in masks]
-        areas.append(roc_auc(p_VNC, y_N) * self.parts)  # as if added over the parts
-        return torch.cat([sums_VGK, torch.stack(areas, dim=1).unsqueeze(-1)], dim=-1)
+    def _loss(self, rows: Rows) -> Tensor:
+        assert isinstance(rows, ClassRows)
+        return rows.loss.unsqueeze(-1)
 
-    def _all_kept(self) -> tuple[Tensor, Tensor, Tensor]:
-        if len(self._kept) > 1:
-            p, y, of_part = zip(*self._kept, strict=True)
-            # So that the pieces are let go
-            self._kept = [(torch.cat(p, dim=1), torch.cat(y), torch.cat(of_part))]
-        return self._kept[0]
+    def _keep(self, rows: Rows, columns: int) -> tuple[Tensor, Tensor]:
+        assert isinstance(rows, ClassRows)
+        return rows.log_probability[..., -columns:].exp(), rows.targets
 
-    def metrics(self, sums_VGK: NDArray[np.float64], groups: Sequence[Sequence[int]]) -> Metrics:
+    def _targets(self, groups: Sequence[Sequence[int]]) -> Targets:
         counts_HC = torch.as_tensor(self._counts_HC).cpu().numpy()
         counts_GC = np.stack([counts_HC[group].sum(axis=0) for group in groups])
         rows_G = counts_GC.sum(axis=1)
-        right_VGC = sums_VGK[..., 1 : 1 + counts_GC.shape[1]]
-        log_loss = sums_VGK[..., 0] / rows_G
-        found = {
-            "log_loss": log_loss,
-            "accuracy": right_VGC.sum(axis=-1) / rows_G,
-            "balanced_accuracy": (right_VGC / np.maximum(counts_GC, 1)).sum(axis=-1)
-            / (counts_GC > 0).sum(axis=1),
-            "loss": log_loss,
-        }
-        if self._ranks:
-            found["roc_auc"] = sums_VGK[..., -1] / [len(group) for group in groups]
-        return found
-
-
-def roc_auc(scores_VNC: Tensor, targets_N: Tensor) -> Tensor:
-    """Area under the ROC curve of each member, (variants,): the share of pairs of a row of a class
-    and a row of another in which the first has the higher score; equal scores count half. Exact: by
-    ranks, in double precision.
-
-    One column of scores is that of class 1 of two. More are one for each class: each against the
-    rest, and the mean over the classes that occur. 0.5, what a constant gets, where only one class
-    occurs.
-
-    ``sklearn.metrics.roc_auc_score`` (``multi_class="ovr"``, ``average="macro"``), where all
-    classes occur.
-    """
-    columns = scores_VNC.shape[-1]
-    areas = []
-    for c in range(columns):
-        is_class_N = targets_N == (1 if columns == 1 else c)
-        inside = int(is_class_N.sum())
-        if 0 < inside < len(targets_N):
-            areas.append(_area(scores_VNC[..., c], is_class_N, inside))
-    if not areas:
-        return scores_VNC.new_full((len(scores_VNC),), 0.5, dtype=torch.float64)
-    return torch.stack(areas).mean(dim=0)
-
-
-def _area(scores_VN: Tensor, is_class_N: Tensor, inside: int) -> Tensor:
-    """(V,) From the ranks of the rows of the class: Mann and Whitney's U over the number of
-    pairs.
-    """
-    scores_VN = scores_VN.double().contiguous()
-    sorted_VN = scores_VN.sort(dim=1).values
-    mine_VM = scores_VN[:, is_class_N].contiguous()
-    # the mean rank of rows with equal scores, from 1
-    below = torch.searchsorted(sorted_VN, mine_VM)
-    up_to = torch.searchsorted(sorted_VN, mine_VM, right=True)
-    rank_sums_V = ((below + up_to).double() / 2 + 0.5).sum(dim=1)
-    outside = len(is_class_N) - inside
-    return (rank_sums_V - inside * (inside + 1) / 2) / (inside * outside)
-
-
-def ranks_bytes(rows: int, classes: int) -> int:
-    """What ``Classification(ranks=True)`` holds for one member at most, in bytes.
-
-    The probabilities in pieces and once more as one tensor, then for one class at a time its
-    scores, the sorted ones with their places, and ranks of the rows inside it, all of eight bytes.
-    """
-    columns = 1 if classes == 2 else classes
-    return 8 * rows * (2 * columns + 7)
+        return Targets(rows_G, counts_GC, np.zeros_like(rows_G))
 
 
 class Regression(BaseTally):
-    """Root mean squared and mean absolute error in units of the target, and R2, of standardized
-    predictions and targets.
-
-    The sums are those of squared and of absolute errors.
+    """Metrics of standardized predictions and targets, and the mean squared error of those.
 
     Args:
-        scale: units of the target in one standardized unit.
+        metrics: by name.
         parts: of the rows that are added up apart.
+        scale, center: a target in its own units is ``scale * standardized + center``.
     """
 
-    def __init__(self, scale: float, parts: int = 1) -> None:
-        super().__init__(parts)
-        self._scale = scale
+    def __init__(
+        self,
+        metrics: Mapping[str, type[BaseMetric]],
+        parts: int = 1,
+        *,
+        scale: float = 1.0,
+        center: float = 0.0,
+    ) -> None:
+        super().__init__(metrics, parts)
+        self._scale, self._center = scale, center
         self._targets_3H: Tensor | None = None
 
-    def _add(self, outputs_VBC: Tensor, targets_B: Tensor, of_part_BH: Tensor) -> Tensor:
-        y_B = targets_B.double()
+    def _rows(self, outputs_VBC: Tensor, targets_B: Tensor, of_part_BH: Tensor) -> NumberRows:
+        rows = NumberRows(outputs_VBC, targets_B, of_part_BH, self._scale, self._center)
+        y_B = rows.y
         rows_H = of_part_BH.sum(dim=0)
-        mean_H = _by_part(y_B.unsqueeze(0), of_part_BH)[0] / rows_H.clamp(min=1)
+        mean_H = rows.by_part(y_B.unsqueeze(0))[0] / rows_H.clamp(min=1)
         spread_H = ((y_B.unsqueeze(1) - mean_H).square() * of_part_BH).sum(dim=0)
         piece_3H = torch.stack([rows_H, mean_H, spread_H])
         self._targets_3H = (
             piece_3H if self._targets_3H is None else _merged(self._targets_3H, piece_3H)
         )
-        error_VB = outputs_VBC.squeeze(-1).double() - y_B
-        return torch.stack(
-            [_by_part(error_VB.square(), of_part_BH), _by_part(error_VB.abs(), of_part_BH)], dim=-1
+        return rows
+
+    def _loss(self, rows: Rows) -> Tensor:
+        assert isinstance(rows, NumberRows)
+        return rows.loss.unsqueeze(-1)
+
+    def _keep(self, rows: Rows, columns: int) -> tuple[Tensor, Tensor]:
+        assert isinstance(rows, NumberRows)
+        return (
+            rows.outputs.double() * self._scale + self._center,
+            rows.y * self._scale + self._center,
         )
 
-    def metrics(self, sums_VGK: NDArray[np.float64], groups: Sequence[Sequence[int]]) -> Metrics:
+    def _targets(self, groups: Sequence[Sequence[int]]) -> Targets:
         assert self._targets_3H is not None
         targets_3H = self._targets_3H.cpu()
         targets_3G = torch.stack(
@@ -266,37 +237,36 @@ class Regression(BaseTally):
             dim=1,
         )
         rows_G, _, spread_G = targets_3G.numpy()
-        mse = sums_VGK[..., 0] / rows_G
-        # Of a constant target R2 is not defined
-        with np.errstate(divide="ignore", invalid="ignore"):
-            r2 = 1 - mse / (spread_G / rows_G)
-        return {
-            "rmse": np.sqrt(mse) * self._scale,
-            "mae": sums_VGK[..., 1] / rows_G * self._scale,
-            "r2": r2,
-            "loss": mse,
-        }
+        return Targets(rows_G, np.zeros((len(rows_G), 0)), spread_G, self._scale)
 
 
-def open_tally(task: Task, metric: str, *, scale: float = 1.0, parts: int = 1) -> BaseTally:
-    """The tally of a task and of what it is to score; ``scale`` is a regression's, ``parts``
-    those of the rows.
+def open_tally(
+    task: Task, metric: str, *, scale: float = 1.0, center: float = 0.0, parts: int = 1
+) -> BaseTally:
+    """The tally of a task and of what it is to score.
+
+    Args:
+        task: classification or regression.
+        metric: what is optimized, beside what is always reported; "": nothing.
+        scale, center: of a regression's target.
+        parts: of the rows.
     """
-    return (
-        Classification(parts, ranks=metric == "roc_auc")
-        if task == "classification"
-        else Regression(scale, parts)
-    )
+    metrics = {m.name: m for m in METRICS if m.task == task and m.in_validation}
+    if metric:
+        metrics[metric] = metric_of(metric)
+    if task == "classification":
+        return Classification(metrics, parts)
+    return Regression(metrics, parts, scale=scale, center=center)
 
 
-def _by_part(values_VB: Tensor, of_part_BH: Tensor) -> Tensor:
-    """Sums over the rows of each part, (variants, parts).
+def kept_bytes(metric: type[BaseMetric], rows: int, outputs: int) -> int:
+    """What a tally holds for one member at most because of a metric of all rows, in bytes; 0 for
+    one that is added up.
 
-    Not by a matrix product, whose order of adding may depend on V.
+    The outputs in pieces and once more as one tensor, then for one class at a time its scores, the
+    sorted ones with their places, and ranks of the rows inside it, all of eight bytes.
     """
-    return torch.stack(
-        [(values_VB * of_part_B).sum(dim=1) for of_part_B in of_part_BH.unbind(dim=1)], dim=1
-    )
+    return 0 if metric.added_up else 8 * rows * (2 * metric.kept_columns(outputs) + 7)
 
 
 def _merged(a: Tensor, b: Tensor) -> Tensor:

@@ -1,0 +1,48 @@
+"""What models are scored by: metrics, each in a file of its own, under the contract of
+``BaseMetric``.
+
+They know nothing of loops, files or screens.
+"""
+
+from winnow.metrics._accuracy import Accuracy
+from winnow.metrics._balanced_accuracy import BalancedAccuracy
+from winnow.metrics._base import BaseMetric, Task
+from winnow.metrics._log_loss import LogLoss
+from winnow.metrics._macro_f1 import MacroF1
+from winnow.metrics._mae import MAE
+from winnow.metrics._mse import MSE
+from winnow.metrics._r2 import R2
+from winnow.metrics._rmse import RMSE
+from winnow.metrics._roc_auc import ROCAUC
+from winnow.metrics._rows import ClassRows, NumberRows, Rows, Targets
+
+__all__ = [
+    "MAE",
+    "METRICS",
+    "MSE",
+    "R2",
+    "RMSE",
+    "ROCAUC",
+    "Accuracy",
+    "BalancedAccuracy",
+    "BaseMetric",
+    "ClassRows",
+    "LogLoss",
+    "MacroF1",
+    "NumberRows",
+    "Rows",
+    "Targets",
+    "Task",
+]
+
+METRICS: tuple[type[BaseMetric], ...] = (  # of each task, the first is what "auto" means
+    Accuracy,
+    BalancedAccuracy,
+    ROCAUC,
+    LogLoss,
+    MacroF1,
+    RMSE,
+    MAE,
+    R2,
+    MSE,
+)
