@@ -28,7 +28,7 @@ from winnow.stats import (
     smallest_seeds,
     t_interval,
 )
-from winnow.study import _common, _looks
+from winnow.study import _asking, _looks, _scores
 from winnow.study._allowance import Allowance, Option, steps
 from winnow.study._arms import Arm, make_arms, part_names, same_predictions, train_arms
 from winnow.study._looks import Look
@@ -105,7 +105,7 @@ class Ablation:
     @property
     def record(self) -> AblationRecord:
         """The ``ablation`` document."""
-        interval = _common.score_interval(
+        interval = _scores.score_interval(
             self.reference.outcomes, self.metric, self.rows, self.look.confidence
         )
         return AblationRecord(
@@ -182,7 +182,7 @@ def ablate(
         ModelError: when the recipe itself cannot be trained.
         OutOfTime: the allowance does not hold as many seeds as can tell anything.
     """
-    recipe = _common.with_overrides(
+    recipe = _asking.with_overrides(
         recipe,
         "ablate",
         parts=None if parts is None else tuple(parts),
@@ -191,9 +191,9 @@ def ablate(
         smallest_effect=smallest_effect,
         confidence=confidence,
     )
-    _common.require_closed(recipe, "an ablation")
+    _asking.require_closed(recipe, "an ablation")
     names, off = part_names(recipe)
-    _common.warn_of_minutes(recipe, allowance)
+    _asking.warn_of_minutes(recipe, allowance)
     runner = runner or Runner(Workspace.open(workspace), progress=progress)
     metric, context = runner.context(recipe)
     prepared = runner.prepared(recipe.data)
@@ -246,12 +246,12 @@ def plan_ablation(
     """
     recipe, ask = reference.recipe, reference.recipe.ablate
     look = look or Look(1, ask.confidence, ask.confidence, ())
-    seeds = _common.fresh_seeds(recipe, "ablate", ask.seeds)
+    seeds = _asking.fresh_seeds(recipe, "ablate", ask.seeds)
     reference, *arms = yield from train_arms([reference, *arms], seeds, metric, context)
     if all(not o.finished for o in reference.outcomes):
         raise ModelError(
             f"the recipe with all its parts failed on every seed: "
-            f"{_common.reasons(reference.outcomes)}"
+            f"{_scores.reasons(reference.outcomes)}"
         )
     comparisons = compare_arms(
         reference.scores,
@@ -318,7 +318,7 @@ def _within(
     """
     ask = recipe.ablate
     least = min(ask.seeds, smallest_seeds(max(len(arms) - 1, 1), 1 - ask.confidence))
-    seeds = _common.fresh_seeds(recipe, "ablate", ask.seeds)
+    seeds = _asking.fresh_seeds(recipe, "ablate", ask.seeds)
 
     def option(n: int, more: int) -> Option:
         asked = [
@@ -337,7 +337,7 @@ def _within(
             f"the time does not hold an ablation on {least} seeds, and fewer could not show "
             f"anything"
         )
-    return _common.with_overrides(recipe, "ablate", seeds=numbers[chosen % len(numbers)])
+    return _asking.with_overrides(recipe, "ablate", seeds=numbers[chosen % len(numbers)])
 
 
 def _may_go(comparisons: Sequence[PairedComparison]) -> tuple[list[str], list[str]]:
@@ -397,7 +397,7 @@ def _failures(arms: Sequence[Arm]) -> list[str]:
             which = f"without {arm.name}" if arm.part else "with all parts"
             notes.append(
                 f"{which}: {len(lost)} of {len(arm.outcomes)} trainings failed: "
-                f"{_common.reasons(lost)}"
+                f"{_scores.reasons(lost)}"
             )
     return notes
 

@@ -12,7 +12,7 @@ from winnow import models
 from winnow.data import Prepared
 from winnow.errors import ModelError, Problem, RecipeError, did_you_mean
 from winnow.recipe import Outcome, Part, Recipe, Variant
-from winnow.study import _common
+from winnow.study import _scores
 from winnow.study._protocol import Plan
 
 __all__ = ["Arm", "differences", "make_arms", "part_names", "same_predictions", "train_arms"]
@@ -40,7 +40,7 @@ class Arm:
     @property
     def scores(self) -> list[float]:
         """One score per seed; NaN where the training failed."""
-        return _common.scores(self.outcomes)
+        return _scores.scores(self.outcomes)
 
 
 def part_names(recipe: Recipe) -> tuple[list[str], list[str]]:

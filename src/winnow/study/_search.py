@@ -25,7 +25,7 @@ from winnow.recipe import (
 )
 from winnow.records import keep
 from winnow.stats import Interval
-from winnow.study import _common
+from winnow.study import _asking, _scores
 from winnow.study._allowance import Allowance, Option, steps
 from winnow.study._protocol import Plan, Study, conduct
 from winnow.study._records import BestRecord, LeaderRecord, SearchRecord, TrialRecord
@@ -65,7 +65,7 @@ class Leader:
     @property
     def scores(self) -> list[float]:
         """One score per fresh seed; NaN where the training failed."""
-        return _common.scores(self.outcomes)
+        return _scores.scores(self.outcomes)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def search(
         RecipeError: when nothing is open, or a setting is not acceptable.
         ModelError: when every training fails.
     """
-    recipe = _common.with_overrides(
+    recipe = _asking.with_overrides(
         recipe, "search", trials=trials, sampler=sampler, batch=batch, leaders=leaders, seeds=seeds
     )
     if not recipe.ranges():
@@ -169,7 +169,7 @@ def search(
             "nothing to search: the recipe has no open settings; put a range where a value "
             "stands, e.g. {log: [1e-4, 1e-1]}"
         )
-    _common.warn_of_minutes(recipe, allowance)
+    _asking.warn_of_minutes(recipe, allowance)
     runner = runner or Runner(Workspace.open(workspace), progress=progress)
     metric, context = runner.context(recipe)
     ask = recipe.search
@@ -269,7 +269,7 @@ def _best(trials: Sequence[Trial], metric: str, n: int) -> list[Trial]:
     finished = [trial for trial in trials if math.isfinite(trial.score)]
     if not finished:
         raise ModelError(
-            f"all {len(trials)} trials failed: {_common.reasons(t.outcome for t in trials)}"
+            f"all {len(trials)} trials failed: {_scores.reasons(t.outcome for t in trials)}"
         )
     return sorted(finished, key=lambda trial: _rank(trial.score, metric))[:n]
 
@@ -303,7 +303,7 @@ def _measure_again(
             for trial in trials
         ]
 
-    seeds = _common.fresh_seeds(recipe, "confirm", recipe.search.seeds)
+    seeds = _asking.fresh_seeds(recipe, "confirm", recipe.search.seeds)
     if allowance is not None:
         sizes = [(n, m) for n in steps(len(trials), 1) for m in steps(len(seeds), 2)]
         sizes.sort(key=lambda size: (size[0] * size[1], size[0]), reverse=True)
@@ -321,11 +321,11 @@ def _measure_again(
     outcomes = yield [v for group in variants for v in group]
     groups = [tuple(outcomes[i : i + len(seeds)]) for i in range(0, len(outcomes), len(seeds))]
     leaders = [
-        Leader(trial, tuple(vs), group, _common.score_interval(group, metric, rows))
+        Leader(trial, tuple(vs), group, _scores.score_interval(group, metric, rows))
         for trial, vs, group in zip(trials, variants, groups, strict=True)
     ]
     if all(leader.score.n == 0 for leader in leaders):
-        raise ModelError(f"every leader failed on every fresh seed: {_common.reasons(outcomes)}")
+        raise ModelError(f"every leader failed on every fresh seed: {_scores.reasons(outcomes)}")
     # settings that sometimes fail come after settings that never do: their mean is over the runs
     # that went well
     return sorted(leaders, key=lambda leader: (leader.score.lost, _rank(leader.score.mean, metric)))
@@ -340,7 +340,7 @@ def _rank(score: float, metric: str) -> float:
 def _failures(trials: Sequence[Trial]) -> list[str]:
     failed = [trial.outcome for trial in trials if not trial.outcome.finished]
     return (
-        [f"{len(failed)} of {len(trials)} trials failed: {_common.reasons(failed)}"]
+        [f"{len(failed)} of {len(trials)} trials failed: {_scores.reasons(failed)}"]
         if failed
         else []
     )

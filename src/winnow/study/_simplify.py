@@ -20,7 +20,7 @@ from winnow.stats import (
     row_step,
     shown_margin,
 )
-from winnow.study import _common
+from winnow.study import _asking, _scores
 from winnow.study._allowance import Allowance, Option
 from winnow.study._arms import Arm, same_predictions, train_arms
 from winnow.study._protocol import Plan
@@ -107,7 +107,7 @@ def simplify(
     made = 0
 
     def next_seeds() -> list[int]:
-        return _common.fresh_seeds(recipe, f"check {made}" if made else "check", ask.seeds)
+        return _asking.fresh_seeds(recipe, f"check {made}" if made else "check", ask.seeds)
 
     def in_time(without: Sequence[str]) -> bool:
         if allowance is None:
@@ -250,8 +250,8 @@ def judge(
     accepted, ground, reason = _decide(difference, identical, failed, margin, alpha, ask)
     return Check(
         without=tuple(without),
-        full=_common.score_interval(full.outcomes, metric, rows, confidence),
-        simplified=_common.score_interval(simplified.outcomes, metric, rows, confidence),
+        full=_scores.score_interval(full.outcomes, metric, rows, confidence),
+        simplified=_scores.score_interval(simplified.outcomes, metric, rows, confidence),
         difference=difference,
         accepted=accepted,
         identical=identical,
@@ -339,8 +339,8 @@ def _changes_nothing(
     same, n = same_predictions(reference, without), len(reference.outcomes)
     return Check(
         without=tuple(parts),
-        full=_common.score_interval(reference.outcomes, metric, rows, confidence),
-        simplified=_common.score_interval(without.outcomes, metric, rows, confidence),
+        full=_scores.score_interval(reference.outcomes, metric, rows, confidence),
+        simplified=_scores.score_interval(without.outcomes, metric, rows, confidence),
         difference=difference_interval(d, confidence, metric_of(metric).bounds, floor),
         accepted=same,
         identical=same,
@@ -357,7 +357,7 @@ def _differences(
     """Simplified minus full at the seeds where both finished, and the least deviation that they
     are taken to have.
     """
-    a, b = (np.asarray(_common.scores(outcomes)) for outcomes in (full, simplified))
+    a, b = (np.asarray(_scores.scores(outcomes)) for outcomes in (full, simplified))
     d = b - a if metric_of(metric).higher_is_better else a - b
     return d, least_deviation(d[np.isfinite(d)], a, metric_of(metric).bounds, rows)
 

@@ -18,7 +18,7 @@ from winnow.execution import Event, Runner, Workspace
 from winnow.recipe import Outcome, Recipe, Variant, better
 from winnow.records import keep
 from winnow.stats import Interval
-from winnow.study import _common
+from winnow.study import _asking, _scores
 from winnow.study._allowance import Allowance, Option, steps
 from winnow.study._protocol import Plan, Study, conduct
 from winnow.study._records import FinalRecord, MemberRecord
@@ -55,7 +55,7 @@ class Trained:
         """Of the validation score over the seeds: what training the recipe once more is likely to
         give on average, on the validation rows, which chose the recipe.
         """
-        return _common.score_interval(self.outcomes, self.metric, len(self.prepared.validation))
+        return _scores.score_interval(self.outcomes, self.metric, len(self.prepared.validation))
 
     @property
     def finished(self) -> list[int]:
@@ -127,16 +127,16 @@ def train(
         RecipeError: for open settings.
         ModelError: when every training fails.
     """
-    recipe = _common.with_overrides(recipe, "final", seeds=seeds)
-    _common.require_closed(recipe, "the final training")
-    _common.warn_of_minutes(recipe, allowance)
+    recipe = _asking.with_overrides(recipe, "final", seeds=seeds)
+    _asking.require_closed(recipe, "the final training")
+    _asking.warn_of_minutes(recipe, allowance)
     runner = runner or Runner(Workspace.open(workspace), progress=progress)
     metric, context = runner.context(recipe)
     if allowance is not None:
         everything = _variants(recipe, metric, context)
         numbers = steps(len(everything), 2)
         options = [Option(f"{n} final seeds", everything[:n]) for n in numbers]
-        recipe = _common.with_overrides(
+        recipe = _asking.with_overrides(
             recipe, "final", seeds=numbers[allowance.choose("train: seeds", options)]
         )
     variants, outcomes = conduct(
@@ -166,7 +166,7 @@ def plan_training(
 
 
 def _variants(recipe: Recipe, metric: str, context: str) -> tuple[Variant, ...]:
-    seeds = _common.fresh_seeds(recipe, "final", recipe.final.seeds)
+    seeds = _asking.fresh_seeds(recipe, "final", recipe.final.seeds)
     return tuple(recipe.variant(seed, metric=metric, context=context) for seed in seeds)
 
 
@@ -177,11 +177,11 @@ def shipped(outcomes: Sequence[Outcome], metric: str) -> int:
         ModelError: when none finished, with the reasons.
     """
     best: int | None = None
-    for i, score in enumerate(_common.scores(outcomes)):
+    for i, score in enumerate(_scores.scores(outcomes)):
         if not math.isnan(score) and (best is None or better(metric, score, outcomes[best].score)):
             best = i
     if best is None:
-        raise ModelError(f"all {len(outcomes)} final trainings failed: {_common.reasons(outcomes)}")
+        raise ModelError(f"all {len(outcomes)} final trainings failed: {_scores.reasons(outcomes)}")
     return best
 
 

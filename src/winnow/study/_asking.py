@@ -1,24 +1,17 @@
-"""What the three studies share: seeds, variants, overrides, and the refusals at their doors."""
+"""What studies do with a recipe before they ask: overrides, seeds, and what they refuse."""
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 from winnow.errors import RecipeError
-from winnow.recipe import Outcome, Recipe, derive_seed, metric_of
-from winnow.stats import Interval, in_range, t_interval
+from winnow.recipe import Recipe, derive_seed
 from winnow.study._allowance import Allowance
 
 __all__ = [
     "fresh_seeds",
-    "reasons",
     "require_closed",
-    "score_interval",
-    "scores",
     "warn_of_minutes",
     "with_overrides",
 ]
@@ -68,25 +61,3 @@ def warn_of_minutes(recipe: Recipe, allowance: Allowance | None) -> None:
             "a study that is called by itself does all that it is asked for",
             stacklevel=3,
         )
-
-
-def scores(outcomes: Iterable[Outcome]) -> list[float]:
-    """The score of each outcome; NaN where the training failed."""
-    return [o.score if o.finished else math.nan for o in outcomes]
-
-
-def score_interval(
-    outcomes: Iterable[Outcome], metric: str, rows: int | None, confidence: float = 0.95
-) -> Interval:
-    """Of the mean validation score over seeds: within what the metric can be, and no narrower
-    than ``rows`` rows can tell.
-    """
-    return in_range(t_interval(scores(outcomes), confidence), metric_of(metric).bounds, rows=rows)
-
-
-def reasons(outcomes: Iterable[Outcome]) -> str:
-    """Why trainings failed, the most frequent reason first, with counts; empty when none did."""
-    counts = Counter(o.reason or "no reason given" for o in outcomes if not o.finished)
-    return "; ".join(
-        f"{reason} ({n} of them)" if n > 1 else reason for reason, n in counts.most_common(3)
-    )
