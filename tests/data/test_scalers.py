@@ -104,7 +104,7 @@ def test_what_is_learned_is_plain_data_of_the_training_rows(
         )
         own = np.moveaxis(prepared.train.X, 1, -1).reshape(columns.shape)[:, i]
         np.testing.assert_allclose(own, scaled, rtol=1e-6, atol=1e-6)
-    json.dumps(describe(prepared), allow_nan=False)
+    json.dumps(describe(prepared).to_dict(), allow_nan=False)
 
 
 @pytest.mark.parametrize("scaler", FAMILY)
