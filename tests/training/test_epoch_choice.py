@@ -119,6 +119,14 @@ def score_of(prepared: Prepared, name: str) -> Score:
         "mae": lambda y, out: scale * float(metrics.mean_absolute_error(y, out[:, 0])),
         "r2": lambda y, out: float(metrics.r2_score(y, out[:, 0])),
         "mse": lambda y, out: scale**2 * float(metrics.mean_squared_error(y, out[:, 0])),
+        "average_precision": lambda y, out: float(
+            np.mean(
+                [
+                    metrics.average_precision_score(y == c, probabilities(out)[:, c])
+                    for c in np.unique(y)
+                ]
+            )
+        ),
         "macro_f1": lambda y, out: float(
             metrics.f1_score(y, out.argmax(axis=1), average="macro", zero_division=0)
         ),
@@ -193,7 +201,10 @@ def test_the_score_is_that_of_a_loop_that_keeps_every_epoch(
         assert outcome.score == outcome.metrics[metric]
         for name, value in outcome.metrics.items():
             expected = score_of(prepared, name)(y, pooled)
-            if name == "roc_auc":  # compares rows with rows, and those of two epochs do not compare
+            if name in (
+                "roc_auc",
+                "average_precision",
+            ):  # compares rows with rows, and those of two epochs do not compare
                 expected = np.mean(
                     [score_of(prepared, name)(y[half == h], pooled[half == h]) for h in (0, 1)]
                 )

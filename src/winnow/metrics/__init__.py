@@ -5,6 +5,7 @@ They know nothing of loops, files or screens.
 """
 
 from winnow.metrics._accuracy import Accuracy
+from winnow.metrics._average_precision import AveragePrecision
 from winnow.metrics._balanced_accuracy import BalancedAccuracy
 from winnow.metrics._base import BaseMetric, Task
 from winnow.metrics._log_loss import LogLoss
@@ -24,6 +25,7 @@ __all__ = [
     "RMSE",
     "ROCAUC",
     "Accuracy",
+    "AveragePrecision",
     "BalancedAccuracy",
     "BaseMetric",
     "ClassRows",
@@ -41,6 +43,7 @@ METRICS: tuple[type[BaseMetric], ...] = (  # of each task, the first is what "au
     ROCAUC,
     LogLoss,
     MacroF1,
+    AveragePrecision,
     RMSE,
     MAE,
     R2,
