@@ -127,6 +127,9 @@ def score_of(prepared: Prepared, name: str) -> Score:
                 ]
             )
         ),
+        "brier": lambda y, out: float(
+            ((probabilities(out) - np.eye(out.shape[1])[y]) ** 2).sum(1).mean() / 2
+        ),
         "macro_f1": lambda y, out: float(
             metrics.f1_score(y, out.argmax(axis=1), average="macro", zero_division=0)
         ),

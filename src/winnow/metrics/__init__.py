@@ -8,6 +8,7 @@ from winnow.metrics._accuracy import Accuracy
 from winnow.metrics._average_precision import AveragePrecision
 from winnow.metrics._balanced_accuracy import BalancedAccuracy
 from winnow.metrics._base import BaseMetric, Task
+from winnow.metrics._brier import Brier
 from winnow.metrics._log_loss import LogLoss
 from winnow.metrics._macro_f1 import MacroF1
 from winnow.metrics._mae import MAE
@@ -28,6 +29,7 @@ __all__ = [
     "AveragePrecision",
     "BalancedAccuracy",
     "BaseMetric",
+    "Brier",
     "ClassRows",
     "LogLoss",
     "MacroF1",
@@ -44,6 +46,7 @@ METRICS: tuple[type[BaseMetric], ...] = (  # of each task, the first is what "au
     LogLoss,
     MacroF1,
     AveragePrecision,
+    Brier,
     RMSE,
     MAE,
     R2,
