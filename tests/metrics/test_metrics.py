@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import special
-from sklearn import metrics
+from sklearn import calibration, metrics
 
 from winnow.metrics import METRICS, BaseMetric
 from winnow.training._metrics import membership, open_tally
@@ -36,6 +36,14 @@ def recall(y: np.ndarray, guess: np.ndarray) -> float:
     )
 
 
+def calibration_error(y: np.ndarray, p: np.ndarray) -> float:
+    right, confidence = p.argmax(axis=1) == y, p.max(axis=1)
+    shares, means = calibration.calibration_curve(right, confidence, n_bins=15)
+    # the curve leaves out empty bins
+    rows = np.bincount(np.searchsorted(np.linspace(0, 1, 16)[1:-1], confidence))
+    return float((np.abs(shares - means) * rows[rows > 0]).sum() / len(y))
+
+
 ORACLES: dict[str, Oracle] = {  # a metric without an entry fails
     "accuracy": lambda y, p: metrics.accuracy_score(y, p.argmax(1)),
     "balanced_accuracy": lambda y, p: recall(y, p.argmax(1)),
@@ -46,6 +54,7 @@ ORACLES: dict[str, Oracle] = {  # a metric without an entry fails
     "mae": metrics.mean_absolute_error,
     "r2": metrics.r2_score,
     "mse": metrics.mean_squared_error,
+    "ece": calibration_error,
     "brier": lambda y, p: ((p - np.eye(p.shape[1])[y]) ** 2).sum(1).mean() / 2,
     "average_precision": one_against_the_rest(metrics.average_precision_score),
 }

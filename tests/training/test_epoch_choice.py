@@ -130,11 +130,22 @@ def score_of(prepared: Prepared, name: str) -> Score:
         "brier": lambda y, out: float(
             ((probabilities(out) - np.eye(out.shape[1])[y]) ** 2).sum(1).mean() / 2
         ),
+        "ece": lambda y, out: calibration_error(y, probabilities(out)),
         "macro_f1": lambda y, out: float(
             metrics.f1_score(y, out.argmax(axis=1), average="macro", zero_division=0)
         ),
     }
     return found[name]
+
+
+def calibration_error(y: np.ndarray, p: np.ndarray) -> float:
+    """In 15 bins of the probability of the predicted class, by a loop."""
+    right, confidence = p.argmax(axis=1) == y, p.max(axis=1)
+    found = 0.0
+    for k in range(15):
+        mine = (confidence > k / 15) & (confidence <= (k + 1) / 15)
+        found += abs(float((confidence[mine] - right[mine]).sum()))
+    return found / len(y)
 
 
 def chosen_by(

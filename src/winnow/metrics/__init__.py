@@ -9,6 +9,7 @@ from winnow.metrics._average_precision import AveragePrecision
 from winnow.metrics._balanced_accuracy import BalancedAccuracy
 from winnow.metrics._base import BaseMetric, Task
 from winnow.metrics._brier import Brier
+from winnow.metrics._calibration_error import CalibrationError
 from winnow.metrics._log_loss import LogLoss
 from winnow.metrics._macro_f1 import MacroF1
 from winnow.metrics._mae import MAE
@@ -30,6 +31,7 @@ __all__ = [
     "BalancedAccuracy",
     "BaseMetric",
     "Brier",
+    "CalibrationError",
     "ClassRows",
     "LogLoss",
     "MacroF1",
@@ -47,6 +49,7 @@ METRICS: tuple[type[BaseMetric], ...] = (  # of each task, the first is what "au
     MacroF1,
     AveragePrecision,
     Brier,
+    CalibrationError,
     RMSE,
     MAE,
     R2,
