@@ -54,6 +54,7 @@ ORACLES: dict[str, Oracle] = {  # a metric without an entry fails
     "mae": metrics.mean_absolute_error,
     "r2": metrics.r2_score,
     "mse": metrics.mean_squared_error,
+    "mape": metrics.mean_absolute_percentage_error,
     "ece": calibration_error,
     "brier": lambda y, p: ((p - np.eye(p.shape[1])[y]) ** 2).sum(1).mean() / 2,
     "average_precision": one_against_the_rest(metrics.average_precision_score),

@@ -104,6 +104,7 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 def score_of(prepared: Prepared, name: str) -> Score:
     """scikit-learn's metric of targets as prepared and raw outputs."""
     scale = prepared.preparation.target_scale
+    center = prepared.preparation.target_center
     found: dict[str, Score] = {
         "accuracy": lambda y, out: float(metrics.accuracy_score(y, out.argmax(axis=1))),
         "balanced_accuracy": lambda y, out: float(
@@ -131,6 +132,9 @@ def score_of(prepared: Prepared, name: str) -> Score:
             ((probabilities(out) - np.eye(out.shape[1])[y]) ** 2).sum(1).mean() / 2
         ),
         "ece": lambda y, out: calibration_error(y, probabilities(out)),
+        "mape": lambda y, out: float(
+            metrics.mean_absolute_percentage_error(scale * y + center, scale * out[:, 0] + center)
+        ),
         "macro_f1": lambda y, out: float(
             metrics.f1_score(y, out.argmax(axis=1), average="macro", zero_division=0)
         ),

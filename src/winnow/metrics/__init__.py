@@ -13,6 +13,7 @@ from winnow.metrics._calibration_error import CalibrationError
 from winnow.metrics._log_loss import LogLoss
 from winnow.metrics._macro_f1 import MacroF1
 from winnow.metrics._mae import MAE
+from winnow.metrics._mape import MAPE
 from winnow.metrics._mse import MSE
 from winnow.metrics._r2 import R2
 from winnow.metrics._rmse import RMSE
@@ -21,6 +22,7 @@ from winnow.metrics._rows import ClassRows, NumberRows, Rows, Targets
 
 __all__ = [
     "MAE",
+    "MAPE",
     "METRICS",
     "MSE",
     "R2",
@@ -53,5 +55,6 @@ METRICS: tuple[type[BaseMetric], ...] = (  # of each task, the first is what "au
     RMSE,
     MAE,
     R2,
+    MAPE,
     MSE,
 )
