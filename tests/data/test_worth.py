@@ -25,7 +25,10 @@ def score(metric: str, y: np.ndarray, p: np.ndarray, half: np.ndarray) -> float:
     for h in np.unique(half):
         mine = half == h
         classes = [1] if p.shape[1] == 2 else np.unique(y[mine])
-        areas.append(np.mean([metrics.roc_auc_score(y[mine] == c, p[mine, c]) for c in classes]))
+        of = (
+            metrics.roc_auc_score if metric == "roc_auc" else metrics.average_precision_score
+        )  # of each class against the rest
+        areas.append(np.mean([of(y[mine] == c, p[mine, c]) for c in classes]))
     return float(np.mean(areas))
 
 
@@ -57,7 +60,9 @@ def counts(y: np.ndarray, half: np.ndarray) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("metric", ["balanced_accuracy", "roc_auc", "macro_f1"])
+@pytest.mark.parametrize(
+    "metric", ["balanced_accuracy", "roc_auc", "macro_f1", "average_precision"]
+)
 @pytest.mark.parametrize("sizes", [(9, 4), (5, 5), (8, 5, 4)])
 @pytest.mark.parametrize("halved", [False, True])
 def test_no_row_moves_a_score_farther(metric: str, sizes: tuple[int, ...], halved: bool) -> None:
