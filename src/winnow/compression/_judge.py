@@ -291,7 +291,7 @@ class Judge:
 
     def _lost(self, reference: np.ndarray, candidate: np.ndarray) -> float:
         drop = self._metric.value(self.y, reference) - self._metric.value(self.y, candidate)
-        return float(drop if self.higher_is_better else -drop)
+        return float(drop if self.higher_is_better else 0.0 - drop)
 
     @property
     def _metric(self) -> type[BaseMetric]:
