@@ -33,6 +33,9 @@ __all__ = [
     "WinnowError",
     "WorkspaceError",
     "did_you_mean",
+    "first_line",
+    "kind_and_line",
+    "meant_instead",
     "nearest",
     "printable",
 ]
@@ -133,10 +136,30 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     is close.
     """
     names = list(names)
+    known = f" - known: {', '.join(map(str, names[:30]))}" if names else ""
+    return meant_instead(name, names) or known
+
+
+def meant_instead(name: str, names: Iterable[str]) -> str:
+    """The tail `` - did you mean 'x'?`` of an error message that lists the names itself; empty
+    when nothing is close.
+    """
     close = nearest(name, names)
-    if close is not None:
-        return f" - did you mean {close!r}?"
-    return f" - known: {', '.join(map(str, names[:30]))}" if names else ""
+    return "" if close is None else f" - did you mean {close!r}?"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that holds anything, no more than 300 characters of it;
+    the error's kind where there is none.
+    """
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line[:300] for line in lines if line), type(error).__name__)
+
+
+def kind_and_line(error: BaseException) -> str:
+    """``KeyError: 'a'``: an error's kind before its ``first_line``."""
+    kind, line = type(error).__name__, first_line(error)
+    return kind if line == kind else f"{kind}: {line}"
 
 
 # Everything but line feed and tab that a terminal obeys instead of showing, that turns the

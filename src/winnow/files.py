@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,10 +47,13 @@ def written_aside(path: str | Path) -> Iterator[Path]:
         OSError: the file cannot be written.
     """
     path = Path(os.path.realpath(path))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if path.exists() and not path.is_file():
         yield path
         return
-    aside = path.with_name(f".{path.name}{_ENDING}")
+    # A name of its own: others may be writing the same file
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}{_ENDING}")
     try:
         yield aside
         with open(aside, "rb") as file:

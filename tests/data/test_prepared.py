@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from winnow.data import describe, load_table, prepare
+from winnow.data._frames import ColumnNote
 from winnow.errors import DataError
 from winnow.recipe import Data, Prepare, Split
 
@@ -183,3 +185,13 @@ def test_importing_the_room_loads_neither_torch_nor_scikit_learn(tmp_path: objec
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_a_note_about_one_column_knows_it_and_travels_as_text() -> None:
+    note = ColumnNote("a: b", "taken as text")
+
+    assert note == "column 'a: b': taken as text"
+    assert note.column == "a: b"
+    for again in (pickle.loads(pickle.dumps(note)), copy.deepcopy(note)):
+        assert again == note
+        assert type(again) is str

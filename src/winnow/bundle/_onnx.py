@@ -17,7 +17,7 @@ import numpy as np
 from winnow.bundle._ready_onnx import convert_ready
 from winnow.bundle._session import open_session
 from winnow.bundle._silence import quiet
-from winnow.errors import ModelError
+from winnow.errors import ModelError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,7 @@ def inference_copy(module: torch.nn.Module) -> torch.nn.Module:
         return copy.deepcopy(module).float().cpu().eval()
     except Exception as error:  # a user's module may hold anything
         raise ModelError(
-            f"cannot copy {type(module).__name__} for export: {_first_line(error)}"
+            f"cannot copy {type(module).__name__} for export: {first_line(error)}"
         ) from error
 
 
@@ -162,7 +162,7 @@ def _eager(model: torch.nn.Module, rows: np.ndarray) -> np.ndarray:
             output = model(torch.from_numpy(rows))
     except Exception as error:  # a user's forward may raise anything
         raise ModelError(
-            f"the model fails on {len(rows)} rows {rows.shape}: {_first_line(error)}"
+            f"the model fails on {len(rows)} rows {rows.shape}: {first_line(error)}"
         ) from error
     if not isinstance(output, torch.Tensor) or output.ndim == 0 or len(output) != len(rows):
         shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
@@ -178,7 +178,7 @@ def _difference(expected: np.ndarray, session: Any, rows: np.ndarray) -> tuple[f
         output = session.run(None, {"x": rows})[0]
     except Exception as error:  # ONNX Runtime's own exception types are many
         raise ModelError(
-            f"the exported model fails on {len(rows)} rows: {_first_line(error)}"
+            f"the exported model fails on {len(rows)} rows: {first_line(error)}"
         ) from error
     if output.shape != expected.shape:
         raise ModelError(
@@ -271,7 +271,7 @@ def _blame(
     parts = [where] if where else []
     if operator:
         parts.append(f"operator `{operator.group(1)}`")
-    parts.append(_first_line(causes[-1]))
+    parts.append(first_line(causes[-1]))
     line = re.findall(r'File "([^"]+)", line (\d+), in \w+\n[ \t]+(\S.*)', text)
     if line:
         file, number, code = line[-1]
@@ -312,8 +312,3 @@ def _find_module(
             if stack and stack[-1][0]:
                 return f"module `{stack[-1][0]}`"
     return None
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]

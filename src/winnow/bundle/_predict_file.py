@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from winnow.bundle._load import Bundle
 from winnow.data import Preparation, read_rows
 from winnow.data._read_rows import read_table
 from winnow.errors import InputError, Problem
-from winnow.files import without_formulas
+from winnow.files import without_formulas, written_aside
 
 if TYPE_CHECKING:
     import polars as pl
@@ -87,17 +86,14 @@ def _as_written(source: Path, rows: pl.DataFrame, preparation: Preparation) -> p
 
 
 def _write(frame: pl.DataFrame, out: Path) -> None:
-    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        if out.suffix.lower() == ".parquet":
-            frame.write_parquet(aside)
-        else:
-            frame.write_csv(aside)
-        os.replace(aside, out)
+        with written_aside(out) as aside:
+            if out.suffix.lower() == ".parquet":
+                frame.write_parquet(aside)
+            else:
+                frame.write_csv(aside)
     except OSError as error:
         raise InputError(f"cannot write {str(out)!r}: {error.strerror or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _check_suffix(path: Path, known: tuple[str, ...], verb: str) -> None:

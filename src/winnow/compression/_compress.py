@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol, get_args
 
@@ -23,6 +22,7 @@ from winnow.data import Prepared
 from winnow.metrics import METRICS
 from winnow.recipe import Recipe, is_own_metric
 from winnow.records import keep
+from winnow.threads import threads_of_torch
 
 __all__ = ["Trained", "compress", "compress_module"]
 
@@ -153,7 +153,7 @@ def compress_module(
     judge = _judge(prepared, metric)
     is_extra = prepared.task == "classification" and metric != "log_loss"
     others = [(replace(judge, metric="log_loss"), log_loss_budget)] if is_extra else []
-    with _threads(timing.threads), torch.inference_mode():
+    with threads_of_torch(timing.threads), torch.inference_mode():
         trial = Trial(
             judge,
             budget,
@@ -213,13 +213,3 @@ def _judge(prepared: Prepared, metric: str) -> Judge:
     if prepared.task == "regression":
         y = np.asarray(decode(y.reshape(-1, 1).astype(np.float64)), dtype=np.float64).reshape(-1)
     return Judge(metric, prepared.task, y, decode)
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

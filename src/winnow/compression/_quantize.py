@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from winnow.bundle import quiet
-from winnow.errors import ModelError
+from winnow.errors import ModelError, first_line
 
 __all__ = ["Features", "Quantized", "quantize"]
 
@@ -79,10 +79,8 @@ def quantize(
         with tempfile.TemporaryDirectory(prefix="winnow-") as folder, quiet():
             content = _run(onnx, rows, how, Path(folder))
     except Exception as error:  # the quantizer raises whatever its insides raise
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        reason = lines[0][:300] if lines else type(error).__name__
         raise ModelError(
-            f"ONNX Runtime's {how} quantizer cannot handle this model: {reason}"
+            f"ONNX Runtime's {how} quantizer cannot handle this model: {first_line(error)}"
         ) from error
     model = _parse(content)
     share, left = _count(model)

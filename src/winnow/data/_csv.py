@@ -11,7 +11,7 @@ import polars as pl
 
 from winnow.data._amounts import MARKS, Amounts, Decimal, amounts
 from winnow.data._dates import Order, find_dates
-from winnow.data._frames import TOO_LARGE, Doubt, Reading, Typed
+from winnow.data._frames import TOO_LARGE, ColumnNote, Doubt, Reading, Typed
 from winnow.data._text import Style, Text, read_text
 
 __all__ = ["MARKERS", "STRAYS", "blank_to_null", "is_stray", "read_csv"]
@@ -127,14 +127,14 @@ class _Columns:
             elif as_numbers[i] > gaps[i]:
                 rest.append(series)
             elif odd[i] and series.str.contains(_CODE).any():
-                self.notes.append(f"column {name!r}: numbers with leading zeros: taken as text")
+                self.notes.append(ColumnNote(name, "numbers with leading zeros: taken as text"))
             else:
                 self.columns[name] = (
                     whole.to_series(i) if as_whole[i] == gaps[i] else numbers.to_series(i)
                 )
                 # Whole numbers of 64 bits are looked at as such
                 if odd[i] and as_whole[i] > gaps[i]:
-                    self.notes.append(f"column {name!r}: {TOO_LARGE}")
+                    self.notes.append(ColumnNote(name, TOO_LARGE))
         self._read_rest(
             rest, [s for s in present.get_columns() if self.columns[s.name].dtype == pl.Float64]
         )
@@ -143,7 +143,7 @@ class _Columns:
         written = sorted(set(text.filter(series.is_null()).unique().to_list()) - {""})
         count = int((series.is_null() & (text != "")).sum())
         self.notes.append(
-            f"column {text.name!r}: {_quoted(written)} taken as missing in {_rows(count)}"
+            ColumnNote(text.name, f"{_quoted(written)} taken as missing in {_rows(count)}")
         )
 
     # -- what is no plain number -------------------------------------------------------------------
@@ -210,7 +210,7 @@ class _Columns:
             self._doubt_units(series, amount)
             return
         if amount.codes:
-            self.notes.append(f"column {name!r}: numbers with leading zeros: taken as text")
+            self.notes.append(ColumnNote(name, "numbers with leading zeros: taken as text"))
             self.columns[name] = series
             return
         self._tell_strays(series, candidate.stray, "numbers")
@@ -227,7 +227,7 @@ class _Columns:
         self.readings[name] = Reading(
             decimal=mark, unit=units[0] if units else None, written=written
         )
-        note = f"column {name!r}: read as numbers, {written!r} as {_number(values[row])}"
+        note = f"read as numbers, {written!r} as {_number(values[row])}"
         if is_open:
             other: Decimal = "." if mark == "," else ","
             wrong = f'{_number(marks[other].values[row])}, write `data.decimal: "{other}"`'
@@ -235,7 +235,7 @@ class _Columns:
                 f"; the file does not tell whether {mark!r} stands before decimals: if it should "
                 f"be {wrong}"
             )
-        self.notes.append(note)
+        self.notes.append(ColumnNote(name, note))
 
     def columns_as_text(self, name: str) -> pl.Series:
         """A column as it stands in the file, with null for gaps."""
@@ -273,7 +273,7 @@ class _Columns:
                 f"{_quoted(words)} taken as missing in {_rows(int(stray.sum()))}, all others are "
                 f"{others}"
             )
-            self.notes.append(f"column {series.name!r}: {what}")
+            self.notes.append(ColumnNote(series.name, what))
 
     # -- dates -------------------------------------------------------------------------------------
 
@@ -307,12 +307,12 @@ class _Columns:
                 (i, v) for i, v in enumerate(series.set(stray, None)) if v is not None
             )
             self.readings[name] = Reading(dates=dates.form, written=written)
-            note = f"column {name!r}: {written!r} read as the date {dates.values[row]}"
+            note = f"{written!r} read as the date {dates.values[row]}"
             if is_open and len(sure) != 1:
                 other = "month_first" if dates.form.startswith("%d") else "day_first"
                 hint = f"if that is wrong, write `data.dates: {other}`"
                 note += f"; no value tells whether the day or the month comes first: {hint}"
-            self.notes.append(note)
+            self.notes.append(ColumnNote(name, note))
 
     # -- what stays text ---------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from winnow.errors import DataError
 __all__ = [
     "LARGEST_EXACT",
     "TOO_LARGE",
+    "ColumnNote",
     "Doubt",
     "Format",
     "Reading",
@@ -62,6 +63,24 @@ class Doubt:
 
     why: str
     fix: str
+
+
+class ColumnNote(str):
+    """A note about one column, which is not told where that column is left out.
+
+    Attributes:
+        column: its name.
+    """
+
+    column: str
+
+    def __new__(cls, column: str, text: str) -> ColumnNote:
+        note = super().__new__(cls, f"column {column!r}: {text}")
+        note.column = column
+        return note
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)  # another process only reads it
 
 
 @dataclass(frozen=True)
@@ -125,7 +144,7 @@ def to_polars(frame: Any) -> Typed:
         for s, c in zip(found, columns, strict=True)
         if s.dtype == pl.String and s.name not in codes and _is_mixed(c)
     ]
-    notes = tuple(f"column {name!r}: values of several types, all taken as text" for name in mixed)
+    notes = tuple(ColumnNote(name, "values of several types, all taken as text") for name in mixed)
     return Typed(pl.DataFrame(found), codes, notes)
 
 
@@ -179,18 +198,16 @@ def plain(typed: Typed) -> Typed:
             dates.append(series.name)
         elif isinstance(dtype, pl.Duration) or dtype.is_(pl.Time):
             notes.append(
-                f"column {series.name!r}: {str(dtype).split('(')[0].lower()}s were turned into "
-                f"seconds"
+                ColumnNote(
+                    series.name, f"{str(dtype).split('(')[0].lower()}s were turned into seconds"
+                )
             )
         changed.append(_plain_series(series))
     if dates:
-        which = (
-            f"column {dates[0]!r}"
-            if len(dates) == 1
-            else f"columns {', '.join(map(repr, dates[:10]))}"
-        )
+        what = "dates were turned into days since 1970-01-01"
+        which = ", ".join(map(repr, dates[:10]))
         which += f" and {len(dates) - 10} more" if len(dates) > 10 else ""
-        notes.append(f"{which}: dates were turned into days since 1970-01-01")
+        notes.append(ColumnNote(dates[0], what) if len(dates) == 1 else f"columns {which}: {what}")
     return replace(typed, frame=frame.with_columns(changed), formats=formats, notes=tuple(notes))
 
 
@@ -207,7 +224,7 @@ def _beyond_exact(frame: pl.DataFrame) -> list[str]:
         for name, low, high in zip(whole.columns, *ends, strict=True)
         if low is not None and max(-low, high) > LARGEST_EXACT
     ]
-    return [f"column {name!r}: {TOO_LARGE}" for name in large]
+    return [ColumnNote(name, TOO_LARGE) for name in large]
 
 
 def _plain_series(series: pl.Series) -> pl.Series:

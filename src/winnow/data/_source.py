@@ -18,7 +18,7 @@ from winnow.data._arrays import feature_array, target_array
 from winnow.data._csv import read_csv
 from winnow.data._frames import Typed, is_frame, is_series, series_to_polars, to_polars
 from winnow.data._text import TEXT_FILES, Style
-from winnow.errors import DataError, did_you_mean, nearest
+from winnow.errors import DataError, did_you_mean, first_line, nearest
 from winnow.recipe import (
     OBJECT_PREFIX,
     SKLEARN_SETS,
@@ -173,7 +173,7 @@ def read_parquet(path: Path) -> pl.DataFrame:
         return pl.read_parquet(path)
     except pl.exceptions.PolarsError as error:
         raise DataError(
-            f"data.source: cannot read {path} as Parquet: {str(error).strip().splitlines()[0]}"
+            f"data.source: cannot read {path} as Parquet: {first_line(error)}"
         ) from None
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from winnow.data._columns import rows_at_once
-from winnow.errors import DataError
+from winnow.errors import DataError, kind_and_line
 from winnow.recipe import Task
 
 __all__ = ["Loader", "Reader", "Stream", "StreamedFeatures", "StreamedRows", "pack", "pairs"]
@@ -142,7 +142,8 @@ def _items(dataset: Any, name: str, numbers: list[int]) -> Iterator[Any]:
             found = list(dataset.__getitems__(numbers))
         except Exception as error:  # a dataset of the user's may raise anything
             raise DataError(
-                f"data.source: reading items {numbers[0]}, ... of {name} raised {_sentence(error)}"
+                f"data.source: reading items {numbers[0]}, ... of {name} raised "
+                f"{kind_and_line(error)}"
             ) from error
         if len(found) != len(numbers):
             raise DataError(
@@ -155,7 +156,7 @@ def _items(dataset: Any, name: str, numbers: list[int]) -> Iterator[Any]:
             item = dataset[i]
         except Exception as error:
             raise DataError(
-                f"data.source: reading item {i} of {name} raised {_sentence(error)}"
+                f"data.source: reading item {i} of {name} raised {kind_and_line(error)}"
             ) from error
         yield item
 
@@ -193,11 +194,6 @@ def _what(value: Any) -> str:
     return repr(value) if isinstance(value, int | float | str) else type(value).__name__
 
 
-def _sentence(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
-
-
 # -- to other processes ----------------------------------------------------------------------------
 
 
@@ -220,7 +216,7 @@ def pack(reader: Reader) -> bytes:
     except Exception as error:  # what pickling raises depends on what cannot be pickled
         raise DataError(
             f"data.workers: the dataset must go to other processes and cannot be pickled "
-            f"({_sentence(error)}): define its "
+            f"({kind_and_line(error)}): define its "
             "class and functions at the top of a module, and open files in __getitem__; or "
             "workers: 0"
         ) from error
@@ -281,7 +277,7 @@ class _Sent:
             except Exception as error:  # whatever the user's classes may raise
                 return Wrong(
                     f"data.workers: the dataset cannot be opened in another process "
-                    f"({_sentence(error)}): define its class in a "
+                    f"({kind_and_line(error)}): define its class in a "
                     "module that can be imported; or workers: 0"
                 )
         return self._reader[key]
@@ -381,8 +377,8 @@ class Loader:
             if not self._workers or "worker" not in str(error):
                 raise
             raise DataError(
-                f"data.workers: a process that reads the dataset ended ({_sentence(error)}). Out "
-                f"of memory? In a script, what "
+                f"data.workers: a process that reads the dataset ended ({kind_and_line(error)}). "
+                f"Out of memory? In a script, what "
                 "starts winnow must stand under `if __name__ == '__main__':`"
             ) from error
 

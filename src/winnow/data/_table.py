@@ -10,7 +10,7 @@ import polars as pl
 
 from winnow.data._arrays import plain_target
 from winnow.data._columns import MAX_SIZE
-from winnow.data._frames import Doubt, Format, Reading, Typed, plain
+from winnow.data._frames import ColumnNote, Doubt, Format, Reading, Typed, plain
 from winnow.data._rare import settle_rare
 from winnow.data._source import ArraySource, DatasetSource, FrameSource, read_source
 from winnow.data._task import MOST_CLASSES, decide
@@ -208,7 +208,7 @@ def _from_frame(source: FrameSource, data: Data) -> Table:
     notes = tuple(
         note
         for note in typed.notes
-        if not any(note.startswith(f"column {name!r}: ") for name in data.drop)
+        if not (isinstance(note, ColumnNote) and note.column in data.drop)
     )
     if not present.all():
         notes += (f"{int((~present).sum())} rows without a target were left out",)

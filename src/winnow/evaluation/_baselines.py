@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.data import Prepared, Rows
+from winnow.errors import first_line
 from winnow.evaluation._metrics import measure
 from winnow.evaluation._records import Baseline, BaselinesRecord
 from winnow.recipe import derive_seed, metric_label, metric_of
@@ -130,10 +131,8 @@ def fit_baselines(prepared: Prepared, metric: str) -> tuple[Fitted, ...]:
         try:
             predicted, note = fit(prepared)
         except Exception as error:  # a comparison must not end a run that has its model
-            line = (str(error).strip().splitlines() or [""])[0][:200]
-            found.append(
-                Fitted(Baseline(name, what, note=f"left out: {line or type(error).__name__}"), None)
-            )
+            note = f"left out: {first_line(error)}"
+            found.append(Fitted(Baseline(name, what, note=note), None))
             continue
         baseline = Baseline(name, what, seconds=time.perf_counter() - began, note=note)
         if np.isfinite(predicted).all():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from winnow.errors import ModelError, WinnowError
+from winnow.errors import ModelError, WinnowError, first_line, kind_and_line
 from winnow.recipe import Cause, Outcome, Variant
 from winnow.training import EpochReport, Finished, OutOfMemory, is_out_of_memory
 
@@ -88,8 +88,7 @@ def in_a_sentence(error: BaseException) -> str:
     """Kind and first line of an exception, and where in the user's code it was raised."""
     if isinstance(error, ModelError):
         return str(error)
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    text = f"{type(error).__name__}: {first[:300]}" if first else type(error).__name__
+    first, text = first_line(error), kind_and_line(error)
     theirs = [
         f
         for f in traceback.extract_tb(error.__traceback__)

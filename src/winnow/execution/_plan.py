@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 
 from winnow.data import Prepared
-from winnow.errors import ModelError, WinnowError
+from winnow.errors import ModelError, WinnowError, kind_and_line
 from winnow.execution._machine import cores, free_bytes
 from winnow.recipe import OBJECT_PREFIX, Data, Train, Used, Variant
 from winnow.training import (
@@ -212,7 +212,7 @@ class Planner:
             except Exception as error:
                 # Whether it is the model's fault or that of the trying out, training will tell, of
                 # each by itself.
-                reason = f"cannot be tried out in a stack: {_in_a_word(error)}"
+                reason = f"cannot be tried out in a stack: {kind_and_line(error)}"
                 planned[group.key] = [
                     PlannedFleet((p,), "alone", reason, hindered=True) for p in positions
                 ]
@@ -483,11 +483,6 @@ def _fitting(found: Footprint, *, leaving: bool) -> tuple[int, int]:
         if most >= 2:
             return most, at_once
     return most, 1
-
-
-def _in_a_word(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def _in_words(seconds: float) -> str:

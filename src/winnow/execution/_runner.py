@@ -18,7 +18,7 @@ from winnow.execution._machine import device, versions
 from winnow.execution._plan import How, PlannedFleet, Planner, cores, on_gpu, trains_elsewhere
 from winnow.execution._processes import train_in_processes
 from winnow.execution._records import FleetRecord, WayRecord, WaysRecord
-from winnow.execution._threads import Fleet, one_thread, train_in_threads
+from winnow.execution._threads import Fleet, train_in_threads
 from winnow.execution._workspace import Workspace
 from winnow.recipe import (
     Data,
@@ -30,6 +30,7 @@ from winnow.recipe import (
     resolve_metric,
 )
 from winnow.records import keep, recall
+from winnow.threads import threads_of_torch
 from winnow.training import EpochReport, Finished, code_digest, num_steps
 
 __all__ = ["Event", "Runner"]
@@ -216,7 +217,7 @@ class Runner:
             yield from train_in_threads(
                 stacked, workers=1 if on_gpu() else min(cores(), len(stacked)), on_epoch=on_epoch
             )
-        with one_thread():
+        with threads_of_torch(1):
             for one in of("alone"):
                 yield from one.train(stacked=False, on_epoch=on_epoch)
         # One for all variants of the same rows, which a worker is given once

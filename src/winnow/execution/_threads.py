@@ -15,16 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from winnow.data import Prepared
 from winnow.errors import WorkspaceError
 from winnow.execution._failures import train_in_halves
 from winnow.execution._plan import LARGEST_FLEET, cores, cut, memory_bytes, on_gpu
 from winnow.recipe import Variant
+from winnow.threads import threads_of_torch
 from winnow.training import EpochReport, Finished, train_fleet
 
-__all__ = ["Fleet", "one_thread", "train_in_threads", "train_side_by_side"]
+__all__ = ["Fleet", "train_in_threads", "train_side_by_side"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def train_side_by_side(
         One result for each variant, in their order.
     """
     if len(variants) == 1:
-        with one_thread():
+        with threads_of_torch(1):
             return train_fleet(variants, prepared)
     parts = cut(list(range(len(variants))), LARGEST_FLEET)
     fleets = [Fleet([variants[p] for p in part], prepared, compiled) for part in parts]
@@ -131,7 +130,7 @@ def train_in_threads(
             for part in fleet.train(stacked=True, on_epoch=report):
                 reports.put(part)
 
-    with one_thread(), ThreadPoolExecutor(workers, thread_name_prefix="fleet") as pool:
+    with threads_of_torch(1), ThreadPoolExecutor(workers, thread_name_prefix="fleet") as pool:
         try:
             futures = [pool.submit(start, fleet) for fleet in fleets]
             for future in futures:
@@ -168,16 +167,3 @@ class _Room:
             with self._changed:
                 self._left, self._guests = self._left + nbytes, self._guests - 1
                 self._changed.notify_all()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Inside, an operation of PyTorch runs on one core, in this thread and in those that it
-    starts.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

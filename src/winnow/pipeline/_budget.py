@@ -13,7 +13,14 @@ from winnow.errors import OutOfTime
 from winnow.execution import Event, Runner, Workspace
 from winnow.recipe import Outcome, Variant
 from winnow.records import keep, recall
-from winnow.study import BudgetRecord, Decision, Option
+from winnow.study import (
+    LEADERS,
+    BudgetRecord,
+    Decision,
+    Option,
+    is_about_trials,
+    trials_after,
+)
 
 __all__ = ["WEIGHTS", "Budget", "StageOver", "TimedRunner"]
 
@@ -99,7 +106,7 @@ class Budget:
         self._finished = same and before.finished
         for one in before.decisions:
             # batches of trials that were made stay made, whatever the minutes are now
-            if same or (one.question.startswith("search: trials") and not one.is_cut):
+            if same or (is_about_trials(one.question) and not one.is_cut):
                 self._decisions[one.question] = one
         if same:
             self._cut = set(before.cut)
@@ -184,9 +191,9 @@ class Budget:
                 meant for later stages.
         """
         hard = self._until
-        if self._stage == "train" or self._question == "search: leaders":
+        if self._stage == "train" or self._question == LEADERS:
             hard = self._last
-        elif self._question == "search: trials after 0":
+        elif self._question == trials_after(0):
             hard = max(hard, self._stage_began + FIRST_TRIALS * (self._last - self._stage_began))
         if event.done < event.total and self._clock() > hard:
             raise StageOver

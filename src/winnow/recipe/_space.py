@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-from winnow.errors import Problem, RecipeError, did_you_mean
+from winnow.errors import Problem, RecipeError, did_you_mean, meant_instead
 from winnow.spec import (
     Choice,
     Condition,
@@ -123,13 +123,11 @@ def _option(choice: Choice, value: Any) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool) and value in numbers:
         return numbers[numbers.index(value)]
     hint = (
-        did_you_mean(value, [o for o in choice.labels if isinstance(o, str)])
+        meant_instead(value, [o for o in choice.labels if isinstance(o, str)])
         if isinstance(value, str)
         else ""
     )
-    raise ValueError(
-        f"expected {_in_words(choice)}, got {describe(value)}{hint if 'mean' in hint else ''}"
-    )
+    raise ValueError(f"expected {_in_words(choice)}, got {describe(value)}{hint}")
 
 
 def _in_words(found: Range) -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect, Request
 
-from winnow.errors import did_you_mean, nearest
+from winnow.errors import meant_instead, nearest
 from winnow.serving._errors import Fault, Refused
 from winnow.serving._fields import InputField
 from winnow.serving._protocol import Limits
@@ -93,7 +93,7 @@ def parse_rows(body: bytes, limits: Limits) -> list[Any]:
     if not isinstance(content, dict):
         raise Refused(422, f"{FORM}, got {_kind(content)}")
     if "rows" not in content:
-        hint = did_you_mean(next(iter(content)), ["rows"]) if len(content) == 1 else ""
+        hint = meant_instead(next(iter(content)), ["rows"]) if len(content) == 1 else ""
         found = (
             f"the keys {', '.join(_show(k) for k in list(content)[:5])}"
             if content
@@ -101,7 +101,7 @@ def parse_rows(body: bytes, limits: Limits) -> list[Any]:
         )
         raise Refused(
             422,
-            f"{FORM}, got {found}{hint if 'mean' in hint else ''}",
+            f"{FORM}, got {found}{hint}",
             faults=[Fault(None, "rows", "missing")],
         )
     extra = [key for key in content if key != "rows"]

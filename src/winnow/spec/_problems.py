@@ -230,7 +230,7 @@ def _wrong_type(kind: str, value: Any, context: Mapping[str, Any]) -> str | None
         expected = _EXPECTED.get(kind)
     if expected is None:
         return None
-    if hint is None and describe(value).startswith("a range"):
+    if hint is None and range_key(value):
         hint = "this setting cannot be a range (those of model.args and most of train can)"
     elif kind.startswith("model") and value is None:
         hint = "leave the section out for its defaults"

@@ -3,7 +3,7 @@ outcomes.
 """
 
 from winnow.study._ablate import Ablation, ablate, plan_ablation
-from winnow.study._allowance import Allowance, Option
+from winnow.study._allowance import LEADERS, Allowance, Option, is_about_trials, trials_after
 from winnow.study._arms import Arm, differences
 from winnow.study._looks import Look
 from winnow.study._protocol import Plan, Study, Trainer, conduct
@@ -27,6 +27,7 @@ from winnow.study._simplify import Simplification, most_trainings
 from winnow.study._train import Trained, load_member, plan_training, train
 
 __all__ = [
+    "LEADERS",
     "Ablation",
     "AblationRecord",
     "Allowance",
@@ -55,6 +56,7 @@ __all__ = [
     "ablate",
     "conduct",
     "differences",
+    "is_about_trials",
     "load_member",
     "most_trainings",
     "plan_ablation",
@@ -64,4 +66,5 @@ __all__ = [
     "remark_saved",
     "search",
     "train",
+    "trials_after",
 ]

@@ -10,7 +10,21 @@ from typing import Protocol
 
 from winnow.recipe import Variant
 
-__all__ = ["Allowance", "Option", "steps"]
+__all__ = ["LEADERS", "Allowance", "Option", "is_about_trials", "steps", "trials_after"]
+
+# Questions of a search, as ``choose`` is asked them
+LEADERS = "search: leaders"
+_TRIALS = "search: trials after "
+
+
+def trials_after(done: int) -> str:
+    """The question how many trials may follow ``done`` of them."""
+    return f"{_TRIALS}{done}"
+
+
+def is_about_trials(question: str) -> bool:
+    """Whether a question is one of ``trials_after``."""
+    return question.startswith(_TRIALS)
 
 
 @dataclass(frozen=True)

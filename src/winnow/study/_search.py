@@ -26,7 +26,7 @@ from winnow.recipe import (
 from winnow.records import keep
 from winnow.stats import Interval
 from winnow.study import _asking, _scores
-from winnow.study._allowance import Allowance, Option, steps
+from winnow.study._allowance import LEADERS, Allowance, Option, steps, trials_after
 from winnow.study._protocol import Plan, Study, conduct
 from winnow.study._records import BestRecord, LeaderRecord, SearchRecord, TrialRecord
 from winnow.study._sampling import Proposal, Proposer
@@ -281,9 +281,7 @@ def _allowed(allowance: Allowance | None, ask: Search, done: int, wanted: int) -
     numbers = steps(wanted, min(2, wanted)) if done == 0 else [*steps(wanted, 1), 0]
     for_leaders = max(2, ask.leaders * ask.seeds // 2)
     options = [Option(f"{done + n} trials", more=n + for_leaders if n else 0) for n in numbers]
-    return numbers[
-        allowance.choose(f"search: trials after {done}", options, of=f"{ask.trials} trials")
-    ]
+    return numbers[allowance.choose(trials_after(done), options, of=f"{ask.trials} trials")]
 
 
 def _measure_again(
@@ -315,7 +313,7 @@ def _measure_again(
             )
             for n, m in sizes
         ]
-        n, m = sizes[allowance.choose("search: leaders", options)]
+        n, m = sizes[allowance.choose(LEADERS, options)]
         trials, seeds = trials[:n], seeds[:m]
     variants = versions(trials, seeds)
     outcomes = yield [v for group in variants for v in group]

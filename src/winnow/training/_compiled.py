@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
+from winnow.errors import first_line
 from winnow.training._cache import set_up_compiler
 from winnow.training._signature import signature
 
@@ -180,7 +181,7 @@ def compiled(
             return _COMPILED[kind, size]
         except Exception as error:  # whatever the compiler may raise; it has only touched copies
             _COMPILED[kind] = None
-            what = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            what = first_line(error)
             warnings.warn(
                 f"a fleet runs uncompiled, because its step cannot be compiled: {what}",
                 RuntimeWarning,

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from winnow.data import Prepared
-from winnow.errors import WorkspaceError
+from winnow.errors import WorkspaceError, first_line
 from winnow.recipe import Variant, metric_of
 from winnow.training import _checkpoint
 from winnow.training._augment import Augmentation
@@ -122,10 +122,7 @@ def train_fleet(
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        reason = (
-            f"out of memory "
-            f"({(str(error).strip().splitlines() or [type(error).__name__])[0][:200]})"
-        )
+        reason = f"out of memory ({first_line(error)})"
     # Not above, where the first error's traceback would hold on to the fleet's tensors
     raise OutOfMemory(reason, left)
 

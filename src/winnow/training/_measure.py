@@ -6,10 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
 from winnow.data import Prepared
 from winnow.recipe import Variant
+from winnow.threads import threads_of_torch
 from winnow.training._build import build_members, build_program
 from winnow.training._dummy_step import dummy_step, same_rows
 from winnow.training._settings import batch_size, dtype_of
@@ -46,32 +45,27 @@ def measure(
         seconds: after about so long it stops, but not before every program has taken two steps.
     """
     until = time.perf_counter() + seconds
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with stacking():
-            alone = _Stopwatch(_seeds_of(variant, 1), prepared)
-            few = _Stopwatch(_seeds_of(variant, min(FIRST, members)), prepared)
-            for _ in range(ROUNDS):
-                few.step()
-                for _ in range(max(1, few.members // 2)):
-                    alone.step()
-                if few.steps > 1 and (
-                    time.perf_counter() > until or not 1 / CLEAR < few.best / alone.best < CLEAR
-                ):
-                    break
-            best = few
-            left = until - time.perf_counter()
-            if (
-                members > few.members
-                and 1 / CLEAR < few.best / alone.best < CLEAR
-                and 3 * few.best * members < left
+    with threads_of_torch(1), stacking():
+        alone = _Stopwatch(_seeds_of(variant, 1), prepared)
+        few = _Stopwatch(_seeds_of(variant, min(FIRST, members)), prepared)
+        for _ in range(ROUNDS):
+            few.step()
+            for _ in range(max(1, few.members // 2)):
+                alone.step()
+            if few.steps > 1 and (
+                time.perf_counter() > until or not 1 / CLEAR < few.best / alone.best < CLEAR
             ):
-                best = _Stopwatch(_seeds_of(variant, members), prepared)
-                while best.steps < 2 or (best.steps < ROUNDS and time.perf_counter() < until):
-                    best.step()
-    finally:
-        torch.set_num_threads(threads)
+                break
+        best = few
+        left = until - time.perf_counter()
+        if (
+            members > few.members
+            and 1 / CLEAR < few.best / alone.best < CLEAR
+            and 3 * few.best * members < left
+        ):
+            best = _Stopwatch(_seeds_of(variant, members), prepared)
+            while best.steps < 2 or (best.steps < ROUNDS and time.perf_counter() < until):
+                best.step()
     return Timing(best.best, alone.best, best.members)
 
 
@@ -89,21 +83,16 @@ def measure_compiled(
         Seconds on the clock until the compiled step was there, and of processor time of a
         member-step; None where it cannot be compiled.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with stacking():
-            began = time.perf_counter()
-            stopwatch = _Stopwatch(variants, prepared, compiled=True)
+    with threads_of_torch(1), stacking():
+        began = time.perf_counter()
+        stopwatch = _Stopwatch(variants, prepared, compiled=True)
+        stopwatch.step()
+        made = time.perf_counter()
+        stopwatch.best = float("inf")
+        while stopwatch.steps < 3 or (
+            stopwatch.steps <= ROUNDS and time.perf_counter() < made + seconds
+        ):
             stopwatch.step()
-            made = time.perf_counter()
-            stopwatch.best = float("inf")
-            while stopwatch.steps < 3 or (
-                stopwatch.steps <= ROUNDS and time.perf_counter() < made + seconds
-            ):
-                stopwatch.step()
-    finally:
-        torch.set_num_threads(threads)
     return (made - began, stopwatch.best) if stopwatch.is_compiled else None
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from winnow.data import Prepared
-from winnow.errors import ModelError
+from winnow.errors import ModelError, kind_and_line
 from winnow.methods import SGD
 from winnow.recipe import Used, Variant
 from winnow.training._augment import Augmentation
@@ -109,7 +109,7 @@ def probe(variant: Variant, prepared: Prepared) -> Probe:
                 _one_step(stacked, x, y, pair, classes)
                 stacked.predict(x)
     except Exception as error:  # whatever the user's forward may raise under vmap
-        return Probe(_sentence(error), parameters)
+        return Probe(kind_and_line(error), parameters)
     if not _equal(stacked.weights(), expected, 1e-4 if x.dtype == torch.float32 else 1e-8):
         return Probe("stacked, it gives other numbers than alone", parameters)
     shapes = {n: p.shape for n, p in modules[0].named_parameters() if p.requires_grad}
@@ -154,7 +154,7 @@ def _try_optimizer(variant: Variant, task: str, shapes: Mapping[str, torch.Size]
                 if not torch.allclose(stacked[name][i : i + 1], found, rtol=1e-9, atol=1e-12):
                     return "its optimizer, stacked, gives other numbers than alone"
     except Exception as error:  # whatever the user's method may raise
-        return f"its optimizer fails for several members: {_sentence(error)}"
+        return f"its optimizer fails for several members: {kind_and_line(error)}"
     return None
 
 
@@ -187,7 +187,7 @@ def _try_mixed(
     except Exception as error:
         raise ModelError(
             f"the model fails with train.precision {variant.train.precision!r}, under "
-            f"torch.autocast: {_sentence(error)}; "
+            f"torch.autocast: {kind_and_line(error)}; "
             "set train.precision to 'float32'"
         ) from error
 
@@ -210,11 +210,6 @@ def _one_step(
     batch = augment(x.expand(members, *x.shape), y.expand(members, *y.shape), 0)
     program.step(*batch, keys, lr)
     return program.weights()
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
 
 
 def _equal(

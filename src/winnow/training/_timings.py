@@ -13,16 +13,15 @@ import functools
 import hashlib
 import json
 import math
-import os
 import platform
 import re
-import tempfile
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
+from winnow.files import write_aside
 from winnow.training._cache import cache_directory
 
 __all__ = ["Remembered", "fleet_kind", "recall", "remember"]
@@ -92,13 +91,7 @@ def remember(
     place = _place(kind)
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
-        number, aside = tempfile.mkstemp(dir=place.parent, prefix=kind, suffix=".part")
-        try:
-            with os.fdopen(number, "w", encoding="utf-8") as file:
-                json.dump(asdict(known), file)
-            os.replace(aside, place)
-        except OSError:
-            Path(aside).unlink(missing_ok=True)
+        write_aside(place, json.dumps(asdict(known)))
 
 
 def _seconds(value: object) -> float:
