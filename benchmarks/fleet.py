@@ -32,7 +32,7 @@ from _common import (
     spread,
 )
 
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.execution import cores, train_side_by_side
 from winnow.methods import SGD
 from winnow.recipe import Data, Model, Train, Variant
@@ -52,7 +52,7 @@ def data() -> Data:
 
 
 def hand_written(
-    prepared: Prepared, threads: int, epochs: int, *, validates: bool = False
+    prepared: PreparedData, threads: int, epochs: int, *, validates: bool = False
 ) -> Callable[[], float]:
     x, y = prepared.tensors("train")
     validation = prepared.tensors("validation") if validates else None
@@ -67,7 +67,7 @@ def hand_written(
 
 
 def fleet(
-    prepared: Prepared, section: Data, members: int, epochs: int, *, compiled: bool
+    prepared: PreparedData, section: Data, members: int, epochs: int, *, compiled: bool
 ) -> Callable[[], float]:
     train = Train(epochs=epochs, batch_size=BATCH, optimizer=SGD(lr=0.01, momentum=0.9))
     model = Model(network)  # the same module as the hand-written loop trains

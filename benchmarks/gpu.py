@@ -24,7 +24,7 @@ from architectures import ConvNet
 from fleet import data
 from torch import nn
 
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.methods import SGD
 from winnow.recipe import Data, Model, Train, Variant
 from winnow.training import train_fleet
@@ -34,7 +34,7 @@ AIMS = {"mlp": 50, "convnet": 15}
 
 
 def one_after_another(
-    make: Callable[[], nn.Module], prepared: Prepared, members: int, epochs: int
+    make: Callable[[], nn.Module], prepared: PreparedData, members: int, epochs: int
 ) -> float:
     """Seconds of a member-step."""
     device = torch.device("cuda")
@@ -56,7 +56,7 @@ def one_after_another(
 
 
 def one_fleet(
-    make: Callable[[], nn.Module], section: Data, prepared: Prepared, members: int, epochs: int
+    make: Callable[[], nn.Module], section: Data, prepared: PreparedData, members: int, epochs: int
 ) -> float:
     """Seconds of a member-step."""
     train = Train(epochs=epochs, batch_size=BATCH, optimizer=SGD(lr=0.01, momentum=0.9))

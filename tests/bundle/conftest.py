@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from winnow import bundle
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.recipe import Data
 
 
@@ -21,7 +21,7 @@ class Example:
     """A model, its data and its export."""
 
     module: nn.Module
-    prepared: Prepared
+    prepared: PreparedData
     onnx: bytes
 
     def save(self, path: Path, **more: Any) -> Path:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from winnow.bundle import export_onnx
-from winnow.compression import Compressed, Timing, _compress, compress_module
-from winnow.data import Prepared, prepare
+from winnow.compression import CompressionResult, LatencyTiming, _compress, compress_module
+from winnow.data import PreparedData, prepare
 from winnow.recipe import Data
 
-QUICK = Timing(seconds=0.2, min_samples=20, min_rounds=6, warm_up=2)
+QUICK = LatencyTiming(seconds=0.2, min_samples=20, min_rounds=6, warm_up=2)
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Model:
     """A trained module and its rows."""
 
     module: nn.Module
-    prepared: Prepared
+    prepared: PreparedData
 
 
 class LastStep(nn.Module):
@@ -39,7 +39,7 @@ class LastStep(nn.Module):
         return self.head(self.rnn(x.unsqueeze(-1))[0][:, -1])
 
 
-def fit(module: nn.Module, prepared: Prepared, *, epochs: int, lr: float = 0.01) -> Model:
+def fit(module: nn.Module, prepared: PreparedData, *, epochs: int, lr: float = 0.01) -> Model:
     X, y = prepared.tensors("train")
     optimizer = torch.optim.AdamW(module.parameters(), lr)
     for _ in range(epochs):
@@ -150,7 +150,7 @@ def onnx_of_lstm(exports: None, lstm: Model) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def compressed(exports: None, convnet: Model) -> Compressed:
+def compressed(exports: None, convnet: Model) -> CompressionResult:
     return compress_module(
         convnet.module,
         convnet.prepared,

@@ -19,9 +19,9 @@ from torch import nn
 
 from winnow import bundle
 from winnow.compression import (
-    Compressed,
+    CompressionResult,
     Latency,
-    Quantized,
+    QuantizedModel,
     _notes,
     _trial,
     compress,
@@ -29,7 +29,7 @@ from winnow.compression import (
     quantize,
 )
 from winnow.compression._choice import choose, judged
-from winnow.compression._compressed import Candidate, Loss
+from winnow.compression._compressed import Candidate, CompressionLoss
 from winnow.errors import ModelError
 from winnow.recipe import Recipe
 from winnow.stats import Interval
@@ -58,7 +58,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, *hows: str) -> list[str]:
     """Let the named quantizers give wrong models; returns the list of what was tried."""
     tried: list[str] = []
 
-    def wrong(content: bytes, rows: np.ndarray, *, how: Any) -> Quantized:
+    def wrong(content: bytes, rows: np.ndarray, *, how: Any) -> QuantizedModel:
         tried.append(how)
         found = quantize(content, rows, how=how)
         return dataclasses.replace(found, onnx=spoiled(found.onnx)) if how in hows else found
@@ -71,7 +71,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, *hows: str) -> list[str]:
 
 
 def test_the_smallest_that_keeps_the_budget_is_chosen(
-    compressed: Compressed, convnet: Model
+    compressed: CompressionResult, convnet: Model
 ) -> None:
     assert [c.name for c in compressed.candidates] == ["eager", "onnx", "int8"]
     assert compressed.chosen == "int8"
@@ -94,7 +94,7 @@ def test_the_smallest_that_keeps_the_budget_is_chosen(
     assert compressed.rows == int8.score_drop.n == len(y)
 
 
-def test_latency_is_measured_for_all_at_both_batch_sizes(compressed: Compressed) -> None:
+def test_latency_is_measured_for_all_at_both_batch_sizes(compressed: CompressionResult) -> None:
     for candidate in compressed.candidates:
         assert candidate.latency.keys() == {1, 64}
         for size, latency in candidate.latency.items():
@@ -247,7 +247,7 @@ def test_int8_may_be_off(mlp: Model, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_quantizer_that_cannot_is_said(mlp: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    def cannot(*_: Any, how: str) -> Quantized:
+    def cannot(*_: Any, how: str) -> QuantizedModel:
         raise ModelError(f"ONNX Runtime's {how} quantizer cannot handle this model: Unsupported")
 
     monkeypatch.setattr(_trial, "quantize", cannot)
@@ -288,7 +288,7 @@ def test_test_rows_are_not_touched_and_training_rows_calibrate(
 ) -> None:
     seen: list[np.ndarray] = []
 
-    def spy(content: bytes, rows: np.ndarray, *, how: Any) -> Quantized:
+    def spy(content: bytes, rows: np.ndarray, *, how: Any) -> QuantizedModel:
         seen.append(rows)
         return quantize(content, rows, how=how)
 
@@ -332,7 +332,7 @@ def candidate(
 ) -> Candidate:
     latency = {1: Latency(1, 1, 4, np.ones(4)), 64: Latency(1, 1, 4, np.ones(4))}
     versus = dict(zip((1, 64), ratios, strict=True))
-    losses = (Loss("accuracy", Interval(0.0, -0.005, high, 0.95, 400), 0.01, None),)
+    losses = (CompressionLoss("accuracy", Interval(0.0, -0.005, high, 0.95, 400), 0.01, None),)
     return Candidate(
         name, size, 0.9, losses[0].drop, latency, versus, versus, False, "", b"", losses
     )
@@ -420,7 +420,7 @@ def test_it_says_where_int8_is_not_faster(ratio: Interval, expected: str | None)
     assert said == ([prefix + expected] if expected else [])
 
 
-def test_the_document_is_json_and_has_what_the_report_reads(compressed: Compressed) -> None:
+def test_the_document_is_json_and_has_what_the_report_reads(compressed: CompressionResult) -> None:
     document = json.loads(json.dumps(compressed.to_dict(), allow_nan=False))
 
     assert document.keys() >= {
@@ -451,7 +451,7 @@ def test_the_document_is_json_and_has_what_the_report_reads(compressed: Compress
     ]
 
 
-def test_the_table_has_a_row_for_each_candidate(compressed: Compressed) -> None:
+def test_the_table_has_a_row_for_each_candidate(compressed: CompressionResult) -> None:
     table = compressed.table()
 
     assert table["name"].to_list() == ["eager", "onnx", "int8"]
@@ -471,7 +471,7 @@ def test_the_table_has_a_row_for_each_candidate(compressed: Compressed) -> None:
 
 
 def test_a_bundle_holds_the_chosen_model(
-    compressed: Compressed, convnet: Model, tmp_path: Path
+    compressed: CompressionResult, convnet: Model, tmp_path: Path
 ) -> None:
     path = compressed.save(
         tmp_path / "digits.winnow", metrics={"accuracy": 0.97}, recipe_yaml="name: digits\n"
@@ -500,7 +500,7 @@ def test_a_bundle_holds_the_chosen_model(
     )
 
 
-def test_another_candidate_may_be_saved(compressed: Compressed, tmp_path: Path) -> None:
+def test_another_candidate_may_be_saved(compressed: CompressionResult, tmp_path: Path) -> None:
     assert (
         bundle.load(compressed.save(tmp_path / "a", candidate="onnx")).manifest["deployed"]
         == "fp32"

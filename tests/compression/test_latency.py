@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from winnow.compression import Latency, Timing, measure_latency, speedup
+from winnow.compression import Latency, LatencyTiming, measure_latency, speedup
 
 ROWS = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -39,8 +39,8 @@ class Clock:
         return call
 
 
-def timing(clock: Clock, **more: float) -> Timing:
-    return Timing(
+def timing(clock: Clock, **more: float) -> LatencyTiming:
+    return LatencyTiming(
         **{"seconds": 1.0, "min_samples": 20, "min_rounds": 4, "warm_up": 3, "clock": clock, **more}
     )  # type: ignore[arg-type]
 
@@ -184,4 +184,4 @@ def test_few_turns_say_nothing_about_spread() -> None:
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Timing(**wrong)  # type: ignore[arg-type]
+        LatencyTiming(**wrong)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from sklearn import metrics
 from tests.compression.conftest import Model
 
 from winnow import bundle
-from winnow.compression import Compressed, measure_shipped
+from winnow.compression import CompressionResult, measure_shipped
 from winnow.compression._difference import difference
 from winnow.recipe import metric_of
 from winnow.stats import rows_interval
@@ -28,7 +28,7 @@ def outputs(content: bytes | None, x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("candidate", ["onnx", "int8"])
 def test_metrics_and_parity_are_those_of_the_file(
-    compressed: Compressed, convnet: Model, candidate: str, tmp_path: Path
+    compressed: CompressionResult, convnet: Model, candidate: str, tmp_path: Path
 ) -> None:
     path = compressed.save(tmp_path / "digits.winnow", candidate=candidate)
     test = convnet.prepared.test
@@ -64,7 +64,7 @@ def test_metrics_and_parity_are_those_of_the_file(
 
 
 def test_the_manifest_of_an_int8_file_has_the_parity_of_that_file(
-    compressed: Compressed, convnet: Model, tmp_path: Path
+    compressed: CompressionResult, convnet: Model, tmp_path: Path
 ) -> None:
     parities = {
         name: bundle.load(compressed.save(tmp_path / name, candidate=name)).manifest["parity"]

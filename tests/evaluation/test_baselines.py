@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn import ensemble, linear_model, metrics, preprocessing
 
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.evaluation import Baselines, compare_baselines, fit_baselines
 from winnow.evaluation._baselines import gain_over
 from winnow.recipe import Data
@@ -24,7 +24,7 @@ X = RNG.normal(size=(ROWS, 5))
 RARE = np.where(X[:, 0] + 0.7 * RNG.normal(size=ROWS) > 2.1, "yes", "no").astype(object)
 
 
-def beside(data: Data, answer: Any, metric: str) -> tuple[Baselines, Prepared]:
+def beside(data: Data, answer: Any, metric: str) -> tuple[Baselines, PreparedData]:
     """The baselines of a model that gives ``answer(X of the test rows, their truth)``."""
     prepared = prepare(data)
     classification = prepared.task == "classification"

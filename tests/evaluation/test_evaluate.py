@@ -19,10 +19,10 @@ from winnow.evaluation import Evaluation, evaluate
 from winnow.execution import Workspace
 from winnow.methods import SGD
 from winnow.recipe import Data, Final, Model, Recipe, Train
-from winnow.study import Trained, train
+from winnow.study import TrainingResult, train
 
 
-def trained_on(source: str, path: Path, lr: float) -> Trained:
+def trained_on(source: str, path: Path, lr: float) -> TrainingResult:
     recipe = Recipe(
         data=Data(source=source),
         model=Model("mlp", args={"width": 8, "depth": 1}),
@@ -33,21 +33,21 @@ def trained_on(source: str, path: Path, lr: float) -> Trained:
 
 
 @pytest.fixture(scope="module")
-def iris(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def iris(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     return trained_on("sklearn:iris", tmp_path_factory.mktemp("iris"), 0.05)
 
 
 @pytest.fixture(scope="module")
-def diabetes(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def diabetes(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     return trained_on("sklearn:diabetes", tmp_path_factory.mktemp("diabetes"), 0.02)
 
 
-def outputs(trained: Trained, i: int) -> torch.Tensor:
+def outputs(trained: TrainingResult, i: int) -> torch.Tensor:
     with torch.no_grad():
         return trained.module(i)(torch.tensor(trained.prepared.test.X)).double()
 
 
-def test_classification_equals_scikit_learn_member_by_member(iris: Trained) -> None:
+def test_classification_equals_scikit_learn_member_by_member(iris: TrainingResult) -> None:
     evaluation = evaluate(iris)
     y = datasets.load_iris().target[iris.prepared.test.index]
     assert evaluation.truth.tolist() == y.tolist()
@@ -71,7 +71,7 @@ def test_classification_equals_scikit_learn_member_by_member(iris: Trained) -> N
     assert len(set(evaluation.per_seed["log_loss"])) == 3  # three different members
 
 
-def test_what_ships_is_the_best_on_validation_rows(iris: Trained) -> None:
+def test_what_ships_is_the_best_on_validation_rows(iris: TrainingResult) -> None:
     evaluation = evaluate(iris)
     p = outputs(iris, iris.best).softmax(1).numpy()
     np.testing.assert_allclose(evaluation.predictions, p, rtol=1e-6)
@@ -84,7 +84,7 @@ def test_what_ships_is_the_best_on_validation_rows(iris: Trained) -> None:
     assert evaluation.classes == ("setosa", "versicolor", "virginica")
 
 
-def test_intervals_cover_seeds_and_rows(iris: Trained) -> None:
+def test_intervals_cover_seeds_and_rows(iris: TrainingResult) -> None:
     evaluation = evaluate(iris)
     for name, values in evaluation.per_seed.items():
         found = evaluation.metrics[name]
@@ -101,7 +101,7 @@ def test_intervals_cover_seeds_and_rows(iris: Trained) -> None:
     )
 
 
-def test_regression_is_measured_in_the_units_of_the_target(diabetes: Trained) -> None:
+def test_regression_is_measured_in_the_units_of_the_target(diabetes: TrainingResult) -> None:
     evaluation = evaluate(diabetes)
     y = datasets.load_diabetes().target
     train_y = y[diabetes.prepared.train.index]
@@ -123,7 +123,7 @@ def test_regression_is_measured_in_the_units_of_the_target(diabetes: Trained) ->
 def test_the_document_is_strict_json_and_in_the_ledger(
     data: str, request: pytest.FixtureRequest
 ) -> None:
-    trained: Trained = request.getfixturevalue(data)
+    trained: TrainingResult = request.getfixturevalue(data)
     evaluation = evaluate(trained)
     document = trained.workspace.ledger.get_document("evaluation")
     assert document == evaluation.to_dict() == json.loads(json.dumps(document, allow_nan=False))
@@ -152,7 +152,7 @@ def test_a_long_scatter_is_thinned_evenly() -> None:
     assert document["scatter"]["prediction"][7] == truth[7] + 1
 
 
-def partly(trained: Trained, **changes: Any) -> Any:
+def partly(trained: TrainingResult, **changes: Any) -> Any:
     """The trained members with some attributes replaced."""
     names = (
         "recipe",
@@ -167,7 +167,7 @@ def partly(trained: Trained, **changes: Any) -> Any:
     return SimpleNamespace(**{**{name: getattr(trained, name) for name in names}, **changes})
 
 
-def test_failed_members_are_left_out_and_counted(iris: Trained) -> None:
+def test_failed_members_are_left_out_and_counted(iris: TrainingResult) -> None:
     left = [i for i in range(3) if i != (iris.best + 1) % 3]
     evaluation = evaluate(partly(iris, finished=left))
     full = evaluate(iris)
@@ -177,7 +177,9 @@ def test_failed_members_are_left_out_and_counted(iris: Trained) -> None:
 
 
 @pytest.mark.parametrize("left", [[0, 2], [0]])
-def test_a_class_without_test_rows_is_said_beside_roc_auc(iris: Trained, left: list[int]) -> None:
+def test_a_class_without_test_rows_is_said_beside_roc_auc(
+    iris: TrainingResult, left: list[int]
+) -> None:
     test = iris.prepared.test
     keep = np.isin(test.y, left)
     short = SimpleNamespace(
@@ -205,7 +207,7 @@ def test_a_class_without_test_rows_is_said_beside_roc_auc(iris: Trained, left: l
         )
 
 
-def test_outputs_that_are_not_finite_are_an_error(iris: Trained) -> None:
+def test_outputs_that_are_not_finite_are_an_error(iris: TrainingResult) -> None:
     def broken(i: int) -> torch.nn.Module:
         module = iris.module(i)
         with torch.no_grad():

@@ -24,7 +24,7 @@ from winnow.execution._failures import cause_of
 from winnow.methods import SGD
 from winnow.recipe import Data, Model, Recipe, Search, Train, Uniform, Variant
 from winnow.study import search
-from winnow.training import Finished, train_fleet
+from winnow.training import MemberResult, train_fleet
 
 from .failing import asked
 
@@ -68,7 +68,7 @@ class Factored(nn.Module):
         return self.a(x) * torch.linalg.cholesky(matrix)[0, 0]
 
 
-class Refused(nn.Module):
+class RefusalError(nn.Module):
     """Fails where the environment does.
 
     Args:
@@ -165,7 +165,7 @@ def test_the_member_at_fault_is_found_and_the_others_keep_their_bits(runner: Run
 def test_a_fault_of_the_stacked_program_is_nobodys(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(variants: Any, *args: Any, stacked: bool, **settings: Any) -> list[Finished]:
+    def train(variants: Any, *args: Any, stacked: bool, **settings: Any) -> list[MemberResult]:
         if stacked:
             raise RuntimeError("the stack fell over")
         return train_fleet(variants, *args, stacked=stacked, **settings)
@@ -195,7 +195,7 @@ def test_a_search_whose_trials_all_fail_says_so_once(runner: Runner) -> None:
 def test_what_concerns_all_ends_the_run(
     error: BaseException, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(*_: Any, **__: Any) -> list[Finished]:
+    def train(*_: Any, **__: Any) -> list[MemberResult]:
         raise error
 
     monkeypatch.setattr(_threads, "train_fleet", train)
@@ -223,7 +223,7 @@ def test_failures_of_the_environment_are_tried_again_in_the_next_run(
 ) -> None:
     place = tmp_path / "full"
     place.touch()
-    model = Model(Refused, place=str(place))
+    model = Model(RefusalError, place=str(place))
     workspace = Workspace.open(tmp_path / "run")
     members = [variant(i, model, **SOUND) for i in range(count)]
     first = Runner(workspace)

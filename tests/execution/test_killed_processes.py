@@ -18,20 +18,20 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.errors import WorkspaceError
 from winnow.execution import Event, Runner, Workspace
 from winnow.execution._processes import train_in_processes
 from winnow.execution._worker import read_message, write_message
 from winnow.models import model_digest
 from winnow.recipe import Variant
-from winnow.training import EpochReport, Finished, train_fleet
+from winnow.training import EpochReport, MemberResult, train_fleet
 
 from .killed import DATA, VARIANTS, Mortal, Slow, variant
 
 
 @pytest.fixture(scope="module")
-def prepared() -> Prepared:
+def prepared() -> PreparedData:
     return prepare(DATA)
 
 
@@ -39,7 +39,7 @@ def prepared() -> Prepared:
 ELSEWHERE = {"seconds": 0, "fleet": "", "weights": None, "device": "", "versions": {}}
 
 
-def same(found: Finished, expected: Finished) -> None:
+def same(found: MemberResult, expected: MemberResult) -> None:
     outcomes = (
         json.dumps(
             {
@@ -67,7 +67,7 @@ def epochs(events: list[Event]) -> int:
     return len(told) - told[-1].done
 
 
-def kill_and_go_on(points: tuple[int, ...], out: Path, prepared: Prepared) -> None:
+def kill_and_go_on(points: tuple[int, ...], out: Path, prepared: PreparedData) -> None:
     for point in points:
         # pipes that close show that no worker has outlived the program
         command = [sys.executable, "-m", "tests.execution.killed", str(out), str(point)]
@@ -83,7 +83,7 @@ def kill_and_go_on(points: tuple[int, ...], out: Path, prepared: Prepared) -> No
             # What is left alone of its kind needs no process
             assert outcome.fleet in ("process", "alone")
             same(
-                Finished(one, outcome, workspace.load_weights(one.id)),
+                MemberResult(one, outcome, workspace.load_weights(one.id)),
                 train_fleet([one], prepared)[0],
             )
     assert not list((out / "checkpoints").iterdir())
@@ -99,13 +99,15 @@ def kill_and_go_on(points: tuple[int, ...], out: Path, prepared: Prepared) -> No
     assert last.seconds_left == 0.0
 
 
-def test_a_killed_program_goes_on_to_the_same_bits(prepared: Prepared, tmp_path: Path) -> None:
+def test_a_killed_program_goes_on_to_the_same_bits(prepared: PreparedData, tmp_path: Path) -> None:
     kill_and_go_on((5,), tmp_path / "run", prepared)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("points", [(1, 2, 3, 4), (3, 9), (12,), (15,)], ids=str)
-def test_killed_over_and_over(points: tuple[int, ...], prepared: Prepared, tmp_path: Path) -> None:
+def test_killed_over_and_over(
+    points: tuple[int, ...], prepared: PreparedData, tmp_path: Path
+) -> None:
     kill_and_go_on(points, tmp_path / "run", prepared)
 
 
@@ -122,7 +124,7 @@ def test_progress_is_that_of_the_epochs(tmp_path: Path) -> None:
     assert last.seconds_left == 0.0
 
 
-def test_workers_that_die(prepared: Prepared, tmp_path: Path) -> None:
+def test_workers_that_die(prepared: PreparedData, tmp_path: Path) -> None:
     """Killed from outside: once more, from the checkpoint. Killed again, or by its own doing: a
     failed outcome.
     """
@@ -169,7 +171,9 @@ def test_workers_that_die(prepared: Prepared, tmp_path: Path) -> None:
     )
 
 
-def test_a_worker_ends_at_once_when_its_parent_is_gone(prepared: Prepared, tmp_path: Path) -> None:
+def test_a_worker_ends_at_once_when_its_parent_is_gone(
+    prepared: PreparedData, tmp_path: Path
+) -> None:
     command = [sys.executable, "-c", "from winnow.execution._worker import main; main()"]
     paths = os.pathsep.join(p or os.getcwd() for p in sys.path)
     with subprocess.Popen(
@@ -192,7 +196,7 @@ def test_a_worker_ends_at_once_when_its_parent_is_gone(prepared: Prepared, tmp_p
             ),
         )
         assert isinstance(read_message(worker.stdout), EpochReport)
-        assert isinstance(read_message(worker.stdout), Finished)
+        assert isinstance(read_message(worker.stdout), MemberResult)
         write_message(
             worker.stdin,
             (
@@ -212,7 +216,7 @@ def test_a_worker_ends_at_once_when_its_parent_is_gone(prepared: Prepared, tmp_p
         assert worker.wait(timeout=5) == 0
 
 
-def test_an_error_in_a_worker_ends_all_of_them(prepared: Prepared, tmp_path: Path) -> None:
+def test_an_error_in_a_worker_ends_all_of_them(prepared: PreparedData, tmp_path: Path) -> None:
     place = tmp_path / "newer.safetensors"
     others = _children()
     save_file({"a": torch.ones(1)}, place, metadata={"format": "9", "facts": "{}"})

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.execution import Planner, Runner, Workspace, _plan
 from winnow.execution._failures import train_in_halves
 from winnow.execution._machine import free_bytes
@@ -22,9 +22,9 @@ from winnow.methods import SGD
 from winnow.recipe import Data, EarlyStopping, Model, Outcome, Train, Variant
 from winnow.study import Plan, Study, conduct
 from winnow.training import (
-    Finished,
+    MemberResult,
     OutOfMemory,
-    Timing,
+    StepTiming,
     _driver,
     _memory,
     fleet_kind,
@@ -32,8 +32,8 @@ from winnow.training import (
     remember,
     train_fleet,
 )
-from winnow.training._program import Alone
-from winnow.training._stacked import Stacked
+from winnow.training._program import SoloProgram
+from winnow.training._stacked import StackedProgram
 
 DATA = Data(source="sklearn:iris")
 MODEL = Model("mlp", width=8, depth=1)
@@ -45,12 +45,12 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def rows() -> Prepared:
+def rows() -> PreparedData:
     return prepare(DATA)
 
 
 @pytest.fixture
-def planner(rows: Prepared, monkeypatch: pytest.MonkeyPatch) -> Planner:
+def planner(rows: PreparedData, monkeypatch: pytest.MonkeyPatch) -> Planner:
     monkeypatch.setattr(_plan, "cores", lambda: 2)
     monkeypatch.setattr(_plan, "measure_compiled", lambda *_: None)  # as where the compiler fails
     return Planner(lambda _: rows)
@@ -219,15 +219,15 @@ def too_large(
 ) -> list[int]:
     """Steps of more than ``most`` members fail; the sizes of fleets that were tried."""
     tried: list[int] = []
-    step = Stacked.step
+    step = StackedProgram.step
 
-    def limited(self: Stacked, *args: Any) -> Tensor:
+    def limited(self: StackedProgram, *args: Any) -> Tensor:
         tried.append(self.num_members)
         if self.num_members > most and self.steps >= from_step:
             raise error()
         return step(self, *args)
 
-    monkeypatch.setattr(Stacked, "step", limited)
+    monkeypatch.setattr(StackedProgram, "step", limited)
     return tried
 
 
@@ -253,17 +253,19 @@ def test_a_fleet_that_does_not_fit_goes_on_in_halves(
 
 
 def test_pytorch_s_own_error_on_a_cpu_is_understood(
-    rows: Prepared, monkeypatch: pytest.MonkeyPatch
+    rows: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def greedy(self: Alone, *_: Any) -> Tensor:
+    def greedy(self: SoloProgram, *_: Any) -> Tensor:
         return torch.empty(2**50)
 
-    monkeypatch.setattr(Alone, "step", greedy)
+    monkeypatch.setattr(SoloProgram, "step", greedy)
     with pytest.raises(OutOfMemory, match=r"out of memory .*can't allocate memory"):
         train_fleet(variants(1), rows)
 
 
-def test_other_errors_are_not_taken_for_it(rows: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_are_not_taken_for_it(
+    rows: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
     too_large(monkeypatch, 0, lambda: RuntimeError("something else"))
     with pytest.raises(RuntimeError, match="something else"):
         train_fleet(variants(3), rows)
@@ -281,7 +283,7 @@ def test_one_that_does_not_fit_by_itself_fails_and_the_others_go_on(
     runner = Runner(Workspace.open(tmp_path / "run"))
     plan = runner._planner.plan(asked)
     monkeypatch.setattr(runner._planner, "plan", lambda *_, **__: plan)
-    for kind in (Alone, Stacked):
+    for kind in (SoloProgram, StackedProgram):
 
         def limited(self: Any, *args: Any, step: Any = kind.step) -> Tensor:
             if sum(piece.params.numel() for piece in self.groups) > 100 * self.num_members:
@@ -326,7 +328,7 @@ def test_a_worker_that_runs_out_of_memory_fails_its_variant_only(tmp_path: Path)
 
 
 def test_members_that_had_left_keep_their_results(
-    rows: Prepared, monkeypatch: pytest.MonkeyPatch
+    rows: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = [
         v.model_copy(
@@ -338,7 +340,7 @@ def test_members_that_had_left_keep_their_results(
     starts: list[list[int]] = []
     begin = _driver.build_members
 
-    def begun(members: list[Variant], prepared: Prepared) -> Any:
+    def begun(members: list[Variant], prepared: PreparedData) -> Any:
         starts.append([v.seed for v in members])
         return begin(members, prepared)
 
@@ -352,7 +354,7 @@ def test_members_that_had_left_keep_their_results(
             on_epoch=lambda _: None,
         )
     )
-    found: dict[int, Finished] = {one.variant.seed: one for group in groups for one in group}
+    found: dict[int, MemberResult] = {one.variant.seed: one for group in groups for one in group}
     assert starts == [[0, 1, 2, 3, 4], [0, 1], [3, 4]]
     assert sorted(found) == [0, 1, 2, 3, 4]
     for one in whole:
@@ -369,9 +371,9 @@ def test_members_that_had_left_keep_their_results(
 def timed(monkeypatch: pytest.MonkeyPatch, stacked: float, alone: float) -> list[int]:
     asked: list[int] = []
 
-    def measure(*_: Any, members: int, **__: Any) -> Timing:
+    def measure(*_: Any, members: int, **__: Any) -> StepTiming:
         asked.append(members)
-        return Timing(stacked, alone, members)
+        return StepTiming(stacked, alone, members)
 
     monkeypatch.setattr(_plan, "measure", measure)
     return asked
@@ -408,7 +410,7 @@ def test_starting_processes_counts(planner: Planner, monkeypatch: pytest.MonkeyP
 
 
 def test_a_model_that_only_trains_here_is_not_put_in_a_row(
-    rows: Prepared, planner: Planner, monkeypatch: pytest.MonkeyPatch
+    rows: PreparedData, planner: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # One after another on one core they would take longer than stacks on two
     timed(monkeypatch, 1.0, 0.8)
@@ -426,7 +428,7 @@ def test_a_model_that_only_trains_here_is_not_put_in_a_row(
 def compiles(monkeypatch: pytest.MonkeyPatch, member_step: float, cost: float = 8.0) -> list[int]:
     tried: list[int] = []
 
-    def measure_compiled(fleet: list[Variant], _: Prepared) -> tuple[float, float]:
+    def measure_compiled(fleet: list[Variant], _: PreparedData) -> tuple[float, float]:
         tried.append(len(fleet))
         return cost, member_step
 
@@ -478,7 +480,7 @@ def test_a_stack_that_is_only_fast_when_compiled_is_compiled(
 
 
 def test_a_plan_that_is_only_shown_compiles_nothing(
-    rows: Prepared, monkeypatch: pytest.MonkeyPatch
+    rows: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timed(monkeypatch, 1.0, 2.0)
     tried = compiles(monkeypatch, 0.4)

@@ -16,7 +16,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 import winnow
-from winnow.compression import Shipped, measure_shipped
+from winnow.compression import ShippedFile, measure_shipped
 from winnow.errors import RecipeError, WorkspaceError
 from winnow.execution import Event
 from winnow.pipeline import Flow, Run, _run_facts, read_documents, rewrite_report, run
@@ -236,7 +236,7 @@ def test_the_verdict_is_about_the_file_that_ships(
         assert flow.documents()["baselines"] == compared
     shutil.rmtree(place / "small.winnow")
 
-    def spoilt(*args: Any) -> Shipped:
+    def spoilt(*args: Any) -> ShippedFile:
         """As if the file had come out worse than the model: it always gives the same answer."""
         found = measure_shipped(*args)
         return replace(found, predictions=np.tile([0.5, 0.3, 0.2], (found.rows, 1)))

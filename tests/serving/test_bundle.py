@@ -16,7 +16,7 @@ from tests.serving.doubles import Client
 
 import winnow
 from winnow import bundle
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.errors import BundleError
 from winnow.recipe import Data
 from winnow.serving import create_app
@@ -42,7 +42,7 @@ def linear(shape: tuple[int, ...], outputs: int) -> bytes:
     return model.SerializeToString()
 
 
-def saved(path: Path, prepared: Prepared, **more: Any) -> Path:
+def saved(path: Path, prepared: PreparedData, **more: Any) -> Path:
     model = linear(prepared.in_shape, prepared.out_features)
     return bundle.save(path, onnx=model, kind="fp32", preparation=prepared.preparation, **more)
 

@@ -23,7 +23,7 @@ from tests.serving.doubles import GOOD, MIXED, Client, LinearBundle, mixed, serv
 from winnow.bundle import Answer
 from winnow.errors import InputError, Problem
 from winnow.serving import create_app
-from winnow.serving._errors import Refused
+from winnow.serving._errors import RefusalError
 from winnow.serving._fields import read_fields, row_model
 from winnow.serving._protocol import Limits
 from winnow.serving._request import check_rows, parse_rows, read_body
@@ -349,14 +349,14 @@ def read(body: bytes) -> list[Any]:
 @given(ANY_JSON | st.fixed_dictionaries({"rows": st.lists(NEARLY_GOOD, max_size=3)}))
 def test_any_json_is_taken_or_refused(value: Any) -> None:
     # Whatever else were raised would be answered as a failure of the server
-    with contextlib.suppress(Refused):
+    with contextlib.suppress(RefusalError):
         mixed().answer(read(json.dumps(value).encode()))
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_refused(body: bytes) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RefusalError):
         read(body)
 
 
@@ -501,7 +501,9 @@ def test_a_body_that_does_not_come_is_given_up() -> None:
 
     scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
 
-    with pytest.raises(Refused, match=r"the body did not arrive within 0\.05 seconds") as caught:
+    with pytest.raises(
+        RefusalError, match=r"the body did not arrive within 0\.05 seconds"
+    ) as caught:
         asyncio.run(read_body(Request(scope, nothing_more), Limits(body_seconds=0.05)))
 
     assert caught.value.status == 408

@@ -16,7 +16,17 @@ from scipy import stats
 from tests.study.doubles import recipe
 
 from winnow.errors import RecipeError
-from winnow.methods import SAMPLERS, SGD, TPE, AdamW, BaseSampler, Random, Sobol, Tried, settings_at
+from winnow.methods import (
+    SAMPLERS,
+    SGD,
+    TPE,
+    AdamW,
+    BaseSampler,
+    Random,
+    Sobol,
+    TriedSettings,
+    settings_at,
+)
 from winnow.recipe import Choice, Integer, Log, Model, OpenSetting, Train, Uniform
 from winnow.study._sampling import Proposer, finite_space
 
@@ -84,13 +94,13 @@ def test_the_same_seed_and_scores_give_the_same_proposals(sampler: type[BaseSamp
 def test_a_sampler_is_a_function_of_its_arguments(sampler: type[BaseSampler]) -> None:
     """Oracle: another record of the sampler, which has answered nothing before."""
     one, ranges = sampler(), CONDITIONAL.ranges()
-    tried: list[Tried] = []
+    tried: list[TriedSettings] = []
     for start in range(0, 48, 12):
         asked = {"space": ranges, "tried": tuple(tried), "seed": 3, "start": start}
         drawn = one.propose(12, **asked)
         assert sampler().propose(12, **asked) == drawn
         assert len(drawn) == 12
-        tried += [Tried(values, math.sin(len(tried) + i)) for i, values in enumerate(drawn)]
+        tried += [TriedSettings(values, math.sin(len(tried) + i)) for i, values in enumerate(drawn)]
     assert sampler().propose(12, **{**asked, "seed": 4}) != drawn
     assert sampler().propose(12, **{**asked, "start": 60}) != drawn  # where repeats were dropped
 

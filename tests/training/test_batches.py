@@ -24,8 +24,8 @@ from winnow.methods import SGD, Cosine
 from winnow.metrics import ROCAUC
 from winnow.models import build
 from winnow.recipe import Data, EarlyStopping, Model, Train, Variant, derive_seed
-from winnow.training import Finished, probe, train_fleet
-from winnow.training._batches import InMemory, Streamed, open_batches
+from winnow.training import MemberResult, probe, train_fleet
+from winnow.training._batches import InMemoryBatches, StreamedBatches, open_batches
 from winnow.training._build import build_members
 from winnow.training._measure import measure
 from winnow.training._memory import _HighWater
@@ -66,7 +66,7 @@ def fleet(of: Data, **train: Any) -> list[Variant]:
     return [variant(of, seed=i, **{**lane, **train}) for i, lane in enumerate(LANES)]
 
 
-def same(a: Finished, b: Finished, tolerance: float = 1e-10) -> None:
+def same(a: MemberResult, b: MemberResult, tolerance: float = 1e-10) -> None:
     assert (a.variant, a.outcome.epochs, a.outcome.best_epoch) == (
         b.variant,
         b.outcome.epochs,
@@ -224,7 +224,7 @@ def test_the_order_follows_from_the_data_alone() -> None:
 
     def first(seed: int, seeds: list[int], epoch: int = 0) -> torch.Tensor:
         batches = open_batches(prepared, torch.float64, seed)
-        assert isinstance(batches, Streamed)
+        assert isinstance(batches, StreamedBatches)
         (x, _), *_ = batches.epoch(epoch, seeds, size=8, steps=2)
         batches.close()
         return x
@@ -248,7 +248,7 @@ def test_an_epoch_holds_every_row_once(streamed: bool) -> None:
     )
     prepared = prepare(of)
     batches = open_batches(prepared, torch.float64, 0)
-    assert isinstance(batches, Streamed if streamed else InMemory)
+    assert isinstance(batches, StreamedBatches if streamed else InMemoryBatches)
     for steps, expected in ((3, 12), (2, 10)):
         found = list(batches.epoch(0, [5, 6], size=5, steps=steps))
         rows = torch.cat([x_VBF for x_VBF, _ in found], dim=1)[:, :, 0]

@@ -19,13 +19,13 @@ from tests.training import architectures
 from tests.training.made_up import use_counting
 from tests.training.test_fleet import DATA, LANES, variant
 
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.errors import WorkspaceError
 from winnow.methods import SGD, AdamW, Cosine
 from winnow.recipe import EarlyStopping, Variant
 from winnow.training import (
     EpochReport,
-    Finished,
+    MemberResult,
     UnusableCheckpoint,
     _checkpoint,
     _compiled,
@@ -41,7 +41,7 @@ class Killed(BaseException):
 
 
 @pytest.fixture(scope="module")
-def prepared() -> Prepared:
+def prepared() -> PreparedData:
     return prepare(DATA)
 
 
@@ -94,7 +94,7 @@ def fleet(kind: str) -> list[Variant]:
     return [*members, stopper, variant(model, seed=9, optimizer=SGD(lr=1e30), epochs=9, **common)]
 
 
-def equal(a: list[Finished], b: list[Finished]) -> None:
+def equal(a: list[MemberResult], b: list[MemberResult]) -> None:
     for one, other in zip(a, b, strict=True):
         # NaN equals NaN as text
         mine, others = (json.dumps({**o.outcome.to_dict(), "seconds": 0}) for o in (one, other))
@@ -120,12 +120,12 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
         return call
 
-    for program in (_program.Alone, _stacked.Stacked):
+    for program in (_program.SoloProgram, _stacked.StackedProgram):
         monkeypatch.setattr(program, "step", wrap(program.step))
 
 
 def kill_over_and_over(
-    kind: str, prepared: Prepared, directory: Path, trials: int, **how: Any
+    kind: str, prepared: PreparedData, directory: Path, trials: int, **how: Any
 ) -> None:
     """Killed again and again until it comes through, ``trials`` times."""
     variants = fleet(kind)
@@ -154,13 +154,13 @@ def kill_over_and_over(
 
 
 @pytest.mark.parametrize("kind", ["stacked", "adamw", "lstm", "alone", "own noise"])
-def test_fifty_kill_points(kind: str, prepared: Prepared, tmp_path: Path) -> None:
+def test_fifty_kill_points(kind: str, prepared: PreparedData, tmp_path: Path) -> None:
     kill_over_and_over(kind, prepared, tmp_path, trials=10)
 
 
 @pytest.mark.parametrize("kind", ["stacked", "alone"])
 def test_state_that_no_code_names_goes_on(
-    kind: str, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_counting(monkeypatch)
     kill_over_and_over(kind, prepared, tmp_path, trials=5)
@@ -168,13 +168,13 @@ def test_state_that_no_code_names_goes_on(
 
 @pytest.mark.slow
 def test_a_killed_compiled_fleet_goes_on_to_the_same_bits(
-    prepared: Prepared, tmp_path: Path
+    prepared: PreparedData, tmp_path: Path
 ) -> None:
     kill_over_and_over("compiled", prepared, tmp_path, trials=4, compiled=True)
 
 
 def test_it_goes_on_and_does_not_begin_again(
-    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variants, place = fleet("stacked"), tmp_path / "fleet.safetensors"
     with monkeypatch.context() as patch:
@@ -193,7 +193,7 @@ def test_it_goes_on_and_does_not_begin_again(
     assert len(epochs) < 6
 
 
-def test_a_torn_or_foreign_file_is_never_read(prepared: Prepared, tmp_path: Path) -> None:
+def test_a_torn_or_foreign_file_is_never_read(prepared: PreparedData, tmp_path: Path) -> None:
     """Training starts anew, with one message, whatever lies there."""
     variants, place = fleet("stacked")[:2], tmp_path / "fleet.safetensors"
     expected = train_fleet(variants, prepared)
@@ -254,7 +254,7 @@ def _checkpoint_of(place: Path, variants: list[Variant]) -> object:
 
 
 def test_a_checkpoint_whose_tensors_do_not_fit_is_not_used(
-    prepared: Prepared, tmp_path: Path
+    prepared: PreparedData, tmp_path: Path
 ) -> None:
     variants, place = fleet("stacked")[:2], tmp_path / "fleet.safetensors"
     train_fleet(variants, prepared, checkpoint=place, checkpoint_seconds=0)
@@ -276,7 +276,9 @@ def test_a_checkpoint_whose_tensors_do_not_fit_is_not_used(
             )
 
 
-def test_a_checkpoint_from_a_newer_winnow_is_refused(prepared: Prepared, tmp_path: Path) -> None:
+def test_a_checkpoint_from_a_newer_winnow_is_refused(
+    prepared: PreparedData, tmp_path: Path
+) -> None:
     place = tmp_path / "fleet.safetensors"
     train_fleet(fleet("stacked")[:2], prepared, checkpoint=place, checkpoint_seconds=0)
     save_file(load_file(place), place, metadata={"format": "9", "facts": "{}"})
@@ -288,7 +290,7 @@ def test_a_checkpoint_from_a_newer_winnow_is_refused(prepared: Prepared, tmp_pat
 
 
 def test_a_full_disk_ends_no_training_and_leaves_the_checkpoint_before_it(
-    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variants, place = fleet("stacked"), tmp_path / "fleet.safetensors"
     real = _checkpoint.save_file
@@ -327,7 +329,7 @@ def test_a_full_disk_ends_no_training_and_leaves_the_checkpoint_before_it(
     equal(train_fleet(variants, prepared, checkpoint=place), expected)
 
 
-def test_a_file_too_large_for_the_disk_is_the_same(prepared: Prepared, tmp_path: Path) -> None:
+def test_a_file_too_large_for_the_disk_is_the_same(prepared: PreparedData, tmp_path: Path) -> None:
     """The operating system itself refuses, in the middle of the file."""
     variants, place = fleet("stacked")[:2], tmp_path / "fleet.safetensors"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -346,7 +348,7 @@ def test_a_file_too_large_for_the_disk_is_the_same(prepared: Prepared, tmp_path:
 
 
 @pytest.mark.parametrize("what", ["missing", "a file"])
-def test_a_directory_that_goes_away(what: str, prepared: Prepared, tmp_path: Path) -> None:
+def test_a_directory_that_goes_away(what: str, prepared: PreparedData, tmp_path: Path) -> None:
     variants, directory = fleet("stacked")[:2], tmp_path / "checkpoints"
     place = directory / "fleet.safetensors"
     told: list[str | None] = []

@@ -14,11 +14,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.methods import SGD, AdamW
 from winnow.recipe import Data, Model, Train, Variant
-from winnow.training import Finished, _stacked, probe, train_fleet
-from winnow.training._compiled import Compiled, WrongInputs, _Input
+from winnow.training import MemberResult, _stacked, probe, train_fleet
+from winnow.training._compiled import CompiledProgram, WrongInputs, _Input
 
 
 def rows(*in_shape: int, number: int = 60) -> Data:
@@ -92,7 +92,7 @@ def fleet_of(
     ]
 
 
-def assert_same(found: Sequence[Finished], expected: Sequence[Finished]) -> None:
+def assert_same(found: Sequence[MemberResult], expected: Sequence[MemberResult]) -> None:
     for a, b in zip(found, expected, strict=True):
         assert a.outcome.epochs == b.outcome.epochs
         # In single precision rounding alone makes differences of the last digit.
@@ -107,19 +107,19 @@ def assert_same(found: Sequence[Finished], expected: Sequence[Finished]) -> None
             )
 
 
-def train_compiled(fleet: Sequence[Variant], prepared: Prepared) -> list[Finished]:
+def train_compiled(fleet: Sequence[Variant], prepared: PreparedData) -> list[MemberResult]:
     # A program that refuses says so, and a warning is an error
     found = train_fleet(fleet, prepared, compiled=True)
     assert all(f.outcome.fleet.endswith("compiled") for f in found if f.outcome.fleet)
     return found
 
 
-def in_turn(pair: Sequence[list[Variant]]) -> list[list[Finished]]:
+def in_turn(pair: Sequence[list[Variant]]) -> list[list[MemberResult]]:
     return [train_compiled(fleet, prepare(fleet[0].data)) for fleet in pair]
 
 
-def side_by_side(pair: Sequence[list[Variant]]) -> list[list[Finished]]:
-    found: list[list[Finished]] = [[] for _ in pair]
+def side_by_side(pair: Sequence[list[Variant]]) -> list[list[MemberResult]]:
+    found: list[list[MemberResult]] = [[] for _ in pair]
     errors: list[BaseException] = []
 
     def train(i: int) -> None:
@@ -250,7 +250,7 @@ def test_a_program_refuses_what_it_was_not_made_for(wrong: list[Tensor]) -> None
         calls.append(len(tensors))
         return [tensors[0]]
 
-    program = Compiled(8, (known(8, 4), known(3)), run)
+    program = CompiledProgram(8, (known(8, 4), known(3)), run)
     with pytest.raises(WrongInputs, match="expected"):
         program(wrong)
     assert calls == []
@@ -264,7 +264,7 @@ def test_a_fleet_whose_program_refuses_goes_on_uncompiled(monkeypatch: pytest.Mo
     monkeypatch.setattr(
         _stacked,
         "compiled",
-        lambda *_, **__: Compiled(8, (known(8, 4),), lambda *_: [torch.zeros(8)]),
+        lambda *_, **__: CompiledProgram(8, (known(8, 4),), lambda *_: [torch.zeros(8)]),
     )
     with pytest.warns(RuntimeWarning, match="its compiled program refuses: expected 1 tensors"):
         found = train_fleet(fleet, prepared, compiled=True)

@@ -16,10 +16,10 @@ from tests.training import architectures
 from tests.training.made_up import use_counting
 from tests.training.test_fleet import DATA, LANES, same, variant
 
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.methods import SGD, AdamW, Cosine
 from winnow.recipe import EarlyStopping, Variant
-from winnow.training import Finished, _checkpoint, build_members
+from winnow.training import MemberResult, _checkpoint, build_members
 from winnow.training._checkpoint import Checkpoint
 from winnow.training._driver import EpochReport, _Run
 from winnow.training._stacked import stacking
@@ -32,7 +32,7 @@ class Enough(Exception):
 
 
 @pytest.fixture(scope="module")
-def prepared() -> Prepared:
+def prepared() -> PreparedData:
     return prepare(DATA)
 
 
@@ -58,7 +58,7 @@ def fleet(kind: str, model: Any = architectures.Normed, **more: Any) -> list[Var
 
 def run(
     variants: list[Variant],
-    prepared: Prepared,
+    prepared: PreparedData,
     until: int | None = None,
     copies: Any = None,
     **how: Any,
@@ -84,7 +84,7 @@ def run(
             return going.state()
 
 
-def go_on(one: Variant, state: Checkpoint, prepared: Prepared) -> Finished:
+def go_on(one: Variant, state: Checkpoint, prepared: PreparedData) -> MemberResult:
     """A solo run from a state, whatever variant's it is."""
     going = _Run([one], prepared, build_members([one], prepared), stacked=False, compiled=False)
     with closing(going.batches):
@@ -92,7 +92,7 @@ def go_on(one: Variant, state: Checkpoint, prepared: Prepared) -> Finished:
         return going.train()[0]
 
 
-def expected_of(source: Variant, target: Variant, prepared: Prepared) -> Finished:
+def expected_of(source: Variant, target: Variant, prepared: PreparedData) -> MemberResult:
     """What the target must come to: the source's settings and state, the target's seed; it
     answers by its own name.
     """
@@ -109,7 +109,7 @@ def expected_of(source: Variant, target: Variant, prepared: Prepared) -> Finishe
     ids=lambda m: m.__name__,
 )
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])
-def test_a_copy_goes_on_as_its_source_would(kind: str, model: Any, prepared: Prepared) -> None:
+def test_a_copy_goes_on_as_its_source_would(kind: str, model: Any, prepared: PreparedData) -> None:
     variants = fleet(kind, model)
     assert {v.train.optimizer.kind for v in variants} == {kind}
     found = run(variants, prepared, copies=([3, 0], [1, 4]))
@@ -125,21 +125,21 @@ def test_a_copy_goes_on_as_its_source_would(kind: str, model: Any, prepared: Pre
         )
 
 
-def test_with_the_same_seed_both_go_on_alike(prepared: Prepared) -> None:
+def test_with_the_same_seed_both_go_on_alike(prepared: PreparedData) -> None:
     variants = fleet("sgd")
     variants[4] = variants[4].model_copy(update={"seed": variants[0].seed})
     found = run(variants, prepared, copies=([0], [4]))
     same(replace(found[4], variant=variants[0]), found[0])
 
 
-def test_two_members_may_change_places(prepared: Prepared) -> None:
+def test_two_members_may_change_places(prepared: PreparedData) -> None:
     variants = fleet("adamw")
     found = run(variants, prepared, copies=([0, 1], [1, 0]))
     for source, target in ((0, 1), (1, 0)):
         same(found[target], expected_of(variants[source], variants[target], prepared))
 
 
-def test_patience_and_the_best_weights_come_along(prepared: Prepared) -> None:
+def test_patience_and_the_best_weights_come_along(prepared: PreparedData) -> None:
     """A source that has waited leaves after the epoch in which a run of its own would, with the
     best weights of before.
     """
@@ -152,7 +152,7 @@ def test_patience_and_the_best_weights_come_along(prepared: Prepared) -> None:
     assert found[1].outcome.epochs == 5
 
 
-def test_a_copy_survives_a_kill(prepared: Prepared, tmp_path: Path) -> None:
+def test_a_copy_survives_a_kill(prepared: PreparedData, tmp_path: Path) -> None:
     variants = fleet("sgd")
     place = tmp_path / "fleet.safetensors"
     unbroken = run(variants, prepared, copies=([3, 0], [1, 4]))
@@ -170,7 +170,7 @@ def test_a_copy_survives_a_kill(prepared: Prepared, tmp_path: Path) -> None:
 
 
 def test_state_that_no_code_names_is_copied(
-    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+    prepared: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_counting(monkeypatch)
     variants = fleet("sgd")
@@ -179,7 +179,7 @@ def test_state_that_no_code_names_is_copied(
 
 
 @pytest.mark.slow
-def test_compiled_fleets_copy_too(prepared: Prepared) -> None:
+def test_compiled_fleets_copy_too(prepared: PreparedData) -> None:
     """Ten members: a compiled block and two that do not fill one."""
     variants = [
         v.model_copy(update={"seed": 5 * i + v.seed}) for i in range(2) for v in fleet("adamw")

@@ -17,7 +17,7 @@ from tests.data.datasets import CLASSES, FEATURES, Made
 from tests.training import architectures
 from torch import Tensor, nn
 
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.methods import SGD, AdamW
 from winnow.metrics import METRICS
 from winnow.models import build
@@ -69,7 +69,7 @@ def variant(data: Data, metric: str, seed: int = 0, outputs: int = 3, **train: A
     )
 
 
-def outputs_of_every_epoch(one: Variant, prepared: Prepared) -> list[np.ndarray]:
+def outputs_of_every_epoch(one: Variant, prepared: PreparedData) -> list[np.ndarray]:
     """A loop of the textbook; outputs (validation rows, outputs) after each epoch."""
     shape, outputs = prepared.in_shape, prepared.out_features
     module = build(one.model, in_shape=shape, out_features=outputs, seed=one.seed).double()
@@ -101,7 +101,7 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return torch.softmax(torch.tensor(logits), dim=-1).numpy()
 
 
-def score_of(prepared: Prepared, name: str) -> Score:
+def score_of(prepared: PreparedData, name: str) -> Score:
     """scikit-learn's metric of targets as prepared and raw outputs."""
     scale = prepared.preparation.target_scale
     center = prepared.preparation.target_center

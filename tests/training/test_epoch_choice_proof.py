@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.methods import AdamW
 from winnow.models import build
 from winnow.recipe import Data, Model, Split, Train, Variant
@@ -41,7 +41,7 @@ def table(name: str, seed: int) -> Data:
 
 
 def biases(
-    data: Data, prepared: Prepared, *, epochs: int, seeds: int = 2, **train: Any
+    data: Data, prepared: PreparedData, *, epochs: int, seeds: int = 2, **train: Any
 ) -> tuple[float, float]:
     """Of one split: validation accuracy less that on the test rows, of the halves and of the
     best epoch; means over seeds.

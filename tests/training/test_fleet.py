@@ -15,11 +15,11 @@ import torch
 from tests.training import architectures
 from torch import Tensor, nn
 
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.methods import SGD, AdamW, Constant, Cosine, OneCycle
 from winnow.models import build
 from winnow.recipe import Data, EarlyStopping, Model, Train, Variant, derive_seed
-from winnow.training import Finished, _stacked, probe, train_fleet
+from winnow.training import MemberResult, _stacked, probe, train_fleet
 from winnow.training._layers import make_stackable
 
 DATA = Data.arrays(
@@ -30,7 +30,7 @@ DATA = Data.arrays(
 
 
 @pytest.fixture(scope="module")
-def prepared() -> Prepared:
+def prepared() -> PreparedData:
     return prepare(DATA)
 
 
@@ -68,7 +68,7 @@ LANES: list[dict[str, Any]] = [
 ]
 
 
-def same(a: Finished, b: Finished, tolerance: float = 1e-10) -> None:
+def same(a: MemberResult, b: MemberResult, tolerance: float = 1e-10) -> None:
     assert a.variant == b.variant
     assert (a.outcome.status, a.outcome.best_epoch, a.outcome.epochs) == (
         b.outcome.status,
@@ -91,7 +91,7 @@ def same(a: Finished, b: Finished, tolerance: float = 1e-10) -> None:
 
 
 @pytest.mark.parametrize("model", architectures.STACKABLE, ids=lambda m: m.__name__)
-def test_a_member_equals_its_solo_run(model: type[nn.Module], prepared: Prepared) -> None:
+def test_a_member_equals_its_solo_run(model: type[nn.Module], prepared: PreparedData) -> None:
     variants = [variant(model, seed=i, **lane) for i, lane in enumerate(LANES)]
     assert probe(variants[0], prepared).reason is None
     fleet = train_fleet(variants, prepared)
@@ -102,7 +102,7 @@ def test_a_member_equals_its_solo_run(model: type[nn.Module], prepared: Prepared
         same(together, alone)
 
 
-def test_adamw_members_equal_their_solo_runs(prepared: Prepared) -> None:
+def test_adamw_members_equal_their_solo_runs(prepared: PreparedData) -> None:
     optimizers = [
         AdamW(lr=0.01),
         AdamW(lr=0.003, beta1=0.5, weight_decay=0.3),
@@ -115,7 +115,7 @@ def test_adamw_members_equal_their_solo_runs(prepared: Prepared) -> None:
         same(together, train_fleet([one], prepared)[0])
 
 
-def test_a_member_does_not_depend_on_its_mates(prepared: Prepared) -> None:
+def test_a_member_does_not_depend_on_its_mates(prepared: PreparedData) -> None:
     variants = [variant(architectures.Normed, seed=i, **LANES[i % 4]) for i in range(7)]
     whole = {f.variant.id: f for f in train_fleet(variants, prepared)}
     for mates in (variants[::-1], variants[2:5], [variants[6], variants[0]]):
@@ -123,7 +123,7 @@ def test_a_member_does_not_depend_on_its_mates(prepared: Prepared) -> None:
             same(finished, whole[finished.variant.id])
 
 
-def test_float32_stays_within_rounding(prepared: Prepared) -> None:
+def test_float32_stays_within_rounding(prepared: PreparedData) -> None:
     variants = [
         variant(architectures.Normed, seed=i, precision="float32", epochs=10, **lane)
         for i, lane in enumerate(LANES[:2])
@@ -139,7 +139,7 @@ def test_float32_stays_within_rounding(prepared: Prepared) -> None:
 
 
 @pytest.mark.parametrize("drop_last", [True, False])
-def test_alone_equals_a_hand_written_loop(prepared: Prepared, drop_last: bool) -> None:
+def test_alone_equals_a_hand_written_loop(prepared: PreparedData, drop_last: bool) -> None:
     """Plain PyTorch, written as a user would: torch.optim, torch's losses, clipping and
     schedule.
     """
@@ -187,7 +187,7 @@ def test_alone_equals_a_hand_written_loop(prepared: Prepared, drop_last: bool) -
     np.testing.assert_allclose(found.curves["validation_loss"], validation, rtol=1e-10)
 
 
-def test_the_best_weights_are_returned(prepared: Prepared) -> None:
+def test_the_best_weights_are_returned(prepared: PreparedData) -> None:
     one = variant(architectures.Normed, epochs=12, optimizer=SGD(lr=0.3))
     finished = train_fleet([one], prepared)[0]
     outcome = finished.outcome
@@ -204,7 +204,9 @@ def test_the_best_weights_are_returned(prepared: Prepared) -> None:
         assert float((module(x).argmax(1) == y).double().mean()) == pytest.approx(max(curve))
 
 
-def test_a_member_that_diverges_fails_with_a_reason_and_the_rest_go_on(prepared: Prepared) -> None:
+def test_a_member_that_diverges_fails_with_a_reason_and_the_rest_go_on(
+    prepared: PreparedData,
+) -> None:
     good = [variant(seed=i) for i in range(3)]
     bad = variant(seed=9, optimizer=SGD(lr=1e200))
     fleet = train_fleet([good[0], bad, *good[1:]], prepared)
@@ -216,7 +218,7 @@ def test_a_member_that_diverges_fails_with_a_reason_and_the_rest_go_on(prepared:
         same(together, alone)
 
 
-def test_one_layer_called_twice_gets_two_masks(prepared: Prepared) -> None:
+def test_one_layer_called_twice_gets_two_masks(prepared: PreparedData) -> None:
     class Twice(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -240,7 +242,7 @@ def test_one_layer_called_twice_gets_two_masks(prepared: Prepared) -> None:
     assert len({tuple(m.flatten().tolist()) for m in masks}) == len(masks)
 
 
-def test_the_same_variant_gives_the_same_bits_again(prepared: Prepared) -> None:
+def test_the_same_variant_gives_the_same_bits_again(prepared: PreparedData) -> None:
     one = variant(architectures.Recurrent, precision="float32")
     first, second = train_fleet([one], prepared)[0], train_fleet([one], prepared)[0]
     assert dataclasses.replace(first.outcome, seconds=0) == dataclasses.replace(
@@ -251,7 +253,7 @@ def test_the_same_variant_gives_the_same_bits_again(prepared: Prepared) -> None:
     assert all(torch.equal(first.weights[n], second.weights[n]) for n in first.weights)
 
 
-def test_training_leaves_the_global_generator_alone(prepared: Prepared) -> None:
+def test_training_leaves_the_global_generator_alone(prepared: PreparedData) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
@@ -259,7 +261,7 @@ def test_training_leaves_the_global_generator_alone(prepared: Prepared) -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_the_probe_names_what_cannot_be_stacked(prepared: Prepared) -> None:
+def test_the_probe_names_what_cannot_be_stacked(prepared: PreparedData) -> None:
     assert "data-dependent control flow" in (
         probe(variant(architectures.Branching), prepared).reason or ""
     )
@@ -279,7 +281,7 @@ def test_large_inputs_do_not_make_a_fleet_look_wrong() -> None:
     assert probe(one, prepare(data)).reason is None
 
 
-def test_noise_of_the_users_own_depends_on_the_variant_alone(prepared: Prepared) -> None:
+def test_noise_of_the_users_own_depends_on_the_variant_alone(prepared: PreparedData) -> None:
     one = variant(architectures.OwnNoise)
     first = train_fleet([one], prepared)[0]
     torch.rand(5)
@@ -288,7 +290,7 @@ def test_noise_of_the_users_own_depends_on_the_variant_alone(prepared: Prepared)
     assert other.outcome.curves["train_loss"] != first.outcome.curves["train_loss"]
 
 
-def test_two_layers_of_lstm_drop_between_them(prepared: Prepared) -> None:
+def test_two_layers_of_lstm_drop_between_them(prepared: PreparedData) -> None:
     variants = [
         variant(architectures.Deep, seed=i, dropout=rate) for i, rate in enumerate((0.0, 0.5, None))
     ]
@@ -316,7 +318,7 @@ def test_stackable_recurrence_equals_torch(cell: str, bidirectional: bool) -> No
         torch.testing.assert_close(found_state, expected_state, rtol=1e-12, atol=1e-12)
 
 
-def test_compiled_members_equal_their_solo_runs(prepared: Prepared) -> None:
+def test_compiled_members_equal_their_solo_runs(prepared: PreparedData) -> None:
     """Eighteen members in blocks of sixteen or eight: the rest runs uncompiled or filled up with
     idle rows, some leave early, and the last batch of an epoch is smaller.
     """
@@ -334,7 +336,7 @@ def test_compiled_members_equal_their_solo_runs(prepared: Prepared) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", architectures.STACKABLE, ids=lambda m: m.__name__)
 def test_every_architecture_compiled_equals_its_solo_run(
-    model: type[nn.Module], prepared: Prepared
+    model: type[nn.Module], prepared: PreparedData
 ) -> None:
     variants = [variant(model, seed=i, **lane) for i, lane in enumerate(LANES)]
     # A warning, which is an error here, says when it falls back
@@ -344,7 +346,7 @@ def test_every_architecture_compiled_equals_its_solo_run(
 
 
 def test_a_step_that_cannot_be_compiled_runs_as_it_is(
-    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+    prepared: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> Any:
         raise KeyError("buf63")
@@ -361,7 +363,7 @@ def test_a_step_that_cannot_be_compiled_runs_as_it_is(
 
 
 def test_thirty_two_members_with_norm_dropout_and_lstm_equal_their_solo_runs(
-    prepared: Prepared,
+    prepared: PreparedData,
 ) -> None:
     variants = [
         variant(
@@ -382,7 +384,7 @@ def test_thirty_two_members_with_norm_dropout_and_lstm_equal_their_solo_runs(
 
 @pytest.mark.parametrize("model", architectures.STACKABLE, ids=lambda m: m.__name__)
 def test_single_precision_stays_close_over_a_hundred_steps(
-    model: type[nn.Module], prepared: Prepared
+    model: type[nn.Module], prepared: PreparedData
 ) -> None:
     """At a rate where training itself does not enlarge the rounding, and with seeds where no unit
     lies so near the kink of a ReLU that rounding decides its side (which would show as a jump to
@@ -404,7 +406,7 @@ def test_single_precision_stays_close_over_a_hundred_steps(
 
 
 def test_a_step_on_a_gpu_is_captured_once_for_every_place_in_memory(
-    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+    prepared: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a stand-in for the CUDA graph, which like it holds on to the tensors that it was
     captured with.
@@ -441,7 +443,7 @@ class Counting(nn.Module):
         return self.out(x) / self.passes
 
 
-def test_a_module_that_keeps_count_in_python_is_not_captured(prepared: Prepared) -> None:
+def test_a_module_that_keeps_count_in_python_is_not_captured(prepared: PreparedData) -> None:
     variants = [variant(Counting, seed=i, epochs=1) for i in range(8)]
     with pytest.warns(
         RuntimeWarning,
@@ -466,6 +468,8 @@ class BeforeNorm(nn.Sequential):
         )
 
 
-def test_rounding_that_an_adaptive_method_makes_large_is_no_difference(prepared: Prepared) -> None:
+def test_rounding_that_an_adaptive_method_makes_large_is_no_difference(
+    prepared: PreparedData,
+) -> None:
     asked = variant(BeforeNorm, optimizer=AdamW(lr=0.1), precision="float32")
     assert probe(asked, prepared).reason is None

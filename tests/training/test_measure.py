@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.recipe import Data, Model, Train, Variant
 from winnow.training import _measure
-from winnow.training._measure import FIRST, ROUNDS, Timing, measure, measure_compiled
+from winnow.training._measure import FIRST, ROUNDS, StepTiming, measure, measure_compiled
 from winnow.training._program import BaseProgram
 
 DATA = Data(source="sklearn:iris")
@@ -26,7 +26,7 @@ VARIANT = Variant(
 
 
 @pytest.fixture(scope="module")
-def rows() -> Prepared:
+def rows() -> PreparedData:
     return prepare(DATA)
 
 
@@ -54,11 +54,11 @@ class Clock:
 
 
 def run(
-    rows: Prepared,
+    rows: PreparedData,
     monkeypatch: pytest.MonkeyPatch,
     cost: Callable[[int], float],
     **how: int | float,
-) -> tuple[Clock, Timing]:
+) -> tuple[Clock, StepTiming]:
     clock = Clock(cost)
     monkeypatch.setattr(_measure, "time", clock)
     monkeypatch.setattr(_measure, "dummy_step", clock.step)
@@ -66,40 +66,40 @@ def run(
 
 
 def test_one_way_that_is_twice_as_slow_ends_it(
-    rows: Prepared, monkeypatch: pytest.MonkeyPatch
+    rows: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, timing = run(rows, monkeypatch, lambda n: 1e-3 if n == 1 else n * 1e-4, members=64)
-    assert timing == Timing(pytest.approx(1e-4), pytest.approx(1e-3), FIRST)
+    assert timing == StepTiming(pytest.approx(1e-4), pytest.approx(1e-3), FIRST)
     assert clock.steps.count(FIRST) == 2
     assert 64 not in clock.steps
     assert clock.shapes == {(32, 4)}
 
 
 def test_where_it_is_close_a_fleet_of_the_real_size_tells(
-    rows: Prepared, monkeypatch: pytest.MonkeyPatch
+    rows: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, timing = run(
         rows, monkeypatch, lambda n: {1: 1e-4, FIRST: FIRST * 1e-4, 24: 24 * 0.7e-4}[n], members=24
     )
-    assert timing == Timing(pytest.approx(0.7e-4), pytest.approx(1e-4), 24)
+    assert timing == StepTiming(pytest.approx(0.7e-4), pytest.approx(1e-4), 24)
     assert clock.steps.count(24) == ROUNDS
 
 
 def test_small_fleets_are_measured_as_they_are(
-    rows: Prepared, monkeypatch: pytest.MonkeyPatch
+    rows: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, timing = run(rows, monkeypatch, lambda n: n * 1e-4, members=3)
     assert timing.members == 3
     assert set(clock.steps) == {1, 3}
 
 
-def test_big_models_take_two_steps(rows: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_big_models_take_two_steps(rows: PreparedData, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, timing = run(rows, monkeypatch, lambda n: float(n), members=64)
     assert clock.steps == [FIRST, *[1] * 4] * 2
-    assert timing == Timing(1.0, 1.0, FIRST)
+    assert timing == StepTiming(1.0, 1.0, FIRST)
 
 
-def test_the_quickest_step_counts(rows: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quickest_step_counts(rows: PreparedData, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.5, *[0.1] * 4, 0.08, *[0.02] * 3, 0.01] + [0.3] * 100)
     _, timing = run(rows, monkeypatch, lambda _: next(times), members=FIRST, seconds=0.1)
     assert (timing.stacked_seconds, timing.alone_seconds) == (
@@ -108,7 +108,7 @@ def test_the_quickest_step_counts(rows: Prepared, monkeypatch: pytest.MonkeyPatc
     )
 
 
-def test_real_steps_give_real_times(rows: Prepared) -> None:
+def test_real_steps_give_real_times(rows: PreparedData) -> None:
     before = torch.get_num_threads()
     timing = measure(VARIANT, rows, members=8)
     assert 0 < timing.stacked_seconds < 1
@@ -116,7 +116,7 @@ def test_real_steps_give_real_times(rows: Prepared) -> None:
     assert torch.get_num_threads() == before
 
 
-def test_a_compiled_step_is_made_and_timed(rows: Prepared) -> None:
+def test_a_compiled_step_is_made_and_timed(rows: PreparedData) -> None:
     fleet = [VARIANT.model_copy(update={"seed": i}) for i in range(4)]
     found = measure_compiled(fleet, rows, seconds=0.1)
     assert found is not None
@@ -128,7 +128,7 @@ def test_a_compiled_step_is_made_and_timed(rows: Prepared) -> None:
 
 
 def test_a_step_that_cannot_be_compiled_has_no_time(
-    rows: Prepared, monkeypatch: pytest.MonkeyPatch
+    rows: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no compiler")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.profiler import profile
 
-from winnow.data import Prepared, Rows, prepare
+from winnow.data import PreparedData, Rows, prepare
 from winnow.methods import SGD, AdamW
 from winnow.recipe import Data, Model, Train, Variant
 from winnow.training import Footprint, footprint, train_fleet
@@ -68,7 +68,7 @@ OPTIMIZERS = {"sgd": SGD(momentum=0.9), "adamw": AdamW()}
 
 
 @pytest.fixture(scope="module")
-def rows() -> Prepared:
+def rows() -> PreparedData:
     return prepare(Data(source="sklearn:digits"))
 
 
@@ -81,10 +81,10 @@ def fleet(model: Model, members: int, **train: Any) -> list[Variant]:
     ]
 
 
-def first_rows(rows: Prepared, n: int) -> Prepared:
+def first_rows(rows: PreparedData, n: int) -> PreparedData:
     part = rows.train
     assert isinstance(part, Rows)
-    return Prepared(
+    return PreparedData(
         Rows(part.X[:n], part.y[:n], part.index[:n]),
         rows.validation,
         rows.test,
@@ -94,12 +94,12 @@ def first_rows(rows: Prepared, n: int) -> Prepared:
     )
 
 
-def predict(variants: list[Variant], prepared: Prepared) -> Footprint:
+def predict(variants: list[Variant], prepared: PreparedData) -> Footprint:
     with stacking():
         return footprint(variants[0], prepared, stacked=len(variants) > 1)
 
 
-def allocated(variants: list[Variant], prepared: Prepared, **how: Any) -> int:
+def allocated(variants: list[Variant], prepared: PreparedData, **how: Any) -> int:
     """Bytes that PyTorch's allocator had given out at the most, by its own record."""
     with profile(profile_memory=True) as record:
         train_fleet(variants, prepared, **how)
@@ -114,7 +114,7 @@ def allocated(variants: list[Variant], prepared: Prepared, **how: Any) -> int:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("model", MODELS)
-def test_the_peak_of_a_fleet_is_foretold(model: str, optimizer: str, rows: Prepared) -> None:
+def test_the_peak_of_a_fleet_is_foretold(model: str, optimizer: str, rows: PreparedData) -> None:
     variants = fleet(MODELS[model], 8, optimizer=OPTIMIZERS[optimizer])
     rows.tensors("train"), rows.tensors("validation")  # made once, and no fleet's
     assert predict(variants, rows).peak_bytes(8) == pytest.approx(
@@ -122,7 +122,7 @@ def test_the_peak_of_a_fleet_is_foretold(model: str, optimizer: str, rows: Prepa
     )
 
 
-def test_the_module_that_lends_its_forward_pass_counts_once(rows: Prepared) -> None:
+def test_the_module_that_lends_its_forward_pass_counts_once(rows: PreparedData) -> None:
     few = first_rows(rows, 64)
     variants = fleet(Model("mlp", width=512, depth=3), 3)
     few.tensors("train"), few.tensors("validation")
@@ -132,7 +132,7 @@ def test_the_module_that_lends_its_forward_pass_counts_once(rows: Prepared) -> N
 
 
 @pytest.mark.parametrize("model", ["mlp", "convnet", "transformer"])
-def test_the_peak_of_one_alone_is_foretold(model: str, rows: Prepared) -> None:
+def test_the_peak_of_one_alone_is_foretold(model: str, rows: PreparedData) -> None:
     variants = fleet(MODELS[model], 1, optimizer=AdamW(), batch_size=1000)
     rows.tensors("train"), rows.tensors("validation")
     assert predict(variants, rows).peak_bytes(1) == pytest.approx(
@@ -140,7 +140,7 @@ def test_the_peak_of_one_alone_is_foretold(model: str, rows: Prepared) -> None:
     )
 
 
-def test_a_validation_that_is_larger_than_a_step_counts(rows: Prepared) -> None:
+def test_a_validation_that_is_larger_than_a_step_counts(rows: PreparedData) -> None:
     variants = fleet(MODELS["transformer"], 8, batch_size=2)
     few = first_rows(rows, 8)
     few.tensors("train"), few.tensors("validation")
@@ -151,7 +151,7 @@ def test_a_validation_that_is_larger_than_a_step_counts(rows: Prepared) -> None:
     assert found.peak_bytes(8) == pytest.approx(allocated(variants, few), rel=0.05)
 
 
-def test_leaving_and_checkpoints_take_a_copy(rows: Prepared, tmp_path: Path) -> None:
+def test_leaving_and_checkpoints_take_a_copy(rows: PreparedData, tmp_path: Path) -> None:
     wide = Model("mlp", width=512, depth=3)
     some = fleet(wide, 12, optimizer=AdamW())
     rows = first_rows(rows, 64)
@@ -194,7 +194,7 @@ def test_sparse_tensors_are_passed_by() -> None:
     assert product.sum() == 1000
 
 
-def test_a_footprint_changes_nothing(rows: Prepared) -> None:
+def test_a_footprint_changes_nothing(rows: PreparedData) -> None:
     state = torch.get_rng_state()
     x = np.copy(rows.tensors("train")[0].numpy())
     predict(fleet(MODELS["convnet"], 2), rows)
@@ -206,7 +206,7 @@ def test_a_footprint_changes_nothing(rows: Prepared) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("model", MODELS)
-def test_the_process_grows_as_foretold(model: str, optimizer: str, rows: Prepared) -> None:
+def test_the_process_grows_as_foretold(model: str, optimizer: str, rows: PreparedData) -> None:
     """The resident memory of a process of its own, which is what a machine runs out of. With a
     threshold that is set, the C library gives what is freed back to the system; by itself it keeps
     up to as much again in its heap.

@@ -16,7 +16,7 @@ from tests.training.test_fleet import DATA, LANES, variant
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.errors import ModelError
 from winnow.methods import SGD, AdamW, Cosine
 from winnow.models import build
@@ -26,7 +26,7 @@ from winnow.training._build import build_members
 from winnow.training._methods import make_methods
 from winnow.training._mixed import mixed_precision
 from winnow.training._probe import _one_step
-from winnow.training._stacked import Stacked, stacking
+from winnow.training._stacked import StackedProgram, stacking
 
 EPS = 2**-8
 
@@ -55,13 +55,13 @@ STACKABLE = [
 
 
 @pytest.fixture(scope="module")
-def prepared() -> Prepared:
+def prepared() -> PreparedData:
     return prepare(DATA)
 
 
 @pytest.mark.parametrize("model", STACKABLE, ids=lambda m: m.__name__)
 def test_a_member_equals_its_solo_run_to_the_precision(
-    model: type[nn.Module], prepared: Prepared
+    model: type[nn.Module], prepared: PreparedData
 ) -> None:
     """Six steps. Where a sum is rounded differs between the programs: an activation by one unit at
     most, and a loss, which is a mean over many of them, by less; two units are allowed to it for
@@ -90,7 +90,7 @@ def test_a_member_equals_its_solo_run_to_the_precision(
     "model", [architectures.Normed, architectures.Convolutional, architectures.Transposed]
 )
 def test_alone_equals_a_hand_written_autocast_loop(
-    model: type[nn.Module], prepared: Prepared
+    model: type[nn.Module], prepared: PreparedData
 ) -> None:
     one = variant(
         model,
@@ -180,12 +180,12 @@ HEAVY = [
 
 @pytest.mark.parametrize("model", HEAVY, ids=lambda m: m.__name__)
 def test_the_heavy_operations_of_a_stack_run_in_bfloat16(
-    model: type[nn.Module], prepared: Prepared
+    model: type[nn.Module], prepared: PreparedData
 ) -> None:
     pair = [variant(model, seed=i, precision="bfloat16") for i in range(2)]
     x, y = prepared.tensors("train", torch.float32)
     with stacking():
-        program = Stacked(
+        program = StackedProgram(
             build_members(pair, prepared), make_methods(pair, prepared.task, torch.float32)
         )
         with _Heavy() as heavy:
@@ -201,7 +201,7 @@ def test_the_heavy_operations_of_a_stack_run_in_bfloat16(
 
 
 @pytest.mark.parametrize("model", STACKABLE, ids=lambda m: m.__name__)
-def test_casting_above_is_autocast(model: type[nn.Module], prepared: Prepared) -> None:
+def test_casting_above_is_autocast(model: type[nn.Module], prepared: PreparedData) -> None:
     """Without ``vmap`` the casts for stacks give autocast's own outputs, but for the last bit
     of what norms reckon.
     """
@@ -234,7 +234,9 @@ class Strict(nn.Module):
         return self.b(h)
 
 
-def test_a_model_that_fails_under_autocast_is_refused_with_the_way_out(prepared: Prepared) -> None:
+def test_a_model_that_fails_under_autocast_is_refused_with_the_way_out(
+    prepared: PreparedData,
+) -> None:
     message = (
         r"fails with train.precision 'bfloat16', under torch.autocast: TypeError: float32 "
         r"expected; set .* to 'float32'"
@@ -245,7 +247,7 @@ def test_a_model_that_fails_under_autocast_is_refused_with_the_way_out(prepared:
 
 @pytest.mark.parametrize("members", [1, 3])
 def test_a_killed_fleet_goes_on_to_the_same_bits(
-    members: int, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    members: int, prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variants = [
         variant(architectures.Normed, seed=i, precision="bfloat16", optimizer=SGD(lr=0.1))

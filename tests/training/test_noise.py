@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.recipe import Model
 from winnow.training import probe, train_fleet
 from winnow.training._dropout import (
@@ -35,7 +35,7 @@ from winnow.training._noise import drop_threshold, dropout_keep, noise_keys
 
 
 @pytest.fixture(scope="module")
-def prepared() -> Prepared:
+def prepared() -> PreparedData:
     return prepare(DATA)
 
 
@@ -232,7 +232,7 @@ def test_the_recipes_rate_holds_in_attention_that_drops(
     assert drop.active == (expected > 0)
 
 
-def test_a_rate_of_attention_is_a_lane_setting(prepared: Prepared) -> None:
+def test_a_rate_of_attention_is_a_lane_setting(prepared: PreparedData) -> None:
     """Members of different rates, one of them 0, and one for which the recipe sets the rate,
     share a fleet.
     """
@@ -258,7 +258,7 @@ class TwoRates(nn.Module):
         return self.out(self.second(self.first(x) + x))
 
 
-def test_a_layer_keeps_its_noise_where_another_is_off(prepared: Prepared) -> None:
+def test_a_layer_keeps_its_noise_where_another_is_off(prepared: PreparedData) -> None:
     variants = [
         variant(Model(TwoRates, first=a, second=b), seed=i)
         for i, (a, b) in enumerate(((0.0, 0.5), (0.5, 0.5), (0.3, 0.0)))
@@ -267,7 +267,7 @@ def test_a_layer_keeps_its_noise_where_another_is_off(prepared: Prepared) -> Non
         same(together, train_fleet([one], prepared)[0])
 
 
-def test_validation_sees_no_noise(prepared: Prepared) -> None:
+def test_validation_sees_no_noise(prepared: PreparedData) -> None:
     one = variant(architectures.Functional, epochs=1)
     finished = train_fleet([one, one.model_copy(update={"seed": 1})], prepared)[0]
     module = architectures.Functional().double().eval()
@@ -278,7 +278,9 @@ def test_validation_sees_no_noise(prepared: Prepared) -> None:
     np.testing.assert_allclose(finished.outcome.curves["validation_loss"], [expected], rtol=1e-12)
 
 
-def test_functional_noise_under_activation_checkpointing_stays_pytorchs(prepared: Prepared) -> None:
+def test_functional_noise_under_activation_checkpointing_stays_pytorchs(
+    prepared: PreparedData,
+) -> None:
     """The backward pass makes the calls again, in another order: the model trains alone, and
     its gradients are right.
     """
@@ -306,7 +308,9 @@ def test_functional_noise_under_activation_checkpointing_stays_pytorchs(prepared
     same(train_fleet([one], prepared)[0], train_fleet([one], prepared)[0], 0.0)
 
 
-def test_noise_goes_on_over_steps_as_it_does_alone_when_members_leave(prepared: Prepared) -> None:
+def test_noise_goes_on_over_steps_as_it_does_alone_when_members_leave(
+    prepared: PreparedData,
+) -> None:
     variants = [variant(architectures.Functional, seed=i, epochs=2 + i) for i in range(3)]
     for together, one in zip(train_fleet(variants, prepared), variants, strict=True):
         same(together, train_fleet([one], prepared)[0])

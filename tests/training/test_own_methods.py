@@ -40,7 +40,7 @@ from winnow.recipe import (
     Train,
     Variant,
 )
-from winnow.training import Finished, probe, train_fleet
+from winnow.training import MemberResult, probe, train_fleet
 from winnow.training._methods import check_methods, code_digest
 
 RNG = np.random.default_rng(0)
@@ -185,7 +185,7 @@ def assert_equal_to_solo(variants: Sequence[Variant], *, compiled: bool = False)
         same(found, expected)
 
 
-def same(found: Finished, expected: Finished, tolerance: float = 1e-8) -> None:
+def same(found: MemberResult, expected: MemberResult, tolerance: float = 1e-8) -> None:
     np.testing.assert_allclose(
         found.outcome.curves["train_loss"], expected.outcome.curves["train_loss"], rtol=tolerance
     )

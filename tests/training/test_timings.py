@@ -16,7 +16,7 @@ import torch
 from winnow.data import prepare
 from winnow.recipe import Data, Model, Train, Variant
 from winnow.training import build_members, shape_key
-from winnow.training._timings import Remembered, _place, fleet_kind, recall, remember
+from winnow.training._timings import RememberedTiming, _place, fleet_kind, recall, remember
 
 
 @pytest.fixture(autouse=True)
@@ -26,12 +26,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_was_measured_is_added_up() -> None:
-    assert recall("a") == Remembered()
+    assert recall("a") == RememberedTiming()
     remember("a", compile_seconds=7.5, compiled_seconds=2e-5)
     remember("a", plain_seconds=4e-5)
     remember("a", compile_seconds=1.5)
-    assert recall("a") == Remembered(1.5, 2e-5, 4e-5)
-    assert recall("b") == Remembered()
+    assert recall("a") == RememberedTiming(1.5, 2e-5, 4e-5)
+    assert recall("b") == RememberedTiming()
 
 
 def test_another_machine_or_pytorch_knows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,7 @@ def test_another_machine_or_pytorch_knows_nothing(monkeypatch: pytest.MonkeyPatc
     remember("a", compile_seconds=1.0)
     _timings._machine.cache_clear()
     monkeypatch.setattr(torch, "__version__", "9.9.9")
-    assert recall("a") == Remembered()
+    assert recall("a") == RememberedTiming()
     _timings._machine.cache_clear()
 
 
@@ -51,15 +51,15 @@ def test_another_machine_or_pytorch_knows_nothing(monkeypatch: pytest.MonkeyPatc
 def test_a_damaged_file_is_no_file(text: str) -> None:
     remember("a", compile_seconds=1.0)
     _place("a").write_bytes(text.encode("latin-1"))
-    assert recall("a") == Remembered()
+    assert recall("a") == RememberedTiming()
     remember("a", compile_seconds=2.0)
-    assert recall("a") == Remembered(2.0)
+    assert recall("a") == RememberedTiming(2.0)
 
 
 def test_a_place_that_cannot_be_written_is_done_without(cache: Path) -> None:
     cache.write_text("a file")
     remember("a", compile_seconds=1.0)
-    assert recall("a") == Remembered()
+    assert recall("a") == RememberedTiming()
 
 
 def test_many_processes_leave_a_whole_file() -> None:

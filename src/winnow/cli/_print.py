@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from winnow.errors import printable
-from winnow.pipeline import Checked, Comparison, RunFacts, few_notes
+from winnow.pipeline import CheckedRecipe, Comparison, RunFacts, few_notes
 from winnow.recipe import Choice
 from winnow.stats import Interval
 
@@ -52,7 +52,7 @@ def print_result(
         )
 
 
-def print_check(checked: Checked, plan: Sequence[str]) -> None:
+def print_check(checked: CheckedRecipe, plan: Sequence[str]) -> None:
     """The recipe with its defaults, its open settings, its parts and the plan."""
     recipe, console = checked.recipe, Console()
     console.print(Text(printable(recipe.to_yaml(defaults=True).rstrip())), soft_wrap=True)

@@ -1,11 +1,11 @@
 """The same model smaller and faster, measured, as long as it stays as good."""
 
-from winnow.compression._compress import Trained, compress, compress_module
-from winnow.compression._compressed import Candidate, Compressed
+from winnow.compression._compress import TrainedModel, compress, compress_module
+from winnow.compression._compressed import Candidate, CompressionResult
 from winnow.compression._difference import Difference
 from winnow.compression._judge import Judge
-from winnow.compression._latency import Latency, Timing, measure_latency, speedup
-from winnow.compression._quantize import Quantized, quantize
+from winnow.compression._latency import Latency, LatencyTiming, measure_latency, speedup
+from winnow.compression._quantize import QuantizedModel, quantize
 from winnow.compression._records import (
     CandidateRecord,
     CompressionRecord,
@@ -14,24 +14,24 @@ from winnow.compression._records import (
     ParityRecord,
     ShippedRecord,
 )
-from winnow.compression._shipped import Shipped, measure_shipped
+from winnow.compression._shipped import ShippedFile, measure_shipped
 
 __all__ = [
     "Candidate",
     "CandidateRecord",
-    "Compressed",
     "CompressionRecord",
+    "CompressionResult",
     "Difference",
     "Gain",
     "Judge",
     "Latency",
     "LatencyRecord",
+    "LatencyTiming",
     "ParityRecord",
-    "Quantized",
-    "Shipped",
+    "QuantizedModel",
+    "ShippedFile",
     "ShippedRecord",
-    "Timing",
-    "Trained",
+    "TrainedModel",
     "compress",
     "compress_module",
     "measure_latency",

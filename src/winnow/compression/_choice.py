@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from winnow.compression._compressed import Candidate, Loss
+from winnow.compression._compressed import Candidate, CompressionLoss
 from winnow.compression._records import Gain
 from winnow.stats import Interval
 
@@ -57,7 +57,7 @@ def shown_slower(ratio: Interval) -> bool:
     return ratio.high < 1
 
 
-def _loss(loss: Loss) -> str:
+def _loss(loss: CompressionLoss) -> str:
     found = f"loss of {loss.metric} {loss.drop} on {loss.drop.n:,} validation rows"
     if loss.verdict != "undecided":
         return f"{found}, {loss.verdict} the budget of {loss.allowed:.4g}"

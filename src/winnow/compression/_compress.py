@@ -13,18 +13,25 @@ from torch import nn
 
 from winnow.bundle import BATCH_SIZES, export_onnx, inference_copy, measure_parity
 from winnow.compression._choice import Prefer, choose
-from winnow.compression._compressed import Compressed, Ingredients
+from winnow.compression._compressed import CompressionResult, Ingredients
 from winnow.compression._judge import Judge
-from winnow.compression._latency import Timing
+from winnow.compression._latency import LatencyTiming
 from winnow.compression._notes import notes
-from winnow.compression._trial import NOT_TRIED, Trial, eager_call, measure, onnx_call, try_int8
-from winnow.data import Prepared
+from winnow.compression._trial import (
+    NOT_TRIED,
+    CompressionTrial,
+    eager_call,
+    measure,
+    onnx_call,
+    try_int8,
+)
+from winnow.data import PreparedData
 from winnow.metrics import METRICS
 from winnow.recipe import Recipe, is_own_metric
 from winnow.records import keep
 from winnow.threads import threads_of_torch
 
-__all__ = ["Trained", "compress", "compress_module"]
+__all__ = ["TrainedModel", "compress", "compress_module"]
 
 _SUM_TOLERANCE = 1e-3  # of outputs that look like probabilities, from 1
 
@@ -39,13 +46,13 @@ class _Workspace(Protocol):
     def ledger(self) -> _Ledger: ...
 
 
-class Trained(Protocol):
-    """What compression needs of ``winnow.study.Trained``."""
+class TrainedModel(Protocol):
+    """What compression needs of ``winnow.study.TrainedModel``."""
 
     @property
     def recipe(self) -> Recipe: ...
     @property
-    def prepared(self) -> Prepared: ...
+    def prepared(self) -> PreparedData: ...
     @property
     def metric(self) -> str: ...
     @property
@@ -56,8 +63,8 @@ class Trained(Protocol):
 
 
 def compress(
-    trained: Trained, *, budget: float | None = None, timing: Timing | None = None
-) -> Compressed:
+    trained: TrainedModel, *, budget: float | None = None, timing: LatencyTiming | None = None
+) -> CompressionResult:
     """Export the trained model that ships, quantize it, measure both, and choose.
 
     int8 is chosen only where the rows show that it keeps the budgets and that it brings what the
@@ -91,17 +98,17 @@ def compress(
 
 def compress_module(
     module: nn.Module,
-    prepared: Prepared,
+    prepared: PreparedData,
     *,
     metric: str,
     budget: float,
     log_loss_budget: float = 0.02,
     prefer: Prefer = "speed",
     int8: bool = True,
-    timing: Timing | None = None,
+    timing: LatencyTiming | None = None,
     model: Mapping[str, Any] | None = None,
     recipe_yaml: str | None = None,
-) -> Compressed:
+) -> CompressionResult:
     """``compress`` for any trained module.
 
     The budgets are decided on the validation rows, never on the test rows, by the upper end of the
@@ -146,7 +153,7 @@ def compress_module(
     if metric not in {m.name for m in METRICS} and not is_own_metric(metric):
         known = ", ".join(m.name for m in METRICS)
         raise ValueError(f"expected a metric of {known}, got {metric!r}")
-    timing = timing or Timing()
+    timing = timing or LatencyTiming()
     eager, rows = inference_copy(module), prepared.validation.X
     few = rows[: max(BATCH_SIZES)]
     onnx = export_onnx(eager, prepared.in_shape, example=few)
@@ -154,7 +161,7 @@ def compress_module(
     is_extra = prepared.task == "classification" and metric != "log_loss"
     others = [(replace(judge, metric="log_loss"), log_loss_budget)] if is_extra else []
     with threads_of_torch(timing.threads), torch.inference_mode():
-        trial = Trial(
+        trial = CompressionTrial(
             judge,
             budget,
             rows,
@@ -172,7 +179,7 @@ def compress_module(
     chosen = choose(candidates)
     verdicts = tuple(notes(candidates, chosen))
     parameters = sum(p.numel() for p in eager.parameters())
-    return Compressed(
+    return CompressionResult(
         metric=metric,
         budget=budget,
         prefer=prefer,
@@ -194,7 +201,7 @@ def compress_module(
     )
 
 
-def _warnings(trial: Trial, prepared: Prepared) -> list[str]:
+def _warnings(trial: CompressionTrial, prepared: PreparedData) -> list[str]:
     outputs = trial.reference_outputs
     if (
         prepared.task != "classification"
@@ -208,7 +215,7 @@ def _warnings(trial: Trial, prepared: Prepared) -> list[str]:
     ]
 
 
-def _judge(prepared: Prepared, metric: str) -> Judge:
+def _judge(prepared: PreparedData, metric: str) -> Judge:
     y, decode = prepared.validation.y, prepared.preparation.decode
     if prepared.task == "regression":
         y = np.asarray(decode(y.reshape(-1, 1).astype(np.float64)), dtype=np.float64).reshape(-1)

@@ -29,11 +29,11 @@ from winnow.stats import Interval
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["Candidate", "Compressed", "Ingredients", "Loss"]
+__all__ = ["Candidate", "CompressionLoss", "CompressionResult", "Ingredients"]
 
 
 @dataclass(frozen=True)
-class Loss:
+class CompressionLoss:
     """What a candidate loses by one metric.
 
     Attributes:
@@ -96,7 +96,7 @@ class Candidate:
     accepted: bool
     reason: str
     onnx: builtins.bytes | None = field(default=None, repr=False)
-    losses: tuple[Loss, ...] = ()
+    losses: tuple[CompressionLoss, ...] = ()
     parity: Difference | None = None
     gain: Gain | None = None
 
@@ -144,7 +144,7 @@ class Ingredients:
 
 
 @dataclass(frozen=True)
-class Compressed:
+class CompressionResult:
     """The answer of compression.
 
     Attributes:

@@ -16,7 +16,7 @@ import numpy as np
 from winnow.compression._records import LatencyRecord
 from winnow.stats import Interval
 
-__all__ = ["Call", "Latency", "Timing", "measure_latency", "speedup"]
+__all__ = ["Call", "Latency", "LatencyTiming", "measure_latency", "speedup"]
 
 Call = Callable[[np.ndarray], Any]
 _SLICE_SECONDS = 0.002  # a contestant's turn, unless one call takes longer
@@ -24,7 +24,7 @@ _MOST_CALLS = 50  # in one turn
 
 
 @dataclass(frozen=True)
-class Timing:
+class LatencyTiming:
     """How much is measured.
 
     Attributes:
@@ -77,7 +77,7 @@ class Latency:
 
 
 def measure_latency(
-    contestants: Mapping[str, Call], rows: np.ndarray, *, timing: Timing
+    contestants: Mapping[str, Call], rows: np.ndarray, *, timing: LatencyTiming
 ) -> dict[str, dict[int, Latency]]:
     """Time every contestant at every batch size.
 
@@ -109,7 +109,7 @@ def measure_latency(
 
 
 def _rounds(
-    contestants: Mapping[str, Call], batch: np.ndarray, timing: Timing
+    contestants: Mapping[str, Call], batch: np.ndarray, timing: LatencyTiming
 ) -> dict[str, list[list[float]]]:
     """Seconds of each call, by contestant and turn."""
     clock, names = timing.clock, list(contestants)
@@ -128,7 +128,7 @@ def _rounds(
             return turns
 
 
-def _calls_per_turn(call: Call, batch: np.ndarray, timing: Timing) -> int:
+def _calls_per_turn(call: Call, batch: np.ndarray, timing: LatencyTiming) -> int:
     """How many calls fill a turn, found while warming up; a slow model is not warmed up for
     ever.
     """

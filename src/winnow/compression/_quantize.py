@@ -15,7 +15,7 @@ import numpy as np
 from winnow.bundle import quiet
 from winnow.errors import ModelError, first_line
 
-__all__ = ["Features", "Quantized", "quantize"]
+__all__ = ["Features", "QuantizedModel", "quantize"]
 
 _MAX_CALIBRATION_ROWS = 1024
 _STRIDE = 64  # calibration rows in memory at once
@@ -32,7 +32,7 @@ class Features(Protocol):
 
 
 @dataclass(frozen=True)
-class Quantized:
+class QuantizedModel:
     """An int8 model.
 
     Attributes:
@@ -51,7 +51,7 @@ class Quantized:
 
 def quantize(
     onnx: bytes, rows: Features, *, how: Literal["static", "dynamic"] = "static"
-) -> Quantized:
+) -> QuantizedModel:
     """Quantize a float32 ONNX model after training: unsigned 8-bit activations, signed 8-bit
     weights with a scale per channel.
 
@@ -89,7 +89,7 @@ def quantize(
             f"ONNX Runtime's {how} quantizer changed nothing: no weight became an integer"
         )
     _slim(model)
-    return Quantized(onnx=model.SerializeToString(), how=how, share=share, left=left)
+    return QuantizedModel(onnx=model.SerializeToString(), how=how, share=share, left=left)
 
 
 def _run(onnx: bytes, rows: Features, how: str, folder: Path) -> bytes:

@@ -31,7 +31,7 @@ Gain = Literal[
 
 @dataclass(frozen=True)
 class LossRecord(Record):
-    """What a candidate loses by one metric; see ``Loss``."""
+    """What a candidate loses by one metric; see ``CompressionLoss``."""
 
     metric: str = ""
     drop: Interval | None = None
@@ -97,7 +97,7 @@ class CandidateRecord(Record):
 
 @dataclass(frozen=True)
 class CompressionRecord(Document):
-    """What compression found; see ``Compressed``.
+    """What compression found; see ``CompressionResult``.
 
     Attributes:
         verdict_notes: those of ``notes`` that spell out what the candidates' verdicts are; none in
@@ -123,7 +123,7 @@ class CompressionRecord(Document):
 
 @dataclass(frozen=True)
 class ShippedRecord(Document):
-    """The file that ships, on the test rows; see ``Shipped``."""
+    """The file that ships, on the test rows; see ``ShippedFile``."""
 
     NAME: ClassVar[str] = "shipped"
 

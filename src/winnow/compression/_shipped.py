@@ -16,19 +16,19 @@ from torch import nn
 from winnow.bundle import MODEL, Bundle, inference_copy
 from winnow.compression._difference import Difference, difference
 from winnow.compression._records import ShippedRecord
-from winnow.data import Prepared
+from winnow.data import PreparedData
 from winnow.errors import ModelError
 from winnow.evaluation import measure, softmax
 from winnow.recipe import metric_of
 from winnow.stats import Interval, rows_interval
 
-__all__ = ["Shipped", "measure_shipped"]
+__all__ = ["ShippedFile", "measure_shipped"]
 
 FEW_ROWS = 50  # below so many test rows, the metrics come with a warning
 
 
 @dataclass(frozen=True)
-class Shipped:
+class ShippedFile:
     """The file that ships, on the test rows.
 
     Attributes:
@@ -70,8 +70,8 @@ class Shipped:
 
 
 def measure_shipped(
-    bundle: Bundle, prepared: Prepared, module: nn.Module, metric: str | None = None
-) -> Shipped:
+    bundle: Bundle, prepared: PreparedData, module: nn.Module, metric: str | None = None
+) -> ShippedFile:
     """Run the bundle's own model file over the test rows, once, after everything has been chosen.
 
     Args:
@@ -107,7 +107,7 @@ def measure_shipped(
         )
     measured = measure(prepared.task, truth, predictions, metric=metric)
     few = f"only {len(truth)} test rows: these figures are rough, and would be others on other rows"
-    return Shipped(
+    return ShippedFile(
         kind=str(bundle.manifest["deployed"]),
         sha256=str(bundle.manifest["files"][MODEL]["sha256"]),
         rows=len(truth),

@@ -13,16 +13,16 @@ from torch import nn
 
 from winnow.bundle import open_session
 from winnow.compression._choice import Prefer, judged
-from winnow.compression._compressed import Candidate, Loss
+from winnow.compression._compressed import Candidate, CompressionLoss
 from winnow.compression._difference import Difference, difference
 from winnow.compression._judge import Judge
-from winnow.compression._latency import Call, Latency, Timing, measure_latency, speedup
-from winnow.compression._quantize import Features, Quantized, quantize
+from winnow.compression._latency import Call, Latency, LatencyTiming, measure_latency, speedup
+from winnow.compression._quantize import Features, QuantizedModel, quantize
 from winnow.data import Preparation
 from winnow.errors import ModelError
 from winnow.stats import Interval
 
-__all__ = ["NOT_TRIED", "Trial", "eager_call", "measure", "onnx_call", "try_int8"]
+__all__ = ["NOT_TRIED", "CompressionTrial", "eager_call", "measure", "onnx_call", "try_int8"]
 
 _ENOUGH = 0.5  # share of the weights that must become integers before int8 is called done
 _CHUNK_ROWS = 1024
@@ -40,7 +40,7 @@ def onnx_call(onnx: bytes, threads: int) -> Call:
     return lambda batch: session.run(None, {"x": batch})[0]
 
 
-class Trial:
+class CompressionTrial:
     """The reference, and how candidates are held against it on the validation rows.
 
     Args:
@@ -59,7 +59,7 @@ class Trial:
         judge: Judge,
         budget: float,
         rows: Features,
-        timing: Timing,
+        timing: LatencyTiming,
         eager: Call,
         onnx: Call,
         preparation: Preparation,
@@ -89,13 +89,13 @@ class Trial:
         """How far raw outputs are from those of the model as trained."""
         return difference(self.reference_outputs, outputs, self.preparation, on="validation")
 
-    def losses(self, predictions: np.ndarray) -> tuple[Loss, ...]:
+    def losses(self, predictions: np.ndarray) -> tuple[CompressionLoss, ...]:
         """What a candidate loses by each criterion, that of the score first."""
         return tuple(self._loss(judge, allowed, predictions) for judge, allowed in self.criteria)
 
-    def _loss(self, judge: Judge, allowed: float, predictions: np.ndarray) -> Loss:
+    def _loss(self, judge: Judge, allowed: float, predictions: np.ndarray) -> CompressionLoss:
         drop = judge.drop(self.reference, predictions)
-        loss = Loss(judge.metric, drop, allowed)
+        loss = CompressionLoss(judge.metric, drop, allowed)
         if loss.verdict != "undecided":
             return loss
         return replace(loss, rows_needed=judge.rows_needed(self.reference, predictions, allowed))
@@ -105,10 +105,10 @@ class Trial:
 class _Int8:
     """A quantized model that runs, with its predictions."""
 
-    model: Quantized
+    model: QuantizedModel
     call: Call
     score: float
-    losses: tuple[Loss, ...]
+    losses: tuple[CompressionLoss, ...]
     parity: Difference
 
     @property
@@ -117,17 +117,17 @@ class _Int8:
 
 
 @dataclass(frozen=True)
-class Tried:
+class TriedCandidate:
     """What quantizing gave, by candidate name, and what is to be said about it."""
 
     models: dict[str, _Int8]
     notes: tuple[str, ...] = ()
 
 
-NOT_TRIED = Tried({}, ("int8 was not tried: the recipe's compress.int8 is off",))
+NOT_TRIED = TriedCandidate({}, ("int8 was not tried: the recipe's compress.int8 is off",))
 
 
-def try_int8(trial: Trial, onnx: bytes, rows: Features) -> Tried:
+def try_int8(trial: CompressionTrial, onnx: bytes, rows: Features) -> TriedCandidate:
     """Static int8 calibrated on the training rows ``rows``; dynamic int8 where that is not
     enough.
     """
@@ -151,10 +151,10 @@ def try_int8(trial: Trial, onnx: bytes, rows: Features) -> Tried:
             and len(found.model.onnx) < len(onnx)
         ):
             break
-    return Tried(models, tuple(notes))
+    return TriedCandidate(models, tuple(notes))
 
 
-def _quantized(trial: Trial, model: Quantized) -> _Int8:
+def _quantized(trial: CompressionTrial, model: QuantizedModel) -> _Int8:
     try:
         call = onnx_call(model.onnx, trial.timing.threads)
         outputs = trial.outputs(call)
@@ -175,7 +175,12 @@ def _quantized(trial: Trial, model: Quantized) -> _Int8:
 
 
 def measure(
-    trial: Trial, onnx: bytes, weight_bytes: int, int8: Mapping[str, _Int8], *, prefer: Prefer
+    trial: CompressionTrial,
+    onnx: bytes,
+    weight_bytes: int,
+    int8: Mapping[str, _Int8],
+    *,
+    prefer: Prefer,
 ) -> list[Candidate]:
     """Every candidate with its latency; all take turns in one measurement.
 

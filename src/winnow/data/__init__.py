@@ -4,7 +4,7 @@ from the training rows.
 
 from winnow.data._columns import Block, Column, Target
 from winnow.data._preparation import Preparation
-from winnow.data._prepared import Part, Prepared, Rows, describe, prepare, prepare_once
+from winnow.data._prepared import Part, PreparedData, Rows, describe, prepare, prepare_once
 from winnow.data._read_rows import read_rows
 from winnow.data._record import DataRecord
 from winnow.data._sketch import sketch_notes, sketch_recipe
@@ -19,7 +19,7 @@ __all__ = [
     "DataRecord",
     "Part",
     "Preparation",
-    "Prepared",
+    "PreparedData",
     "Rows",
     "Table",
     "Target",

@@ -11,7 +11,7 @@ import polars as pl
 
 from winnow.data._amounts import MARKS, Amounts, Decimal, amounts
 from winnow.data._dates import Order, find_dates
-from winnow.data._frames import TOO_LARGE, ColumnNote, Doubt, Reading, Typed
+from winnow.data._frames import TOO_LARGE, ColumnNote, Doubt, Reading, TypedFrame
 from winnow.data._text import Style, Text, read_text
 
 __all__ = ["MARKERS", "STRAYS", "blank_to_null", "is_stray", "read_csv"]
@@ -55,7 +55,7 @@ _UNIT = r"^[-+]?\d[\d.,' ]*\s*([^\d\s].{0,15})$"
 _DATE_LIKE = r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b"
 
 
-def read_csv(path: Path, style: Style | None = None) -> Typed:
+def read_csv(path: Path, style: Style | None = None) -> TypedFrame:
     """A frame of whole numbers, numbers, booleans, dates and text; how each column was read; and
     notes on what was decided.
 
@@ -68,7 +68,7 @@ def read_csv(path: Path, style: Style | None = None) -> Typed:
     found = _Columns(text, style)
     found.read()
     frame = pl.DataFrame(list(found.columns.values()))
-    return Typed(
+    return TypedFrame(
         frame, {}, (*text.notes, *found.notes), found.readings, found.doubts, text.lines.line
     )
 

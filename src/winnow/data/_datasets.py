@@ -20,13 +20,13 @@ from winnow.data._table import MIN_ROWS
 from winnow.errors import DataError, did_you_mean
 from winnow.recipe import SAMPLED_ITEMS, Data, Prepare, Task, dataset_digest, sampled_items
 
-__all__ = ["Opened", "open_datasets"]
+__all__ = ["OpenDatasets", "open_datasets"]
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenDatasets:
     """Datasets that can be used, divided."""
 
     train: StreamedRows
@@ -37,7 +37,7 @@ class Opened:
     notes: tuple[str, ...]
 
 
-def open_datasets(source: DatasetSource, data: Data) -> Opened:
+def open_datasets(source: DatasetSource, data: Data) -> OpenDatasets:
     """Look at some items of each dataset, count the classes where they were not told, divide the
     rows.
 
@@ -77,7 +77,7 @@ def open_datasets(source: DatasetSource, data: Data) -> Opened:
         *notes,
         f"the digest is of the number of items and of {SAMPLED_ITEMS} of them, spread evenly",
     )
-    return Opened(**rows, preparation=preparation, digest=digest, notes=notes)
+    return OpenDatasets(**rows, preparation=preparation, digest=digest, notes=notes)
 
 
 def _check_settings(data: Data) -> None:

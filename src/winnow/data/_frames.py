@@ -21,7 +21,7 @@ __all__ = [
     "Doubt",
     "Format",
     "Reading",
-    "Typed",
+    "TypedFrame",
     "is_frame",
     "is_series",
     "plain",
@@ -84,7 +84,7 @@ class ColumnNote(str):
 
 
 @dataclass(frozen=True)
-class Typed:
+class TypedFrame:
     """A polars frame, and what is known of its columns beside their types.
 
     Attributes:
@@ -117,7 +117,7 @@ def is_series(value: Any) -> bool:
     return _maker(value) in ("polars", "pandas") and type(value).__name__ == "Series"
 
 
-def to_polars(frame: Any) -> Typed:
+def to_polars(frame: Any) -> TypedFrame:
     """The same columns in polars.
 
     Raises:
@@ -126,7 +126,7 @@ def to_polars(frame: Any) -> Typed:
     if isinstance(frame, pl.LazyFrame):
         frame = frame.collect()
     if isinstance(frame, pl.DataFrame):
-        return Typed(frame)
+        return TypedFrame(frame)
     names = [str(name) for name in frame.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -145,7 +145,7 @@ def to_polars(frame: Any) -> Typed:
         if s.dtype == pl.String and s.name not in codes and _is_mixed(c)
     ]
     notes = tuple(ColumnNote(name, "values of several types, all taken as text") for name in mixed)
-    return Typed(pl.DataFrame(found), codes, notes)
+    return TypedFrame(pl.DataFrame(found), codes, notes)
 
 
 def series_to_polars(series: Any, name: str) -> pl.Series:
@@ -172,7 +172,7 @@ def series_to_polars(series: Any, name: str) -> pl.Series:
     return _from_objects(name, [None if gap else v for v, gap in zip(values, gaps, strict=True)])
 
 
-def plain(typed: Typed) -> Typed:
+def plain(typed: TypedFrame) -> TypedFrame:
     """Every column as Float64, Boolean or String. Dates become days since 1970-01-01, times and
     durations seconds.
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from winnow.data._columns import Block, Column, Target
-from winnow.data._rows import Parsed, read_block, read_columns
+from winnow.data._rows import ParsedRows, read_block, read_columns
 from winnow.data._unusual import Unusual, unusual_in_block, unusual_in_table
 from winnow.errors import DataError, InputError, Problem
 from winnow.methods import Curve
@@ -83,7 +83,7 @@ class Preparation:
             raise InputError(problems)
         return array
 
-    def _read_table(self, rows: Any) -> Parsed:
+    def _read_table(self, rows: Any) -> ParsedRows:
         parsed = read_columns(rows, self._table, lenient=True)
         if parsed.problems:
             raise InputError(parsed.problems)
@@ -101,7 +101,7 @@ class Preparation:
             return read_block(rows, self._block)[1]
         return read_columns(rows, self._table, lenient=lenient).problems
 
-    def _transform_table(self, parsed: Parsed) -> np.ndarray:
+    def _transform_table(self, parsed: ParsedRows) -> np.ndarray:
         numeric = [c for c in self._table if c.kind != "category"]
         gaps = np.isnan(parsed.numbers)
         filled = np.where(gaps, np.array([c.fill for c in numeric]), parsed.numbers)

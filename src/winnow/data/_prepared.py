@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from winnow.data._stream import StreamedRows
 
-__all__ = ["Part", "Prepared", "Rows", "describe", "prepare", "prepare_once"]
+__all__ = ["Part", "PreparedData", "Rows", "describe", "prepare", "prepare_once"]
 
 Part = Literal["train", "validation", "test"]
 
@@ -49,7 +49,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedData:
     """Data that is split and prepared, all of it learned from the training rows alone.
 
     Attributes:
@@ -209,7 +209,7 @@ def _real(dtype: torch.dtype | Literal["float32", "float64"]) -> torch.dtype:
     return real
 
 
-def prepare(data: Data, *, table: Table | None = None, fold: int | None = None) -> Prepared:
+def prepare(data: Data, *, table: Table | None = None, fold: int | None = None) -> PreparedData:
     """Load, split and prepare what ``data`` names; a function of the content, the settings and the
     split's seed.
 
@@ -231,7 +231,7 @@ def prepare(data: Data, *, table: Table | None = None, fold: int | None = None) 
             from winnow.data._datasets import open_datasets  # here: it needs PyTorch
 
             found = open_datasets(source, data)
-            streamed = Prepared(
+            streamed = PreparedData(
                 found.train,
                 found.validation,
                 found.test,
@@ -253,17 +253,17 @@ def prepare(data: Data, *, table: Table | None = None, fold: int | None = None) 
         for rows in parts
     )
     notes = (*table.notes, *notes, *warnings(table, parts, data))
-    prepared = Prepared(
+    prepared = PreparedData(
         train, validation, test, preparation, table.source_label, table.digest, notes
     )
     return _told_of_halves(prepared, data)
 
 
 # What a file gave last, and the settings and the digest it is for
-_last: tuple[tuple[str, str], Prepared] | None = None
+_last: tuple[tuple[str, str], PreparedData] | None = None
 
 
-def prepare_once(data: Data, *, table: Table | None = None) -> Prepared:
+def prepare_once(data: Data, *, table: Table | None = None) -> PreparedData:
     """What ``prepare`` gives; of a file, what it gave last, where neither the settings nor the
     bytes of the file have changed.
 
@@ -288,7 +288,7 @@ def prepare_once(data: Data, *, table: Table | None = None) -> Prepared:
     return prepared
 
 
-def _told_of_halves(prepared: Prepared, data: Data) -> Prepared:
+def _told_of_halves(prepared: PreparedData, data: Data) -> PreparedData:
     """The same, with a note where the validation rows are not halved."""
     if prepared.halves(data.split.seed) is not None:
         return prepared
@@ -306,7 +306,7 @@ def _told_of_halves(prepared: Prepared, data: Data) -> Prepared:
     return replace(prepared, notes=(*prepared.notes, note))
 
 
-def describe(data: Prepared | Table) -> DataRecord:
+def describe(data: PreparedData | Table) -> DataRecord:
     """The facts about the data that a report shows."""
     if isinstance(data, Table):
         return DataRecord(

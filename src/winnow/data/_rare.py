@@ -13,7 +13,7 @@ from winnow.data._columns import Target
 from winnow.errors import DataError
 from winnow.recipe import Data, Split
 
-__all__ = ["OFFER", "Settled", "rows_needed", "settle_rare"]
+__all__ = ["OFFER", "SettledClasses", "rows_needed", "settle_rare"]
 
 OFFER = (
     "write `data.rare_classes: merge` to make one class of the rare ones, or `data.rare_classes: "
@@ -23,7 +23,7 @@ MERGED = "other"
 MOST_NAMED = 10
 
 
-class Settled(NamedTuple):
+class SettledClasses(NamedTuple):
     """Labels (N,) without rare classes, which rows are kept, (N,) bool, and what was done."""
 
     y: np.ndarray
@@ -36,7 +36,7 @@ def rows_needed(split: Split) -> int:
     return max(3, math.ceil(1 / min(split.test, split.validation)))
 
 
-def settle_rare(y: np.ndarray, target: str, data: Data) -> Settled | None:
+def settle_rare(y: np.ndarray, target: str, data: Data) -> SettledClasses | None:
     """Merge the rare classes of a classification or leave out their rows, before anything is
     divided; None: there are none.
 
@@ -67,7 +67,7 @@ def settle_rare(y: np.ndarray, target: str, data: Data) -> Settled | None:
                 f"data.rare_classes: expected two classes or more of {target!r} to be left by "
                 f"drop; it drops {which}"
             )
-        return Settled(
+        return SettledClasses(
             y[~rows],
             ~rows,
             f"{int(rows.sum())} rows were left out (data.rare_classes: drop), those of {which}",
@@ -93,4 +93,4 @@ def settle_rare(y: np.ndarray, target: str, data: Data) -> Settled | None:
         f"{int(rows.sum())} rows are of class {name!r} now (data.rare_classes: merge), those of "
         f"{which}"
     )
-    return Settled(merged, np.ones(len(y), dtype=bool), note)
+    return SettledClasses(merged, np.ones(len(y), dtype=bool), note)

@@ -17,7 +17,7 @@ from winnow.data._frames import is_frame, plain, to_polars
 from winnow.data._written import expected, parse
 from winnow.errors import DataError, Problem, nearest
 
-__all__ = ["Parsed", "read_block", "read_columns"]
+__all__ = ["ParsedRows", "read_block", "read_columns"]
 
 MOST_PROBLEMS = 100  # then reading goes on, but nobody reads more
 
@@ -26,7 +26,7 @@ _ABSENT = object()  # the field is not there; None says that the value is not kn
 
 
 @dataclass
-class Parsed:
+class ParsedRows:
     """What rows say.
 
     Attributes:
@@ -47,7 +47,7 @@ class Parsed:
             self.problems.append(Problem(name if row is None else f"rows[{row}].{name}", message))
 
 
-def read_columns(rows: Any, columns: Sequence[Column], *, lenient: bool) -> Parsed:
+def read_columns(rows: Any, columns: Sequence[Column], *, lenient: bool) -> ParsedRows:
     """Rows of a table with ``columns``.
 
     Args:
@@ -56,7 +56,7 @@ def read_columns(rows: Any, columns: Sequence[Column], *, lenient: bool) -> Pars
         lenient: NaN stands for a gap and further columns are passed over, as in any frame.
             Otherwise both are mistakes.
     """
-    parsed = Parsed()
+    parsed = ParsedRows()
     lenient = lenient or is_frame(rows)
     numeric = [c for c in columns if c.kind != "category"]
     by_name = _by_name(rows, columns, parsed, lenient)
@@ -77,7 +77,7 @@ def read_block(rows: Any, block: Block) -> tuple[np.ndarray, list[Problem]]:
     """Rows (N, C, ...) of numbers, from an array, nested lists, ``{name: array}`` or records
     ``[{name: row}, ...]``.
     """
-    parsed = Parsed()
+    parsed = ParsedRows()
     if isinstance(rows, Mapping):
         rows = _one_field(rows, block.name, None, parsed)
     elif isinstance(rows, list | tuple) and len(rows) and isinstance(rows[0], Mapping):
@@ -107,7 +107,7 @@ def read_block(rows: Any, block: Block) -> tuple[np.ndarray, list[Problem]]:
 
 
 def _by_name(
-    rows: Any, columns: Sequence[Column], parsed: Parsed, lenient: bool
+    rows: Any, columns: Sequence[Column], parsed: ParsedRows, lenient: bool
 ) -> Mapping[str, Any]:
     """The values of each column that is there; sets ``parsed.count``."""
     if is_frame(rows):
@@ -126,7 +126,7 @@ def _by_name(
     return {}
 
 
-def _from_frame(rows: Any, columns: Sequence[Column], parsed: Parsed) -> dict[str, Any]:
+def _from_frame(rows: Any, columns: Sequence[Column], parsed: ParsedRows) -> dict[str, Any]:
     try:
         typed = to_polars(rows)
         frame = typed.frame
@@ -145,7 +145,7 @@ def _from_frame(rows: Any, columns: Sequence[Column], parsed: Parsed) -> dict[st
 
 
 def _from_mapping(
-    rows: Mapping[str, Any], columns: Sequence[Column], parsed: Parsed, lenient: bool
+    rows: Mapping[str, Any], columns: Sequence[Column], parsed: ParsedRows, lenient: bool
 ) -> dict[str, Any]:
     if not any(
         isinstance(v, list | tuple) or (hasattr(v, "__array__") and np.ndim(v))
@@ -165,7 +165,7 @@ def _from_mapping(
 
 
 def _from_records(
-    rows: Sequence[Any], columns: Sequence[Column], parsed: Parsed, lenient: bool
+    rows: Sequence[Any], columns: Sequence[Column], parsed: ParsedRows, lenient: bool
 ) -> dict[str, Any]:
     parsed.count = len(rows)
     names = {c.name for c in columns}
@@ -184,7 +184,7 @@ def _from_records(
     return {c.name: [row.get(c.name, _ABSENT) for row in records] for c in columns}
 
 
-def _matrix(rows: Any, columns: Sequence[Column], parsed: Parsed) -> np.ndarray:
+def _matrix(rows: Any, columns: Sequence[Column], parsed: ParsedRows) -> np.ndarray:
     try:
         array = np.asarray(rows)
         if array.dtype.kind in "US":  # mixed lists: NumPy would turn their numbers into text
@@ -206,7 +206,7 @@ def _matrix(rows: Any, columns: Sequence[Column], parsed: Parsed) -> np.ndarray:
 
 
 def _compare_names(
-    found: list[Any], columns: Sequence[Column], row: int | None, parsed: Parsed, lenient: bool
+    found: list[Any], columns: Sequence[Column], row: int | None, parsed: ParsedRows, lenient: bool
 ) -> None:
     names = [c.name for c in columns]
     known, there = set(names), set(found)
@@ -228,7 +228,7 @@ def _compare_names(
             )
 
 
-def _one_field(row: Any, name: str, index: int | None, parsed: Parsed) -> Any:
+def _one_field(row: Any, name: str, index: int | None, parsed: ParsedRows) -> Any:
     if not isinstance(row, Mapping) or set(row) != {name}:
         found = sorted(map(str, row)) if isinstance(row, Mapping) else type(row).__name__
         parsed.add(index, name, f"expected a record with the one field {name!r}, got {found}")
@@ -239,7 +239,7 @@ def _one_field(row: Any, name: str, index: int | None, parsed: Parsed) -> Any:
 # -- values ----------------------------------------------------------------------------------------
 
 
-def _numbers(values: Any, column: Column, parsed: Parsed, lenient: bool) -> np.ndarray:
+def _numbers(values: Any, column: Column, parsed: ParsedRows, lenient: bool) -> np.ndarray:
     """(N,) float64 of a number or boolean column, NaN for gaps and for what does not fit (and
     is then a problem).
     """
@@ -311,7 +311,7 @@ def _number(value: Any, column: Column) -> float:
 
 
 def _texts(
-    values: Iterable[Any], column: Column, parsed: Parsed, lenient: bool
+    values: Iterable[Any], column: Column, parsed: ParsedRows, lenient: bool
 ) -> list[str | None]:
     """The categories of a column, None for gaps. A number is taken where categories are
     numbers, or it is one of them.
@@ -350,7 +350,7 @@ def _is_known_number(value: Any, column: Column, known: set[str]) -> bool:
     return is_code or Target.label(value) in known
 
 
-def _check_size(parsed: Parsed, columns: Sequence[Column]) -> None:
+def _check_size(parsed: ParsedRows, columns: Sequence[Column]) -> None:
     """Finite, and still finite as a float32 feature."""
     values = parsed.numbers
     if not values.size:

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from winnow.data._prepared import Prepared, prepare_once
+from winnow.data._prepared import PreparedData, prepare_once
 from winnow.data._source import FILES, FrameSource, read_source
 from winnow.data._table import Table, load_table
 from winnow.data._worth import rounded_up, row_worth, validation_counts
@@ -117,7 +117,7 @@ def sketch_recipe(
     )
 
 
-def _prepared(data: Data, table: Table | None = None) -> Prepared:
+def _prepared(data: Data, table: Table | None = None) -> PreparedData:
     """The rows as they are; or without rare classes where those cannot be divided, since the
     setting for them comes after the recipe is written. A run without it is refused then.
     """
@@ -157,7 +157,7 @@ def _batch_size(rows: int) -> int:
     return int(2 ** min(exponent, math.floor(math.log2(rows))))
 
 
-def _least(prepared: Prepared, share: float) -> float:
+def _least(prepared: PreparedData, share: float) -> float:
     """What does not matter: ``share`` of the accuracy, or of the target's deviation in two
     digits.
     """
@@ -168,20 +168,20 @@ def _least(prepared: Prepared, share: float) -> float:
     )
 
 
-def _metric(prepared: Prepared) -> str:
+def _metric(prepared: PreparedData) -> str:
     if prepared.task != "classification" or _most_frequent(prepared)[1] < SKEWED:
         return "auto"
     return "roc_auc" if prepared.out_features == 2 else "balanced_accuracy"
 
 
-def _most_frequent(prepared: Prepared) -> tuple[str, float]:
+def _most_frequent(prepared: PreparedData) -> tuple[str, float]:
     """The most frequent class and its share of the training rows."""
     counts = np.bincount(prepared.train.y, minlength=prepared.out_features)
     assert prepared.classes is not None
     return prepared.classes[int(counts.argmax())], float(counts.max() / counts.sum())
 
 
-def _rare_row(prepared: Prepared, metric: str, seed: int) -> float | None:
+def _rare_row(prepared: PreparedData, metric: str, seed: int) -> float | None:
     """By how much a validation row of the rarest class can move a score that weighs classes
     alike; None for other scores.
     """
@@ -242,7 +242,7 @@ def sketch_notes(recipe: Recipe) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _rarest(prepared: Prepared, seed: int) -> tuple[str, int]:
+def _rarest(prepared: PreparedData, seed: int) -> tuple[str, int]:
     """The class of the fewest validation rows, and how many it has."""
     counts = validation_counts(prepared, seed).sum(axis=0)
     assert prepared.classes is not None

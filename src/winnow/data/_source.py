@@ -16,7 +16,7 @@ import polars as pl
 
 from winnow.data._arrays import feature_array, target_array
 from winnow.data._csv import read_csv
-from winnow.data._frames import Typed, is_frame, is_series, series_to_polars, to_polars
+from winnow.data._frames import TypedFrame, is_frame, is_series, series_to_polars, to_polars
 from winnow.data._text import TEXT_FILES, Style
 from winnow.errors import DataError, did_you_mean, first_line, nearest
 from winnow.recipe import (
@@ -61,7 +61,7 @@ class ArraySource:
 class FrameSource:
     """A frame, and the target when it came beside it (None: it is one of the columns)."""
 
-    typed: Typed
+    typed: TypedFrame
     y: pl.Series | None
     label: str
     digest: str
@@ -136,7 +136,7 @@ def _file(source: str, style: Style) -> FrameSource:
         raise DataError(
             f"data.{given[0]}: is for files of text, and {source} is Parquet: leave it out"
         )
-    return FrameSource(Typed(read_parquet(path)), None, source, digest)
+    return FrameSource(TypedFrame(read_parquet(path)), None, source, digest)
 
 
 def file_digest(source: str) -> str:
@@ -158,7 +158,7 @@ def file_digest(source: str) -> str:
 
 
 @functools.lru_cache(maxsize=1)  # a recipe is sketched from the same table that it is then run on
-def _typed(path: str, digest: str, style: Style) -> Typed:
+def _typed(path: str, digest: str, style: Style) -> TypedFrame:
     """The file's table; ``digest`` is of its bytes, so that a changed file is read again."""
     return read_csv(Path(path), style)
 
@@ -264,7 +264,7 @@ def _called(function: Callable[[], Any], label: str) -> Any:
         raise DataError(f"data.source: {label}() raised {type(error).__name__}: {error}") from error
 
 
-def _frame_digest(typed: Typed, target: pl.Series | None = None) -> str:
+def _frame_digest(typed: TypedFrame, target: pl.Series | None = None) -> str:
     """Of the values and what they are: the same numbers as codes of categories are other data."""
     frame = typed.frame if target is None else typed.frame.with_columns(target)
     return content_digest([frame, [str(dtype) for dtype in frame.dtypes], typed.formats])

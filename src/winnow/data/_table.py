@@ -10,7 +10,7 @@ import polars as pl
 
 from winnow.data._arrays import plain_target
 from winnow.data._columns import MAX_SIZE
-from winnow.data._frames import ColumnNote, Doubt, Format, Reading, Typed, plain
+from winnow.data._frames import ColumnNote, Doubt, Format, Reading, TypedFrame, plain
 from winnow.data._rare import settle_rare
 from winnow.data._source import ArraySource, DatasetSource, FrameSource, read_source
 from winnow.data._task import MOST_CLASSES, decide
@@ -239,7 +239,7 @@ def _order(frame: pl.DataFrame, name: str, label: str) -> np.ndarray:
     text.
     """
     _known([name], frame.columns, "data.split.order_by")
-    series = plain(Typed(frame.select(name))).frame[name]
+    series = plain(TypedFrame(frame.select(name))).frame[name]
     if series.null_count():
         row = series.is_null().arg_max()
         raise DataError(
@@ -307,7 +307,7 @@ def _target_values(target: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     return y, present
 
 
-def _finite(typed: Typed) -> None:
+def _finite(typed: TypedFrame) -> None:
     numbers = typed.frame.select(pl.selectors.float())
     if numbers.width == 0:
         return

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from winnow.data._columns import Block, Column, iso_date
-from winnow.data._rows import Parsed
+from winnow.data._rows import ParsedRows
 
 __all__ = ["Unusual", "unusual_in_block", "unusual_in_table"]
 
@@ -29,7 +29,7 @@ class Unusual(NamedTuple):
     message: str
 
 
-def unusual_in_table(parsed: Parsed, columns: Sequence[Column]) -> list[list[Unusual]]:
+def unusual_in_table(parsed: ParsedRows, columns: Sequence[Column]) -> list[list[Unusual]]:
     """For each row its unusual values, in the order of the columns.
 
     A number is unusual outside the range of the training rows, a category that has no feature of

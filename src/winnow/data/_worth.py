@@ -7,13 +7,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.data._prepared import Prepared, Rows
+from winnow.data._prepared import PreparedData, Rows
 from winnow.recipe import metric_of
 
 __all__ = ["rounded_up", "row_worth", "validation_counts"]
 
 
-def row_worth(prepared: Prepared, metric: str, seed: int) -> float | None:
+def row_worth(prepared: PreparedData, metric: str, seed: int) -> float | None:
     """By how much another prediction for one validation row moves the score at most, whichever row
     it is.
 
@@ -33,7 +33,7 @@ def row_worth(prepared: Prepared, metric: str, seed: int) -> float | None:
     )
 
 
-def validation_counts(prepared: Prepared, seed: int) -> NDArray[np.int64]:
+def validation_counts(prepared: PreparedData, seed: int) -> NDArray[np.int64]:
     """(H, C) The validation rows of each class in each half; one half where they are not
     halved. Streamed rows are read.
     """

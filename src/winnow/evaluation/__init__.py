@@ -2,7 +2,7 @@
 
 from winnow.evaluation._baselines import (
     Baselines,
-    Fitted,
+    FittedBaseline,
     ahead_of_the_model,
     compare_baselines,
     fit_baselines,
@@ -23,7 +23,7 @@ __all__ = [
     "BaselinesRecord",
     "Evaluation",
     "EvaluationRecord",
-    "Fitted",
+    "FittedBaseline",
     "ScatterRecord",
     "ahead_of_the_model",
     "classification_metrics",

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.data import Prepared, Rows
+from winnow.data import PreparedData, Rows
 from winnow.errors import first_line
 from winnow.evaluation._metrics import measure
 from winnow.evaluation._records import Baseline, BaselinesRecord
@@ -27,7 +27,7 @@ from winnow.stats import Interval, paired_rows
 
 __all__ = [
     "Baselines",
-    "Fitted",
+    "FittedBaseline",
     "ahead_of_the_model",
     "compare_baselines",
     "fit_baselines",
@@ -98,7 +98,7 @@ class Baselines:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedBaseline:
     """A baseline and its predictions for the test rows, probabilities (rows, classes) or values
     (rows,); None: left out.
     """
@@ -107,7 +107,7 @@ class Fitted:
     predictions: NDArray[Any] | None
 
 
-def fit_baselines(prepared: Prepared, metric: str) -> tuple[Fitted, ...]:
+def fit_baselines(prepared: PreparedData, metric: str) -> tuple[FittedBaseline, ...]:
     """Fit the baselines on the training rows, prepared as the model's were, and predict the test
     rows.
 
@@ -125,28 +125,30 @@ def fit_baselines(prepared: Prepared, metric: str) -> tuple[Fitted, ...]:
     reason = _left_out(prepared)
     for name, what, fit in _MODELS[prepared.task]:
         if reason is not None:
-            found.append(Fitted(Baseline(name, what, note=reason), None))
+            found.append(FittedBaseline(Baseline(name, what, note=reason), None))
             continue
         began = time.perf_counter()
         try:
             predicted, note = fit(prepared)
         except Exception as error:  # a comparison must not end a run that has its model
             note = f"left out: {first_line(error)}"
-            found.append(Fitted(Baseline(name, what, note=note), None))
+            found.append(FittedBaseline(Baseline(name, what, note=note), None))
             continue
         baseline = Baseline(name, what, seconds=time.perf_counter() - began, note=note)
         if np.isfinite(predicted).all():
-            found.append(Fitted(baseline, predicted))
+            found.append(FittedBaseline(baseline, predicted))
         else:
             found.append(
-                Fitted(replace(baseline, note="left out: its predictions are not finite"), None)
+                FittedBaseline(
+                    replace(baseline, note="left out: its predictions are not finite"), None
+                )
             )
     return tuple(found)
 
 
 def compare_baselines(
-    fitted: Sequence[Fitted],
-    prepared: Prepared,
+    fitted: Sequence[FittedBaseline],
+    prepared: PreparedData,
     metric: str,
     truth: NDArray[Any],
     predictions: NDArray[Any],
@@ -279,7 +281,7 @@ def _shown(gain: Interval) -> str:
 
 
 def _measured(
-    y: NDArray[Any], predicted: NDArray[Any], prepared: Prepared, metric: str
+    y: NDArray[Any], predicted: NDArray[Any], prepared: PreparedData, metric: str
 ) -> dict[str, float]:
     found = measure(prepared.task, y, predicted, metric=metric)
     # The mean is the constant for squares, the median for sizes
@@ -294,7 +296,7 @@ def _measured(
 # -- the baselines ---------------------------------------------------------------------------------
 
 
-def _constant(prepared: Prepared, metric: str) -> Fitted:
+def _constant(prepared: PreparedData, metric: str) -> FittedBaseline:
     rows = len(prepared.test)
     if prepared.task == "classification":
         labels = _training_labels(prepared)
@@ -304,18 +306,18 @@ def _constant(prepared: Prepared, metric: str) -> Fitted:
             f"always {classes[int(shares.argmax())]!r}, with the classes' shares in the training "
             f"rows as probabilities"
         )
-        return Fitted(Baseline("constant", what), np.tile(shares, (rows, 1)))
+        return FittedBaseline(Baseline("constant", what), np.tile(shares, (rows, 1)))
     what = f"always the {metric_of(metric).best_constant} of the training rows"
-    return Fitted(Baseline("constant", what), np.full(rows, _center(prepared, metric)))
+    return FittedBaseline(Baseline("constant", what), np.full(rows, _center(prepared, metric)))
 
 
-def _center(prepared: Prepared, metric: str) -> float:
+def _center(prepared: PreparedData, metric: str) -> float:
     labels = prepared.preparation.decode(_training_labels(prepared).astype(np.float64))
     is_median = metric_of(metric).best_constant == "median"
     return float(np.median(labels) if is_median else np.mean(labels))
 
 
-def _training_labels(prepared: Prepared) -> NDArray[Any]:
+def _training_labels(prepared: PreparedData) -> NDArray[Any]:
     """Of all training rows; of streamed ones a sample, since each is read for its label."""
     train = prepared.train
     if isinstance(train, Rows):
@@ -326,7 +328,7 @@ def _training_labels(prepared: Prepared) -> NDArray[Any]:
     return np.concatenate([train.read(piece)[1].numpy() for piece in pieces])
 
 
-def _left_out(prepared: Prepared) -> str | None:
+def _left_out(prepared: PreparedData) -> str | None:
     """Why only the constant is measured."""
     if not isinstance(prepared.train, Rows):
         return "left out: the rows are streamed"
@@ -337,7 +339,7 @@ def _left_out(prepared: Prepared) -> str | None:
     return None
 
 
-def _training_rows(prepared: Prepared) -> tuple[NDArray[Any], NDArray[Any], str | None]:
+def _training_rows(prepared: PreparedData) -> tuple[NDArray[Any], NDArray[Any], str | None]:
     """Features and labels, or targets in their own units, of no more rows than a second or two
     allow; a note where some are left out.
     """
@@ -359,7 +361,7 @@ def _training_rows(prepared: Prepared) -> tuple[NDArray[Any], NDArray[Any], str 
     )
 
 
-def _linear_classes(prepared: Prepared) -> tuple[NDArray[np.float64], str | None]:
+def _linear_classes(prepared: PreparedData) -> tuple[NDArray[np.float64], str | None]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -373,7 +375,7 @@ def _linear_classes(prepared: Prepared) -> tuple[NDArray[np.float64], str | None
     return _probabilities(model, prepared), note
 
 
-def _linear_values(prepared: Prepared) -> tuple[NDArray[np.float64], str | None]:
+def _linear_values(prepared: PreparedData) -> tuple[NDArray[np.float64], str | None]:
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -385,7 +387,7 @@ def _linear_values(prepared: Prepared) -> tuple[NDArray[np.float64], str | None]
     return np.asarray(model.predict(prepared.test.X), dtype=np.float64), note
 
 
-def _boosted_classes(prepared: Prepared) -> tuple[NDArray[np.float64], str | None]:
+def _boosted_classes(prepared: PreparedData) -> tuple[NDArray[np.float64], str | None]:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     X, y, note = _training_rows(prepared)
@@ -409,7 +411,7 @@ def _boosted_classes(prepared: Prepared) -> tuple[NDArray[np.float64], str | Non
     return _probabilities(model, prepared), note
 
 
-def _boosted_values(prepared: Prepared) -> tuple[NDArray[np.float64], str | None]:
+def _boosted_values(prepared: PreparedData) -> tuple[NDArray[np.float64], str | None]:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     X, y, note = _training_rows(prepared)
@@ -419,7 +421,7 @@ def _boosted_values(prepared: Prepared) -> tuple[NDArray[np.float64], str | None
     return np.asarray(model.predict(prepared.test.X), dtype=np.float64), note
 
 
-def _probabilities(model: Any, prepared: Prepared) -> NDArray[np.float64]:
+def _probabilities(model: Any, prepared: PreparedData) -> NDArray[np.float64]:
     """For all classes: one that the sampled rows lack gets 0."""
     found = np.zeros((len(prepared.test), prepared.out_features))
     found[:, model.classes_] = model.predict_proba(prepared.test.X)
@@ -429,7 +431,8 @@ def _probabilities(model: Any, prepared: Prepared) -> NDArray[np.float64]:
 
 _NAMES = {"linear": "a linear model", "boosting": "gradient boosting"}
 _MODELS: dict[
-    str, tuple[tuple[str, str, Callable[[Prepared], tuple[NDArray[np.float64], str | None]]], ...]
+    str,
+    tuple[tuple[str, str, Callable[[PreparedData], tuple[NDArray[np.float64], str | None]]], ...],
 ] = {
     "classification": (
         (

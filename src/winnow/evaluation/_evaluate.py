@@ -14,7 +14,7 @@ from winnow.evaluation._records import EvaluationRecord, ScatterRecord
 from winnow.recipe import metric_label, metric_of
 from winnow.records import keep
 from winnow.stats import FEW_ROWS, Interval, rows_interval
-from winnow.study import Trained
+from winnow.study import TrainingResult
 from winnow.training import predict
 
 __all__ = ["Evaluation", "evaluate"]
@@ -91,7 +91,7 @@ class Evaluation:
         )
 
 
-def evaluate(trained: Trained) -> Evaluation:
+def evaluate(trained: TrainingResult) -> Evaluation:
     """Measure every trained member on the test rows.
 
     Call it once, when nothing will be chosen by it any more: a test score that chose something is
@@ -132,7 +132,7 @@ def evaluate(trained: Trained) -> Evaluation:
     return evaluation
 
 
-def _outputs(trained: Trained) -> tuple[NDArray[Any], dict[int, NDArray[np.float64]]]:
+def _outputs(trained: TrainingResult) -> tuple[NDArray[Any], dict[int, NDArray[np.float64]]]:
     """One pass over the test rows for all members: class indices, or targets in their own units,
     (rows,); and by member, probabilities (rows, classes), or predictions (rows,) in the units of
     the target.
@@ -160,7 +160,7 @@ def _outputs(trained: Trained) -> tuple[NDArray[Any], dict[int, NDArray[np.float
     return decode(truth), {i: decode(rows) for i, rows in raw.items()}
 
 
-def _notes(trained: Trained, names: list[str], truth: NDArray[Any]) -> list[str]:
+def _notes(trained: TrainingResult, names: list[str], truth: NDArray[Any]) -> list[str]:
     metric = trained.variants[0].metric
     notes = [
         f"the intervals cover {len(trained.finished)} trainings and the choice of the "

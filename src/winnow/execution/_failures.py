@@ -16,12 +16,12 @@ import torch
 
 from winnow.errors import ModelError, WinnowError, first_line, kind_and_line
 from winnow.recipe import Cause, Outcome, Variant
-from winnow.training import EpochReport, Finished, OutOfMemory, is_out_of_memory
+from winnow.training import EpochReport, MemberResult, OutOfMemory, is_out_of_memory
 
 __all__ = ["Train", "cause_of", "failure", "in_a_sentence", "train_in_halves"]
 
 Tell = Callable[[EpochReport], None]
-Train = Callable[[Sequence[Variant], bool, Tell], list[Finished]]
+Train = Callable[[Sequence[Variant], bool, Tell], list[MemberResult]]
 """Trains these variants as one fleet, stacked or not, and tells of every epoch."""
 
 # Frames in them are not the user's
@@ -30,7 +30,7 @@ _LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent.parent
 
 def train_in_halves(
     variants: Sequence[Variant], train: Train, *, stacked: bool, on_epoch: Tell
-) -> Iterator[list[Finished]]:
+) -> Iterator[list[MemberResult]]:
     """Train a fleet; where it fails, what has not left it yet trains again from the start, as two
     fleets one after the other. One that fails by itself in a stack trains once more unstacked, so
     that a fault of the stacked program is nobody's. What a member gets does not depend on the
@@ -77,9 +77,9 @@ def cause_of(error: BaseException) -> Cause:
     return "environment" if of_device else "variant"
 
 
-def failure(variant: Variant, reason: str, cause: Cause, *, fleet: str = "") -> Finished:
+def failure(variant: Variant, reason: str, cause: Cause, *, fleet: str = "") -> MemberResult:
     """The result of a variant that failed."""
-    return Finished(
+    return MemberResult(
         variant, Outcome(variant.id, "failed", reason=reason, cause=cause, fleet=fleet), None
     )
 
@@ -118,7 +118,7 @@ class _FromOutside(BaseException):
 
 def _parts(
     variants: Sequence[Variant], train: Train, stacked: bool, tell: Tell
-) -> Iterator[list[Finished]]:
+) -> Iterator[list[MemberResult]]:
     try:
         results = train(variants, stacked, tell)
     except OutOfMemory as error:

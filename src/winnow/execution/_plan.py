@@ -12,14 +12,14 @@ from typing import Literal
 
 import torch
 
-from winnow.data import Prepared
+from winnow.data import PreparedData
 from winnow.errors import ModelError, WinnowError, kind_and_line
 from winnow.execution._machine import cores, free_bytes
 from winnow.recipe import OBJECT_PREFIX, Data, Train, Used, Variant
 from winnow.training import (
     Footprint,
     Probe,
-    Timing,
+    StepTiming,
     build_members,
     fleet_kind,
     footprint,
@@ -122,7 +122,7 @@ class _Group:
     key: Hashable
     positions: list[int]
     first: Variant
-    prepared: Prepared
+    prepared: PreparedData
     leaving: bool
     ahead: float
     beside: int
@@ -153,14 +153,14 @@ class Planner:
     """
 
     def __init__(
-        self, prepared: Callable[[Data], Prepared], *, tries_compiling: bool = True
+        self, prepared: Callable[[Data], PreparedData], *, tries_compiling: bool = True
     ) -> None:
         self._prepared = prepared
         self._tries_compiling = tries_compiling
         self._keys: dict[Hashable, Hashable] = {}
         self._probes: dict[Hashable, Probe] = {}
         self._footprints: dict[tuple[Hashable, bool], Footprint] = {}
-        self._timings: dict[Hashable, Timing] = {}
+        self._timings: dict[Hashable, StepTiming] = {}
         # Seconds of a member-step, where it was tried; None: it cannot be
         self._compiled: dict[Hashable, float | None] = {}
         self.way: Way | None = None
@@ -354,7 +354,7 @@ class Planner:
         )
         return max(1, min(cores(), len(group.positions), memory_bytes() // each)), peak
 
-    def _alone_seconds(self, group: _Group, timing: Timing) -> float:
+    def _alone_seconds(self, group: _Group, timing: StepTiming) -> float:
         """That training the group, and those ahead, takes when they are not stacked."""
         seconds = group.member_steps_in_all * timing.alone_seconds
         if not trains_elsewhere(group.first, group.prepared):
@@ -362,7 +362,12 @@ class Planner:
         return PROCESS_START_SECONDS + seconds / self._workers(group)[0]
 
     def _compiling(
-        self, group: _Group, fleet: Sequence[Variant], timing: Timing, busy: int, otherwise: float
+        self,
+        group: _Group,
+        fleet: Sequence[Variant],
+        timing: StepTiming,
+        busy: int,
+        otherwise: float,
     ) -> tuple[float, str]:
         """Seconds that training the group, and those ahead, takes with compiled programs, compiling
         included, and why; infinite where the model cannot be compiled.
@@ -438,7 +443,7 @@ class Planner:
             self._footprints[place] = found
         return self._footprints[place]
 
-    def _measure(self, group: _Group, members: int) -> tuple[Timing, str]:
+    def _measure(self, group: _Group, members: int) -> tuple[StepTiming, str]:
         """What a member-step costs stacked and alone, and the same in words."""
         if group.key not in self._timings:
             timing = measure(group.first, group.prepared, members=members)
@@ -489,7 +494,7 @@ def _in_words(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
 
 
-def trains_elsewhere(variant: Variant, prepared: Prepared) -> bool:
+def trains_elsewhere(variant: Variant, prepared: PreparedData) -> bool:
     """Whether another process can train it: what is an object of this program cannot be imported
     there, and rows that are streamed are not sent around.
     """

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from winnow.data import Prepared
+from winnow.data import PreparedData
 from winnow.errors import WinnowError
 from winnow.execution._failures import cause_of, failure
 from winnow.execution._plan import cores
 from winnow.execution._worker import read_message, write_message
 from winnow.recipe import Variant
-from winnow.training import EpochReport, Finished, code_digest
+from winnow.training import EpochReport, MemberResult, code_digest
 
 __all__ = ["train_in_processes"]
 
@@ -30,13 +30,13 @@ _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 
 def train_in_processes(
     variants: Sequence[Variant],
-    prepared: Prepared,
+    prepared: PreparedData,
     *,
     checkpoints: Sequence[Path],
     checkpoint_seconds: float,
     on_epoch: Callable[[EpochReport], None],
     workers: int | None = None,
-) -> Iterator[Finished]:
+) -> Iterator[MemberResult]:
     """Train each variant in a worker process; yield each result as soon as it is there, so that it
     can be recorded.
 
@@ -79,19 +79,21 @@ class _Pool:
     """Worker processes, each tended by a thread.
 
     Attributes:
-        answers: an ``EpochReport``, or what came out of a variant: ``Finished``, or an exception
-            that ends all.
+        answers: an ``EpochReport``, or what came out of a variant: ``MemberResult``, or an
+            exception that ends all.
     """
 
     def __init__(
         self,
         variants: Sequence[Variant],
-        prepared: Prepared,
+        prepared: PreparedData,
         checkpoints: Sequence[Path],
         checkpoint_seconds: float,
         workers: int,
     ) -> None:
-        self.answers: queue.SimpleQueue[EpochReport | Finished | Exception] = queue.SimpleQueue()
+        self.answers: queue.SimpleQueue[EpochReport | MemberResult | Exception] = (
+            queue.SimpleQueue()
+        )
         self._variants, self._prepared = variants, prepared
         self._checkpoints, self._checkpoint_seconds = checkpoints, checkpoint_seconds
         self._todo: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -143,7 +145,7 @@ class _Pool:
 
     def _train(
         self, position: int, process: subprocess.Popen[bytes] | None
-    ) -> tuple[subprocess.Popen[bytes] | None, Finished | Exception]:
+    ) -> tuple[subprocess.Popen[bytes] | None, MemberResult | Exception]:
         """Train one variant, in ``process`` or a new one; the process if it still lives, and
         what came out.
         """
@@ -160,7 +162,7 @@ class _Pool:
             if -code not in _FROM_OUTSIDE or died is not None:
                 return None, _killed(variant, code, again=died is not None)
             died, fresh, process = _died(code), True, self._start()
-        if isinstance(result, Finished):
+        if isinstance(result, MemberResult):
             result = replace(result, outcome=replace(result.outcome, fleet="process"))
         elif not isinstance(result, WinnowError):
             result = failure(
@@ -173,7 +175,7 @@ class _Pool:
 
     def _ask(
         self, position: int, process: subprocess.Popen[bytes], *, with_rows: bool, told: str | None
-    ) -> Finished | Exception:
+    ) -> MemberResult | Exception:
         """Let a process train a variant; pass its reports on, the first with what is to be
         ``told``.
         """
@@ -237,7 +239,7 @@ def _died(code: int) -> str:
     )
 
 
-def _killed(variant: Variant, code: int, *, again: bool) -> Finished:
+def _killed(variant: Variant, code: int, *, again: bool) -> MemberResult:
     """A crash is the variant's own doing; a kill from outside is not."""
     reason = f"its worker process {_how(code)}{', and so was the one before it' if again else ''}"
     return failure(

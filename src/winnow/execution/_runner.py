@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from winnow.data import Prepared, prepare_once
+from winnow.data import PreparedData, prepare_once
 from winnow.errors import ModelError, WorkspaceError
 from winnow.execution._failures import failure
 from winnow.execution._machine import device, versions
@@ -31,7 +31,7 @@ from winnow.recipe import (
 )
 from winnow.records import keep, recall
 from winnow.threads import threads_of_torch
-from winnow.training import EpochReport, Finished, code_digest, num_steps
+from winnow.training import EpochReport, MemberResult, code_digest, num_steps
 
 __all__ = ["Event", "Runner"]
 
@@ -89,13 +89,13 @@ class Runner:
         self.checkpoint_seconds = checkpoint_seconds
         self.fleets: list[FleetRecord] = []
         self._progress = progress
-        self._prepared: dict[str, Prepared] = {}
+        self._prepared: dict[str, PreparedData] = {}
         self._planner = Planner(self.prepared)
         self._told: set[str] = set()
         # Ids that the environment failed in this run: to try them over and over would not end
         self._tried: set[str] = set()
 
-    def prepared(self, data: Data) -> Prepared:
+    def prepared(self, data: Data) -> PreparedData:
         """The prepared rows of ``data``; loaded once.
 
         Raises:
@@ -184,7 +184,7 @@ class Runner:
 
     def _train(
         self, fleets: list[PlannedFleet], todo: list[Variant], watch: _Watch
-    ) -> Iterator[list[Finished]]:
+    ) -> Iterator[list[MemberResult]]:
         """Results of each fleet as it ends."""
 
         def of(how: How) -> Iterator[Fleet]:
@@ -287,7 +287,7 @@ class Runner:
                 fleets.append(replace(fleet, positions=positions))
         return fleets
 
-    def _record(self, finished: Sequence[Finished], keep_weights: bool) -> list[Outcome]:
+    def _record(self, finished: Sequence[MemberResult], keep_weights: bool) -> list[Outcome]:
         outcomes = []
         for one in finished:
             outcome = one.outcome

@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from winnow.data import Prepared
+from winnow.data import PreparedData
 from winnow.errors import WorkspaceError
 from winnow.execution._failures import train_in_halves
 from winnow.execution._plan import LARGEST_FLEET, cores, cut, memory_bytes, on_gpu
 from winnow.recipe import Variant
 from winnow.threads import threads_of_torch
-from winnow.training import EpochReport, Finished, train_fleet
+from winnow.training import EpochReport, MemberResult, train_fleet
 
 __all__ = ["Fleet", "train_in_threads", "train_side_by_side"]
 
@@ -34,7 +34,7 @@ class Fleet:
     """
 
     variants: Sequence[Variant]
-    prepared: Prepared
+    prepared: PreparedData
     compiled: bool = False
     checkpoint: Callable[[Sequence[Variant]], Path] | None = None
     checkpoint_seconds: float = 20.0
@@ -42,12 +42,12 @@ class Fleet:
 
     def train(
         self, *, stacked: bool, on_epoch: Callable[[EpochReport], None]
-    ) -> Iterator[list[Finished]]:
+    ) -> Iterator[list[MemberResult]]:
         """Results, all at once, or of its parts where it failed as a whole."""
 
         def train(
             variants: Sequence[Variant], stacked: bool, tell: Callable[[EpochReport], None]
-        ) -> list[Finished]:
+        ) -> list[MemberResult]:
             place = None if self.checkpoint is None else self.checkpoint(variants)
             try:
                 return train_fleet(
@@ -68,8 +68,8 @@ class Fleet:
 
 
 def train_side_by_side(
-    variants: Sequence[Variant], prepared: Prepared, *, compiled: bool = False
-) -> list[Finished]:
+    variants: Sequence[Variant], prepared: PreparedData, *, compiled: bool = False
+) -> list[MemberResult]:
     """Train variants of one kind on all cores, without a ledger: the fleets that a runner would
     make of them.
 
@@ -100,7 +100,7 @@ def train_in_threads(
     *,
     workers: int,
     on_epoch: Callable[[EpochReport], None],
-) -> Iterator[list[Finished]]:
+) -> Iterator[list[MemberResult]]:
     """Train stacked fleets, ``workers`` at a time; yield the results of each as soon as it ends, so
     that they can be recorded. A fleet that fails is halved, and each part has ended when it has.
 
@@ -113,7 +113,7 @@ def train_in_threads(
     Raises:
         WinnowError: the workspace or the data cannot be used.
     """
-    reports: queue.SimpleQueue[EpochReport | list[Finished]] = queue.SimpleQueue()
+    reports: queue.SimpleQueue[EpochReport | list[MemberResult]] = queue.SimpleQueue()
     stop = threading.Event()
 
     def report(epoch: EpochReport) -> None:

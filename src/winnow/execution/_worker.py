@@ -62,7 +62,7 @@ def main() -> None:
     from winnow.errors import ModelError, WinnowError
     from winnow.execution._failures import failure, train_in_halves
     from winnow.recipe import Variant
-    from winnow.training import EpochReport, Finished, code_digest, train_fleet
+    from winnow.training import EpochReport, MemberResult, code_digest, train_fleet
 
     torch.set_num_threads(1)
     asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -73,7 +73,7 @@ def main() -> None:
 
     prepared: dict[str, Any] = {}
 
-    def answer(question: bytes) -> Finished:
+    def answer(question: bytes) -> MemberResult:
         variant, code, key, rows, checkpoint, seconds = pickle.loads(question)
         if rows is not None:
             prepared.clear()
@@ -95,7 +95,7 @@ def main() -> None:
 
         def train(
             variants: Sequence[Variant], stacked: bool, tell: Callable[[EpochReport], None]
-        ) -> list[Finished]:
+        ) -> list[MemberResult]:
             return train_fleet(
                 variants,
                 prepared[key],
@@ -109,7 +109,7 @@ def main() -> None:
         return result
 
     while True:
-        result: Finished | Exception
+        result: MemberResult | Exception
         try:
             result = answer(asked.get())
         except BrokenPipeError:

@@ -22,11 +22,11 @@ from winnow.recipe import Outcome, Variant
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["Ledger", "Study", "StudyOutcome"]
+__all__ = ["Ledger", "StudyOutcome", "StudyRecord"]
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyRecord:
     """A question that was asked: its name, what kind it is, its settings, and when it was first
     asked (ISO 8601, UTC).
     """
@@ -195,13 +195,15 @@ class Ledger:
                 insert.on_conflict_do_update(index_elements=[studies.c.name], set_=row)
             )
 
-    def studies(self) -> list[Study]:
+    def studies(self) -> list[StudyRecord]:
         """All studies, the oldest first."""
         with self._database.read() as connection:
             rows = connection.execute(
                 sa.select(studies).order_by(studies.c.created, studies.c.name)
             ).all()
-        return [Study(row.name, row.kind, _codec.from_json(row.spec), row.created) for row in rows]
+        return [
+            StudyRecord(row.name, row.kind, _codec.from_json(row.spec), row.created) for row in rows
+        ]
 
     def study_outcomes(self, name: str, *, curves: bool = False) -> list[StudyOutcome]:
         """What a study was told, in the order in which it was recorded.

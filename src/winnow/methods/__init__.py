@@ -17,7 +17,7 @@ from winnow.methods.samplers import (
     BaseSampler,
     Random,
     Sobol,
-    Tried,
+    TriedSettings,
     settings_at,
 )
 from winnow.methods.scalers import (
@@ -74,6 +74,6 @@ __all__ = [
     "Standardize",
     "Step",
     "Switch",
-    "Tried",
+    "TriedSettings",
     "settings_at",
 ]

@@ -1,21 +1,21 @@
 """The way through: from a recipe, or only data, to a bundle and a report; every stage on demand."""
 
-from winnow.pipeline._check import Checked, check, check_recipe
+from winnow.pipeline._check import CheckedRecipe, check, check_recipe
 from winnow.pipeline._flow import Flow, few_notes
 from winnow.pipeline._plan import describe_plan
 from winnow.pipeline._report import read_documents, rewrite_report
 from winnow.pipeline._run import Run, run
 from winnow.pipeline._runs import Comparison, RunFacts, compare_runs, export_run, list_runs
-from winnow.pipeline._source import Asked, open_source
+from winnow.pipeline._source import RunRequest, open_source
 from winnow.pipeline._summary import summary
 
 __all__ = [
-    "Asked",
-    "Checked",
+    "CheckedRecipe",
     "Comparison",
     "Flow",
     "Run",
     "RunFacts",
+    "RunRequest",
     "check",
     "check_recipe",
     "compare_runs",

@@ -12,20 +12,20 @@ from torch import nn
 
 from winnow import models
 from winnow.bundle import BATCH_SIZES, export_onnx
-from winnow.data import Prepared, prepare_once
+from winnow.data import PreparedData, prepare_once
 from winnow.errors import DataError, ModelError, Problem, RecipeError, WinnowError, did_you_mean
 from winnow.methods import SAMPLERS, BaseSampler
 from winnow.recipe import READY, Choice, Data, Model, Recipe, Train, locate, made, sections
 from winnow.training import check_methods
 
-__all__ = ["Checked", "check", "check_export", "check_recipe", "load_recipe"]
+__all__ = ["CheckedRecipe", "check", "check_export", "check_recipe", "load_recipe"]
 
 MODULE, ARGUMENT = "model.", "model.args."
 MOST_MODELS = 32  # built to see whether they fit
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedRecipe:
     """A recipe that can be run.
 
     Attributes:
@@ -36,12 +36,12 @@ class Checked:
     """
 
     recipe: Recipe
-    prepared: Prepared
+    prepared: PreparedData
     model: nn.Module
     warnings: tuple[str, ...] = ()
 
 
-def check(recipe: Recipe, *, file: Path | None = None) -> Checked:
+def check(recipe: Recipe, *, file: Path | None = None) -> CheckedRecipe:
     """Read the data, build the models that the recipe can ask for, look up every name; train
     nothing.
 
@@ -57,11 +57,11 @@ def check(recipe: Recipe, *, file: Path | None = None) -> Checked:
 
 def check_recipe(
     recipe: Recipe,
-    prepared: Callable[[Data], Prepared],
+    prepared: Callable[[Data], PreparedData],
     *,
     file: Path | None = None,
     names: bool = True,
-) -> Checked:
+) -> CheckedRecipe:
     """``check`` with another source of prepared rows; without ``names`` the modules to ablate are
     not looked up.
 
@@ -83,10 +83,10 @@ def check_recipe(
         problems = [_problem("data", error), *_named(recipe.model)]
     if problems:
         raise RecipeError(problems if file is None else locate(problems, file))
-    return Checked(recipe, rows, built[0], tuple(_warnings(recipe, rows, built[0])))
+    return CheckedRecipe(recipe, rows, built[0], tuple(_warnings(recipe, rows, built[0])))
 
 
-def _warnings(recipe: Recipe, prepared: Prepared, model: nn.Module) -> Iterator[str]:
+def _warnings(recipe: Recipe, prepared: PreparedData, model: nn.Module) -> Iterator[str]:
     if prepared.task != "classification" or recipe.model.use in READY:
         return
     if models.gives_probabilities(
@@ -99,7 +99,7 @@ def _warnings(recipe: Recipe, prepared: Prepared, model: nn.Module) -> Iterator[
         )
 
 
-def check_export(checked: Checked, *, file: Path | None = None) -> None:
+def check_export(checked: CheckedRecipe, *, file: Path | None = None) -> None:
     """Whether there can be a bundle of the model, asked before it is trained rather than after. A
     ready model can be exported.
 
@@ -183,7 +183,7 @@ def corners(recipe: Recipe) -> Iterator[Corner]:
         yield Corner(recipe.resolve({**first, path: value}), {path: value})
 
 
-def _built(recipe: Recipe, prepared: Prepared) -> tuple[list[nn.Module], list[Problem]]:
+def _built(recipe: Recipe, prepared: PreparedData) -> tuple[list[nn.Module], list[Problem]]:
     built: list[nn.Module] = []
     problems: list[Problem] = []
     for corner in corners(recipe):
@@ -243,7 +243,7 @@ def _values(found: Any) -> list[Any]:
     return list(found.labels) if isinstance(found, Choice) else [found.low, found.high]
 
 
-def _build(recipe: Recipe, prepared: Prepared) -> nn.Module:
+def _build(recipe: Recipe, prepared: PreparedData) -> nn.Module:
     module = models.build(
         recipe.model,
         in_shape=prepared.in_shape,
@@ -259,7 +259,7 @@ def _build(recipe: Recipe, prepared: Prepared) -> nn.Module:
 # -- names -----------------------------------------------------------------------------------------
 
 
-def _task(recipe: Recipe, prepared: Prepared) -> list[Problem]:
+def _task(recipe: Recipe, prepared: PreparedData) -> list[Problem]:
     try:
         recipe.check_task(prepared.task)
     except RecipeError as error:

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from winnow import bundle, data
 from winnow.bundle import BundleRecord
 from winnow.compression import (
-    Compressed,
     CompressionRecord,
-    Shipped,
+    CompressionResult,
+    LatencyTiming,
+    ShippedFile,
     ShippedRecord,
-    Timing,
     compress,
     measure_shipped,
 )
@@ -34,7 +34,7 @@ from winnow.evaluation import (
     Baselines,
     BaselinesRecord,
     Evaluation,
-    Fitted,
+    FittedBaseline,
     compare_baselines,
     evaluate,
     fit_baselines,
@@ -42,7 +42,7 @@ from winnow.evaluation import (
 from winnow.execution import Event, PlanRecord, RunRecord, Workspace
 from winnow.models import module_names
 from winnow.pipeline._budget import Budget, StageOver, TimedRunner
-from winnow.pipeline._check import Checked, check_export, check_recipe
+from winnow.pipeline._check import CheckedRecipe, check_export, check_recipe
 from winnow.pipeline._plan import expected_trainings, training_seconds
 from winnow.pipeline._progress import StageProgress
 from winnow.pipeline._run_facts import bundle_facts, files_of, quick_words, run_facts, sittings_of
@@ -50,7 +50,7 @@ from winnow.pipeline._source import RECIPE_FILE, check_same, file_name, settings
 from winnow.recipe import QUICK, Recipe
 from winnow.records import keep, recall
 from winnow.report import write_report
-from winnow.study import Ablation, FinalRecord, Found, Trained, ablate, search, train
+from winnow.study import Ablation, FinalRecord, SearchResult, TrainingResult, ablate, search, train
 
 __all__ = ["Flow", "few_notes"]
 
@@ -185,11 +185,11 @@ class Flow:
 
     # -- stages ------------------------------------------------------------------------------------
 
-    def search(self) -> Found | None:
+    def search(self) -> SearchResult | None:
         """The search; None when nothing in the recipe is open."""
         return self._once("found", self._search)
 
-    def _search(self) -> Found | None:
+    def _search(self) -> SearchResult | None:
         if not self.recipe.is_open:
             self._note_down("nothing in the recipe is open: there was nothing to search")
             return None
@@ -224,11 +224,11 @@ class Flow:
         ablation = self.ablate()
         return self.best() if ablation is None else ablation.simplified
 
-    def train(self) -> Trained:
+    def train(self) -> TrainingResult:
         """The final training, on seeds that chose nothing."""
         return self._once("trained", self._train)
 
-    def _train(self) -> Trained:
+    def _train(self) -> TrainingResult:
         recipe = self.simplified()
         with self._at("train"):
             trained = train(recipe, runner=self._runner, allowance=self.budget)
@@ -265,7 +265,9 @@ class Flow:
         if not self._is_there(path, key):
             with self._at("compress", message=True):
                 timing = (
-                    None if self.budget is None else Timing(seconds=self.budget.latency_seconds())
+                    None
+                    if self.budget is None
+                    else LatencyTiming(seconds=self.budget.latency_seconds())
                 )
                 compressed = compress(trained, budget=self.recipe.compress.budget, timing=timing)
                 shipped = _measured(compressed, trained)
@@ -320,7 +322,7 @@ class Flow:
         made: Made = self._done[what]
         return made
 
-    def _look(self, file: Path | None) -> Checked:
+    def _look(self, file: Path | None) -> CheckedRecipe:
         checked = check_recipe(self.recipe, self._runner.prepared, file=file)
         digest = checked.prepared.digest
         known = recall(self.workspace.ledger, DataRecord)
@@ -417,7 +419,7 @@ class Flow:
     def _bundle_path(self) -> Path:
         return self.path / f"{file_name(self.recipe.name)}.winnow"
 
-    def _fitted(self) -> tuple[Fitted, ...]:
+    def _fitted(self) -> tuple[FittedBaseline, ...]:
         trained = self.train()
         return self._once("baselines", lambda: fit_baselines(trained.prepared, trained.metric))
 
@@ -546,7 +548,7 @@ def _can_lose(recipe: Recipe, name: str) -> bool:
     return True
 
 
-def _measured(compressed: Compressed, trained: Trained) -> Shipped:
+def _measured(compressed: CompressionResult, trained: TrainingResult) -> ShippedFile:
     """The file that ships, written, read back and run over the test rows. What ships was chosen
     before.
     """
@@ -557,7 +559,7 @@ def _measured(compressed: Compressed, trained: Trained) -> Shipped:
         )
 
 
-def _key(trained: Trained, recipe: Recipe) -> str:
+def _key(trained: TrainingResult, recipe: Recipe) -> str:
     """Names what a bundle depends on: the trained variant that ships, and how it was to be
     compressed.
     """

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from winnow.errors import ModelError, WinnowError
 from winnow.execution import PlannedFleet, Planner, cores
-from winnow.pipeline._check import Checked
+from winnow.pipeline._check import CheckedRecipe
 from winnow.recipe import Recipe, Variant, resolve_metric
 from winnow.study import Study, most_trainings, plan_search, plan_training
 from winnow.training import measure, num_steps, probe
@@ -16,7 +16,7 @@ from winnow.training import measure, num_steps, probe
 __all__ = ["describe_plan", "expected_trainings", "training_seconds"]
 
 
-def describe_plan(checked: Checked) -> list[str]:
+def describe_plan(checked: CheckedRecipe) -> list[str]:
     """What will be trained: how many times in each stage, and how the first variants will be, by
     the planner that a run asks too. Where there is enough to train, a second or so of steps is
     timed for that; nothing is trained.
@@ -39,7 +39,7 @@ def describe_plan(checked: Checked) -> list[str]:
     ]
 
 
-def training_seconds(checked: Checked) -> tuple[float, float] | None:
+def training_seconds(checked: CheckedRecipe) -> tuple[float, float] | None:
     """What one training of the first variant takes at least and about, from a few steps that are
     timed; None: not known.
 
@@ -84,7 +84,7 @@ def _checks(recipe: Recipe) -> str:
     return f"; at most {most} more to check which parts can go together" if most else ""
 
 
-def _first_variants(checked: Checked) -> list[Variant]:
+def _first_variants(checked: CheckedRecipe) -> list[Variant]:
     """The variants that the first study asks for at once."""
     recipe, prepared = checked.recipe, checked.prepared
     metric = resolve_metric(recipe.metric, prepared.task)
@@ -95,7 +95,7 @@ def _first_variants(checked: Checked) -> list[Variant]:
     return Study("train", plan_training(recipe, metric=metric, context="")).ask(recipe.final.seeds)
 
 
-def _groups(checked: Checked, variants: list[Variant]) -> list[str]:
+def _groups(checked: CheckedRecipe, variants: list[Variant]) -> list[str]:
     planner = Planner(lambda _: checked.prepared, tries_compiling=False)
     stage = "search" if checked.recipe.is_open else "train"
     fleets = planner.plan(variants, ahead=expected_trainings(checked.recipe)[stage] - len(variants))
@@ -148,7 +148,7 @@ def _way(fleets: Sequence[PlannedFleet]) -> str:
 FASTER = 1.15  # times, before a lower precision is worth a word
 
 
-def _faster_precision(variant: Variant, checked: Checked) -> list[str]:
+def _faster_precision(variant: Variant, checked: CheckedRecipe) -> list[str]:
     """Whether bfloat16 would be faster on this machine, when it is."""
     if variant.train.precision != "float32":
         return []

@@ -13,7 +13,7 @@ from winnow.pipeline._flow import Flow
 from winnow.pipeline._source import open_source
 from winnow.pipeline._summary import summary
 from winnow.recipe import Recipe
-from winnow.study import Ablation, Found, Trained
+from winnow.study import Ablation, SearchResult, TrainingResult
 
 __all__ = ["Run", "run"]
 
@@ -37,9 +37,9 @@ class Run:
 
     recipe: Recipe
     path: Path
-    found: Found | None
+    found: SearchResult | None
     ablation: Ablation | None
-    trained: Trained
+    trained: TrainingResult
     evaluation: Evaluation
     bundle: Path
     report: Path

@@ -14,7 +14,7 @@ import numpy as np
 
 from winnow.bundle import MODEL, find_bundle, load, open_session
 from winnow.compression import Judge
-from winnow.data import Prepared, Rows, prepare
+from winnow.data import PreparedData, Rows, prepare
 from winnow.errors import DataError, RecipeError, WinnowError, WorkspaceError
 from winnow.files import without_formulas, written_aside
 from winnow.ledger import Ledger
@@ -247,7 +247,7 @@ def _paired(a: RunFacts, b: RunFacts, recipes: list[Recipe]) -> Interval | str:
     return judges[0].drop(*predictions)
 
 
-def _test_rows(prepared: Prepared) -> Rows:
+def _test_rows(prepared: PreparedData) -> Rows:
     if not isinstance(prepared.test, Rows):
         raise DataError("rows of datasets are not held in memory")
     return prepared.test

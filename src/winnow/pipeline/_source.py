@@ -20,7 +20,7 @@ from winnow.records import recall
 
 __all__ = [
     "RECIPE_FILE",
-    "Asked",
+    "RunRequest",
     "check_same",
     "default_out",
     "file_name",
@@ -37,7 +37,7 @@ MADE_OF = ("data", "model", "train", "metric", "seed")
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunRequest:
     """What to run, and where.
 
     Attributes:
@@ -61,7 +61,7 @@ def open_source(
     out: str | Path | None = None,
     keep: bool = True,
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
-) -> Asked:
+) -> RunRequest:
     """The recipe that ``source`` stands for, and the run directory.
 
     Data without a recipe get one, with sensible ranges; it is written to ``recipe.yaml`` in the run
@@ -99,7 +99,7 @@ def open_source(
         )
     changed = change(recipe)
     directory = Path(out) if out is not None else place or default_out(changed.name)
-    return Asked(changed, directory, notes, _file_of(file, recipe, changed))
+    return RunRequest(changed, directory, notes, _file_of(file, recipe, changed))
 
 
 def _file_of(file: Path | None, read: Recipe, changed: Recipe) -> Path | None:
@@ -238,7 +238,7 @@ def _sketched(
     out: str | Path | None,
     keep: bool,
     change: Callable[[Recipe], Recipe],
-) -> Asked:
+) -> RunRequest:
     place = Path(out) if out is not None else default_out(_stem(source))
     written = place / RECIPE_FILE
     _mend_recipe(place)
@@ -256,7 +256,7 @@ def _sketched(
                 f"{target!r}: give another directory (--out DIR, or `out=`)"
             )
         changed = change(recipe)
-        return Asked(
+        return RunRequest(
             changed,
             place,
             (f"going on with the recipe in {written}",),
@@ -268,7 +268,7 @@ def _sketched(
         recipe = change(sketch_recipe(source, target, metric=recipe.metric))
     notes = sketch_notes(recipe)
     if not keep:
-        return Asked(recipe, place, notes)
+        return RunRequest(recipe, place, notes)
     try:
         place.mkdir(parents=True, exist_ok=True)
         write_aside(written, "".join(f"# {note}\n" for note in notes) + recipe.to_yaml())
@@ -276,7 +276,7 @@ def _sketched(
         raise WorkspaceError(
             f"cannot work in {place}: {error.strerror} - choose another directory"
         ) from error
-    return Asked(
+    return RunRequest(
         recipe,
         place,
         (

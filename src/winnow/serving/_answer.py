@@ -12,14 +12,14 @@ import numpy as np
 from pydantic import BaseModel, Field, create_model
 
 from winnow.errors import InputError
-from winnow.serving._errors import Fault, Refused
+from winnow.serving._errors import Fault, RefusalError
 from winnow.serving._fields import tidy
 from winnow.serving._protocol import Predictor
 
 __all__ = ["ModelInfo", "answer", "answer_model", "model_info"]
 
 
-class Warned(BaseModel):
+class WarnedAnswer(BaseModel):
     """A value unlike any in the training rows: the model answers, and nothing shows how well it
     does there.
     """
@@ -62,7 +62,7 @@ def answer(predictor: Predictor, rows: list[dict[str, Any]]) -> dict[str, Any]:
     try:
         found = predictor.answer(rows)
     except InputError as error:
-        raise Refused(
+        raise RefusalError(
             422, str(error), faults=[_fault(p.setting, p.message) for p in error.problems]
         ) from None
     warnings = [
@@ -86,7 +86,7 @@ def _check_finite(values: np.ndarray[Any, Any]) -> None:
         message = (
             "the model has no finite answer: the values lie far outside what it was trained on"
         )
-        raise Refused(422, message, faults=[Fault(int(i), None, message) for i in bad[:100]])
+        raise RefusalError(422, message, faults=[Fault(int(i), None, message) for i in bad[:100]])
 
 
 def _fault(setting: str, message: str) -> Fault:
@@ -145,7 +145,7 @@ def answer_model(predictor: Predictor, info: ModelInfo) -> type[BaseModel]:
             Field(description="for each row the probability of every class; null for regression"),
         ),
         warnings=(
-            list[list[Warned]],
+            list[list[WarnedAnswer]],
             Field(
                 description="for each row its values unlike any in the training rows; empty "
                 "where all are ordinary"

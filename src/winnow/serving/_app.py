@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from winnow import bundle as bundles
 from winnow.serving._answer import ModelInfo, answer, answer_model, model_info
-from winnow.serving._errors import Refused, json_response, refusal_response
+from winnow.serving._errors import RefusalError, json_response, refusal_response
 from winnow.serving._fields import InputField, read_fields, row_model
 from winnow.serving._hosts import HostGuard
 from winnow.serving._openapi import REQUEST_REF, error_responses, install, request_model
@@ -210,9 +210,9 @@ def _as_view(
 
 
 def _add_refusals(app: FastAPI) -> None:
-    @app.exception_handler(Refused)
+    @app.exception_handler(RefusalError)
     async def refused(request: Request, error: Exception) -> Response:
-        assert isinstance(error, Refused)
+        assert isinstance(error, RefusalError)
         return refusal_response(error)
 
     @app.exception_handler(HTTPException)
@@ -226,7 +226,7 @@ def _add_refusals(app: FastAPI) -> None:
             f"{(error.headers or {}).get('Allow', 'another method')}",
         }
         return refusal_response(
-            Refused(
+            RefusalError(
                 error.status_code,
                 words.get(error.status_code, str(error.detail)),
                 headers=error.headers,
@@ -238,5 +238,5 @@ def _add_refusals(app: FastAPI) -> None:
         # Starlette raises the error again after this answer, so that the server logs it; the client
         # learns no more than this.
         return refusal_response(
-            Refused(500, "the model failed on this input; the server's log has the cause")
+            RefusalError(500, "the model failed on this input; the server's log has the cause")
         )

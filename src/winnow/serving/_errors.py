@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-__all__ = ["ErrorAnswer", "Fault", "Refused", "json_response", "refusal_response"]
+__all__ = ["ErrorAnswer", "Fault", "RefusalError", "json_response", "refusal_response"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Fault:
     message: str
 
 
-class Refused(Exception):
+class RefusalError(Exception):
     """A request that is answered with an error status.
 
     Args:
@@ -88,7 +88,7 @@ def json_response(
     return Response(body, status_code=status, headers=named, media_type="application/json")
 
 
-def refusal_response(refused: Refused) -> Response:
+def refusal_response(refused: RefusalError) -> Response:
     """The answer to a refused request."""
     content = {
         "error": {"message": refused.message, "problems": [asdict(f) for f in refused.faults]}

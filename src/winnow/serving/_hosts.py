@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from winnow.serving._errors import Refused, refusal_response
+from winnow.serving._errors import RefusalError, refusal_response
 
 __all__ = ["HostGuard", "is_allowed"]
 
@@ -57,7 +57,7 @@ class HostGuard:
             f"this server does not answer to {shown}: start it with `--allow-host NAME` for each "
             f"of its names"
         )
-        await refusal_response(Refused(400, message))(scope, receive, nosniff)
+        await refusal_response(RefusalError(400, message))(scope, receive, nosniff)
 
 
 def is_allowed(host: str, names: Iterable[str]) -> bool:

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect, Request
 
 from winnow.errors import meant_instead, nearest
-from winnow.serving._errors import Fault, Refused
+from winnow.serving._errors import Fault, RefusalError
 from winnow.serving._fields import InputField
 from winnow.serving._protocol import Limits
 
@@ -41,11 +41,11 @@ async def read_body(request: Request, limits: Limits) -> bytes:
                     raise _too_large(limits)
                 chunks.append(chunk)
     except TimeoutError:
-        raise Refused(
+        raise RefusalError(
             408, f"the body did not arrive within {limits.body_seconds:g} seconds"
         ) from None
     except ClientDisconnect:
-        raise Refused(400, "the connection was closed before the body was complete") from None
+        raise RefusalError(400, "the connection was closed before the body was complete") from None
     return b"".join(chunks)
 
 
@@ -53,17 +53,17 @@ def _check_headers(request: Request, limits: Limits) -> None:
     kind = request.headers.get("content-type", "")
     media, _, parameters = kind.partition(";")
     if media.strip().lower() != "application/json":
-        raise Refused(
+        raise RefusalError(
             415,
             f"expected the header `Content-Type: application/json`, got "
             f"{_show(kind) if kind else 'none'}",
         )
     charset = parameters.replace(" ", "").replace('"', "").lower()
     if "charset=" in charset and not charset.startswith(("charset=utf-8", "charset=utf8")):
-        raise Refused(415, f"expected JSON in UTF-8, got {_show(kind)}")
+        raise RefusalError(415, f"expected JSON in UTF-8, got {_show(kind)}")
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
-        raise Refused(
+        raise RefusalError(
             415, f"expected a body that is not compressed, got Content-Encoding {_show(encoding)}"
         )
     length = request.headers.get("content-length", "")
@@ -71,10 +71,10 @@ def _check_headers(request: Request, limits: Limits) -> None:
         raise _too_large(limits)
 
 
-def _too_large(limits: Limits) -> Refused:
+def _too_large(limits: Limits) -> RefusalError:
     # The rest of the body is never read, so the connection cannot be used again.
     message = f"the body may hold {limits.max_body_bytes:,} bytes: send fewer rows at a time"
-    return Refused(413, message, headers={"Connection": "close"})
+    return RefusalError(413, message, headers={"Connection": "close"})
 
 
 # -- JSON ------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def parse_rows(body: bytes, limits: Limits) -> list[Any]:
     """
     content = _parse(body)
     if not isinstance(content, dict):
-        raise Refused(422, f"{FORM}, got {_kind(content)}")
+        raise RefusalError(422, f"{FORM}, got {_kind(content)}")
     if "rows" not in content:
         hint = meant_instead(next(iter(content)), ["rows"]) if len(content) == 1 else ""
         found = (
@@ -99,7 +99,7 @@ def parse_rows(body: bytes, limits: Limits) -> list[Any]:
             if content
             else "an empty object"
         )
-        raise Refused(
+        raise RefusalError(
             422,
             f"{FORM}, got {found}{hint}",
             faults=[Fault(None, "rows", "missing")],
@@ -110,46 +110,48 @@ def parse_rows(body: bytes, limits: Limits) -> list[Any]:
             Fault(None, _short(key), "not expected beside `rows`")
             for key in extra[: limits.max_problems]
         ]
-        raise Refused(
+        raise RefusalError(
             422, f"{FORM}, got also {', '.join(_show(k) for k in extra[:5])}", faults=faults
         )
     rows = content["rows"]
     if not isinstance(rows, list):
-        raise Refused(
+        raise RefusalError(
             422,
             f"{FORM}, got {_kind(rows)} under `rows`",
             faults=[Fault(None, "rows", "expected a list")],
         )
     if not rows:
-        raise Refused(
+        raise RefusalError(
             422,
             "expected at least one row, got none",
             faults=[Fault(None, "rows", "expected at least one row")],
         )
     if len(rows) > limits.max_rows:
         message = f"at most {limits.max_rows:,} rows in one request, got {len(rows):,}"
-        raise Refused(413, message, faults=[Fault(None, "rows", message)])
+        raise RefusalError(413, message, faults=[Fault(None, "rows", message)])
     return rows
 
 
 def _parse(body: bytes) -> Any:
     if not body.strip():
-        raise Refused(400, f"{FORM}, got an empty body")
+        raise RefusalError(400, f"{FORM}, got an empty body")
     try:
         return json.loads(body.decode("utf-8"), object_pairs_hook=_distinct)
     except UnicodeDecodeError as error:
-        raise Refused(
+        raise RefusalError(
             400, f"not valid JSON: the byte at position {error.start} is not UTF-8"
         ) from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
-        raise Refused(
+        raise RefusalError(
             400, f"not valid JSON: {error.msg[:1].lower()}{error.msg[1:]} at {where}"
         ) from None
     except RecursionError:
-        raise Refused(400, "not valid JSON for this server: nested too deep") from None
+        raise RefusalError(400, "not valid JSON for this server: nested too deep") from None
     except ValueError:  # an integer of more digits than Python reads
-        raise Refused(400, "not valid JSON for this server: a number has too many digits") from None
+        raise RefusalError(
+            400, "not valid JSON for this server: a number has too many digits"
+        ) from None
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -158,7 +160,9 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         faults = [Fault(None, _short(twice), "given twice")]
-        raise Refused(400, f"the key {_show(twice)} is given twice in one object", faults=faults)
+        raise RefusalError(
+            400, f"the key {_show(twice)} is given twice in one object", faults=faults
+        )
     return found
 
 
@@ -194,7 +198,7 @@ def check_rows(
         if len(faults) >= limits.max_problems:
             break
     if faults:
-        raise Refused(422, _summary(faults, limits), faults=faults[: limits.max_problems])
+        raise RefusalError(422, _summary(faults, limits), faults=faults[: limits.max_problems])
     return checked
 
 

@@ -22,9 +22,9 @@ from winnow.study._records import (
     TrialRecord,
 )
 from winnow.study._remarks import remark, remark_saved
-from winnow.study._search import Found, Leader, Trial, plan_search, search
+from winnow.study._search import Leader, SearchResult, Trial, plan_search, search
 from winnow.study._simplify import Simplification, most_trainings
-from winnow.study._train import Trained, load_member, plan_training, train
+from winnow.study._train import TrainingResult, load_member, plan_training, train
 
 __all__ = [
     "LEADERS",
@@ -37,7 +37,6 @@ __all__ = [
     "ComparisonRecord",
     "Decision",
     "FinalRecord",
-    "Found",
     "Leader",
     "LeaderRecord",
     "Look",
@@ -46,11 +45,12 @@ __all__ = [
     "Option",
     "Plan",
     "SearchRecord",
+    "SearchResult",
     "Simplification",
     "SimplifiedRecord",
     "Study",
-    "Trained",
     "Trainer",
+    "TrainingResult",
     "Trial",
     "TrialRecord",
     "ablate",

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from winnow import models
-from winnow.data import Prepared
+from winnow.data import PreparedData
 from winnow.errors import ModelError, Problem, RecipeError, did_you_mean
 from winnow.recipe import Outcome, Part, Recipe, Variant
 from winnow.study import _scores
@@ -67,7 +67,7 @@ def part_names(recipe: Recipe) -> tuple[list[str], list[str]]:
 
 
 def make_arms(
-    recipe: Recipe, names: Sequence[str], prepared: Prepared
+    recipe: Recipe, names: Sequence[str], prepared: PreparedData
 ) -> tuple[Arm, list[Arm], list[str]]:
     """The reference, an arm for each part, and a note for each part that the model cannot do
     without.
@@ -199,7 +199,7 @@ def _check_modules(module: nn.Module, names: Sequence[str]) -> None:
         )
 
 
-def _try_model(recipe: Recipe, prepared: Prepared) -> nn.Module:
+def _try_model(recipe: Recipe, prepared: PreparedData) -> nn.Module:
     """Build the model and send two rows through it, before anything is trained."""
     in_shape, out_features = prepared.in_shape, prepared.out_features
     module = models.build(recipe.model, in_shape=in_shape, out_features=out_features, seed=0)

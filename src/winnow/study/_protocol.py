@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from winnow.data import Prepared
+from winnow.data import PreparedData
 from winnow.recipe import Data, Outcome, Recipe, Variant
 
 __all__ = ["Plan", "Study", "Trainer", "conduct"]
@@ -25,7 +25,7 @@ class Trainer(Protocol):
         model's source.
         """
 
-    def prepared(self, data: Data) -> Prepared:
+    def prepared(self, data: Data) -> PreparedData:
         """The prepared rows of ``data``."""
 
     def train(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from winnow.errors import Problem, RecipeError
-from winnow.methods import BaseSampler, Tried
+from winnow.methods import BaseSampler, TriedSettings
 from winnow.recipe import Choice, Integer, OpenSetting, Range, derive_seed
 
 __all__ = ["Proposal", "Proposer", "finite_space"]
@@ -93,7 +93,7 @@ class Proposer:
         """The next ``n`` proposals of the sampler, or fewer when it has no more."""
         # In their own order, since which of a batch ends first is no fact about the settings.
         tried = tuple(
-            Tried(dict(self._proposals[number].values), self._sign * score)
+            TriedSettings(dict(self._proposals[number].values), self._sign * score)
             for number, score in sorted(self._scores.items())
         )
         try:

@@ -31,7 +31,7 @@ from winnow.study._protocol import Plan, Study, conduct
 from winnow.study._records import BestRecord, LeaderRecord, SearchRecord, TrialRecord
 from winnow.study._sampling import Proposal, Proposer
 
-__all__ = ["Found", "Leader", "Trial", "plan_search", "search"]
+__all__ = ["Leader", "SearchResult", "Trial", "plan_search", "search"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Leader:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search found.
 
     Attributes:
@@ -144,7 +144,7 @@ def search(
     progress: Callable[[Event], None] | None = None,
     runner: Runner | None = None,
     allowance: Allowance | None = None,
-) -> Found:
+) -> SearchResult:
     """Find the best settings of a recipe's ranges, and say how good they are on fresh seeds.
 
     Args:
@@ -187,7 +187,7 @@ def plan_search(
     context: str,
     rows: int | None = None,
     allowance: Allowance | None = None,
-) -> Plan[Found]:
+) -> Plan[SearchResult]:
     """The search as a plan: batches of trials, then the leaders on fresh seeds. It may end after
     any batch of trials.
 
@@ -236,7 +236,7 @@ def plan_search(
         recipe, _best(trials, metric, ask.leaders), metric, context, rows, allowance
     )
     best = recipe.resolve(leaders[0].trial.values)
-    return Found(
+    return SearchResult(
         recipe, metric, tuple(trials), tuple(leaders), best, leaders[0].score, tuple(notes)
     )
 

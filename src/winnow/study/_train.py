@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from winnow import models
-from winnow.data import Prepared
+from winnow.data import PreparedData
 from winnow.errors import ModelError
 from winnow.execution import Event, Runner, Workspace
 from winnow.recipe import Outcome, Recipe, Variant, better
@@ -23,11 +23,11 @@ from winnow.study._allowance import Allowance, Option, steps
 from winnow.study._protocol import Plan, Study, conduct
 from winnow.study._records import FinalRecord, MemberRecord
 
-__all__ = ["Trained", "plan_training", "train"]
+__all__ = ["TrainingResult", "plan_training", "train"]
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """A recipe trained on several seeds.
 
     Attributes:
@@ -42,7 +42,7 @@ class Trained:
     variants: tuple[Variant, ...]
     outcomes: tuple[Outcome, ...]
     best: int
-    prepared: Prepared
+    prepared: PreparedData
     workspace: Workspace
 
     @property
@@ -110,7 +110,7 @@ def train(
     progress: Callable[[Event], None] | None = None,
     runner: Runner | None = None,
     allowance: Allowance | None = None,
-) -> Trained:
+) -> TrainingResult:
     """Train a recipe with nothing open on fresh seeds and keep the weights.
 
     Args:
@@ -144,7 +144,7 @@ def train(
         runner,
         keep_weights=True,
     )
-    trained = Trained(
+    trained = TrainingResult(
         recipe,
         variants,
         outcomes,
@@ -185,7 +185,9 @@ def shipped(outcomes: Sequence[Outcome], metric: str) -> int:
     return best
 
 
-def load_member(variant: Variant, prepared: Prepared, weights: Mapping[str, Tensor]) -> nn.Module:
+def load_member(
+    variant: Variant, prepared: PreparedData, weights: Mapping[str, Tensor]
+) -> nn.Module:
     """The module of a variant with trained weights, by the names of the user's module, in
     evaluation mode.
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from winnow.data import Prepared, prepare
+from winnow.data import PreparedData, prepare
 from winnow.recipe import Data, Model, Train, Variant
 from winnow.testing._contract import calling, expect
-from winnow.training import Finished, probe, train_fleet
+from winnow.training import MemberResult, probe, train_fleet
 
 __all__ = ["Tiny", "check_fleet", "train"]
 
@@ -37,7 +37,7 @@ class Tiny(nn.Module):
 
 
 @functools.cache
-def _rows(task: Task) -> tuple[Data, Prepared]:
+def _rows(task: Task) -> tuple[Data, PreparedData]:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(_ROWS, 3))
     signal = X @ rng.normal(size=3) + rng.normal(size=_ROWS) / 2
@@ -94,7 +94,7 @@ def check_fleet(
     return [found.outcome.curves["train_loss"] for found in together[:-1]]
 
 
-def _same(found: Finished, expected: Finished) -> bool:
+def _same(found: MemberResult, expected: MemberResult) -> bool:
     ours, theirs = found.weights or {}, expected.weights or {}
     return ours.keys() == theirs.keys() and all(
         torch.allclose(ours[n], theirs[n], rtol=_TOLERANCE, atol=_TOLERANCE) for n in ours

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from winnow.methods import BaseSampler, Tried
+from winnow.methods import BaseSampler, TriedSettings
 from winnow.spec import Choice, Integer, Log, OpenSetting, Uniform
 from winnow.testing._contract import calling, expect, expect_family
 
@@ -45,7 +45,7 @@ def check_sampler(sampler: BaseSampler) -> None:
         >>> check_sampler(Sobol())
     """
     name = expect_family(sampler, BaseSampler)
-    tried: list[Tried] = []
+    tried: list[TriedSettings] = []
     before: list[Any] = []
     for number in range(_ROUNDS):
         found = _propose(name, sampler, tried, start=number * _AT_ONCE)
@@ -57,11 +57,11 @@ def check_sampler(sampler: BaseSampler) -> None:
         )
         before += found
         failed = number == 0
-        tried += [Tried(v, math.nan if failed else -float(i)) for i, v in enumerate(found)]
+        tried += [TriedSettings(v, math.nan if failed else -float(i)) for i, v in enumerate(found)]
 
 
 def _propose(
-    name: str, sampler: BaseSampler, tried: Sequence[Tried], *, start: int
+    name: str, sampler: BaseSampler, tried: Sequence[TriedSettings], *, start: int
 ) -> list[dict[str, Any]]:
     kept = copy.deepcopy(tried)
 

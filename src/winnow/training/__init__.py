@@ -6,25 +6,25 @@ from winnow.training._checkpoint import UnusableCheckpoint, checksum, peek
 from winnow.training._compiled import compiling
 from winnow.training._device import training_device
 from winnow.training._driver import EpochReport, train_fleet
-from winnow.training._measure import Timing, measure, measure_compiled
-from winnow.training._member import Finished
+from winnow.training._measure import StepTiming, measure, measure_compiled
+from winnow.training._member import MemberResult
 from winnow.training._memory import Footprint, OutOfMemory, footprint, is_out_of_memory
 from winnow.training._methods import check_methods, code_digest, methods_key
 from winnow.training._predict import predict
 from winnow.training._probe import Probe, probe, shape_key
 from winnow.training._settings import dtype_of, num_steps
 from winnow.training._stacked import stacking
-from winnow.training._timings import Remembered, fleet_kind, recall, remember
+from winnow.training._timings import RememberedTiming, fleet_kind, recall, remember
 
 __all__ = [
     "Augmentation",
     "EpochReport",
-    "Finished",
     "Footprint",
+    "MemberResult",
     "OutOfMemory",
     "Probe",
-    "Remembered",
-    "Timing",
+    "RememberedTiming",
+    "StepTiming",
     "UnusableCheckpoint",
     "build_members",
     "check_methods",

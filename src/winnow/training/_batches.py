@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from winnow.data import Prepared, Rows
+from winnow.data import PreparedData, Rows
 from winnow.recipe import derive_seed
 
 _CPU = torch.device("cpu")
 
-__all__ = ["BaseBatches", "InMemory", "Streamed", "open_batches"]
+__all__ = ["BaseBatches", "InMemoryBatches", "StreamedBatches", "open_batches"]
 
 
 class BaseBatches(ABC):
@@ -45,10 +45,10 @@ class BaseBatches(ABC):
         """Let go of what was opened."""
 
 
-class InMemory(BaseBatches):
+class InMemoryBatches(BaseBatches):
     """Tensors that hold every row. A member's order follows from its seed and the epoch alone."""
 
-    def __init__(self, prepared: Prepared, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, prepared: PreparedData, dtype: torch.dtype, device: torch.device) -> None:
         self._x, self._y = (t.to(device) for t in prepared.tensors("train", dtype))
         self._validation = tuple(t.to(device) for t in prepared.tensors("validation", dtype))
 
@@ -71,14 +71,14 @@ class InMemory(BaseBatches):
         pass
 
 
-class Streamed(BaseBatches):
+class StreamedBatches(BaseBatches):
     """Batches that are read once for all members. Their order follows from the data's seed and the
     epoch: a variant's own has no part in it, so that a member sees the same batches alone and in
     any fleet.
     """
 
     def __init__(
-        self, prepared: Prepared, dtype: torch.dtype, seed: int, device: torch.device
+        self, prepared: PreparedData, dtype: torch.dtype, seed: int, device: torch.device
     ) -> None:
         assert not isinstance(prepared.train, Rows)
         assert not isinstance(prepared.validation, Rows)
@@ -106,7 +106,7 @@ class Streamed(BaseBatches):
 
 
 def open_batches(
-    prepared: Prepared, dtype: torch.dtype, seed: int, device: torch.device = _CPU
+    prepared: PreparedData, dtype: torch.dtype, seed: int, device: torch.device = _CPU
 ) -> BaseBatches:
     """The batches of a fleet.
 
@@ -117,9 +117,9 @@ def open_batches(
         device: that the batches lie on; rows in memory lie there as a whole.
     """
     return (
-        Streamed(prepared, dtype, seed, device)
+        StreamedBatches(prepared, dtype, seed, device)
         if prepared.is_streamed
-        else InMemory(prepared, dtype, device)
+        else InMemoryBatches(prepared, dtype, device)
     )
 
 

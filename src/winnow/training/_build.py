@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from winnow.data import Prepared
+from winnow.data import PreparedData
 from winnow.errors import ModelError
 from winnow.models import build
 from winnow.recipe import Variant
 from winnow.training._dropout import dry_run, replace_dropout
 from winnow.training._layers import free_noise
 from winnow.training._methods import Methods, make_methods
-from winnow.training._program import Alone, BaseProgram
+from winnow.training._program import BaseProgram, SoloProgram
 from winnow.training._settings import batch_size, dtype_of
-from winnow.training._stacked import Stacked
+from winnow.training._stacked import StackedProgram
 
 __all__ = ["build_members", "build_program"]
 
@@ -24,7 +24,7 @@ _FEW = 4  # rows that show what a pass does
 _CPU = torch.device("cpu")
 
 
-def build_members(variants: Sequence[Variant], prepared: Prepared) -> list[nn.Module]:
+def build_members(variants: Sequence[Variant], prepared: PreparedData) -> list[nn.Module]:
     """Return a fresh module for each variant, dropout layers replaced, in the variant's precision.
 
     Raises:
@@ -51,7 +51,7 @@ def build_members(variants: Sequence[Variant], prepared: Prepared) -> list[nn.Mo
 def build_program(
     modules: Sequence[nn.Module],
     variants: Sequence[Variant],
-    prepared: Prepared,
+    prepared: PreparedData,
     *,
     stacked: bool,
     compiled: bool = False,
@@ -83,6 +83,6 @@ def build_program(
     for module in modules:
         module.to(device)
     if stacked:
-        return Stacked(modules, methods, compiled=compiled)
+        return StackedProgram(modules, methods, compiled=compiled)
     # A member that draws from a global generator sees the same numbers wherever it trains.
-    return Alone(modules[0], methods, noise_seed=first.seed if draws else None)
+    return SoloProgram(modules[0], methods, noise_seed=first.seed if draws else None)

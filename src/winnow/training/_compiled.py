@@ -26,7 +26,7 @@ from winnow.errors import first_line
 from winnow.training._cache import set_up_compiler
 from winnow.training._signature import signature
 
-__all__ = ["Compiled", "WrongInputs", "compiled", "compiling"]
+__all__ = ["CompiledProgram", "WrongInputs", "compiled", "compiling"]
 
 _AT_WORK = threading.Event()
 
@@ -66,7 +66,7 @@ class _Input:
 
 
 @dataclass(frozen=True)
-class Compiled:
+class CompiledProgram:
     """A function of a block of members. Threads may share it.
 
     Attributes:
@@ -109,7 +109,7 @@ def _described(tensor: Tensor) -> str:
 
 _LOCK = threading.Lock()
 _FITTING: dict[Hashable, int] = {}  # members of a block, by kind of function
-_COMPILED: dict[Hashable, Compiled | None] = {}
+_COMPILED: dict[Hashable, CompiledProgram | None] = {}
 
 
 def compiled(
@@ -121,7 +121,7 @@ def compiled(
     fleet: int,
     block: int | None = None,
     trial: Callable[..., object] | None = None,
-) -> Compiled | None:
+) -> CompiledProgram | None:
     """A function of stacked tensors as a compiled program for blocks of members, made once a
     process; what the compiler did in an earlier process it finds on disk.
 
@@ -177,7 +177,7 @@ def compiled(
                     _Input(n, t.shape, t.dtype, t.device)
                     for n, t in zip(inputs, examples, strict=True)
                 ]
-                _COMPILED[kind, size] = Compiled(size, tuple(known), run)
+                _COMPILED[kind, size] = CompiledProgram(size, tuple(known), run)
             return _COMPILED[kind, size]
         except Exception as error:  # whatever the compiler may raise; it has only touched copies
             _COMPILED[kind] = None

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from winnow.training._compiled import Compiled, WrongInputs
+from winnow.training._compiled import CompiledProgram, WrongInputs
 
-__all__ = ["Captured", "can_capture", "training_device"]
+__all__ = ["CapturedGraph", "can_capture", "training_device"]
 
 
 def training_device() -> torch.device:
@@ -26,7 +26,7 @@ def can_capture(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-class Captured:
+class CapturedGraph:
     """A compiled step of one block as a CUDA graph: one launch instead of one for each kernel,
     which for small networks is most of the time.
 
@@ -36,7 +36,9 @@ class Captured:
         batch: the other arguments, whose like come with every call.
     """
 
-    def __init__(self, program: Compiled, own: Sequence[Tensor], batch: Sequence[Tensor]) -> None:
+    def __init__(
+        self, program: CompiledProgram, own: Sequence[Tensor], batch: Sequence[Tensor]
+    ) -> None:
         self._batch = [t.clone() for t in batch]
         self._graph = torch.cuda.CUDAGraph()
         # Capturing runs nothing, so the block is as it was afterwards. What the kernels need once

@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from winnow.data import Prepared
+from winnow.data import PreparedData
 from winnow.errors import WorkspaceError, first_line
 from winnow.recipe import Variant, metric_of
 from winnow.training import _checkpoint
@@ -36,13 +36,13 @@ from winnow.training._build import build_members, build_program
 from winnow.training._checkpoint import Checkpoint, UnusableCheckpoint
 from winnow.training._device import training_device
 from winnow.training._digest import OutputDigest
-from winnow.training._member import Choice, Finished, Member
+from winnow.training._member import EpochChoice, Member, MemberResult
 from winnow.training._memory import OutOfMemory, evaluation_rows, is_out_of_memory, row_bytes
 from winnow.training._methods import rates
 from winnow.training._metrics import BaseTally, membership, open_tally
 from winnow.training._noise import noise_keys
 from winnow.training._settings import batch_size, dtype_of, num_steps
-from winnow.training._stacked import Stacked, stacking
+from winnow.training._stacked import StackedProgram, stacking
 
 __all__ = ["EpochReport", "train_fleet"]
 
@@ -79,14 +79,14 @@ class EpochReport:
 
 def train_fleet(
     variants: Sequence[Variant],
-    prepared: Prepared,
+    prepared: PreparedData,
     *,
     stacked: bool | None = None,
     compiled: bool = False,
     on_epoch: Callable[[EpochReport], None] | None = None,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 20.0,
-) -> list[Finished]:
+) -> list[MemberResult]:
     """Train variants as one fleet.
 
     Args:
@@ -114,7 +114,7 @@ def train_fleet(
         OutOfMemory: the fleet does not fit; it names the members that had left before.
         WorkspaceError: the checkpoint is of a newer winnow.
     """
-    left: list[Finished] = []
+    left: list[MemberResult] = []
     try:
         return _train_fleet(
             variants, prepared, stacked, compiled, on_epoch, checkpoint, checkpoint_seconds, left
@@ -129,14 +129,14 @@ def train_fleet(
 
 def _train_fleet(
     variants: Sequence[Variant],
-    prepared: Prepared,
+    prepared: PreparedData,
     stacked: bool | None,
     compiled: bool,
     on_epoch: Callable[[EpochReport], None] | None,
     checkpoint: Path | None,
     checkpoint_seconds: float,
-    left: list[Finished],
-) -> list[Finished]:
+    left: list[MemberResult],
+) -> list[MemberResult]:
     """``train_fleet``; also when it fails, ``left`` holds the members that have left."""
     begun, message = None, None
     if checkpoint is not None:
@@ -171,7 +171,7 @@ class _Run:
     def __init__(
         self,
         variants: Sequence[Variant],
-        prepared: Prepared,
+        prepared: PreparedData,
         modules: Sequence[nn.Module],
         *,
         stacked: bool,
@@ -211,7 +211,7 @@ class _Run:
                 i,
                 variant.train,
                 rates(variant.train, self.steps * variant.train.epochs),
-                [Choice() for _ in range(choices)],
+                [EpochChoice() for _ in range(choices)],
             )
             for i, variant in enumerate(variants)
         ]
@@ -230,7 +230,7 @@ class _Run:
         checkpoint: Path | None = None,
         checkpoint_seconds: float = 0.0,
         message: str | None = None,
-    ) -> list[Finished]:
+    ) -> list[MemberResult]:
         written = time.perf_counter()
         while self.alive:
             epoch = self.epoch
@@ -393,7 +393,7 @@ class _Run:
             member = self.alive[i]
             if member.result is None:
                 weights = self.program.state_dict(i, self.best)
-                member.result = Finished(
+                member.result = MemberResult(
                     member.variant, member.outcome(epoch, self.steps, self.label), weights
                 )
         if leaving:
@@ -403,7 +403,7 @@ class _Run:
             self.alive = [self.alive[i] for i in rows.tolist()]
             if self.alive:
                 # A fleet of one that lets its member go is empty
-                assert isinstance(self.program, Stacked)
+                assert isinstance(self.program, StackedProgram)
                 self.program.keep(rows)
                 self.best = {n: t[rows] for n, t in self.best.items()}
                 self.held = None if self.held is None else self.held[rows]
@@ -416,7 +416,7 @@ class _Run:
         what each half of the validation rows chose, its patience and its curves. Its id, its seed
         and the seconds it has taken stay its own.
         """
-        assert isinstance(self.program, Stacked)
+        assert isinstance(self.program, StackedProgram)
         rows, onto = torch.tensor(source), torch.tensor(target)
         self.program.copy(rows, onto)
         for tensor in (*self.best.values(), *([] if self.held is None else [self.held])):
@@ -479,11 +479,11 @@ class _Run:
             self._remember(member, facts, weights)
         settings = [m.settings_of for m in self.members]
         if settings != list(range(len(settings))):
-            assert isinstance(self.program, Stacked)
+            assert isinstance(self.program, StackedProgram)
             self.program.copy(torch.tensor(settings), torch.arange(len(settings)))
         rows = [i for i, m in enumerate(self.members) if m.result is None]
         if len(rows) < len(self.members):
-            assert isinstance(self.program, Stacked)
+            assert isinstance(self.program, StackedProgram)
             self.program.keep(torch.tensor(rows))
         self.alive = [self.members[i] for i in rows]
         self.epoch, self.program.steps = begun.epoch, begun.steps

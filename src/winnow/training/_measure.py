@@ -6,15 +6,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from winnow.data import Prepared
+from winnow.data import PreparedData
 from winnow.recipe import Variant
 from winnow.threads import threads_of_torch
 from winnow.training._build import build_members, build_program
 from winnow.training._dummy_step import dummy_step, same_rows
 from winnow.training._settings import batch_size, dtype_of
-from winnow.training._stacked import Stacked, stacking
+from winnow.training._stacked import StackedProgram, stacking
 
-__all__ = ["Timing", "measure", "measure_compiled"]
+__all__ = ["StepTiming", "measure", "measure_compiled"]
 
 FIRST = 8  # members of the stack that is tried first; where that tells enough, no larger one is
 ROUNDS = 5
@@ -22,7 +22,7 @@ CLEAR = 2.0  # times slower: then there is nothing left to measure
 
 
 @dataclass(frozen=True)
-class Timing:
+class StepTiming:
     """Seconds of one member-step on one core: in a stacked program of ``members``, and alone."""
 
     stacked_seconds: float
@@ -31,8 +31,8 @@ class Timing:
 
 
 def measure(
-    variant: Variant, prepared: Prepared, *, members: int = FIRST, seconds: float = 1.0
-) -> Timing:
+    variant: Variant, prepared: PreparedData, *, members: int = FIRST, seconds: float = 1.0
+) -> StepTiming:
     """Time real steps at the real batch size, stacked and alone in turns: the processor time of the
     quickest of each. Other work on the machine adds to the time on the clock, and more to long
     steps than to short ones. Changes nothing.
@@ -66,11 +66,11 @@ def measure(
             best = _Stopwatch(_seeds_of(variant, members), prepared)
             while best.steps < 2 or (best.steps < ROUNDS and time.perf_counter() < until):
                 best.step()
-    return Timing(best.best, alone.best, best.members)
+    return StepTiming(best.best, alone.best, best.members)
 
 
 def measure_compiled(
-    variants: Sequence[Variant], prepared: Prepared, *, seconds: float = 1.0
+    variants: Sequence[Variant], prepared: PreparedData, *, seconds: float = 1.0
 ) -> tuple[float, float] | None:
     """Compile the step of a fleet and time it, on one core.
 
@@ -104,7 +104,7 @@ class _Stopwatch:
     """A program and the seconds that a member-step of it took at best."""
 
     def __init__(
-        self, group: Sequence[Variant], prepared: Prepared, *, compiled: bool = False
+        self, group: Sequence[Variant], prepared: PreparedData, *, compiled: bool = False
     ) -> None:
         dtype = dtype_of(group[0])
         self._x, self._y = prepared.head("train", batch_size(group[0], len(prepared.train)), dtype)
@@ -118,7 +118,7 @@ class _Stopwatch:
 
     @property
     def is_compiled(self) -> bool:
-        return isinstance(self._program, Stacked) and self._program.is_compiled
+        return isinstance(self._program, StackedProgram) and self._program.is_compiled
 
     def step(self) -> None:
         began = time.thread_time()

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from winnow.recipe import EarlyStopping, Outcome, Train, Variant, better, metric_of
 
-__all__ = ["Choice", "Finished", "Member"]
+__all__ = ["EpochChoice", "Member", "MemberResult"]
 
 
 @dataclass(frozen=True)
-class Finished:
+class MemberResult:
     """A member that has left its fleet: its outcome, and its best weights under the names of the
     user's module (None when it failed).
     """
@@ -28,7 +28,7 @@ class Finished:
 
 
 @dataclass
-class Choice:
+class EpochChoice:
     """The epoch that some rows choose, and their patience: what training with these rows alone for
     validation would come to.
 
@@ -86,13 +86,13 @@ class Member:
     settings_of: int
     train: Train  # those settings
     rates: NDArray[np.float64]  # the learning rate at every step of the training, (steps,)
-    choices: list[Choice]
+    choices: list[EpochChoice]
     score: float = math.nan  # of all parts, each at the epoch that another one chose
     metrics: dict[str, float] = field(default_factory=dict)  # of the same
     digest: str | None = None  # of the outputs with the best weights
     curves: dict[str, list[float]] = field(default_factory=dict)
     seconds: float = 0.0
-    result: Finished | None = None
+    result: MemberResult | None = None
 
     def facts(self) -> dict[str, Any]:
         """All of it as plain data, but the weights."""
@@ -114,9 +114,9 @@ class Member:
         for name, value in facts.items():
             if name not in ("choices", "outcome"):
                 setattr(self, name, value)
-        self.choices = [Choice(**choice) for choice in facts["choices"]]
+        self.choices = [EpochChoice(**choice) for choice in facts["choices"]]
         if facts["outcome"] is not None:
-            self.result = Finished(self.variant, Outcome(**facts["outcome"]), weights or None)
+            self.result = MemberResult(self.variant, Outcome(**facts["outcome"]), weights or None)
 
     def is_done(self, epoch: int) -> bool:
         """Whether this epoch, which every choice has seen, is the last."""
@@ -140,7 +140,7 @@ class Member:
             predictions_digest=self.digest,
         )
 
-    def failed(self, epoch: int, step: int, steps: int, fleet: str) -> Finished:
+    def failed(self, epoch: int, step: int, steps: int, fleet: str) -> MemberResult:
         """Of a member whose loss was not finite at ``step`` of ``epoch``."""
         lr = self.rates[epoch * steps + step]
         reason = (
@@ -158,4 +158,4 @@ class Member:
             seconds=self.seconds,
             fleet=fleet,
         )
-        return Finished(self.variant, outcome, None)
+        return MemberResult(self.variant, outcome, None)

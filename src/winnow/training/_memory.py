@@ -19,13 +19,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from winnow.data import Prepared
+from winnow.data import PreparedData
 from winnow.recipe import Variant, metric_of
 from winnow.training._batches import open_batches
 from winnow.training._build import build_members, build_program
 from winnow.training._digest import OutputDigest
 from winnow.training._dummy_step import dummy_step
-from winnow.training._member import Finished
+from winnow.training._member import MemberResult
 from winnow.training._metrics import kept_bytes, membership, open_tally
 from winnow.training._program import BaseProgram
 from winnow.training._settings import batch_size, dtype_of, num_steps
@@ -51,7 +51,7 @@ class OutOfMemory(Exception):
         finished: members that had left the fleet before.
     """
 
-    def __init__(self, reason: str, finished: Sequence[Finished]) -> None:
+    def __init__(self, reason: str, finished: Sequence[MemberResult]) -> None:
         super().__init__(reason)
         self.finished = list(finished)
 
@@ -117,7 +117,7 @@ class Footprint:
 
 
 def footprint(
-    variant: Variant, prepared: Prepared, *, stacked: bool = True, free_bytes: float = math.inf
+    variant: Variant, prepared: PreparedData, *, stacked: bool = True, free_bytes: float = math.inf
 ) -> Footprint:
     """What a member like ``variant`` takes, by one step and one forward pass at the real batch
     size; a stacked one by those of two members. Changes nothing.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from winnow.data import Prepared
+from winnow.data import PreparedData
 from winnow.errors import ModelError, kind_and_line
 from winnow.methods import SGD
 from winnow.recipe import Used, Variant
@@ -24,7 +24,7 @@ from winnow.training._noise import noise_keys
 from winnow.training._program import BaseProgram, ParameterGroup, init_state_, perturb_, update_
 from winnow.training._settings import dtype_of
 from winnow.training._signature import difference, signature
-from winnow.training._stacked import Stacked, stacking
+from winnow.training._stacked import StackedProgram, stacking
 
 __all__ = ["Probe", "probe", "shape_key"]
 
@@ -66,7 +66,7 @@ def shape_key(variant: Variant, module: nn.Module) -> Hashable:
     )
 
 
-def probe(variant: Variant, prepared: Prepared) -> Probe:
+def probe(variant: Variant, prepared: PreparedData) -> Probe:
     """Run one step of two members on a tiny batch, stacked and alone, and compare: without mixed
     precision, whose rounding would hide a difference. With it both need only run. The step is plain
     gradient descent's: an adaptive method makes a whole step of what is only rounding, where a
@@ -105,7 +105,7 @@ def probe(variant: Variant, prepared: Prepared) -> Probe:
         with stacking():
             # The last is compared.
             for tried in [methods, replace(methods, mixed=False)][not methods.mixed :]:
-                stacked = Stacked(copy.deepcopy(modules), tried)
+                stacked = StackedProgram(copy.deepcopy(modules), tried)
                 _one_step(stacked, x, y, pair, classes)
                 stacked.predict(x)
     except Exception as error:  # whatever the user's forward may raise under vmap
@@ -121,7 +121,9 @@ def _without_adaptive_methods(variant: Variant) -> Variant:
     return variant.model_copy(update={"train": variant.train.model_copy(update=plain)})
 
 
-def _alone(module: nn.Module, variant: Variant, prepared: Prepared, *, mixed: bool) -> BaseProgram:
+def _alone(
+    module: nn.Module, variant: Variant, prepared: PreparedData, *, mixed: bool
+) -> BaseProgram:
     methods = make_methods([variant], prepared.task, dtype_of(variant))
     methods = replace(methods, mixed=mixed)
     copied = [copy.deepcopy(module)]

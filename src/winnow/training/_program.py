@@ -1,10 +1,10 @@
 """The step of a fleet: forward, loss, gradients, penalties, clipping, update, for all members at
 once.
 
-Two programs, the same mathematics from the same functions: ``Alone`` runs one member's own module
-with plain autograd, ``Stacked`` (in ``_stacked``) runs V members as one program. Everything that
-must be dropped, copied or saved with a member is a tensor with a leading V, and ``tensors`` names
-them all, so that whoever drops, copies or saves need not know the method.
+Two programs, the same mathematics from the same functions: ``SoloProgram`` runs one member's own
+module with plain autograd, ``StackedProgram`` (in ``_stacked``) runs V members as one program.
+Everything that must be dropped, copied or saved with a member is a tensor with a leading V, and
+``tensors`` names them all, so that whoever drops, copies or saves need not know the method.
 
 Axes: V members, B batch, N rows, F features (any number of axes), C outputs, P parameters (of one
 member, in one piece).
@@ -27,9 +27,9 @@ from winnow.training._methods import Methods
 from winnow.training._mixed import mixed_precision
 
 __all__ = [
-    "Alone",
     "BaseProgram",
     "ParameterGroup",
+    "SoloProgram",
     "init_state_",
     "penalized_names",
     "perturb_",
@@ -212,7 +212,7 @@ class BaseProgram(ABC):
         }
 
 
-class Alone(BaseProgram):
+class SoloProgram(BaseProgram):
     """One member: its own module, plain autograd. Its parameters are views of one flat piece, which
     one operation updates.
 

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from winnow.training._compiled import Compiled, WrongInputs, compiled
-from winnow.training._device import Captured, can_capture
+from winnow.training._compiled import CompiledProgram, WrongInputs, compiled
+from winnow.training._device import CapturedGraph, can_capture
 from winnow.training._dropout import key_places, keyed_noises
 from winnow.training._layers import make_stackable
 from winnow.training._methods import Methods
@@ -36,7 +36,7 @@ from winnow.training._program import (
 )
 from winnow.training._signature import signature
 
-__all__ = ["Stacked", "stacking"]
+__all__ = ["StackedProgram", "stacking"]
 
 
 # Rows at most that a compiled program predicts at once, so that what lies between its layers stays
@@ -133,7 +133,7 @@ class _Block:
         )
 
 
-class Stacked(BaseProgram):
+class StackedProgram(BaseProgram):
     """V members as one program. The first module is a skeleton that lends its ``forward``; the
     tensors come from the stack.
 
@@ -173,12 +173,14 @@ class Stacked(BaseProgram):
         self._wants_compiling = compiled and methods.optimizer.compiles
         # A fleet that goes on with fewer cuts the same blocks, for the same bits
         self._begun_with = len(modules)
-        self._compiled: Compiled | None = None
+        self._compiled: CompiledProgram | None = None
         self._refused = False  # the compiled programs did not take what they were given
-        self._predicts: Compiled | None = None  # with the compiled step, once it was asked for
+        self._predicts: CompiledProgram | None = (
+            None  # with the compiled step, once it was asked for
+        )
         self._wants_predicting = True
         self._chunk = 0  # rows that it takes
-        self._captured: dict[int, Captured] = {}  # on a GPU, by the first row of the block
+        self._captured: dict[int, CapturedGraph] = {}  # on a GPU, by the first row of the block
         # Rows of a batch that the compiled step takes: the first's; the last of an epoch may be
         # smaller
         self._batch = 0
@@ -222,7 +224,7 @@ class Stacked(BaseProgram):
             return self._compiled([*block.tensors(), *batch])
         start = block.rows.start
         if start not in self._captured:
-            self._captured[start] = Captured(self._compiled, block.tensors(), batch)
+            self._captured[start] = CapturedGraph(self._compiled, block.tensors(), batch)
         return self._captured[start](batch)
 
     def _refuse(self, error: WrongInputs) -> None:

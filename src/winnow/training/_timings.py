@@ -24,11 +24,11 @@ import torch
 from winnow.files import write_aside
 from winnow.training._cache import cache_directory
 
-__all__ = ["Remembered", "fleet_kind", "recall", "remember"]
+__all__ = ["RememberedTiming", "fleet_kind", "recall", "remember"]
 
 
 @dataclass(frozen=True)
-class Remembered:
+class RememberedTiming:
     """What earlier runs measured of one kind of fleet; None where nobody has.
 
     Attributes:
@@ -52,19 +52,19 @@ def fleet_kind(key: Hashable) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def recall(kind: str) -> Remembered:
+def recall(kind: str) -> RememberedTiming:
     """What is known about a kind of fleet on this machine."""
     try:
         found = json.loads(_place(kind).read_text(encoding="utf-8"))
-        return Remembered(
+        return RememberedTiming(
             **{
                 name: _seconds(found[name])
-                for name in asdict(Remembered())
+                for name in asdict(RememberedTiming())
                 if found.get(name) is not None
             }
         )
     except (OSError, ValueError, TypeError, AttributeError):
-        return Remembered()
+        return RememberedTiming()
 
 
 def remember(
@@ -78,7 +78,7 @@ def remember(
 
     Args:
         kind: ``fleet_kind`` of the fleet.
-        compile_seconds, compiled_seconds, plain_seconds: see ``Remembered``.
+        compile_seconds, compiled_seconds, plain_seconds: see ``RememberedTiming``.
     """
     news = {
         "compile_seconds": compile_seconds,

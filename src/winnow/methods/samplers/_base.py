@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 from winnow.methods._method import BaseMethod
 from winnow.spec import OpenSetting
 
-__all__ = ["BaseSampler", "Tried", "settings_at"]
+__all__ = ["BaseSampler", "TriedSettings", "settings_at"]
 
 
 @dataclass(frozen=True)
-class Tried:
+class TriedSettings:
     """Settings that were trained, and how well that went.
 
     Attributes:
@@ -50,7 +50,7 @@ class BaseSampler(BaseMethod):
         n: int,
         *,
         space: Mapping[str, OpenSetting],
-        tried: Sequence[Tried],
+        tried: Sequence[TriedSettings],
         seed: int,
         start: int,
     ) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from winnow.methods.samplers._base import BaseSampler, Tried, settings_at
+from winnow.methods.samplers._base import BaseSampler, TriedSettings, settings_at
 from winnow.spec import OpenSetting
 
 __all__ = ["Sobol"]
@@ -27,7 +27,7 @@ class Sobol(BaseSampler):
         n: int,
         *,
         space: Mapping[str, OpenSetting],
-        tried: Sequence[Tried],
+        tried: Sequence[TriedSettings],
         seed: int,
         start: int,
     ) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from winnow.methods.samplers._base import BaseSampler, Tried
+from winnow.methods.samplers._base import BaseSampler, TriedSettings
 from winnow.spec import Choice, Integer, Log, OpenSetting, Range
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class TPE(BaseSampler):
         n: int,
         *,
         space: Mapping[str, OpenSetting],
-        tried: Sequence[Tried],
+        tried: Sequence[TriedSettings],
         seed: int,
         start: int,
     ) -> list[dict[str, Any]]:
@@ -82,7 +82,7 @@ def _suggest(trial: optuna.Trial, space: Mapping[str, OpenSetting]) -> dict[str,
     return values
 
 
-def _trial(space: Mapping[str, OpenSetting], one: Tried) -> optuna.trial.FrozenTrial:
+def _trial(space: Mapping[str, OpenSetting], one: TriedSettings) -> optuna.trial.FrozenTrial:
     """What was tried, as a trial of Optuna's."""
     import optuna
 
