@@ -58,7 +58,7 @@ def test_median_and_p95_are_those_of_the_calls() -> None:
     assert found.samples >= 20
     assert found.median_ms == pytest.approx(np.median(taken))
     assert found.p95_ms == pytest.approx(np.quantile(taken, 0.95))
-    assert found.to_dict() == {
+    assert found.record.to_dict() == {
         "median_ms": found.median_ms,
         "p95_ms": found.p95_ms,
         "samples": found.samples,

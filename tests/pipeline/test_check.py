@@ -33,7 +33,7 @@ from winnow.recipe import (
     Variant,
 )
 from winnow.study import search
-from winnow.training import LatencyTiming
+from winnow.training import StepTiming
 
 from .conftest import small
 
@@ -145,7 +145,7 @@ def test_the_plan_counts_trainings_and_groups_by_shape(recipe: Recipe) -> None:
 
 
 def test_the_plan_is_what_a_run_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_planning, "measure", lambda *_, **__: LatencyTiming(1e-6, 1e-3, 8))
+    monkeypatch.setattr(_planning, "measure", lambda *_, **__: StepTiming(1e-6, 1e-3, 8))
     ask = small(
         model=Model("mlp", width=8, depth=1),
         train=Train(
@@ -172,8 +172,8 @@ def test_the_plan_is_what_a_run_does(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_lower_precision_that_is_faster_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def measure(variant: Variant, *_: Any, **__: Any) -> LatencyTiming:
-        return LatencyTiming(2e-4 if variant.train.precision == "bfloat16" else 3e-4, 1e-3, 8)
+    def measure(variant: Variant, *_: Any, **__: Any) -> StepTiming:
+        return StepTiming(2e-4 if variant.train.precision == "bfloat16" else 3e-4, 1e-3, 8)
 
     for module in (_planning, _plan):
         monkeypatch.setattr(module, "measure", measure)

@@ -176,7 +176,7 @@ def test_variants_that_cannot_be_stacked_train_in_this_process(tmp_path: Path) -
         runner = Runner(workspace)
         outcomes = runner.train(variants)
     assert [o.fleet for o in outcomes] == ["alone", "alone"]
-    assert "; in this process, because its rows are streamed" in runner.fleets[0]["reason"]
+    assert "; in this process, because its rows are streamed" in runner.fleets[0].reason
 
 
 def test_workers_change_no_number() -> None:

@@ -422,7 +422,7 @@ def test_a_step_on_a_gpu_is_captured_once_for_every_place_in_memory(
             return self.program([*self.own, *batch])
 
     monkeypatch.setattr(_stacked, "can_capture", lambda _: True)
-    monkeypatch.setattr(_stacked, "Captured", StandIn)
+    monkeypatch.setattr(_stacked, "CapturedGraph", StandIn)
     variants = [variant(seed=i, epochs=2 + (i < 6)) for i in range(8)]  # two leave: the others move
     fleet = train_fleet(variants, prepared, compiled=True)
     assert captured == [8, 8]

@@ -189,7 +189,7 @@ def test_the_heavy_operations_of_a_stack_run_in_bfloat16(
             build_members(pair, prepared), make_methods(pair, prepared.task, torch.float32)
         )
         with _Heavy() as heavy:
-            _one_step(program, x[:8], y[:8], [0, 1])
+            _one_step(program, x[:8], y[:8], pair, prepared.out_features)
             program.predict(x[:8])
     assert heavy.count > 4
     assert heavy.types == {torch.bfloat16}

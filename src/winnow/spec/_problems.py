@@ -76,9 +76,14 @@ def describe(value: Any) -> str:
             if len(value) > 4 or len(repr(value)) > 60
             else repr(list(value))
         )
-    if isinstance(getattr(value, "key", None), str) and value.key in RANGE_KEYS:
+    if _is_a_range(value):
         return f"a range ({value.key})"
     return f"a value of type {type(value).__name__}"
+
+
+def _is_a_range(value: Any) -> bool:
+    """Whether it is a range, spelled in YAML or as an object."""
+    return range_key(value) is not None or getattr(value, "key", None) in RANGE_KEYS
 
 
 def from_pydantic(
@@ -230,7 +235,7 @@ def _wrong_type(kind: str, value: Any, context: Mapping[str, Any]) -> str | None
         expected = _EXPECTED.get(kind)
     if expected is None:
         return None
-    if hint is None and range_key(value):
+    if hint is None and _is_a_range(value):
         hint = "this setting cannot be a range (those of model.args and most of train can)"
     elif kind.startswith("model") and value is None:
         hint = "leave the section out for its defaults"
