@@ -40,7 +40,7 @@ from winnow.recipe import (
     Train,
     Variant,
 )
-from winnow.training import MemberResult, probe, train_fleet
+from winnow.training import MemberResult, methods_key, probe, train_fleet
 from winnow.training._methods import check_methods, code_digest
 
 RNG = np.random.default_rng(0)
@@ -298,6 +298,46 @@ def test_a_loss_of_torch_equals_ours_where_we_have_it() -> None:
     assert_equal_to_solo(fleet(NUMBERS, loss=nn.SmoothL1Loss, optimizer=SGD(lr=0.01)))
 
 
+class LooksAtNumbers(nn.Module):
+    """A loss that ``vmap`` cannot take."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        loss = nn.functional.mse_loss(outputs, targets)
+        return loss if loss.item() < 1e6 else loss.sqrt()
+
+
+def test_a_loss_that_cannot_be_stacked_trains_alone() -> None:
+    prepared = prepare(NUMBERS)
+    (own,) = fleet(NUMBERS, members=1, loss=Loss(LooksAtNumbers), optimizer=SGD(lr=0.01))
+    assert probe(own, prepared).reason is not None
+    (found,) = train_fleet([own], prepared)
+    (plain,) = train_fleet(fleet(NUMBERS, members=1, optimizer=SGD(lr=0.01)), prepared)
+    same(found, plain)
+
+
+class Capped(BaseLoss):
+    """A setting that may be left out, and one that is called as the optimizer's."""
+
+    task = "regression"
+
+    cap: float | None = None
+    lr: float = 1.0
+
+    @staticmethod
+    def per_row(
+        outputs_VBC: Tensor, targets_VB: Tensor, *, cap: Tensor | None, lr: Tensor
+    ) -> Tensor:
+        squares = (outputs_VBC.squeeze(-1) - targets_VB).square()
+        return lr * (squares if cap is None else squares.minimum(cap))
+
+
+def test_a_setting_that_is_left_out_and_one_of_any_name_arrive() -> None:
+    for loss in (Capped(), Capped(cap=0.5, lr=0.3)):
+        assert_equal_to_solo(fleet(NUMBERS, loss=loss, optimizer=SGD(lr=0.01)))
+    without, with_cap = (fleet(NUMBERS, loss=loss)[0].train for loss in (Capped(), Capped(cap=0.5)))
+    assert methods_key(without) != methods_key(with_cap)
+
+
 # -- in a recipe -----------------------------------------------------------------------------------
 
 
@@ -341,6 +381,7 @@ def test_a_usual_loss_is_no_part() -> None:
         (Train(optimizer=Optimizer("torch.nn:Linear")), "expected a subclass of"),
         (Train(optimizer=Optimizer(torch.optim.RAdam, beta=3)), "unexpected keyword argument"),
         (Train(optimizer=Optimizer(torch.optim.LBFGS)), "calls the loss itself"),
+        (Train(optimizer=Optimizer(torch.optim.SparseAdam)), "does not support dense gradients"),
         (Train(schedule=Schedule(Halving, evry=3)), "did you mean 'every'?"),
         (Train(penalties=[Penalty("no.such:Thing")]), "no module of that name"),
     ],

@@ -42,7 +42,9 @@ def adapted_optimizer(
     options = json.loads(arguments)
     if inspect.signature(optimizer.step).parameters["closure"].default is inspect.Parameter.empty:
         raise TypeError(f"{optimizer.__name__} calls the loss itself, which a fleet's step cannot")
-    _fresh(optimizer, [torch.zeros(1, 1, requires_grad=True)], options)
+    tried = torch.zeros(1, 1, requires_grad=True)
+    tried.grad = torch.zeros_like(tried)
+    _fresh(optimizer, [tried], options).step()  # one that cannot step says so before any training
 
     class Adapted(BaseOptimizer):
         compiles: ClassVar[bool] = False  # it is Python code that looks at numbers
@@ -141,7 +143,10 @@ def adapted_loss(module: type[nn.Module], arguments: str) -> type[BaseLoss]:
         def per_row(outputs_VBC: Tensor, targets_VB: Tensor, **_: Tensor) -> Tensor:
             is_regression = targets_VB.is_floating_point() and targets_VB.dim() == 2
             outputs = outputs_VBC.squeeze(-1) if is_regression else outputs_VBC
-            found_V = vmap(loss)(outputs, targets_VB)
+            if len(outputs) == 1:  # as in a loop, for losses that vmap has no rules for
+                found_V = loss(outputs[0], targets_VB[0]).unsqueeze(0)
+            else:
+                found_V = vmap(loss)(outputs, targets_VB)
             # One number for the whole batch: its mean over the rows is itself.
             return found_V.unsqueeze(1) if found_V.dim() == 1 else found_V.flatten(1)
 

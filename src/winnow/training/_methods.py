@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -102,15 +102,7 @@ class Methods:
             role: {name: change(value) for name, value in own.items()}
             for role, own in self.settings.items()
         }
-        return Methods(
-            self.optimizer,
-            self.loss,
-            self.penalties,
-            self.rules,
-            settings,
-            self.constants,
-            self.mixed,
-        )
+        return replace(self, settings=settings)
 
     def tensors(self) -> list[Tensor]:
         """Return all tensors in a row; ``like`` is the way back."""
@@ -297,11 +289,10 @@ def check_methods(train: Train, task: str) -> None:
         ModelError: with the setting, what was expected and what was found.
     """
     method_of(train.optimizer, BaseOptimizer, "train.optimizer")
-    method_of(_loss_of(train, task), BaseLoss, "train.loss")
+    loss, _ = method_of(_loss_of(train, task), BaseLoss, "train.loss")
     method_of(train.schedule, BaseSchedule, "train.schedule")
     for i, penalty in enumerate(train.penalties):
         method_of(penalty, BasePenalty, f"train.penalties[{i}]")
-    loss, _ = method_of(_loss_of(train, task), BaseLoss, "train.loss")
     takes_soft = getattr(loss, "soft_targets", False)
     for i, augment in enumerate(train.augment):
         method, _ = method_of(augment, BaseAugment, f"train.augment[{i}]")
@@ -393,11 +384,11 @@ def _columns(
     ones.
     """
     columns = {}
-    for name in method.member_settings():
-        neutral = method.neutral.get(name)
+    for name in method.model_fields:
         values = [getattr(record, name) for record in records]
-        if name == "lr" or not all(_is_number(v) or v is None for v in values):
+        if not all(_is_column(method, name, value) for value in values):
             continue
+        neutral = method.neutral.get(name)
         # A setting that may be left out is then at its neutral value.
         numbers = [neutral if value is None else float(value) for value in values]
         if neutral is None or any(number != neutral for number in numbers):
@@ -407,15 +398,23 @@ def _columns(
 
 def _constants(method: type[BaseMethod], record: BaseMethod) -> dict[str, Any]:
     """The settings of a method that are plain values, equal for all members of a fleet."""
-    members = method.member_settings()
-    constants = {}
-    for name in method.model_fields:
-        value = getattr(record, name)
-        is_plain = name not in members or not (_is_number(value) or value is None)
-        if name not in ("kind", "lr") and is_plain:
-            constants[name] = value
-    return constants
+    return {
+        name: getattr(record, name)
+        for name in method.model_fields
+        if not _is_given_elsewhere(method, name)
+        and not _is_column(method, name, getattr(record, name))
+    }
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, bool | int | float)
+def _is_column(method: type[BaseMethod], name: str, value: Any) -> bool:
+    """Whether a setting with this value is a number of each member: also None, where that stands
+    for the neutral value.
+    """
+    if name in method.structural or _is_given_elsewhere(method, name):
+        return False
+    return isinstance(value, bool | int | float) or (value is None and name in method.neutral)
+
+
+def _is_given_elsewhere(method: type[BaseMethod], name: str) -> bool:
+    """The kind is the class; the learning rate of a step comes with the step."""
+    return name == "kind" or (name == "lr" and issubclass(method, BaseOptimizer))
