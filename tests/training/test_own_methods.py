@@ -14,8 +14,12 @@ from torch import Tensor, nn
 import winnow
 from winnow.data import prepare
 from winnow.errors import ModelError
+from winnow.execution._plan import trains_elsewhere
 from winnow.methods import (
+    L1,
+    L2,
     SGD,
+    BaseAugment,
     BaseLoss,
     BaseOptimizer,
     BasePenalty,
@@ -25,6 +29,7 @@ from winnow.methods import (
 )
 from winnow.recipe import (
     Ablate,
+    Augment,
     Choice,
     Compress,
     Data,
@@ -238,6 +243,27 @@ def test_sam_with_radius_zero_is_plain_descent() -> None:
     (sam,) = train_fleet(fleet(members=1, optimizer=SAM(lr=0.1, rho=0.0)), prepared)
     (plain,) = train_fleet(fleet(members=1, optimizer=SGD(lr=0.1, momentum=0.0)), prepared)
     same(sam, plain)
+
+
+def test_a_penalty_in_the_list_is_the_one_of_its_setting() -> None:
+    prepared = prepare(DATA)
+    listed = fleet(penalties=[L1(strength=0.01), L2(strength=0.1)], optimizer=SGD(lr=0.05))
+    named = fleet(l1=0.01, l2=0.1, optimizer=SGD(lr=0.05))
+    for a, b in zip(train_fleet(listed, prepared), train_fleet(named, prepared), strict=True):
+        same(a, b, tolerance=1e-12)
+
+
+def test_what_was_typed_into_a_notebook_trains_in_this_process_alone() -> None:
+    class Typed(BaseAugment):
+        @staticmethod
+        def apply(x_VBF: Tensor, targets: Tensor, uniform: Any) -> tuple[Tensor, Tensor]:
+            return x_VBF, targets
+
+    prepared = prepare(Data(source="sklearn:wine"))
+    for train in (Train(augment=[Typed()]), Train(augment=[Augment(Typed)])):
+        variant = fleet(members=1)[0].model_copy(update={"train": train})
+        assert not trains_elsewhere(variant, prepared)
+    assert trains_elsewhere(fleet(members=1)[0], prepared)
 
 
 # -- PyTorch's own ---------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import torch
 from winnow.data import PreparedData
 from winnow.errors import ModelError, WinnowError, kind_and_line
 from winnow.execution._machine import cores, free_bytes
-from winnow.recipe import OBJECT_PREFIX, Data, Train, Used, Variant
+from winnow.recipe import OBJECT_PREFIX, Data, Train, Variant
 from winnow.training import (
     Footprint,
     Probe,
@@ -34,6 +34,7 @@ from winnow.training import (
     shape_key,
     stacking,
     training_device,
+    used_methods,
 )
 
 __all__ = [
@@ -498,9 +499,8 @@ def trains_elsewhere(variant: Variant, prepared: PreparedData) -> bool:
     """Whether another process can train it: what is an object of this program cannot be imported
     there, and rows that are streamed are not sent around.
     """
-    train = variant.train
-    named = (variant.model, train.optimizer, train.schedule, train.loss, *train.penalties)
-    used = [record.use for record in named if isinstance(record, Used)] + [variant.metric]
+    methods = (record.use for record, _ in used_methods(variant.train))
+    used = [variant.model.use, variant.metric, *methods]
     return not prepared.is_streamed and not any(use.startswith(OBJECT_PREFIX) for use in used)
 
 

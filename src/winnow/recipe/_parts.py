@@ -77,6 +77,8 @@ def _of_rules() -> Iterator[_Switch]:
     """The switches of methods that have their one setting in ``train`` itself."""
     methods: tuple[type[BasePenalty | BaseGradientRule], ...] = (*PENALTIES, *GRADIENT_RULES)
     for method in methods:
+        if not method.name:
+            continue
         for own in method.switches:
             yield _Switch(method.name, f"train.{method.name}", own.off, own.phrase)
 

@@ -15,6 +15,7 @@ from winnow.methods import (
     AUGMENTS,
     LOSSES,
     OPTIMIZERS,
+    PENALTIES,
     SAMPLERS,
     SCALERS,
     SCHEDULES,
@@ -23,6 +24,7 @@ from winnow.methods import (
     BaseLoss,
     BaseMethod,
     BaseOptimizer,
+    BasePenalty,
     BaseSampler,
     BaseScaler,
     BaseSchedule,
@@ -89,12 +91,14 @@ if TYPE_CHECKING:
     AnyLoss = str | BaseLoss | Loss
     AnySampler = str | BaseSampler | Sampler
     AnyAugment = BaseAugment | Augment
+    AnyPenalty = BasePenalty | Penalty
     AnyScaler = str | BaseScaler | Scaler
 else:
     AnyOptimizer = one_of(OPTIMIZERS, Optimizer)
     AnySchedule = one_of(SCHEDULES, Schedule)
     AnyLoss = one_of(LOSSES, Loss, names=("auto", "cross_entropy", "mse"))
     AnyAugment = one_of(AUGMENTS, Augment)
+    AnyPenalty = one_of(PENALTIES, Penalty)
     AnySampler = one_of(SAMPLERS, Sampler, names=_kinds(SAMPLERS))
     AnyScaler = one_of(SCALERS, Scaler, names=_kinds(SCALERS))
 
@@ -343,8 +347,8 @@ class Train(Settings):
     """Adds l2 / 2 * sum(w ** 2) to the loss, over weights (not biases and norms)."""
     augment: tuple[AnyAugment, ...] = ()
     """What changes the batches of training, in this order."""
-    penalties: tuple[Penalty, ...] = ()
-    """On weights, of the user's own."""
+    penalties: tuple[AnyPenalty, ...] = ()
+    """Further penalties on weights, in this order, after l1 and l2."""
     clip_norm: Open[Positive] | None = None
     """Largest norm of one member's whole gradient; None: not clipped."""
     early_stopping: EarlyStopping | None = None

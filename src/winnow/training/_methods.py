@@ -55,6 +55,7 @@ __all__ = [
     "method_of",
     "methods_key",
     "rates",
+    "used_methods",
 ]
 
 Settings = dict[str, Tensor]
@@ -180,6 +181,8 @@ def make_methods(variants: Sequence[Variant], task: str, dtype: torch.dtype) -> 
     add(_LOSS, [_loss_of(train, task) for train in trains], BaseLoss)
     named: tuple[type[BasePenalty | BaseGradientRule], ...] = (*PENALTIES, *GRADIENT_RULES)
     for rule in named:
+        if not rule.name:  # it stands in the list of its family alone
+            continue
         values = [getattr(train, rule.name) for train in trains]
         (setting,) = rule.member_settings()
         found[rule.name] = rule, [rule(**{setting: value}) for value in values]
@@ -256,7 +259,7 @@ def code_digest(model: Model, train: Train, metric: str = "") -> str:
         ModelError: the model or a method cannot be found.
     """
     digests = [model_digest(model)]
-    for record, base in _used(train):
+    for record, base in used_methods(train):
         module = record.use.partition(":")[0]
         if module.partition(".")[0] != "torch":
             digests.append(source_digest(_class_of(record, base, "train")))
@@ -267,8 +270,10 @@ def code_digest(model: Model, train: Train, metric: str = "") -> str:
     return hashlib.sha256(":".join(digests).encode()).hexdigest()
 
 
-def _used(train: Train) -> Iterator[tuple[Used, type[BaseMethod]]]:
-    """The methods from elsewhere that a training section names, open ones included."""
+def used_methods(train: Train) -> Iterator[tuple[Used, type[BaseMethod]]]:
+    """Yield the methods from elsewhere that a training section names, open ones included, each with
+    the contract of its family.
+    """
     named: list[tuple[Any, type[BaseMethod]]] = [
         (train.optimizer, BaseOptimizer),
         (train.loss, BaseLoss),
