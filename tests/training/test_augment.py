@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from winnow.data import prepare
 from winnow.errors import ModelError
-from winnow.methods import MSE, SGD, BaseAugment, CrossEntropy, Focal, InputNoise, Mixup
+from winnow.methods import MSE, SGD, BaseAugment, Batch, CrossEntropy, Focal, InputNoise, Mixup
 from winnow.recipe import Data, Loss, Model, Recipe, Train, Uniform
 from winnow.training import probe, train_fleet
 from winnow.training._augment import Augmentation
@@ -89,7 +89,8 @@ def changed(augment: BaseAugment, steps: int, x_VBF: Tensor, y_VB: Tensor) -> li
     trains = [Train(augment=[augment])] * len(x_VBF)
     seeds = list(range(len(x_VBF)))
     found = Augmentation(trains, seeds, range(steps), num_classes=3, like=x_VBF)
-    return [found(x_VBF, y_VB, step) for step in range(steps)]
+    batches = [found(Batch(x_VBF, y_VB), step) for step in range(steps)]
+    return [(batch.inputs, batch.targets) for batch in batches]
 
 
 def test_noise_is_normal_with_its_deviation() -> None:

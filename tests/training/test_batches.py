@@ -225,8 +225,9 @@ def test_the_order_follows_from_the_data_alone() -> None:
     def first(seed: int, seeds: list[int], epoch: int = 0) -> torch.Tensor:
         batches = open_batches(prepared, torch.float64, seed)
         assert isinstance(batches, StreamedBatches)
-        (x, _), *_ = batches.epoch(epoch, seeds, size=8, steps=2)
+        batch, *_ = batches.epoch(epoch, seeds, size=8, steps=2)
         batches.close()
+        x: torch.Tensor = batch.inputs
         return x
 
     x = first(0, [1, 2, 3])
@@ -250,7 +251,8 @@ def test_an_epoch_holds_every_row_once(streamed: bool) -> None:
     batches = open_batches(prepared, torch.float64, 0)
     assert isinstance(batches, StreamedBatches if streamed else InMemoryBatches)
     for steps, expected in ((3, 12), (2, 10)):
-        found = list(batches.epoch(0, [5, 6], size=5, steps=steps))
+        epoch = batches.epoch(0, [5, 6], size=5, steps=steps)
+        found = [(batch.inputs, batch.targets) for batch in epoch]
         rows = torch.cat([x_VBF for x_VBF, _ in found], dim=1)[:, :, 0]
         assert rows.shape == (2, expected)
         wanted = set((prepared.train.index * 2).tolist())

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from winnow.data import PreparedData, prepare
 from winnow.methods import SGD, AdamW
 from winnow.recipe import Data, Model, Train, Variant
-from winnow.training import MemberResult, _stacked, probe, train_fleet
+from winnow.training import MemberResult, _runners, probe, train_fleet
 from winnow.training._compiled import CompiledProgram, WrongInputs, _Input
 
 
@@ -262,7 +262,7 @@ def test_a_fleet_whose_program_refuses_goes_on_uncompiled(monkeypatch: pytest.Mo
     """As if a program were found under the wrong key."""
     fleet, prepared = fleet_of(Mixture), prepare(DATA)
     monkeypatch.setattr(
-        _stacked,
+        _runners,
         "compiled",
         lambda *_, **__: CompiledProgram(8, (known(8, 4),), lambda *_: [torch.zeros(8)]),
     )

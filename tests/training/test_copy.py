@@ -22,7 +22,7 @@ from winnow.recipe import EarlyStopping, Variant
 from winnow.training import MemberResult, _checkpoint, build_members
 from winnow.training._checkpoint import Checkpoint
 from winnow.training._driver import EpochReport, _Run
-from winnow.training._stacked import stacking
+from winnow.training._stack import stacking
 
 COPIED_AFTER = 3  # epochs
 

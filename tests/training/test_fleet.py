@@ -19,7 +19,7 @@ from winnow.data import PreparedData, prepare
 from winnow.methods import SGD, AdamW, Constant, Cosine, OneCycle
 from winnow.models import build
 from winnow.recipe import Data, EarlyStopping, Model, Train, Variant, derive_seed
-from winnow.training import MemberResult, _stacked, probe, train_fleet
+from winnow.training import MemberResult, _runners, probe, train_fleet
 from winnow.training._layers import make_stackable
 
 DATA = Data.arrays(
@@ -421,8 +421,8 @@ def test_a_step_on_a_gpu_is_captured_once_for_every_place_in_memory(
         def __call__(self, batch: list[Tensor]) -> Tensor:
             return self.program([*self.own, *batch])
 
-    monkeypatch.setattr(_stacked, "can_capture", lambda _: True)
-    monkeypatch.setattr(_stacked, "CapturedGraph", StandIn)
+    monkeypatch.setattr(_runners, "can_capture", lambda _: True)
+    monkeypatch.setattr(_runners, "CapturedGraph", StandIn)
     variants = [variant(seed=i, epochs=2 + (i < 6)) for i in range(8)]  # two leave: the others move
     fleet = train_fleet(variants, prepared, compiled=True)
     assert captured == [8, 8]

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from winnow.data import PreparedData, prepare
+from winnow.methods import Batch
 from winnow.recipe import Data, Model, Train, Variant
 from winnow.training import _measure
 from winnow.training._measure import FIRST, ROUNDS, StepTiming, measure, measure_compiled
@@ -43,9 +44,8 @@ class Clock:
 
     thread_time = perf_counter
 
-    def step(
-        self, program: BaseProgram, x: torch.Tensor, y: torch.Tensor, seeds: list[int]
-    ) -> None:
+    def step(self, program: BaseProgram, batch: Batch, seeds: list[int]) -> None:
+        x, y = batch.inputs, batch.targets
         assert (len(x), len(y)) == (program.num_members, len(seeds))
         assert torch.get_num_threads() == 1
         self.steps.append(program.num_members)

@@ -21,7 +21,7 @@ from winnow.methods import SGD, AdamW
 from winnow.recipe import Data, Model, Train, Variant
 from winnow.training import Footprint, footprint, train_fleet
 from winnow.training._memory import _HighWater
-from winnow.training._stacked import stacking
+from winnow.training._stack import stacking
 
 
 class Pictures(nn.Sequential):

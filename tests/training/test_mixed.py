@@ -26,7 +26,8 @@ from winnow.training._build import build_members
 from winnow.training._methods import make_methods
 from winnow.training._mixed import mixed_precision
 from winnow.training._probe import _one_step
-from winnow.training._stacked import StackedProgram, stacking
+from winnow.training._stack import stacking
+from winnow.training._stacked import StackedProgram
 
 EPS = 2**-8
 
@@ -189,7 +190,7 @@ def test_the_heavy_operations_of_a_stack_run_in_bfloat16(
             build_members(pair, prepared), make_methods(pair, prepared.task, torch.float32)
         )
         with _Heavy() as heavy:
-            _one_step(program, x[:8], y[:8], pair, prepared.out_features)
+            _one_step(program, x[:8], y[:8], pair, prepared)
             program.predict(x[:8])
     assert heavy.count > 4
     assert heavy.types == {torch.bfloat16}

@@ -5,6 +5,7 @@ Each stands in a file of its own, under the contract of its family.
 They know nothing of loops, files or screens. Axes: V members, B batch, C outputs.
 """
 
+from winnow.methods._batch import Batch
 from winnow.methods._method import BaseMethod, Switch
 from winnow.methods.augment import AUGMENTS, BaseAugment, InputNoise, Mixup
 from winnow.methods.gradients import GRADIENT_RULES, BaseGradientRule, ClipNorm
@@ -56,6 +57,7 @@ __all__ = [
     "BaseSampler",
     "BaseScaler",
     "BaseSchedule",
+    "Batch",
     "ClipNorm",
     "Constant",
     "Cosine",

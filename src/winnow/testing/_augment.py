@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from winnow.methods import BaseAugment
+from winnow.methods import BaseAugment, Batch
 from winnow.recipe import Train
 from winnow.testing._contract import (
     calling,
@@ -123,4 +123,5 @@ def _changed(
 ) -> tuple[Tensor, Tensor]:
     trains: list[Train] = [train({"augment": [member]}) for member in members]
     change = Augmentation(trains, list(seeds), range(1), num_classes=_CLASSES, like=x)
-    return change(x, y, 0)
+    batch = change(Batch(x, y), 0)
+    return batch.inputs, batch.targets

@@ -13,7 +13,7 @@ from winnow.training._methods import check_methods, code_digest, methods_key, us
 from winnow.training._predict import predict
 from winnow.training._probe import Probe, probe, shape_key
 from winnow.training._settings import dtype_of, num_steps
-from winnow.training._stacked import stacking
+from winnow.training._stack import stacking
 from winnow.training._timings import RememberedTiming, fleet_kind, recall, remember
 
 __all__ = [

@@ -6,16 +6,20 @@ Axes: V members, B batch, F features (any number of axes), S steps, A augmentati
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from winnow.methods import BaseAugment
-from winnow.recipe import Train
+from winnow.data import PreparedData
+from winnow.methods import BaseAugment, Batch
+from winnow.recipe import Train, Variant
 from winnow.training._methods import member_settings
 from winnow.training._noise import noise_keys, uniforms
 
 __all__ = ["Augmentation"]
+
+_CPU = torch.device("cpu")
 
 
 class Augmentation:
@@ -29,6 +33,32 @@ class Augmentation:
         like: a tensor of the type and on the device of the rows.
     """
 
+    @classmethod
+    def of(
+        cls,
+        variants: Sequence[Variant],
+        prepared: PreparedData,
+        steps: range,
+        dtype: torch.dtype,
+        device: torch.device = _CPU,
+    ) -> Augmentation:
+        """Return the augmentations of variants that train together.
+
+        Args:
+            variants: of the members.
+            prepared: their data.
+            steps: numbers of the steps that it will change, from 0.
+            dtype: of the rows.
+            device: where the rows lie.
+        """
+        return cls(
+            [variant.train for variant in variants],
+            [variant.seed for variant in variants],
+            steps,
+            num_classes=prepared.out_features if prepared.task == "classification" else None,
+            like=torch.empty(0, dtype=dtype, device=device),
+        )
+
     def __init__(
         self,
         trains: Sequence[Train],
@@ -38,7 +68,7 @@ class Augmentation:
         num_classes: int | None,
         like: Tensor,
     ) -> None:
-        self._num_classes = num_classes
+        self._num_classes, self._dtype = num_classes, like.dtype
         self._first = steps.start
         self._methods = []
         for i in range(len(trains[0].augment)):
@@ -53,16 +83,22 @@ class Augmentation:
             keys = noise_keys(list(seeds), len(trains[0].augment), steps, purpose="augment")
             self._keys_SVA2 = torch.from_numpy(keys).to(like.device)
 
-    def __call__(self, x_VBF: Tensor, y_VB: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Return the batch of a step as the members see it; with soft targets if any mixes them."""
-        targets = y_VB
+    def __call__(self, batch: Batch, step: int) -> Batch:
+        """Return the batch of a step as the members see it; with soft targets if any mixes them.
+
+        Raises:
+            TypeError: an augmentation is for one input and one target, and there are several.
+        """
         for i, method, settings in self._methods:
-            if method.mixes_targets and not targets.is_floating_point():
+            targets = batch.targets
+            is_soft = not isinstance(targets, Tensor) or targets.is_floating_point()
+            if method.mixes_targets and not is_soft:
                 assert self._num_classes is not None
-                targets = torch.nn.functional.one_hot(targets, self._num_classes).to(x_VBF.dtype)
-            draw = _Draws(self._keys_SVA2[step - self._first, :, i], x_VBF.dtype)
-            x_VBF, targets = method.apply(x_VBF, targets, draw, **settings)
-        return x_VBF, targets
+                soft = torch.nn.functional.one_hot(targets, self._num_classes).to(self._dtype)
+                batch = replace(batch, targets=soft)
+            draw = _Draws(self._keys_SVA2[step - self._first, :, i], self._dtype)
+            batch = method.of_batch(batch, draw, **settings)
+        return batch
 
 
 class _Draws:

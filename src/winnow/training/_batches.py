@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from winnow.data import PreparedData, Rows
+from winnow.methods import Batch
 from winnow.recipe import derive_seed
+from winnow.trees import Tree, leaves, map_tree
 
 _CPU = torch.device("cpu")
 
@@ -24,10 +26,8 @@ class BaseBatches(ABC):
     """The batches of one fleet; to be closed."""
 
     @abstractmethod
-    def epoch(
-        self, epoch: int, seeds: Sequence[int], *, size: int, steps: int
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """x (V, B, *F) and y (V, B) of each step of an epoch.
+    def epoch(self, epoch: int, seeds: Sequence[int], *, size: int, steps: int) -> Iterator[Batch]:
+        """Yield the batch of each step of an epoch.
 
         Args:
             epoch: its number, from 0.
@@ -37,8 +37,10 @@ class BaseBatches(ABC):
         """
 
     @abstractmethod
-    def validation(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """x (B, *F) and y (B,) of all validation rows, at most ``size`` at a time."""
+    def validation(self, size: int) -> Iterator[tuple[Tree, Tree]]:
+        """Yield inputs and targets, each (B, ...), of all validation rows, at most ``size`` at a
+        time.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -49,23 +51,24 @@ class InMemoryBatches(BaseBatches):
     """Tensors that hold every row. A member's order follows from its seed and the epoch alone."""
 
     def __init__(self, prepared: PreparedData, dtype: torch.dtype, device: torch.device) -> None:
-        self._x, self._y = (t.to(device) for t in prepared.tensors("train", dtype))
-        self._validation = tuple(t.to(device) for t in prepared.tensors("validation", dtype))
+        def there(tree: Tree) -> Tree:
+            return map_tree(lambda tensor: tensor.to(device), tree)
 
-    def epoch(
-        self, epoch: int, seeds: Sequence[int], *, size: int, steps: int
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        order_VN = torch.stack([_order(seed, epoch, len(self._x)) for seed in seeds]).to(
-            self._x.device
-        )
+        self._x, self._y = there(prepared.tensors("train", dtype))
+        self._validation = there(prepared.tensors("validation", dtype))
+        self._device, self._num_rows = device, len(prepared.train)
+
+    def epoch(self, epoch: int, seeds: Sequence[int], *, size: int, steps: int) -> Iterator[Batch]:
+        orders = [_order(seed, epoch, self._num_rows) for seed in seeds]
+        order_VN = torch.stack(orders).to(self._device)
         for rows_VB in order_VN.split(size, dim=1)[:steps]:
-            x_VBF = self._x.index_select(0, rows_VB.flatten()).view(
-                *rows_VB.shape, *self._x.shape[1:]
-            )
-            yield x_VBF, self._y[rows_VB]
+            yield Batch(_gathered(self._x, rows_VB), _gathered(self._y, rows_VB))
 
-    def validation(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        return zip(*(t.split(size) for t in self._validation), strict=True)
+    def validation(self, size: int) -> Iterator[tuple[Tree, Tree]]:
+        for start in range(0, len(leaves(self._validation)[0]), size):
+            stop = start + size
+            x, y = map_tree(lambda tensor: tensor[start:stop], self._validation)  # noqa: B023
+            yield x, y
 
     def close(self) -> None:
         pass
@@ -88,18 +91,17 @@ class StreamedBatches(BaseBatches):
         self._stream = prepared.train.stream
         self._loader = self._stream.take()
 
-    def epoch(
-        self, epoch: int, seeds: Sequence[int], *, size: int, steps: int
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, epoch: int, seeds: Sequence[int], *, size: int, steps: int) -> Iterator[Batch]:
         order_N = _order(self._seed, epoch, len(self._train))[: size * steps].numpy()
         for x, y in self._train.batches(size, order=order_N, loader=self._loader):
-            x_BF, y_B = (t.to(self._device) for t in self._typed(x, y, self._dtype))
-            yield x_BF.expand(len(seeds), *x_BF.shape), y_B.expand(len(seeds), *y_B.shape)
+            rows = Batch(*self._typed(x, y, self._dtype)).map(lambda t: t.to(self._device))
+            yield rows.map(lambda t: t.expand(len(seeds), *t.shape))
 
-    def validation(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def validation(self, size: int) -> Iterator[tuple[Tree, Tree]]:
         for x, y in self._validation.batches(min(size, self._most), loader=self._loader):
-            x_BF, y_B = (t.to(self._device) for t in self._typed(x, y, self._dtype))
-            yield x_BF, y_B
+            typed = self._typed(x, y, self._dtype)
+            inputs, targets = map_tree(lambda tensor: tensor.to(self._device), typed)
+            yield inputs, targets
 
     def close(self) -> None:
         self._stream.give_back(self._loader)
@@ -121,6 +123,16 @@ def open_batches(
         if prepared.is_streamed
         else InMemoryBatches(prepared, dtype, device)
     )
+
+
+def _gathered(tree: Tree, rows_VB: Tensor) -> Tree:
+    """Return the rows that each member draws, each (variants, batch, ...)."""
+
+    def rows_of(tensor: Tensor) -> Tensor:
+        drawn = tensor.index_select(0, rows_VB.flatten())
+        return drawn.view(*rows_VB.shape, *tensor.shape[1:])
+
+    return map_tree(rows_of, tree)
 
 
 def _order(seed: int, epoch: int, num_rows: int) -> Tensor:

@@ -119,6 +119,7 @@ def compiled(
     inputs: Mapping[str, Tensor],
     *,
     fleet: int,
+    shared: int = 1,
     block: int | None = None,
     trial: Callable[..., object] | None = None,
 ) -> CompiledProgram | None:
@@ -131,10 +132,11 @@ def compiled(
     Args:
         structure: all that decides what the function does, but for its inputs.
         function: works on any number of members; its arguments are tensors with a leading V but for
-            the last, and it may change them in place.
+            the last ones, and it may change them in place.
         module: whose forward pass the function runs; a skeleton that no other thread works on.
         inputs: the arguments of a whole fleet, in order.
         fleet: members that the fleet began with.
+        shared: how many of the last arguments have no leading V.
         block: members of a block; None: as many as suit the processor's caches.
         trial: called with the same arguments before the capture; where it raises, the function is
             not compiled.
@@ -142,14 +144,12 @@ def compiled(
     Returns:
         None when the compiler fails on it, which a warning tells once.
     """
-    *stacked, last = inputs.items()
-    facts = [(name, tuple(t.shape[1:]), t.dtype, t.device) for name, t in stacked]
-    kind = (
-        structure,
-        tuple(facts),
-        (last[0], tuple(last[1].shape), last[1].dtype, last[1].device),
-        torch.get_default_dtype(),
-    )
+    num_stacked = len(inputs) - shared
+    facts = [
+        (name, tuple(t.shape[1:] if i < num_stacked else t.shape), t.dtype, t.device)
+        for i, (name, t) in enumerate(inputs.items())
+    ]
+    kind = (structure, tuple(facts), shared, torch.get_default_dtype())
     tensors = list(inputs.values())
     with _LOCK:  # one thread compiles, the others wait for its program
         if _COMPILED.get(kind, ...) is None:
@@ -161,14 +161,14 @@ def compiled(
                 if kind not in _FITTING:
                     on_cpu = tensors[0].device.type == "cpu"  # a GPU wants as many as there are
                     _FITTING[kind] = (
-                        _fitting(_capture(function, module, _rows(tensors, _TRIED_ON)))
+                        _fitting(_capture(function, module, _rows(tensors, shared, _TRIED_ON)))
                         if on_cpu
                         else fleet
                     )
                 while size < min(_FITTING[kind], fleet):
                     size *= 2
             if (kind, size) not in _COMPILED:
-                examples = _rows(tensors, size)
+                examples = _rows(tensors, shared, size)
                 if trial is not None:
                     trial(*examples)
                 _AT_WORK.set()
@@ -263,16 +263,14 @@ def _without_outer_fusion() -> Iterator[None]:
         CppScheduling._get_outer_loop_fusion_depth = own  # type: ignore[method-assign]
 
 
-def _rows(tensors: Sequence[Tensor], members: int) -> list[Tensor]:
-    """The tensors of a fleet of so many members, contiguous: the first rows, or all and then
-    the first again.
+def _rows(tensors: Sequence[Tensor], shared: int, members: int) -> list[Tensor]:
+    """Return the tensors of a fleet of so many members, contiguous: the first rows, or all and then
+    the first again. The last ``shared`` of them have no rows of members.
     """
-    *stacked, last = tensors
-    index = torch.arange(members) % stacked[0].shape[0]
-    return [
-        *(t.index_select(0, index.to(t.device)).contiguous() for t in stacked),
-        last.contiguous(),
-    ]
+    num_stacked = len(tensors) - shared
+    index = torch.arange(members) % tensors[0].shape[0]
+    stacked = [t.index_select(0, index.to(t.device)).contiguous() for t in tensors[:num_stacked]]
+    return [*stacked, *(t.contiguous() for t in tensors[num_stacked:])]
 
 
 def _fitting(graph: GraphModule) -> int:

@@ -42,7 +42,9 @@ from winnow.training._methods import rates
 from winnow.training._metrics import BaseTally, membership, open_tally
 from winnow.training._noise import noise_keys
 from winnow.training._settings import batch_size, dtype_of, num_steps
-from winnow.training._stacked import StackedProgram, stacking
+from winnow.training._stack import stacking
+from winnow.training._stacked import StackedProgram
+from winnow.trees import main, map_tree
 
 __all__ = ["EpochReport", "train_fleet"]
 
@@ -191,7 +193,8 @@ class _Run:
         x, _ = prepared.head("train", _FEW, self.dtype)
         with stacking() if stacked else nullcontext():
             # now, while all members are there, so that a resumed fleet finds the same
-            self.row_bytes = row_bytes(self.program, x.to(self.device))
+            few = map_tree(lambda tensor: tensor.to(self.device), x)
+            self.row_bytes = row_bytes(self.program, few)
         self.label = (
             f"stacked x {len(variants)}{', compiled' if compiled else ''}" if stacked else "alone"
         )
@@ -295,9 +298,8 @@ class _Run:
         losses = []
         batches = self.batches.epoch(epoch, seeds, size=self.batch, steps=self.steps)
         for s, batch in enumerate(batches):
-            x_VBF, targets = augment(*batch, first + s)
             keys_VK2 = None if keys_SVK2 is None else keys_SVK2[s]
-            losses.append(self.program.step(x_VBF, targets, keys_VK2, lr_SV[s]))
+            losses.append(self.program.step(augment(batch, first + s), keys_VK2, lr_SV[s]))
         return torch.stack(losses).cpu()
 
     def _validate(self) -> tuple[BaseTally, list[int]]:
@@ -314,8 +316,10 @@ class _Run:
         )
         self.digest.begin()
         start = 0
-        for x_BF, y_B in self.batches.validation(evaluation_rows(len(self.alive), self.row_bytes)):
-            outputs_VBC = self.program.predict(x_BF)
+        for inputs, targets in self.batches.validation(
+            evaluation_rows(len(self.alive), self.row_bytes)
+        ):
+            outputs_VBC, y_B = self.program.predict(inputs), main(targets)
             tally.add(outputs_VBC, y_B, self.of_part_NH[start : start + len(y_B)])
             self.digest.add(outputs_VBC)
             start += len(y_B)

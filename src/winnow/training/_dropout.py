@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from winnow.errors import ModelError
 from winnow.training._functional import FunctionalNoise
 from winnow.training._noise import drop_scale, drop_threshold, dropout_keep
+from winnow.trees import Tree, call, described, leaves
 
 __all__ = [
     "CALLS",
@@ -161,18 +162,18 @@ def key_places(module: nn.Module) -> dict[str, slice]:
     return places
 
 
-def noisy_forward(module: nn.Module, x: Tensor) -> Any:
-    """The module's forward pass; in training, what its functional calls draw comes from their
-    keys.
+def noisy_forward(module: nn.Module, x: Tree) -> Any:
+    """Return what the module's forward pass gives; in training, what its functional calls draw
+    comes from their keys.
     """
     calls = vars(module).get(CALLS)
     if calls is None or not calls.active or not module.training:
-        return module(x)
+        return call(module, x)
     with FunctionalNoise(calls.drop):
-        return module(x)
+        return call(module, x)
 
 
-def dry_run(module: nn.Module, x: Tensor) -> bool:
+def dry_run(module: nn.Module, x: Tree) -> bool:
     """Run one small batch in training mode, to learn what a pass does: every noise gets as many
     keys as it is called times. Buffers and generators stay as they were.
 
@@ -202,7 +203,7 @@ def dry_run(module: nn.Module, x: Tensor) -> bool:
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         raise ModelError(
-            f"the model fails in training mode on a batch of shape {tuple(x.shape)}: {what}"
+            f"the model fails in training mode on a batch of shape {described(x)}: {what}"
         ) from error
     finally:
         for name, noise in noises.items():
@@ -240,16 +241,17 @@ def _generators() -> tuple[object, ...]:
     return torch.get_rng_state().numpy().tobytes(), random.getstate(), numpy[1].tobytes(), numpy[2:]
 
 
-def _recomputes(module: nn.Module, x: Tensor) -> bool:
+def _recomputes(module: nn.Module, x: Tree) -> bool:
     """Whether the backward pass runs functional noise again, as activation checkpointing does: what
     noise it then needs cannot be told from the order of the calls.
     """
     calls: CallNoise = vars(module)[CALLS]
     with torch.enable_grad(), FunctionalNoise(calls.drop):
-        output = module(x)
+        outputs = [out for out in leaves(call(module, x)) if isinstance(out, Tensor)]
         calls.call = 0
-        if isinstance(output, Tensor) and output.requires_grad:
-            torch.autograd.backward(output.sum())
+        total = sum(out.sum() for out in outputs if out.requires_grad)
+        if isinstance(total, Tensor):
+            torch.autograd.backward(total)
     for parameter in module.parameters():
         parameter.grad = None
     return calls.call > 0

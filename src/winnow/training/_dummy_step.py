@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
+from winnow.methods import Batch
 from winnow.training._noise import noise_keys
 from winnow.training._program import BaseProgram
 
@@ -14,14 +14,13 @@ __all__ = ["dummy_step", "same_rows"]
 
 
 def dummy_step(
-    program: BaseProgram, x_VBF: Tensor, y_VB: Tensor, seeds: Sequence[int], *, lr: float = 0.0
+    program: BaseProgram, batch: Batch, seeds: Sequence[int], *, lr: float = 0.0
 ) -> None:
-    """A step like the first of a training.
+    """Take a step like the first of a training.
 
     Args:
         program: changed by the step; with ``lr`` 0 only its buffers and optimizer state.
-        x_VBF: a batch for each member, (variants, batch, ...).
-        y_VB: targets, (variants, batch).
+        batch: of each member.
         seeds: of the members.
         lr: learning rate of all.
     """
@@ -30,11 +29,15 @@ def dummy_step(
         if program.num_keys
         else None
     )
-    program.step(x_VBF, y_VB, keys, torch.full((len(seeds),), lr, dtype=x_VBF.dtype))
+    dtype = program.groups[0].params.dtype
+    program.step(batch, keys, torch.full((len(seeds),), lr, dtype=dtype))
 
 
-def same_rows(x_BF: Tensor, y_B: Tensor, members: int) -> tuple[Tensor, Tensor]:
-    """The same rows for every member, each with a copy of its own as gathered batches have:
-    (variants, batch, ...).
+def same_rows(rows: Batch, members: int) -> Batch:
+    """Return the same rows for every member, each with a copy of its own as gathered batches have.
+
+    Args:
+        rows: each (batch, ...).
+        members: how many, V.
     """
-    return x_BF.unsqueeze(0).repeat(members, *[1] * x_BF.dim()), y_B.repeat(members, 1)
+    return rows.map(lambda tensor: tensor.unsqueeze(0).repeat(members, *[1] * tensor.dim()))

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from winnow.data import PreparedData
+from winnow.methods import Batch
 from winnow.recipe import Variant
 from winnow.threads import threads_of_torch
+from winnow.training._augment import Augmentation
 from winnow.training._build import build_members, build_program
 from winnow.training._dummy_step import dummy_step, same_rows
 from winnow.training._settings import batch_size, dtype_of
-from winnow.training._stacked import StackedProgram, stacking
+from winnow.training._stack import stacking
+from winnow.training._stacked import StackedProgram
 
 __all__ = ["StepTiming", "measure", "measure_compiled"]
 
@@ -107,7 +110,9 @@ class _Stopwatch:
         self, group: Sequence[Variant], prepared: PreparedData, *, compiled: bool = False
     ) -> None:
         dtype = dtype_of(group[0])
-        self._x, self._y = prepared.head("train", batch_size(group[0], len(prepared.train)), dtype)
+        rows = prepared.head("train", batch_size(group[0], len(prepared.train)), dtype)
+        self._batch = same_rows(Batch(*rows), len(group))
+        self._augment = Augmentation.of(group, prepared, range(1), dtype)
         modules = build_members(group, prepared)
         stacked = len(group) > 1
         self._program = build_program(modules, group, prepared, stacked=stacked, compiled=compiled)
@@ -122,6 +127,6 @@ class _Stopwatch:
 
     def step(self) -> None:
         began = time.thread_time()
-        dummy_step(self._program, *same_rows(self._x, self._y, self.members), self._seeds)
+        dummy_step(self._program, self._augment(self._batch, 0), self._seeds)
         self.best = min(self.best, (time.thread_time() - began) / self.members)
         self.steps += 1

@@ -20,7 +20,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from winnow.data import PreparedData
+from winnow.methods import Batch
 from winnow.recipe import Variant, metric_of
+from winnow.training._augment import Augmentation
 from winnow.training._batches import open_batches
 from winnow.training._build import build_members, build_program
 from winnow.training._digest import OutputDigest
@@ -29,6 +31,7 @@ from winnow.training._member import MemberResult
 from winnow.training._metrics import kept_bytes, membership, open_tally
 from winnow.training._program import BaseProgram
 from winnow.training._settings import batch_size, dtype_of, num_steps
+from winnow.trees import Tree, main, map_tree
 
 __all__ = [
     "Footprint",
@@ -155,25 +158,24 @@ def footprint(
         resident = held.now
         held.peak = held.now
         if prepared.is_streamed:  # one batch for all
-            x_VBF, y_VB = (
-                t.expand(members, *t.shape) for t in prepared.head("train", batch, dtype)
-            )
+            rows = Batch(*prepared.head("train", batch, dtype))
+            first = rows.map(lambda tensor: tensor.expand(members, *tensor.shape))
         else:
             order = open_batches(prepared, dtype, 0).epoch(0, seeds, size=batch, steps=steps)
-            x_VBF, y_VB = next(iter(order))
-        dummy_step(program, x_VBF, y_VB, seeds)
+            first = next(iter(order))
+        augment = Augmentation.of(group, prepared, range(1), dtype)
+        dummy_step(program, augment(first, 0), seeds)
     several = min(len(prepared.validation), 2 * batch)
-    x_NF, y_N = prepared.head("validation", several, dtype)
-
+    x, y = prepared.head("validation", several, dtype)
     metric = metric_of(variant.metric)
 
     def validate(rows: int) -> None:
         tally = open_tally(prepared.task, variant.metric if metric.added_up else "", parts=2)
-        digest = OutputDigest(rows, x_NF.device)
-        outputs_VBC = program.predict(x_NF[:rows])
-        tally.add(
-            outputs_VBC, y_N[:rows], membership(torch.arange(rows, device=x_NF.device) % 2, 2)
-        )
+        digest = OutputDigest(rows, main(y).device)
+        outputs_VBC = program.predict(map_tree(lambda tensor: tensor[:rows], x))
+        targets_N = main(y)[:rows]
+        of_part_NH = membership(torch.arange(rows, device=targets_N.device) % 2, 2)
+        tally.add(outputs_VBC, targets_N, of_part_NH)
         digest.add(outputs_VBC)
 
     half = -(-several // 2)
@@ -198,12 +200,22 @@ def footprint(
     )
 
 
-def row_bytes(program: BaseProgram, x_NF: Tensor) -> int:
-    """What one row takes in a validating forward pass of one member at its peak, in bytes; from
-    a few rows of ``x_NF``.
+def row_bytes(program: BaseProgram, x_NF: Tree) -> int:
+    """Return what one row takes in a validating forward pass of one member at its peak, in bytes.
+
+    Args:
+        program: of all members.
+        x_NF: a few rows of inputs, each (rows, ...).
     """
-    rows = torch.arange(2 * _FEW, device=x_NF.device) % len(x_NF)
-    many, few = (_peak(lambda n=n: program.predict(x_NF[rows[:n]])) for n in (2 * _FEW, _FEW))  # type: ignore[misc]
+
+    def peak(num_rows: int) -> int:
+        def some(tensor: Tensor) -> Tensor:
+            return tensor[torch.arange(num_rows, device=tensor.device) % len(tensor)]
+
+        rows = map_tree(some, x_NF)
+        return _peak(lambda: program.predict(rows))
+
+    many, few = peak(2 * _FEW), peak(_FEW)
     return max((many - few) // (_FEW * program.num_members), 1)
 
 

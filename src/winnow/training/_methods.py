@@ -26,6 +26,7 @@ from winnow.methods import (
     BaseOptimizer,
     BasePenalty,
     BaseSchedule,
+    Batch,
     CrossEntropy,
 )
 from winnow.models import model_digest
@@ -45,6 +46,7 @@ from winnow.recipe import (
     usual_loss,
 )
 from winnow.training._adapters import adapted_loss, adapted_optimizer
+from winnow.trees import Tree
 
 __all__ = [
     "Methods",
@@ -131,10 +133,18 @@ class Methods:
             self.mixed,
         )
 
-    def training_loss(self, outputs_VBC: Tensor, y_VB: Tensor) -> Tensor:
-        """Return the training loss of each member without penalties, (variants,)."""
+    def training_loss(self, outputs: Tree, batch: Batch) -> Tensor:
+        """Return the training loss of each member without penalties, (variants,).
+
+        Args:
+            outputs: of the model, each (variants, batch, ...).
+            batch: that they are for.
+        """
         settings = {**self.settings[_LOSS], **self.constants[_LOSS]}
-        return self.loss.per_row(outputs_VBC, y_VB, **settings).mean(dim=-1)
+        loss_VB = self.loss.of_batch(outputs, batch, **settings)
+        if batch.weights is not None:
+            loss_VB = loss_VB * batch.weights
+        return loss_VB.mean(dim=-1)
 
     def add_penalties_(
         self,

@@ -8,13 +8,12 @@ import copy
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import nn
 
 from winnow.data import PreparedData
 from winnow.errors import ModelError, kind_and_line
-from winnow.methods import SGD
+from winnow.methods import SGD, Batch
 from winnow.recipe import Used, Variant
 from winnow.training._augment import Augmentation
 from winnow.training._build import build_members, build_program
@@ -24,7 +23,9 @@ from winnow.training._noise import noise_keys
 from winnow.training._program import BaseProgram, ParameterGroup, init_state_, perturb_, update_
 from winnow.training._settings import dtype_of
 from winnow.training._signature import difference, signature
-from winnow.training._stacked import StackedProgram, stacking
+from winnow.training._stack import stacking
+from winnow.training._stacked import StackedProgram
+from winnow.trees import Tree
 
 __all__ = ["Probe", "probe", "shape_key"]
 
@@ -81,13 +82,12 @@ def probe(variant: Variant, prepared: PreparedData) -> Probe:
     dtype = dtype_of(plain)
     methods = make_methods(pair, prepared.task, dtype)
     x, y = prepared.head("train", _ROWS, dtype)
-    classes = prepared.out_features if prepared.task == "classification" else None
     draws = [dry_run(module, x) for module in modules]
     alone = [_alone(m, v, prepared, mixed=False) for v, m in zip(pair, modules, strict=True)]
     if methods.mixed:
-        _try_mixed(_alone(modules[0], plain, prepared, mixed=True), x, y, variant, classes)
+        _try_mixed(_alone(modules[0], plain, prepared, mixed=True), x, y, variant, prepared)
     expected = [
-        _one_step(program, x, y, [v], classes) for program, v in zip(alone, pair, strict=True)
+        _one_step(program, x, y, [v], prepared) for program, v in zip(alone, pair, strict=True)
     ]
     parameters = sum(group.params.numel() for group in alone[0].groups)
     if any(draws):
@@ -106,11 +106,11 @@ def probe(variant: Variant, prepared: PreparedData) -> Probe:
             # The last is compared.
             for tried in [methods, replace(methods, mixed=False)][not methods.mixed :]:
                 stacked = StackedProgram(copy.deepcopy(modules), tried)
-                _one_step(stacked, x, y, pair, classes)
+                _one_step(stacked, x, y, pair, prepared)
                 stacked.predict(x)
     except Exception as error:  # whatever the user's forward may raise under vmap
         return Probe(kind_and_line(error), parameters)
-    if not _equal(stacked.weights(), expected, 1e-4 if x.dtype == torch.float32 else 1e-8):
+    if not _equal(stacked.weights(), expected, 1e-4 if dtype == torch.float32 else 1e-8):
         return Probe("stacked, it gives other numbers than alone", parameters)
     shapes = {n: p.shape for n, p in modules[0].named_parameters() if p.requires_grad}
     return Probe(_try_optimizer(variant, prepared.task, shapes), parameters)
@@ -180,10 +180,10 @@ def _stepped(
 
 
 def _try_mixed(
-    program: BaseProgram, x: torch.Tensor, y: torch.Tensor, variant: Variant, classes: int | None
+    program: BaseProgram, x: Tree, y: Tree, variant: Variant, prepared: PreparedData
 ) -> None:
     try:
-        _one_step(program, x, y, [variant], classes)
+        _one_step(program, x, y, [variant], prepared)
         program.predict(x)
     # Whatever the user's forward may raise when it meets other number types
     except Exception as error:
@@ -196,21 +196,20 @@ def _try_mixed(
 
 def _one_step(
     program: BaseProgram,
-    x: torch.Tensor,
-    y: torch.Tensor,
+    x: Tree,
+    y: Tree,
     variants: Sequence[Variant],
-    num_classes: int | None,
+    prepared: PreparedData,
 ) -> dict[str, torch.Tensor]:
     members, seeds = len(variants), [variant.seed for variant in variants]
     keys = None
     if program.num_keys:
         keys = torch.from_numpy(noise_keys(seeds, program.num_keys, range(1)))[0]
-    lr = torch.from_numpy(np.full(members, 1e-2)).to(x.dtype)
-    augment = Augmentation(
-        [variant.train for variant in variants], seeds, range(1), num_classes=num_classes, like=lr
-    )
-    batch = augment(x.expand(members, *x.shape), y.expand(members, *y.shape), 0)
-    program.step(*batch, keys, lr)
+    dtype = dtype_of(variants[0])
+    lr = torch.full((members,), 1e-2, dtype=dtype)
+    augment = Augmentation.of(variants, prepared, range(1), dtype)
+    batch = Batch(x, y).map(lambda tensor: tensor.expand(members, *tensor.shape))
+    program.step(augment(batch, 0), keys, lr)
     return program.weights()
 
 

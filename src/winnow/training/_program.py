@@ -20,11 +20,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from winnow.methods import BaseOptimizer, BasePenalty
+from winnow.methods import BaseOptimizer, BasePenalty, Batch
 from winnow.recipe import derive_seed
 from winnow.training._dropout import key_places, keyed_noises, noisy_forward, undrawn
 from winnow.training._methods import Methods
 from winnow.training._mixed import mixed_precision
+from winnow.trees import Tree, leaves, main, map_tree, named_leaves, without_none
 
 __all__ = [
     "BaseProgram",
@@ -150,32 +151,51 @@ class BaseProgram(ABC):
 
     Attributes:
         module: lends its forward pass.
-        methods: with the settings of the members.
-        groups: parameters and optimizer state.
+        key_places: which noise keys of a step each noise takes.
+        num_keys: how many a step takes.
         steps: optimizer steps taken.
     """
 
-    def __init__(self, module: nn.Module, methods: Methods) -> None:
+    def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self.methods = methods
         self.key_places = key_places(module)
         self.num_keys = max((place.stop for place in self.key_places.values()), default=0)
-        self.groups: list[ParameterGroup] = []
         self.steps = 0
+
+    @property
+    @abstractmethod
+    def groups(self) -> list[ParameterGroup]:
+        """Parameters and optimizer state."""
+
+    @property
+    @abstractmethod
+    def methods(self) -> Methods:
+        """The methods, with the settings of the members."""
 
     @property
     def num_members(self) -> int:
         return self.groups[0].params.shape[0]
 
     @abstractmethod
-    def step(self, x_VBF: Tensor, y_VB: Tensor, keys_VK2: Tensor | None, lr_V: Tensor) -> Tensor:
-        """One optimizer step for every member on its own batch; the loss of each before the
-        step, (variants,).
+    def step(self, batch: Batch, keys_VK2: Tensor | None, lr_V: Tensor) -> Tensor:
+        """Take one optimizer step for every member on its own batch.
+
+        Args:
+            batch: of each member.
+            keys_VK2: noise keys, (variants, keys, 2); None: nothing makes noise.
+            lr_V: learning rates, (variants,).
+
+        Returns:
+            The loss of each before the step, (variants,).
         """
 
     @abstractmethod
-    def predict(self, x_NF: Tensor) -> Tensor:
-        """Outputs of every member in evaluation mode, (variants, rows, outputs)."""
+    def predict(self, x_NF: Tree) -> Tensor:
+        """Return the main outputs of every member in evaluation mode, (variants, rows, outputs).
+
+        Args:
+            x_NF: the same rows for all, each input (rows, ...).
+        """
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:
@@ -226,7 +246,8 @@ class SoloProgram(BaseProgram):
     def __init__(
         self, module: nn.Module, methods: Methods, *, noise_seed: int | None = None
     ) -> None:
-        super().__init__(module, methods)
+        super().__init__(module)
+        self._methods = methods
         self._noise_seed = noise_seed
         named = {n: p for n, p in module.named_parameters() if p.requires_grad}
         self._parameters = list(named.values())
@@ -245,28 +266,36 @@ class SoloProgram(BaseProgram):
             for n, p in named.items()
         ]
         if methods.elementwise:
-            self.groups = [ParameterGroup("", flat, {}, torch.cat(marks))]
+            self._groups = [ParameterGroup("", flat, {}, torch.cat(marks))]
             self._grads = [self._grad]
         else:
             parts = zip(named.items(), flat.split(sizes, dim=1), strict=True)
-            self.groups = [ParameterGroup(n, t, {}, n in weights, p.shape) for (n, p), t in parts]
+            self._groups = [ParameterGroup(n, t, {}, n in weights, p.shape) for (n, p), t in parts]
             self._grads = list(self._grad.split(sizes, dim=1))
-        init_state_(methods.optimizer, self.groups)
+        init_state_(methods.optimizer, self._groups)
         self._weights = {n: p.detach().unsqueeze(0) for n, p in named.items()}
 
-    def step(self, x_VBF: Tensor, y_VB: Tensor, keys_VK2: Tensor | None, lr_V: Tensor) -> Tensor:
+    @property
+    def groups(self) -> list[ParameterGroup]:
+        return self._groups
+
+    @property
+    def methods(self) -> Methods:
+        return self._methods
+
+    def step(self, batch: Batch, keys_VK2: Tensor | None, lr_V: Tensor) -> Tensor:
         if not self.module.training:
             self.module.train()
         if keys_VK2 is not None:
             self._lay_keys(keys_VK2[0])
-        loss_V = self._differentiate(x_VBF, y_VB)
+        loss_V = self._differentiate(batch)
         lr_V1 = lr_V.unsqueeze(1)
         with torch.no_grad():
             if self.methods.optimizer.perturbs:
                 buffers = [buffer.clone() for buffer in self.module.buffers()]
                 perturb_(self.methods, self.groups, self._grads, lr_V1)
                 with torch.enable_grad():
-                    self._differentiate(x_VBF, y_VB)
+                    self._differentiate(batch)
                 # Running means are of the unperturbed weights.
                 for buffer, before in zip(self.module.buffers(), buffers, strict=True):
                     buffer.copy_(before)
@@ -275,11 +304,13 @@ class SoloProgram(BaseProgram):
             update_(self.methods, self.groups, self._grads, lr_V1, number)
         return loss_V.detach()
 
-    def _differentiate(self, x_VBF: Tensor, y_VB: Tensor) -> Tensor:
-        """The loss, (1,), its gradient laid into ``_grads``."""
+    def _differentiate(self, batch: Batch) -> Tensor:
+        """Return the loss, (1,), its gradient laid into ``_grads``."""
+        own = map_tree(lambda tensor: tensor[0], batch.inputs)
         with self._noise("noise"):
-            outputs_BC = run_module(self.module, x_VBF[0], mixed=self.methods.mixed)
-            loss_V = self.methods.training_loss(outputs_BC.unsqueeze(0), y_VB)
+            outputs = run_module(self.module, own, mixed=self.methods.mixed)
+            outputs = map_tree(lambda tensor: tensor.unsqueeze(0), outputs)
+            loss_V = self.methods.training_loss(outputs, batch)
             self._grad.zero_()
             loss_V.backward()
         return loss_V
@@ -294,10 +325,12 @@ class SoloProgram(BaseProgram):
             return nullcontext()
         return undrawn(derive_seed(self._noise_seed, purpose, self.steps))
 
-    def predict(self, x_NF: Tensor) -> Tensor:
+    def predict(self, x_NF: Tree) -> Tensor:
         self.module.eval()
         with torch.no_grad(), self._noise("noise in evaluation"):
-            return run_module(self.module, x_NF, mixed=self.methods.mixed).unsqueeze(0)
+            outputs = run_module(self.module, x_NF, mixed=self.methods.mixed)
+        main_NC: Tensor = main(outputs)
+        return main_NC.unsqueeze(0)
 
     def weights(self) -> dict[str, Tensor]:
         return self._weights
@@ -307,24 +340,38 @@ class SoloProgram(BaseProgram):
         return {n: t.detach().unsqueeze(0) for n, t in [*frozen, *self.module.named_buffers()]}
 
 
-def run_module(module: nn.Module, x: Tensor, *, mixed: bool, stacked: bool = False) -> Tensor:
-    """The outputs of one forward pass, (batch, outputs): a regression may also answer (batch,).
+def run_module(module: nn.Module, x: Tree, *, mixed: bool, stacked: bool = False) -> Tree:
+    """Return the outputs of one forward pass, a tensor (batch, outputs) or a tree of tensors.
+
+    A regression may also answer (batch,). Entries of a tuple or mapping that are None are left out.
 
     Args:
         module: in training or evaluation mode.
-        x: (batch, *in_shape).
+        x: inputs, each (batch, ...).
         mixed: run it in bfloat16, from and to float32.
         stacked: it runs under ``vmap``.
+
+    Raises:
+        TypeError: the model returns something else.
     """
-    with (
-        mixed_precision(x.device, casts_above=stacked or not module.training)
-        if mixed
-        else nullcontext()
-    ):
+    device = leaves(x)[0].device
+    casts_above = stacked or not module.training
+    with mixed_precision(device, casts_above=casts_above) if mixed else nullcontext():
         outputs = noisy_forward(module, x)
-    if not isinstance(outputs, Tensor):
-        raise TypeError(f"the model must return one tensor, got {type(outputs).__name__}")
-    outputs = outputs.float() if mixed else outputs
+    if isinstance(outputs, Tensor):  # the usual case, without the way through trees
+        return _as_column(outputs, mixed=mixed)
+    found = [(name, leaf) for name, leaf in named_leaves(outputs) if not isinstance(leaf, Tensor)]
+    if not isinstance(outputs, Mapping | tuple | list) or any(v is not None for _, v in found):
+        name, odd = next(((n, v) for n, v in found if v is not None), ("", outputs))
+        where = f" as {name}" if name else ""
+        expected = "the model must return a tensor, or a tuple or mapping of tensors"
+        raise TypeError(f"{expected}, got {type(odd).__name__}{where}")
+    return map_tree(lambda tensor: _as_column(tensor, mixed=mixed), without_none(outputs))
+
+
+def _as_column(outputs: Tensor, *, mixed: bool) -> Tensor:
+    """Return outputs with an axis for their numbers, in the precision of all that follows."""
+    outputs = outputs.float() if mixed and outputs.is_floating_point() else outputs
     return outputs.unsqueeze(-1) if outputs.dim() == 1 else outputs
 
 

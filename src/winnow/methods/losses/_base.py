@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from winnow.methods._batch import Batch
 from winnow.methods._method import BaseMethod
+from winnow.trees import Tree, main
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +34,20 @@ class BaseLoss(BaseMethod):
 
     task: ClassVar[Literal["classification", "regression"] | None] = None
     soft_targets: ClassVar[bool] = False
+
+    @classmethod
+    def of_batch(cls, outputs: Tree, batch: Batch, **settings: Tensor) -> Tensor:
+        """Return the loss of each row of each member, (variants, batch).
+
+        A loss that reads more than the main output and the main target, such as a second output,
+        the inputs or what a teacher says, defines this in the place of ``per_row``.
+
+        Args:
+            outputs: of the model, a tensor or a tree of tensors, each (variants, batch, ...).
+            batch: that they are for.
+            settings: of each member, (variants, 1).
+        """
+        return cls.per_row(main(outputs), main(batch.targets), **settings)
 
     if TYPE_CHECKING:  # a subclass names the settings that it takes
         per_row: ClassVar[Callable[..., Tensor]]

@@ -1,0 +1,156 @@
+"""Trees of tensors or arrays: what several inputs, targets or outputs of a model are held in.
+
+A tree is a leaf (a tensor, an array, a number), or a tuple or mapping of trees. The functions here
+look at the structure alone, so that they serve PyTorch and NumPy and import neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+__all__ = [
+    "Tree",
+    "call",
+    "described",
+    "leaves",
+    "like",
+    "main",
+    "map_tree",
+    "named_leaves",
+    "without_none",
+]
+
+# Type checkers cannot follow a recursive type through functions of tensors.
+Tree: TypeAlias = Any
+
+# Under this name libraries of models return what classes are read off
+_MAIN = "logits"
+
+
+def map_tree(change: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
+    """Return a tree of the same structure with every leaf changed.
+
+    Args:
+        change: called with a leaf, and with those at its place in ``others``.
+        tree: gives the structure; lists become tuples, and mappings dictionaries.
+        others: trees of the same structure.
+
+    Example:
+        >>> map_tree(lambda a, b: a + b, {"x": 1, "y": (2, 3)}, {"x": 10, "y": (20, 30)})
+        {'x': 11, 'y': (22, 33)}
+    """
+    if isinstance(tree, Mapping):
+        return {key: map_tree(change, tree[key], *(o[key] for o in others)) for key in tree}
+    if isinstance(tree, tuple | list):
+        return tuple(map_tree(change, *parts) for parts in zip(tree, *others, strict=True))
+    return change(tree, *others)
+
+
+def named_leaves(tree: Tree, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of a tree in order, each with its path, ``inputs.mask`` or ``inputs.0``.
+
+    Args:
+        tree: whose leaves are wanted.
+        name: of the tree, before the path.
+
+    Example:
+        >>> dict(named_leaves({"ids": 1, "pair": (2, 3)}, "x"))
+        {'x.ids': 1, 'x.pair.0': 2, 'x.pair.1': 3}
+    """
+    if isinstance(tree, Mapping):
+        parts = list(tree.items())
+    elif isinstance(tree, tuple | list):
+        parts = list(enumerate(tree))
+    else:
+        yield name, tree
+        return
+    for key, part in parts:
+        yield from named_leaves(part, f"{name}.{key}" if name else str(key))
+
+
+def leaves(tree: Tree) -> list[Any]:
+    """Return the leaves of a tree in order; ``like`` is the way back.
+
+    Example:
+        >>> leaves({"ids": 1, "pair": (2, 3)})
+        [1, 2, 3]
+    """
+    return [leaf for _, leaf in named_leaves(tree)]
+
+
+def like(tree: Tree, values: Iterator[Any]) -> Tree:
+    """Return a tree of the same structure whose leaves are the next of ``values``.
+
+    Example:
+        >>> like({"ids": 0, "pair": (0, 0)}, iter([1, 2, 3]))
+        {'ids': 1, 'pair': (2, 3)}
+    """
+    return map_tree(lambda _: next(values), tree)
+
+
+def main(tree: Tree) -> Any:
+    """Return the leaf that predictions, metrics and the main loss are about.
+
+    That is the leaf itself, the first of a tuple, and of a mapping ``logits`` or, where nothing is
+    called so, the first.
+
+    Raises:
+        TypeError: the tree is empty there.
+
+    Example:
+        >>> main({"hidden": 1.5, "logits": 2.5}), main((3, 4))
+        (2.5, 3)
+    """
+    if isinstance(tree, Mapping) and tree:
+        return main(tree[_MAIN] if _MAIN in tree else next(iter(tree.values())))
+    if isinstance(tree, tuple | list) and tree:
+        return main(tree[0])
+    if isinstance(tree, Mapping | tuple | list):
+        raise TypeError(f"expected a tensor, got an empty {type(tree).__name__}")
+    return tree
+
+
+def call(function: Callable[..., Any], inputs: Tree) -> Any:
+    """Return what a model says to some inputs.
+
+    Args:
+        function: the model, or its forward pass.
+        inputs: a leaf is its one argument, a tuple its arguments in order, and a mapping its
+            arguments by name.
+
+    Example:
+        >>> call(lambda ids, mask: ids * mask, {"mask": 0, "ids": 5})
+        0
+    """
+    if isinstance(inputs, Mapping):
+        return function(**inputs)
+    if isinstance(inputs, tuple | list):
+        return function(*inputs)
+    return function(inputs)
+
+
+def without_none(tree: Tree) -> Tree:
+    """Return the tree without entries of tuples and mappings that are None.
+
+    Example:
+        >>> without_none({"loss": None, "logits": 2.0, "states": (None, 1.0)})
+        {'logits': 2.0, 'states': (1.0,)}
+    """
+    if isinstance(tree, Mapping):
+        return {key: without_none(part) for key, part in tree.items() if part is not None}
+    if isinstance(tree, tuple | list):
+        return tuple(without_none(part) for part in tree if part is not None)
+    return tree
+
+
+def described(tree: Tree) -> str:
+    """Return the shapes of a tree of tensors or arrays, as messages show them.
+
+    Example:
+        >>> import numpy as np
+        >>> described({"ids": np.zeros((4, 7)), "image": np.zeros((4, 3, 8, 8))})
+        'ids (4, 7), image (4, 3, 8, 8)'
+    """
+    shapes = [(name, str(tuple(leaf.shape))) for name, leaf in named_leaves(tree)]
+    return ", ".join(f"{name} {shape}" if name else shape for name, shape in shapes)
