@@ -15,7 +15,8 @@ from winnow.errors import ModelError, OutOfTime
 from winnow.execution import Event
 from winnow.methods import SGD
 from winnow.pipeline import Flow
-from winnow.pipeline._budget import STOPS_AFTER, TAIL_SECONDS, Budget, StageOver
+from winnow.pipeline._budget import BUNDLE_RESERVE, STOPS_AFTER, Budget, StageOver
+from winnow.pipeline._cost import SAFETY, TrainingCost
 from winnow.recipe import (
     Ablate,
     EarlyStopping,
@@ -124,7 +125,7 @@ def test_search_and_final_training_end_before_what_is_kept_for_the_rest(
     assert clock.now - 1000.0 <= minutes * MINUTE - budget.reserve + each
     assert 2 <= len(trained.finished) <= 5
     assert 1 <= len(found.leaders) <= 3
-    assert budget.reserve == max(TAIL_SECONDS, 0.08 * MINUTE * minutes)
+    assert budget.reserve == max(BUNDLE_RESERVE.seconds, 0.08 * MINUTE * minutes)
 
 
 def test_with_time_for_everything_nothing_is_left_out() -> None:
@@ -304,16 +305,14 @@ def test_without_time_for_a_check_parts_stay() -> None:
 
 def test_an_arm_without_early_stopping_takes_all_its_epochs() -> None:
     stopping = Train(early_stopping=EarlyStopping(patience=3), dropout=0.1)
-    budget = Timed(Clock(), 1.0).with_minutes(10)
-    budget.begin("search")
     with_, without = (
         recipe(train=t).variant(1, metric="accuracy", context="")
         for t in (stopping, stopping.model_copy(update={"early_stopping": None}))
     )
-    outcome = Outcome(with_.id, "finished", score=0.9, epochs=10, seconds=1.0)
-    budget.train([with_], lambda _: [outcome])
-    assert budget._epochs(without) == 30
-    assert budget._epochs(with_) == pytest.approx(10)
+    cost = TrainingCost()
+    cost.learn([with_], {with_.id: Outcome(with_.id, "finished", score=0.9, epochs=10)}, 8.0)
+    assert cost.estimate([with_]) == pytest.approx(SAFETY * 8.0)
+    assert cost.estimate([without]) == pytest.approx(SAFETY * 8.0 * 30 / 10)
 
 
 def test_the_final_training_takes_two_seeds_at_least() -> None:

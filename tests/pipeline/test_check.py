@@ -17,7 +17,8 @@ from winnow.errors import RecipeError
 from winnow.execution import Runner, Workspace
 from winnow.execution import _plan as _planning
 from winnow.pipeline import Flow, _plan, check, describe_plan, open_source
-from winnow.pipeline._check import corners, load_recipe
+from winnow.pipeline._check import load_recipe
+from winnow.pipeline._corners import corners
 from winnow.recipe import (
     Ablate,
     Choice,

@@ -241,7 +241,7 @@ def test_the_verdict_is_about_the_file_that_ships(
         found = measure_shipped(*args)
         return replace(found, predictions=np.tile([0.5, 0.3, 0.2], (found.rows, 1)))
 
-    monkeypatch.setattr("winnow.pipeline._flow.measure_shipped", spoilt)
+    monkeypatch.setattr("winnow.pipeline._shipping.measure_shipped", spoilt)
     again = run(done.recipe, out=place)
 
     said = again.documents["baselines"]["verdict"]

@@ -10,7 +10,8 @@ import pytest
 
 from winnow.errors import DataError, RecipeError, WorkspaceError
 from winnow.pipeline import Run, open_source
-from winnow.pipeline._source import check_same, file_name
+from winnow.pipeline._directory import file_name
+from winnow.pipeline._source import check_same
 from winnow.recipe import Recipe, Search, Train, change
 
 from .conftest import Told, small

@@ -433,8 +433,7 @@ def export(
     ] = None,
 ) -> None:
     """Write the model of a run, or the table of everything it trained, to a file."""
-    from winnow.pipeline import export_run
-    from winnow.pipeline._runs import run_directory
+    from winnow.pipeline import export_run, run_directory
 
     target = out if out is not None else Path(f"{run_directory(run).resolve().name}.{kind}")
     print(printable(f"written: {export_run(run, kind, target)}"))

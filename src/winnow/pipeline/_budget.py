@@ -4,13 +4,15 @@ a record of that.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from winnow.errors import OutOfTime
-from winnow.execution import Event, Runner, Workspace
+from winnow.execution import Event
+from winnow.pipeline._cost import TrainingCost
 from winnow.recipe import Outcome, Variant
 from winnow.records import keep, recall
 from winnow.study import (
@@ -22,25 +24,48 @@ from winnow.study import (
     trials_after,
 )
 
-__all__ = ["WEIGHTS", "Budget", "StageOver", "TimedRunner"]
+__all__ = ["STOPS_AFTER", "WEIGHTS", "Budget", "StageOver"]
 
 # Of the time that is left for training, over the stages still to come
 WEIGHTS = {"search": 50.0, "ablate": 25.0, "train": 15.0}
-SAFETY = 1.25  # what is planned must fit with so much to spare
 # Of all that is left for training, which the first trials may take before they are stopped
 FIRST_TRIALS = 0.75
-# Of the time of the last trainings that even a few like them are taken to need
-SMALLEST_SHARE = 0.3
 STOPS_AFTER = "not finished when the time for it was over"
-# After the last training come evaluation, compression, bundle and report, or the report alone. They
-# load and write about as much as starting does, so that took is a measure of how fast this machine
-# is now.
-TAIL_SHARE, TAIL_SECONDS, TAIL_STARTS, TAIL_MORE = 0.08, 6.0, 1.5, 3.0
-REPORT_SHARE, REPORT_SECONDS, REPORT_STARTS, REPORT_MORE = 0.03, 2.0, 0.5, 1.0
 LONGEST_LATENCY, SHORTEST_LATENCY = 3.0, 0.2  # seconds for each batch size
 
 
-class _Ledger(Protocol):
+@dataclass(frozen=True)
+class Reserve:
+    """What is kept for the stages after the last training.
+
+    They load and write about as much as starting does, so what starting took is a measure of how
+    fast this machine is now.
+
+    Attributes:
+        share: of all the time.
+        seconds: that are kept at least.
+        starts: times what starting took.
+        more: seconds beside these starts.
+    """
+
+    share: float
+    seconds: float
+    starts: float
+    more: float
+
+    def of(self, whole: float, starting: float) -> float:
+        """Return the seconds to keep of ``whole``, where starting took ``starting`` seconds."""
+        return max(self.seconds, self.share * whole, self.starts * starting + self.more)
+
+
+# Evaluation, compression, bundle and report come after the last training, or the report alone.
+BUNDLE_RESERVE = Reserve(share=0.08, seconds=6.0, starts=1.5, more=3.0)
+REPORT_RESERVE = Reserve(share=0.03, seconds=2.0, starts=0.5, more=1.0)
+
+
+class DocumentStore(Protocol):
+    """What is needed of a ledger."""
+
     def put_document(self, name: str, content: dict[str, Any], /) -> None: ...
     def get_document(self, name: str, /) -> dict[str, Any] | None: ...
 
@@ -70,13 +95,19 @@ class Budget:
         spent: seconds that earlier processes took.
         began: reading of the clock when this process began.
         clock: gives seconds.
+
+    Attributes:
+        minutes: for the whole run.
+        goal: the last thing that is asked for.
+        end: reading of the clock when the minutes are over; infinite once everything is done.
+        reserve: seconds that are kept for what comes after the last training.
     """
 
     def __init__(
         self,
         minutes: float,
         *,
-        ledger: _Ledger,
+        ledger: DocumentStore,
         known: Callable[[Sequence[str]], Mapping[str, Outcome]],
         stages: Sequence[str],
         goal: str = "bundle",
@@ -85,41 +116,50 @@ class Budget:
         began: float | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.minutes, self.goal = minutes, goal
+        self.minutes = minutes
+        self.goal = goal
         self._asked = BudgetRecord(minutes, goal, question)
-        self._clock, self._ledger, self._known = clock, ledger, known
+        self._clock = clock
+        self._ledger = ledger
+        self._known = known
+        self._cost = TrainingCost()
+        # In the order in which they run, whatever the order that they were given in
         self._stages = [stage for stage in WEIGHTS if stage in stages]
         before = recall(ledger, BudgetRecord) or BudgetRecord()
         self._spent = max(spent, before.seconds)
         self._began = clock() if began is None else began
         self.end = self._began + 60 * minutes - self._spent
-        starting, whole = clock() - self._began, 60 * minutes
-        if goal == "bundle":
-            self.reserve = max(TAIL_SECONDS, TAIL_SHARE * whole, TAIL_STARTS * starting + TAIL_MORE)
-        else:
-            self.reserve = max(
-                REPORT_SECONDS, REPORT_SHARE * whole, REPORT_STARTS * starting + REPORT_MORE
-            )
+        reserve = BUNDLE_RESERVE if goal == "bundle" else REPORT_RESERVE
+        self.reserve = reserve.of(60 * minutes, starting=clock() - self._began)
         self._decisions: dict[str, Decision] = {}
         self._cut: set[str] = set()  # ids of trainings that were not finished in time
-        same = (before.minutes, before.goal, before.question) == (minutes, goal, question)
-        self._finished = same and before.finished
-        for one in before.decisions:
-            # batches of trials that were made stay made, whatever the minutes are now
-            if same or (is_about_trials(one.question) and not one.is_cut):
-                self._decisions[one.question] = one
-        if same:
-            self._cut = set(before.cut)
-        self._stage, self._question, self._stage_began = "", "", self._began
-        self._until = self._last = self.end - self.reserve
-        # Seconds, trainings, epochs of the last that were new
-        self._measured: tuple[float, int, float] | None = None
-        self._prior: float | None = None  # seconds of one training, before any was measured
-        # Share of their epochs after which variants with early stopping have stopped
-        self._stops = 1.0
+        self._finished = False
+        self._take_over(before)
+        self._stage = ""
+        self._question = ""
+        self._stage_began = self._began
         if self._finished:
-            self.end = self._until = self._last = float("inf")
+            self.end = math.inf
+        self._last = self.end - self.reserve  # when the last training must be over
+        self._until = self._last  # when the stage must be over
         self._put()
+
+    def _take_over(self, before: BudgetRecord) -> None:
+        """Take over what earlier processes decided, as far as it still holds."""
+        asked = self._asked
+        is_same = (before.minutes, before.goal, before.question) == (
+            asked.minutes,
+            asked.goal,
+            asked.question,
+        )
+        for decision in before.decisions:
+            # Batches of trials that were made stay made, whatever the minutes are now.
+            is_made = is_about_trials(decision.question) and not decision.is_cut
+            if is_same or is_made:
+                self._decisions[decision.question] = decision
+        if is_same:
+            self._finished = before.finished
+            self._cut = set(before.cut)
 
     # -- time --------------------------------------------------------------------------------------
 
@@ -135,11 +175,11 @@ class Budget:
 
     @property
     def seconds(self) -> float:
-        """That the run has taken, earlier processes included."""
+        """The seconds that the run has taken, earlier processes included."""
         return self._spent + self._clock() - self._began
 
     def left(self) -> float:
-        """Seconds until the minutes are over."""
+        """Return the seconds until the minutes are over."""
         return self.end - self._clock()
 
     def require(self, seconds: float, each: float | None = None) -> None:
@@ -152,9 +192,8 @@ class Budget:
         Raises:
             OutOfTime: naming the minutes that it takes.
         """
-        self._prior = each
-        left = self._last - self._clock()
-        if seconds <= left:
+        self._cost.prior = each
+        if seconds <= self._last - self._clock():
             return
         needed = (self.seconds + self.reserve + 1.1 * seconds) / 60
         before = f", of which {self._spent:.0f} s are used already" if self._spent else ""
@@ -175,34 +214,48 @@ class Budget:
         self._put()
 
     def begin(self, stage: str) -> None:
-        """A stage that trains begins; the question is not yet known."""
-        self._stage, self._question = stage, ""
-        later = self._stages[self._stages.index(stage) :] if stage in self._stages else [stage]
-        now = self._stage_began = self._clock()
+        """Give a stage that trains its share of the time; the question is not yet known."""
+        self._stage = stage
+        self._question = ""
+        later = [stage]
+        if stage in self._stages:
+            later = self._stages[self._stages.index(stage) :]
+        now = self._clock()
+        self._stage_began = now
         share = WEIGHTS[stage] / sum(WEIGHTS[one] for one in later)
         self._until = now + share * max(self._last - now, 0.0)
 
     def check(self, event: Event) -> None:
-        """Called between two epochs.
+        """Stop the trainings in flight when the time of the stage is over.
+
+        Called between two epochs.
 
         Raises:
-            StageOver: trainings are in flight, and the time of the stage is over. Without first
-                trials and leaders there is no final training, so they may also take of what was
-                meant for later stages.
+            StageOver: the time is over.
         """
-        hard = self._until
-        if self._stage == "train" or self._question == LEADERS:
-            hard = self._last
-        elif self._question == trials_after(0):
-            hard = max(hard, self._stage_began + FIRST_TRIALS * (self._last - self._stage_began))
-        if event.done < event.total and self._clock() > hard:
+        if event.done < event.total and self._clock() > self._stops_at():
             raise StageOver
 
-    def latency_seconds(self) -> float:
-        """What measuring latency may take for each of two batch sizes: half of what is left
-        after about the rest.
+    def _stops_at(self) -> float:
+        """Return the reading of the clock at which trainings in flight are stopped.
+
+        Without first trials and leaders there is no final training, so they may also take of what
+        was meant for later stages.
         """
-        return min(LONGEST_LATENCY, max(SHORTEST_LATENCY, (self.left() - 0.5 * self.reserve) / 2))
+        if self._stage == "train" or self._question == LEADERS:
+            return self._last
+        if self._question == trials_after(0):
+            most = FIRST_TRIALS * (self._last - self._stage_began)
+            return max(self._until, self._stage_began + most)
+        return self._until
+
+    def latency_seconds(self) -> float:
+        """Return what measuring latency may take for each of two batch sizes.
+
+        That is half of what is left after about the rest.
+        """
+        most = (self.left() - 0.5 * self.reserve) / 2
+        return min(LONGEST_LATENCY, max(SHORTEST_LATENCY, most))
 
     # -- decisions ---------------------------------------------------------------------------------
 
@@ -213,42 +266,47 @@ class Budget:
         known = self._decisions.get(question)
         if known is not None and known.options == texts:
             return texts.index(known.done)
-        on_record = self._known(list({v.id: None for option in options for v in option.variants}))
+        seconds = self._seconds_of(options)
         left = self._until - self._clock()
-        chosen, needs = len(options) - 1, 0.0
-        for position, option in enumerate(options):
-            seconds = self._seconds(option, on_record)
-            needs = needs or seconds
-            if seconds <= left or seconds == 0:
+        chosen = len(options) - 1
+        for position, needed in enumerate(seconds):
+            if needed <= left or needed == 0:  # what is on record fits even when time is over
                 chosen = position
                 break
-        reason = (
-            f"that needs about {needs:.0f} s more, and {max(left, 0):.0f} s are left for it"
-            if chosen
-            else ""
+        reason = ""
+        if chosen:
+            reason = (
+                f"that needs about {seconds[0]:.0f} s more, and {max(left, 0):.0f} s are left for "
+                f"it"
+            )
+        decision = Decision(
+            stage=self._stage,
+            question=question,
+            options=texts,
+            asked=of or texts[0],
+            done=texts[chosen],
+            reason=reason,
         )
-        self._decide(Decision(self._stage, question, texts, of or texts[0], texts[chosen], reason))
+        self._decide(decision)
         return chosen
 
     def overrule(self) -> None:
-        """What was chosen last did not end in time: the least takes its place."""
+        """Put the least in the place of what was chosen last, which did not end in time."""
         one = self._decisions[self._question]
         reason = "more was begun and did not end in time"
-        self._decide(
-            Decision(one.stage, one.question, one.options, one.asked, one.options[-1], reason)
-        )
+        self._decide(replace(one, done=one.options[-1], reason=reason))
 
     def sentences(self) -> list[str]:
-        """What was left out."""
+        """Return what was left out, a sentence each."""
         said = [
-            f"{d.stage}: {d.sentence(self.minutes)}" for d in self._decisions.values() if d.is_cut
+            f"{decision.stage}: {decision.sentence(self.minutes)}"
+            for decision in self._decisions.values()
+            if decision.is_cut
         ]
-        if self._cut:
-            many = len(self._cut) > 1
-            said.append(
-                f"{len(self._cut)} training{'s were' if many else ' was'} stopped, because the "
-                f"time was over"
-            )
+        number = len(self._cut)
+        if number:
+            were = "trainings were" if number > 1 else "training was"
+            said.append(f"{number} {were} stopped, because the time was over")
         return said
 
     # -- trainings ---------------------------------------------------------------------------------
@@ -260,13 +318,24 @@ class Budget:
         *,
         with_weights: bool = False,
     ) -> list[Outcome]:
-        """What ``train`` gives, timed. Where the time of the stage is over before it ends, those on
-        record and a failure for each of the others; the same again when the run goes on.
+        """Train variants by ``train``, and time it.
+
+        Where the time of the stage is over before it ends, the answer is the outcomes on record and
+        a failure for each of the others; the same again when the run goes on.
+
+        Args:
+            variants: what to train.
+            train: trains, and returns an outcome for each.
+            with_weights: whether an outcome without its weights is none.
+
+        Returns:
+            An outcome for each variant, in their order.
 
         Raises:
             StageOver: in an ablation, which is not judged by halves.
         """
-        known = self._known([v.id for v in variants])
+        ids = [variant.id for variant in variants]
+        known = self._known(ids)
         asked = [v for v in variants if v.id in known or v.id not in self._cut]
         new = [v for v in asked if v.id not in known]
         began = self._clock()
@@ -275,64 +344,48 @@ class Budget:
         except StageOver:
             if self._stage == "ablate":
                 raise
-            outcomes = dict(self._known([v.id for v in variants]))
-            outcomes = {
-                i: o
-                for i, o in outcomes.items()
-                if o.weights is not None or not (with_weights and o.finished)
-            }
+            outcomes = self._usable(ids, with_weights)
             self._cut |= {v.id for v in asked if v.id not in outcomes}
         else:
-            self._learn(new, outcomes, self._clock() - began)
+            self._cost.learn(new, outcomes, self._clock() - began)
         self._put()
         return [outcomes.get(v.id) or _stopped(v) for v in variants]
 
     def holds(self) -> int | None:
-        """About how many more trainings this stage has time for; None: not known."""
-        each = self._prior if self._measured is None else self._measured[0] / self._measured[1]
-        return None if not each else int(max(self._until - self._clock(), 0.0) / each)
+        """Return about how many more trainings this stage has time for; None: not known."""
+        each = self._cost.seconds_each
+        if not each:
+            return None
+        left = max(self._until - self._clock(), 0.0)
+        return int(left / each)
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _seconds(self, option: Option, on_record: Mapping[str, Outcome]) -> float:
-        """About what an option takes, with some to spare."""
-        new = [v for v in option.variants if v.id not in on_record]
-        number = len(new) + option.more
-        if not number:
-            return 0.0
-        if self._measured is None:
-            # Not known: anything fits while there is time at all
-            return SAFETY * number * (self._prior or 1e-9)
-        seconds, trainings, epochs = self._measured
-        share = (sum(self._epochs(v) for v in new) + option.more * epochs / trainings) / epochs
-        return (
-            SAFETY
-            * seconds
-            * (share if share >= 1 else SMALLEST_SHARE + (1 - SMALLEST_SHARE) * share)
-        )
+    def _usable(self, ids: Sequence[str], with_weights: bool) -> dict[str, Outcome]:
+        """Return the outcomes on record that an answer can be made of."""
+        found: dict[str, Outcome] = {}
+        for variant_id, outcome in self._known(ids).items():
+            lacks_weights = with_weights and outcome.finished and outcome.weights is None
+            if not lacks_weights:
+                found[variant_id] = outcome
+        return found
 
-    def _epochs(self, variant: Variant) -> float:
-        return variant.train.epochs * (1.0 if variant.train.early_stopping is None else self._stops)
-
-    def _learn(
-        self, new: Sequence[Variant], outcomes: Mapping[str, Outcome], seconds: float
-    ) -> None:
-        if not new:
-            return
-        stopping = [
-            v for v in new if v.train.early_stopping is not None and outcomes[v.id].finished
-        ]
-        if stopping:
-            self._stops = sum(outcomes[v.id].epochs for v in stopping) / sum(
-                v.train.epochs for v in stopping
-            )
-        self._measured = max(seconds, 1e-3), len(new), max(sum(self._epochs(v) for v in new), 1.0)
+    def _seconds_of(self, options: Sequence[Option]) -> list[float]:
+        """Return about what each option takes; trainings on record take nothing."""
+        ids = dict.fromkeys(variant.id for option in options for variant in option.variants)
+        on_record = self._known(list(ids))
+        seconds: list[float] = []
+        for option in options:
+            new = [variant for variant in option.variants if variant.id not in on_record]
+            seconds.append(self._cost.estimate(new, option.more))
+        return seconds
 
     def _decide(self, decision: Decision) -> None:
         self._decisions[decision.question] = decision
         self._put()
 
     def _put(self) -> None:
+        """Write down what was decided so far."""
         document = replace(
             self._asked,
             finished=self._finished,
@@ -345,38 +398,6 @@ class Budget:
         keep(self._ledger, document)
 
 
-class TimedRunner(Runner):
-    """A runner that ends when the time of its stage is over; without a budget it is a runner."""
-
-    budget: Budget | None = None
-
-    def __init__(self, workspace: Workspace, *, progress: Callable[[Event], None]) -> None:
-        def tell(event: Event) -> None:
-            progress(event)
-            if self.budget is not None:
-                self.budget.check(event)
-
-        super().__init__(workspace, progress=tell)
-
-    def train(
-        self,
-        variants: Sequence[Variant],
-        *,
-        keep_weights: bool = False,
-        study: str = "train",
-        ahead: int = 0,
-    ) -> list[Outcome]:
-        if self.budget is None:
-            return super().train(variants, keep_weights=keep_weights, study=study, ahead=ahead)
-        holds = self.budget.holds()
-        ahead = ahead if holds is None else max(min(ahead, holds - len(variants)), 0)
-        plain = super().train
-
-        def train(asked: list[Variant]) -> list[Outcome]:
-            return plain(asked, keep_weights=keep_weights, study=study, ahead=ahead)
-
-        return self.budget.train(variants, train, with_weights=keep_weights)
-
-
 def _stopped(variant: Variant) -> Outcome:
+    """Return the outcome of a training that was not finished in time."""
     return Outcome(variant.id, "failed", reason=STOPS_AFTER, cause="environment")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -15,13 +13,13 @@ from winnow.bundle import BATCH_SIZES, export_onnx
 from winnow.data import PreparedData, prepare_once
 from winnow.errors import DataError, ModelError, Problem, RecipeError, WinnowError, did_you_mean
 from winnow.methods import SAMPLERS, BaseSampler
-from winnow.recipe import READY, Choice, Data, Model, Recipe, Train, locate, made, sections
+from winnow.pipeline._corners import corners, training_corners
+from winnow.recipe import READY, Data, Model, Recipe, locate, made, sections
 from winnow.training import check_methods
 
 __all__ = ["CheckedRecipe", "check", "check_export", "check_recipe", "load_recipe"]
 
 MODULE, ARGUMENT = "model.", "model.args."
-MOST_MODELS = 32  # built to see whether they fit
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,28 @@ class CheckedRecipe:
 
 
 def check(recipe: Recipe, *, file: Path | None = None) -> CheckedRecipe:
-    """Read the data, build the models that the recipe can ask for, look up every name; train
-    nothing.
+    """Read the data, build the models that a recipe can ask for and look up every name.
+
+    Nothing is trained.
 
     Args:
-        recipe: any.
+        recipe: any recipe.
         file: the YAML file that it was read from, for the lines of mistakes.
+
+    Returns:
+        The recipe with its rows and its first model.
 
     Raises:
         RecipeError: with every mistake that was found.
+
+    Example:
+        >>> import winnow
+        >>> from winnow.pipeline import check
+        >>> recipe = winnow.Recipe(
+        ...     name="iris", data=winnow.Data(source="sklearn:iris"), model=winnow.Model(use="mlp")
+        ... )
+        >>> check(recipe).prepared.task
+        'classification'
     """
     return check_recipe(recipe, prepare_once, file=file)
 
@@ -62,72 +73,73 @@ def check_recipe(
     file: Path | None = None,
     names: bool = True,
 ) -> CheckedRecipe:
-    """``check`` with another source of prepared rows; without ``names`` the modules to ablate are
-    not looked up.
+    """Check a recipe as ``check`` does, with another source of prepared rows.
+
+    Args:
+        recipe: any recipe.
+        prepared: gives the rows of a section ``data``.
+        file: the YAML file that the recipe was read from, for the lines of mistakes.
+        names: whether the modules to ablate are looked up in the models.
+
+    Returns:
+        The recipe with its rows and its first model.
 
     Raises:
         RecipeError: with every mistake that was found.
     """
     try:
         rows = prepared(recipe.data)
-        built, problems = _built(recipe, rows)
-        names_of_modules = _modules(recipe, built) if names else []
+        built, problems = _build_models(recipe, rows)
+        unknown = _unknown_modules(recipe, built) if names else []
         problems = [
-            *_task(recipe, rows),
+            *_task_problems(recipe, rows),
             *problems,
-            *_methods(recipe, rows.task),
-            *_sampler(recipe),
-            *names_of_modules,
+            *_method_problems(recipe, rows.task),
+            *_sampler_problems(recipe),
+            *unknown,
         ]
     except DataError as error:
-        problems = [_problem("data", error), *_named(recipe.model)]
+        problems = [_problem("data", error), *_argument_problems(recipe.model)]
     if problems:
         raise RecipeError(problems if file is None else locate(problems, file))
-    return CheckedRecipe(recipe, rows, built[0], tuple(_warnings(recipe, rows, built[0])))
-
-
-def _warnings(recipe: Recipe, prepared: PreparedData, model: nn.Module) -> Iterator[str]:
-    if prepared.task != "classification" or recipe.model.use in READY:
-        return
-    if models.gives_probabilities(
-        model, in_shape=prepared.in_shape, out_features=prepared.out_features
-    ):
-        yield (
-            "the outputs of the model look like probabilities (every row adds up to 1): "
-            "cross-entropy takes raw scores and "
-            "applies a softmax of its own, and so does prediction; leave out the model's softmax"
-        )
+    warnings = tuple(_warnings(recipe, rows, built[0]))
+    return CheckedRecipe(recipe, rows, built[0], warnings)
 
 
 def check_export(checked: CheckedRecipe, *, file: Path | None = None) -> None:
-    """Whether there can be a bundle of the model, asked before it is trained rather than after. A
-    ready model can be exported.
+    """Check that there can be a bundle of the model, before it is trained rather than after.
+
+    Args:
+        checked: the recipe.
+        file: the YAML file that it was read from, for the line of the mistake.
 
     Raises:
-        RecipeError: it cannot.
+        RecipeError: the model cannot be exported.
     """
+    # The ready models are known to export.
     if checked.recipe.model.use in READY:
         return
+    example = checked.prepared.validation.X[: max(BATCH_SIZES)]
     try:
-        export_onnx(
-            checked.model,
-            checked.prepared.in_shape,
-            example=checked.prepared.validation.X[: max(BATCH_SIZES)],
-        )
+        export_onnx(checked.model, checked.prepared.in_shape, example=example)
     except ModelError as error:
-        found = [
-            Problem(
-                "model.use",
-                f"{error} - without a bundle: `winnow evaluate` does everything up to the test "
-                f"rows",
-            )
-        ]
-        raise RecipeError(found if file is None else locate(found, file)) from error
+        problem = Problem(
+            "model.use",
+            f"{error} - without a bundle: `winnow evaluate` does everything up to the test rows",
+        )
+        raise RecipeError([problem] if file is None else locate([problem], file)) from error
 
 
 def load_recipe(path: Path) -> Recipe:
-    """The recipe in a YAML file. When it has mistakes, those that only show when its data and model
-    are looked up are told, too.
+    """Read the recipe in a YAML file.
+
+    When it has mistakes, those that only show when its data and model are looked up are told, too.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The recipe.
 
     Raises:
         RecipeError: with every mistake that was found.
@@ -135,55 +147,36 @@ def load_recipe(path: Path) -> Recipe:
     try:
         return Recipe.load(path)
     except RecipeError as error:
-        sound = sections(path)
-        rows, model = sound.get("data"), sound.get("model")
-        problems: list[Problem] = []
-        if isinstance(rows, Data):
-            try:
-                prepare_once(rows)
-            except DataError as data_error:
-                problems.append(_problem("data", data_error))
-        if isinstance(model, Model):
-            problems += _named(model)
-        if not problems:
+        found = _problems_of_sound_sections(path)
+        if not found:
             raise
-        known = {p.setting for p in error.problems}
-        more = locate([p for p in problems if p.setting not in known], path)
-        raise RecipeError(sorted([*error.problems, *more], key=lambda p: p.line or 0)) from None
+        known = {problem.setting for problem in error.problems}
+        new = [problem for problem in found if problem.setting not in known]
+        problems = [*error.problems, *locate(new, path)]
+        problems.sort(key=lambda problem: problem.line or 0)
+        raise RecipeError(problems) from None
+
+
+def _problems_of_sound_sections(path: Path) -> list[Problem]:
+    """Return what is wrong with the data and the model of a recipe that cannot be read whole."""
+    sound = sections(path)
+    data, model = sound.get("data"), sound.get("model")
+    problems: list[Problem] = []
+    if isinstance(data, Data):
+        try:
+            prepare_once(data)
+        except DataError as error:
+            problems.append(_problem("data", error))
+    if isinstance(model, Model):
+        problems += _argument_problems(model)
+    return problems
 
 
 # -- models ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Corner:
-    """The recipe with every range at its first value, but for one."""
-
-    recipe: Recipe
-    changed: Mapping[str, Any]
-
-
-def corners(recipe: Recipe) -> Iterator[Corner]:
-    """The first value of every range; then, one at a time, the other values or ends of the
-    model's arguments.
-    """
-    ranges = recipe.ranges()
-    first: dict[str, Any] = {}
-    for path, setting in ranges.items():
-        if setting.condition is None or first.get(setting.condition[0]) == setting.condition[1]:
-            first[path] = _values(setting.range)[0]
-    yield Corner(recipe.resolve(first), {})
-    others = [
-        (path, value)
-        for path in first
-        if path.startswith("model.")
-        for value in _values(ranges[path].range)[1:]
-    ]
-    for path, value in others[: MOST_MODELS - 1]:
-        yield Corner(recipe.resolve({**first, path: value}), {path: value})
-
-
-def _built(recipe: Recipe, prepared: PreparedData) -> tuple[list[nn.Module], list[Problem]]:
+def _build_models(recipe: Recipe, prepared: PreparedData) -> tuple[list[nn.Module], list[Problem]]:
+    """Build the model at every corner of the recipe; return what was built, and what cannot be."""
     built: list[nn.Module] = []
     problems: list[Problem] = []
     for corner in corners(recipe):
@@ -192,58 +185,12 @@ def _built(recipe: Recipe, prepared: PreparedData) -> tuple[list[nn.Module], lis
         except WinnowError as error:
             problems.append(_problem("model", error, given=corner.changed))
             if not corner.changed:
-                break  # the others would only say it again
+                break  # the other corners would only say it again
     return built, problems
 
 
-def _named(model: Model) -> list[Problem]:
-    """What can be said about a model without rows to try it on."""
-    try:
-        models.check_args(model)
-    except ModelError as error:
-        return [_problem("model", error)]
-    return []
-
-
-def _methods(recipe: Recipe, task: str) -> list[Problem]:
-    """Methods that cannot be found, or that refuse their arguments at either end of a range."""
-    problems: dict[str, Problem] = {}
-    for train in _trains(recipe):
-        try:
-            check_methods(train, task)
-        except ModelError as error:
-            problem = _problem("train", error)
-            problems.setdefault(problem.setting, problem)
-    return list(problems.values())
-
-
-def _sampler(recipe: Recipe) -> list[Problem]:
-    try:
-        made(recipe.search.sampler, SAMPLERS, BaseSampler, "search.sampler")
-    except RecipeError as error:
-        return list(error.problems)
-    return []
-
-
-def _trains(recipe: Recipe) -> Iterator[Train]:
-    """Training sections in which every option and both ends of every range of a method come up."""
-    ranges = recipe.ranges()
-    choices = {path: s.labels for path, s in ranges.items() if s.labels and s.condition is None}
-    largest = max([len(labels) for labels in choices.values()], default=1)
-    for k, end in itertools.product(range(largest), (0, -1)):
-        taken = {path: labels[k % len(labels)] for path, labels in choices.items()}
-        for path, setting in ranges.items():
-            condition = setting.condition
-            if path not in taken and (condition is None or taken.get(condition[0]) == condition[1]):
-                taken[path] = _values(setting.range)[end]
-        yield recipe.resolve(taken).train
-
-
-def _values(found: Any) -> list[Any]:
-    return list(found.labels) if isinstance(found, Choice) else [found.low, found.high]
-
-
 def _build(recipe: Recipe, prepared: PreparedData) -> nn.Module:
+    """Build the model of a recipe with nothing open, and see that its output fits the task."""
     module = models.build(
         recipe.model,
         in_shape=prepared.in_shape,
@@ -256,10 +203,34 @@ def _build(recipe: Recipe, prepared: PreparedData) -> nn.Module:
     return module
 
 
-# -- names -----------------------------------------------------------------------------------------
+def _argument_problems(model: Model) -> list[Problem]:
+    """Return what can be said against a model without rows to try it on."""
+    try:
+        models.check_args(model)
+    except ModelError as error:
+        return [_problem("model", error)]
+    return []
 
 
-def _task(recipe: Recipe, prepared: PreparedData) -> list[Problem]:
+def _warnings(recipe: Recipe, prepared: PreparedData, model: nn.Module) -> Iterator[str]:
+    """Yield what can be run, and is hardly meant."""
+    if prepared.task != "classification" or recipe.model.use in READY:
+        return
+    if models.gives_probabilities(
+        model, in_shape=prepared.in_shape, out_features=prepared.out_features
+    ):
+        yield (
+            "the outputs of the model look like probabilities (every row adds up to 1): "
+            "cross-entropy takes raw scores and "
+            "applies a softmax of its own, and so does prediction; leave out the model's softmax"
+        )
+
+
+# -- methods and names -----------------------------------------------------------------------------
+
+
+def _task_problems(recipe: Recipe, prepared: PreparedData) -> list[Problem]:
+    """Return the settings that do not suit the task of the data."""
     try:
         recipe.check_task(prepared.task)
     except RecipeError as error:
@@ -267,43 +238,71 @@ def _task(recipe: Recipe, prepared: PreparedData) -> list[Problem]:
     return []
 
 
-def _modules(recipe: Recipe, built: list[nn.Module]) -> list[Problem]:
-    """Names of modules to ablate that no model of the recipe has; nothing is said when no model
-    could be built.
+def _method_problems(recipe: Recipe, task: str) -> list[Problem]:
+    """Return the methods that cannot be found, or refuse their arguments at an end of a range."""
+    problems: dict[str, Problem] = {}
+    for train in training_corners(recipe):
+        try:
+            check_methods(train, task)
+        except ModelError as error:
+            problem = _problem("train", error)
+            # The same method fails at several corners: once is enough to read.
+            problems.setdefault(problem.setting, problem)
+    return list(problems.values())
+
+
+def _sampler_problems(recipe: Recipe) -> list[Problem]:
+    """Return what is wrong with the sampler of the search."""
+    try:
+        made(recipe.search.sampler, SAMPLERS, BaseSampler, "search.sampler")
+    except RecipeError as error:
+        return list(error.problems)
+    return []
+
+
+def _unknown_modules(recipe: Recipe, built: Sequence[nn.Module]) -> list[Problem]:
+    """Return the names of modules to ablate that no model of the recipe has.
+
+    Nothing is said when no model could be built: that mistake is told already.
     """
     if not built:
         return []
-    known = list(dict.fromkeys(name for module in built for name in models.module_names(module)))
+    known: dict[str, None] = {}  # keeps the order in which they were seen
+    for module in built:
+        known.update(dict.fromkeys(models.module_names(module)))
     asked = [("ablate.modules", name) for name in recipe.ablate.modules]
     if recipe.ablate.parts != "all":
-        asked += [
-            ("ablate.parts", n.removeprefix(MODULE))
-            for n in recipe.ablate.parts
-            if n.startswith(MODULE) and not n.startswith(ARGUMENT)
-        ]
+        for name in recipe.ablate.parts:
+            if name.startswith(MODULE) and not name.startswith(ARGUMENT):
+                asked.append(("ablate.parts", name.removeprefix(MODULE)))
     return [
-        Problem(path, f"the model has no module {n!r}{did_you_mean(n, known)}")
-        for path, n in asked
-        if n not in known
+        Problem(path, f"the model has no module {name!r}{did_you_mean(name, list(known))}")
+        for path, name in asked
+        if name not in known
     ]
 
 
 def _problem(
-    section: str, error: WinnowError, *, given: Mapping[str, Any] | None = None
+    section: str, error: WinnowError, *, given: Mapping[str, object] | None = None
 ) -> Problem:
-    """An error that names its setting as ``data.source: ...`` keeps it; any other is about the
+    """Return an error as a problem of a setting.
+
+    An error that names its setting, as ``data.source: ...`` does, keeps it; any other is about the
     whole section.
+
+    Args:
+        section: of the recipe.
+        error: the error.
+        given: the settings at which it came up, by their dotted paths.
     """
-    setting, colon, message = str(error).partition(": ")
-    named = (
-        bool(colon)
-        and setting.startswith(f"{section}.")
-        and setting.replace(".", "").replace("_", "").isalnum()
-    )
-    setting, message = (setting, message) if named else (section, str(error))
-    where = (
-        f"with {', '.join(f'{path} = {value!r}' for path, value in given.items())}: "
-        if given
-        else ""
-    )
-    return Problem(setting, where + message)
+    text = str(error)
+    setting, colon, rest = text.partition(": ")
+    is_a_path = setting.replace(".", "").replace("_", "").isalnum()
+    if colon and is_a_path and setting.startswith(f"{section}."):
+        message = rest
+    else:
+        setting, message = section, text
+    if given:
+        values = ", ".join(f"{path} = {value!r}" for path, value in given.items())
+        message = f"with {values}: {message}"
+    return Problem(setting, message)

@@ -2,69 +2,56 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
-import json
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from numpy.typing import NDArray
 
-from winnow import bundle, data
-from winnow.bundle import BundleRecord
-from winnow.compression import (
-    CompressionRecord,
-    CompressionResult,
-    LatencyTiming,
-    ShippedFile,
-    ShippedRecord,
-    compress,
-    measure_shipped,
-)
+from winnow import bundle
+from winnow.compression import LatencyTiming, compress
 from winnow.data import DataRecord
-from winnow.errors import BundleError, ModelError, OutOfTime, RecipeError, WorkspaceError
+from winnow.errors import ModelError, OutOfTime, WorkspaceError
 from winnow.evaluation import (
     Baselines,
-    BaselinesRecord,
     Evaluation,
     FittedBaseline,
     compare_baselines,
     evaluate,
     fit_baselines,
 )
-from winnow.execution import Event, PlanRecord, RunRecord, Workspace
+from winnow.execution import Event, Workspace
 from winnow.models import module_names
-from winnow.pipeline._budget import Budget, StageOver, TimedRunner
+from winnow.pipeline._budget import Budget
 from winnow.pipeline._check import CheckedRecipe, check_export, check_recipe
-from winnow.pipeline._plan import expected_trainings, training_seconds
+from winnow.pipeline._directory import REPORT_FILE, documents_of, file_name, keep_recipe
+from winnow.pipeline._journal import Journal, quick_note
+from winnow.pipeline._leaving_out import ablate_in_time, can_lose_a_part
+from winnow.pipeline._minutes import budget_for
+from winnow.pipeline._plan import expected_trainings
 from winnow.pipeline._progress import StageProgress
-from winnow.pipeline._run_facts import bundle_facts, files_of, quick_words, run_facts, sittings_of
-from winnow.pipeline._source import RECIPE_FILE, check_same, file_name, settings_of
-from winnow.recipe import QUICK, Recipe
+from winnow.pipeline._shipping import (
+    bundle_facts,
+    bundle_key,
+    forget_other_bundle,
+    is_current,
+    measure_before_saving,
+)
+from winnow.pipeline._source import check_same
+from winnow.pipeline._timed_runner import TimedRunner
+from winnow.recipe import Recipe
 from winnow.records import keep, recall
 from winnow.report import write_report
-from winnow.study import Ablation, FinalRecord, SearchResult, TrainingResult, ablate, search, train
+from winnow.study import Ablation, FinalRecord, SearchResult, TrainingResult, search, train
 
 __all__ = ["Flow", "few_notes"]
 
-OF_THE_BUNDLE = (BundleRecord, CompressionRecord, ShippedRecord)  # about the file that ships
-
-# What can be asked for at last, and the stages that train for it.
-GOALS = {
-    "found": ("search",),
-    "ablation": ("search", "ablate"),
-    "trained": ("search", "ablate", "train"),
-    "evaluation": ("search", "ablate", "train"),
-    "bundle": ("search", "ablate", "train"),
-}
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 MOST_NOTES = 40  # lines about the data that somebody reads in a terminal
 
 
@@ -92,6 +79,9 @@ class Flow:
         quick: the recipe was made small by ``--quick``, which the summary says.
 
     Attributes:
+        recipe: as it was asked.
+        path: the run directory.
+        workspace: the directory as trainings use it.
         budget: what the recipe's ``minutes`` allow; None without them.
 
     Raises:
@@ -99,6 +89,19 @@ class Flow:
         DataError: the data cannot be used.
         WorkspaceError: the directory belongs to another recipe, or cannot be used.
         OutOfTime: the recipe's ``minutes`` do not hold the least that is asked for.
+
+    Example:
+        >>> import tempfile, winnow
+        >>> recipe = winnow.Recipe(
+        ...     name="iris",
+        ...     data=winnow.Data(source="sklearn:iris"),
+        ...     model=winnow.Model(use="mlp"),
+        ...     train=winnow.Train(epochs=2),
+        ...     final=winnow.Final(seeds=2),
+        ... )
+        >>> with winnow.Flow(recipe, tempfile.mkdtemp(), ablate=False) as flow:
+        ...     len(flow.train().outcomes)
+        2
     """
 
     def __init__(
@@ -116,54 +119,51 @@ class Flow:
     ) -> None:
         self.recipe = recipe
         self.path = Path(out)
-        self._ablate = ablate
+        self._wants_ablation = ablate
         self._file = file
         self._progress = progress
-        self._command = command or f"winnow.run(recipe, out={str(out)!r})"
-        self._stage = "check"
         self._goal = goal
-        self._done: dict[str, Any] = {}  # what the stages gave, by what it is
-        self._notes: list[str] = []
-        self._clock = time.perf_counter()
-        if recipe.minutes is not None and began is not None:
-            self._clock = began
+        self._stage = "check"
+        self._results: dict[str, object] = {}  # of the stages, by the name of the goal
         self.budget: Budget | None = None
+        now = time.perf_counter()
+        is_limited = recipe.minutes is not None
         is_new = not self.path.exists()
         self.workspace = Workspace.open(self.path)
         bundle.clean_up(self.path)
         try:
-            self._runner = TimedRunner(self.workspace, progress=self._trained)
-            self._before = recall(self.workspace.ledger, RunRecord) or RunRecord()
-            self._fleets = (recall(self.workspace.ledger, PlanRecord) or PlanRecord()).fleets
-            self._sittings = sittings_of(self._before, trained=bool(self._fleets))
-            check_same(recipe, self._before.recipe_yaml, self.path)
-            self._checked = self._look(file)
-            self.budget = self._runner.budget = self._budget(goal)
+            self._runner = TimedRunner(self.workspace, progress=self._report_training)
+            self._journal = Journal(
+                self.workspace.ledger,
+                recipe,
+                command=command or f"winnow.run(recipe, out={str(out)!r})",
+                ablate=ablate,
+                quick=quick,
+                # Minutes count from the start of the process, the seconds of others from here.
+                began=began if is_limited and began is not None else now,
+            )
+            check_same(recipe, self._journal.before.recipe_yaml, self.path)
+            self._checked = self._check()
+            self.budget = budget_for(
+                self._checked,
+                goal=goal,
+                ablate=ablate,
+                ledger=self.workspace.ledger,
+                spent=self._journal.spent,
+                began=self._journal.began,
+            )
+            self._runner.budget = self.budget
         except BaseException:
             self.workspace.close()
             if is_new:
-                # Nothing was trained: leave no empty directory behind a mistyped recipe
+                # Nothing was trained: leave no empty directory behind a mistyped recipe.
                 shutil.rmtree(self.path)
             raise
         self._metric, _ = self._runner.context(recipe)
-        self._of_stage = StageProgress(
+        self._stage_progress = StageProgress(
             self._tell, metric=self._metric, expected=expected_trainings(recipe)
         )
-        for warning in self._checked.warnings:
-            self._note(warning)
-        self._quick = quick or self._is_as_quick_as_before()
-        if self._quick and not quick:
-            self._note(
-                quick_words(
-                    recipe,
-                    "this run was begun with --quick, and the recipe it goes on with asks for no "
-                    "more",
-                )
-            )
-        self._keep_recipe()
-        self._put_facts()
-        for note in few_notes(self._checked.prepared.notes):
-            self._tell(Event(self._stage, 0, 0, message=note))
+        self._write_beginning(was_asked_quick=quick)
 
     def __enter__(self) -> Self:
         return self
@@ -178,82 +178,94 @@ class Flow:
 
     def close(self) -> None:
         """Write what was done so far into the ledger and let the directory go."""
-        self._put_facts()
-        if self.budget is not None and self.budget.goal in self._done:
+        self._write_facts()
+        if self.budget is not None and self.budget.goal in self._results:
             self.budget.finish()
         self.workspace.close()
 
     # -- stages ------------------------------------------------------------------------------------
 
     def search(self) -> SearchResult | None:
-        """The search; None when nothing in the recipe is open."""
+        """Search for the best settings of the recipe's ranges.
+
+        Returns:
+            What the search found; None when nothing in the recipe is open.
+        """
         return self._once("found", self._search)
 
     def _search(self) -> SearchResult | None:
         if not self.recipe.is_open:
             self._note_down("nothing in the recipe is open: there was nothing to search")
             return None
-        with self._at("search"):
+        with self._training("search"):
             return search(self.recipe, runner=self._runner, allowance=self.budget)
 
     def best(self) -> Recipe:
-        """The recipe with nothing open: the winner of the search, or as it was asked."""
+        """Return the recipe with nothing open: the winner of the search, or as it was asked."""
         found = self.search()
         return self.recipe if found is None else found.best
 
     def ablate(self) -> Ablation | None:
-        """The ablation of the best recipe; None when it was not wanted, or the recipe has no
-        part to leave out.
-        """
-        return self._once("ablation", self._ablation)
+        """Leave each part of the best recipe out in turn.
 
-    def _ablation(self) -> Ablation | None:
-        if not self._ablate:
+        Returns:
+            The ablation; None when it was not wanted, when the recipe has no part to leave out, or
+            when there was no time for one.
+        """
+        return self._once("ablation", self._ablate)
+
+    def _ablate(self) -> Ablation | None:
+        if not self._wants_ablation:
             return None
-        best, modules = self.best(), self._modules_left()
-        if not modules and not _can_lose_a_part(best):
+        best = self.best()
+        modules = self._modules_to_ablate(best)
+        if not modules and not can_lose_a_part(best):
             self._note_down("nothing in the recipe can be left out: there was nothing to ablate")
             return None
-        with self._at("ablate"):
-            return self._ablated(best, modules)
+        with self._training("ablate"):
+            return ablate_in_time(best, modules, self._runner)
 
     def simplified(self) -> Recipe:
-        """The recipe that is trained at last: without the parts that the ablation showed to do
-        nothing.
+        """Return the recipe that is trained at last: without the parts that the ablation showed to
+        do nothing.
         """
         ablation = self.ablate()
         return self.best() if ablation is None else ablation.simplified
 
     def train(self) -> TrainingResult:
-        """The final training, on seeds that chose nothing."""
+        """Train the final models, on seeds that chose nothing."""
         return self._once("trained", self._train)
 
     def _train(self) -> TrainingResult:
         recipe = self.simplified()
-        with self._at("train"):
+        with self._training("train"):
             trained = train(recipe, runner=self._runner, allowance=self.budget)
-        self._forget_another(_key(trained, self.recipe))
+        forget_other_bundle(self.workspace.ledger, bundle_key(trained, self.recipe))
         return trained
 
     def evaluate(self) -> Evaluation:
-        """The test rows, and the baselines beside the model: beside the PyTorch model until
-        there is a file that ships.
+        """Measure the final models on the test rows, beside baselines.
+
+        The baselines are held against the PyTorch model until there is a file that ships.
         """
         return self._once("evaluation", self._evaluate)
 
     def _evaluate(self) -> Evaluation:
         trained = self.train()
-        with self._at("evaluate", message=True):
+        with self._without_training("evaluate"):
             evaluation = evaluate(trained)
-            if not self._is_there(self._bundle_path, _key(trained, self.recipe)):
+            if not self._has_bundle(bundle_key(trained, self.recipe)):
                 self._compare(evaluation.truth, evaluation.predictions)
         return evaluation
 
     def compress(self) -> Path:
-        """The folder of the bundle. One that is there and belongs to this training is kept:
-        latencies are not measured again.
+        """Make the model smaller and faster, and write the bundle.
 
-        A model that cannot be exported is refused before anything trains.
+        One that is there and belongs to this training is kept: latencies are not measured again. A
+        model that cannot be exported is refused before anything trains.
+
+        Returns:
+            The folder of the bundle.
         """
         return self._once("bundle", self._compress)
 
@@ -261,33 +273,14 @@ class Flow:
         if recall(self.workspace.ledger, FinalRecord) is None:
             check_export(self._checked, file=self._file)
         trained, evaluation = self.train(), self.evaluate()
-        path, key = self._bundle_path, _key(trained, self.recipe)
-        if not self._is_there(path, key):
-            with self._at("compress", message=True):
-                timing = (
-                    None
-                    if self.budget is None
-                    else LatencyTiming(seconds=self.budget.latency_seconds())
-                )
-                compressed = compress(trained, budget=self.recipe.compress.budget, timing=timing)
-                shipped = _measured(compressed, trained)
-                compared = self._compare(shipped.truth, shipped.predictions, file=shipped.sha256)
-                compressed.save(
-                    path,
-                    metrics=shipped.metrics,
-                    recipe_metrics=evaluation.metrics,
-                    parity=shipped.difference.to_dict(),
-                    test_rows=shipped.rows,
-                    verdict=compared.for_manifest(),
-                    recipe_yaml=trained.recipe.to_yaml(),
-                )
-                keep(self.workspace.ledger, shipped.record)
-                keep(self.workspace.ledger, bundle_facts(bundle.load(path), made_from=key))
-        return path
+        if not self._has_bundle(bundle_key(trained, self.recipe)):
+            with self._without_training("compress"):
+                self._write_bundle(trained, evaluation)
+        return self._bundle_path
 
     def reach_goal(self) -> None:
         """Run the stages up to the goal."""
-        stages: dict[str, Callable[[], Any]] = {
+        stages: dict[str, Callable[[], object]] = {
             "found": self.search,
             "ablation": self.ablate,
             "trained": self.train,
@@ -297,36 +290,30 @@ class Flow:
         stages[self._goal]()
 
     def write_report(self, path: str | Path | None = None) -> Path:
-        """Write the report of what is there so far; None: to ``report.html`` in the run
-        directory.
+        """Write the report of what is there so far.
+
+        Args:
+            path: the HTML file; None: ``report.html`` in the run directory.
+
+        Returns:
+            The file that was written.
         """
-        with self._at("report", message=True):
-            return write_report(
-                self.documents(), self.path / "report.html" if path is None else path
-            )
+        place = self.path / REPORT_FILE if path is None else path
+        with self._without_training("report"):
+            return write_report(self.documents(), place)
 
     def documents(self) -> dict[str, dict[str, Any]]:
-        """The facts that the stages left so far, by name."""
-        ledger = self.workspace.ledger
-        return {
-            name: document
-            for name in ledger.documents()
-            if (document := ledger.get_document(name)) is not None
-        }
+        """Return the facts that the stages left so far, by name."""
+        return documents_of(self.workspace.ledger)
 
-    # -- inside ------------------------------------------------------------------------------------
+    # -- inside: the beginning ---------------------------------------------------------------------
 
-    def _once(self, what: str, make: Callable[[], Made]) -> Made:
-        if what not in self._done:
-            self._done[what] = make()
-        made: Made = self._done[what]
-        return made
-
-    def _look(self, file: Path | None) -> CheckedRecipe:
-        checked = check_recipe(self.recipe, self._runner.prepared, file=file)
-        digest = checked.prepared.digest
+    def _check(self) -> CheckedRecipe:
+        """Check the recipe, and that its rows are those that the directory was begun with."""
+        checked = check_recipe(self.recipe, self._runner.prepared, file=self._file)
         known = recall(self.workspace.ledger, DataRecord)
-        if known is not None and known.digest not in (None, digest):
+        digest = None if known is None else known.digest
+        if digest not in (None, checked.prepared.digest):
             raise WorkspaceError(
                 f"the rows of {checked.prepared.source} are not those that {self.path} was begun "
                 f"with: give another directory "
@@ -334,238 +321,163 @@ class Flow:
             )
         return checked
 
-    def _budget(self, goal: str) -> Budget | None:
-        """What the minutes of the recipe allow. A run that has come to its end is only read,
-        whatever it took.
-        """
-        if self.recipe.minutes is None:
-            return None
-        ledger = self.workspace.ledger
-        wanted = [
-            stage
-            for stage in GOALS[goal]
-            if (stage != "search" or self.recipe.is_open) and (stage != "ablate" or self._ablate)
-        ]
-        budget = Budget(
-            self.recipe.minutes,
-            ledger=ledger,
-            known=ledger.outcomes,
-            stages=wanted,
-            goal=goal,
-            question=hashlib.sha256(f"{self.recipe.to_yaml()}{self._ablate}".encode()).hexdigest()[
-                :20
-            ],
-            spent=self._before.seconds or 0.0,
-            began=self._clock,
-        )
-        if budget.has_begun:
-            budget.require(0.0)
-        else:
-            least = {"search": min(2, self.recipe.search.trials) + 2, "train": 2}
-            known = training_seconds(self._checked)
-            trainings = sum(least.get(stage, 0) for stage in wanted)
-            budget.require(*((0.0,) if known is None else (trainings * known[0], known[1])))
-        return budget
+    def _write_beginning(self, *, was_asked_quick: bool) -> None:
+        """Write down what is known before the first stage, and tell it."""
+        for warning in self._checked.warnings:
+            self._note(warning)
+        if self._journal.quick and not was_asked_quick:
+            self._note(quick_note(self.recipe))
+        keep_recipe(self.recipe, self.path)
+        self._write_facts()
+        for note in few_notes(self._checked.prepared.notes):
+            self._tell(Event(self._stage, 0, 0, message=note))
 
-    def _ablated(self, recipe: Recipe, modules: list[str]) -> Ablation | None:
-        """The ablation; None where the minutes do not hold it. What does not end in time is
-        done over without it.
-        """
-        while True:
-            try:
-                return ablate(recipe, modules=modules, runner=self._runner, allowance=self.budget)
-            except OutOfTime:
-                return None
-            except StageOver:
-                assert self.budget is not None
-                self.budget.overrule()
+    # -- inside: stages ----------------------------------------------------------------------------
 
-    def _is_as_quick_as_before(self) -> bool:
-        """Whether an earlier sitting was quick and this one asks for as little."""
-        if not self._before.quick or self._before.recipe_yaml is None:
-            return False
-        before = settings_of(Recipe.from_yaml(self._before.recipe_yaml))
-        return all(
-            before[path] == value
-            for path, value in settings_of(self.recipe).items()
-            if path in QUICK
-        )
+    def _once(self, name: str, make: Callable[[], Result]) -> Result:
+        """Return the result of this name, made the first time that it is asked for."""
+        if name not in self._results:
+            self._results[name] = make()
+        return cast(Result, self._results[name])
 
-    def _keep_recipe(self) -> None:
-        """The recipe beside what came of it, so that the directory can be given in its place."""
-        place = self.path / RECIPE_FILE
-        try:
-            there = place.is_file() and Recipe.load(place) == self.recipe
-        except RecipeError:  # torn, or changed by hand into none
-            there = False
-        if not there:
-            self.recipe.save(place)
-
-    def _modules_left(self) -> list[str]:
-        """The modules that the recipe names and the model of the best recipe has."""
+    def _modules_to_ablate(self, best: Recipe) -> list[str]:
+        """Return the modules that the recipe names and the model of the best recipe has."""
         asked = list(self.recipe.ablate.modules)
         if not asked:
             return []
-        names = module_names(check_recipe(self.best(), self._runner.prepared, names=False).model)
+        checked = check_recipe(best, self._runner.prepared, names=False)
+        known = module_names(checked.model)
         for name in asked:
-            if name not in names:
+            if name not in known:
                 self._note_down(
                     f"module {name} is not in the ablation: the model that the search chose has "
                     f"none of that name"
                 )
-        return [name for name in asked if name in names]
+        return [name for name in asked if name in known]
 
-    @property
-    def _bundle_path(self) -> Path:
-        return self.path / f"{file_name(self.recipe.name)}.winnow"
-
-    def _fitted(self) -> tuple[FittedBaseline, ...]:
+    def _fitted_baselines(self) -> tuple[FittedBaseline, ...]:
         trained = self.train()
         return self._once("baselines", lambda: fit_baselines(trained.prepared, trained.metric))
 
     def _compare(
         self, truth: NDArray[Any], predictions: NDArray[Any], *, file: str | None = None
     ) -> Baselines:
-        """Hold these predictions for the test rows against the baselines, and write it down."""
+        """Hold predictions for the test rows against the baselines, and write it down.
+
+        Args:
+            truth: class indices, or values in the units of the target, (rows,).
+            predictions: probabilities (rows, classes), or values (rows,).
+            file: digest of the model file that they are of; None: of the PyTorch model.
+        """
         trained = self.train()
         compared = compare_baselines(
-            self._fitted(), trained.prepared, trained.metric, truth, predictions, file=file
+            self._fitted_baselines(),
+            trained.prepared,
+            trained.metric,
+            truth,
+            predictions,
+            file=file,
         )
         keep(self.workspace.ledger, compared.record)
         return compared
 
-    def _forget_another(self, key: str) -> None:
-        """Drop the facts about a bundle of another training, which would stand beside the
-        scores of this one.
-        """
-        facts = recall(self.workspace.ledger, BundleRecord)
-        if facts is not None and facts.made_from != key:
-            for kind in OF_THE_BUNDLE:
-                self.workspace.ledger.remove_document(kind.NAME)
+    @property
+    def _bundle_path(self) -> Path:
+        return self.path / f"{file_name(self.recipe.name)}.winnow"
 
-    def _is_there(self, path: Path, key: str) -> bool:
-        """Whether the bundle at ``path`` is whole and the one that belongs to ``key``."""
+    def _has_bundle(self, key: str) -> bool:
+        return is_current(self._bundle_path, key, self.workspace.ledger)
+
+    def _write_bundle(self, trained: TrainingResult, evaluation: Evaluation) -> None:
+        """Compress the model, measure the file that ships and write the bundle."""
+        timing = None
+        if self.budget is not None:
+            timing = LatencyTiming(seconds=self.budget.latency_seconds())
+        compressed = compress(trained, budget=self.recipe.compress.budget, timing=timing)
+        shipped = measure_before_saving(compressed, trained)
+        compared = self._compare(shipped.truth, shipped.predictions, file=shipped.sha256)
+        compressed.save(
+            self._bundle_path,
+            metrics=shipped.metrics,
+            recipe_metrics=evaluation.metrics,
+            parity=shipped.difference.to_dict(),
+            test_rows=shipped.rows,
+            verdict=compared.for_manifest(),
+            recipe_yaml=trained.recipe.to_yaml(),
+        )
         ledger = self.workspace.ledger
-        facts, shipped = recall(ledger, BundleRecord), recall(ledger, ShippedRecord)
-        compared = recall(ledger, BaselinesRecord)
-        if facts is None or shipped is None or compared is None:
-            return False
-        if facts.made_from != key or recall(ledger, CompressionRecord) is None:
-            return False
-        if not facts.files[bundle.MODEL].sha256 == shipped.sha256 == compared.file:
-            return False
-        try:
-            return files_of(bundle.load(path)) == facts.files
-        except BundleError:
-            return False
+        keep(ledger, shipped.record)
+        # Last, since it says that all of them are there
+        loaded = bundle.load(self._bundle_path)
+        keep(ledger, bundle_facts(loaded, made_from=bundle_key(trained, self.recipe)))
 
     @contextmanager
-    def _at(self, stage: str, *, message: bool = False) -> Iterator[None]:
+    def _training(self, stage: str) -> Iterator[None]:
+        """Inside, a stage that trains is at work; its events come from the runner."""
         self._stage = stage
-        if message:  # stages that train nothing
-            self._tell(Event(stage, 0, 1))
-        elif self.budget is not None:
+        if self.budget is not None:
             self.budget.begin(stage)
+        with self._facts_at_its_end():
+            yield
+
+    @contextmanager
+    def _without_training(self, stage: str) -> Iterator[None]:
+        """Inside, a stage that trains nothing is at work; it tells of its beginning and end."""
+        self._stage = stage
+        self._tell(Event(stage, 0, 1))
+        with self._facts_at_its_end():
+            yield
+        self._tell(Event(stage, 1, 1))
+
+    @contextmanager
+    def _facts_at_its_end(self) -> Iterator[None]:
+        """Write the facts at the end of a stage, however it ends, and say when time was over."""
         try:
             yield
         except ModelError as error:
             if self.budget is None or not self.budget.has_stopped:
                 raise
             raise OutOfTime(
-                f"{self.recipe.minutes:g} minutes were over in the stage {stage!r}: {error} - "
-                f"what was finished is kept: the "
+                f"{self.recipe.minutes:g} minutes were over in the stage {self._stage!r}: {error} "
+                f"- what was finished is kept: the "
                 "same command with more minutes goes on from there"
             ) from error
         finally:
             if self.budget is not None:
                 for sentence in self.budget.sentences():
                     self._note(sentence)
-            self._put_facts()
-        if message:
-            self._tell(Event(stage, 1, 1))
+            self._write_facts()
 
-    def _trained(self, event: Event) -> None:
-        self._of_stage(replace(event, stage=self._stage))
+    # -- inside: telling and writing ---------------------------------------------------------------
+
+    def _report_training(self, event: Event) -> None:
+        """Pass an event of the runner on, under the name of the stage."""
+        self._stage_progress(replace(event, stage=self._stage))
 
     def _tell(self, event: Event) -> None:
         if self._progress is not None:
             self._progress(event)
 
     def _note(self, text: str) -> None:
-        if text not in self._notes:
-            self._notes.append(text)
+        if self._journal.add(text):
             self._tell(Event(self._stage, 0, 0, message=text))
 
     def _note_down(self, text: str) -> None:
-        """A note that belongs to no stage which would write it down at its end."""
+        """Note what belongs to no stage, which would write it down at its end."""
         self._note(text)
-        self._put_facts()
+        self._write_facts()
 
-    def _put_facts(self) -> None:
-        before, ledger = self._before, self.workspace.ledger
-        facts = run_facts(
-            self.recipe,
-            metric=self._metric,
-            task=self._checked.prepared.task,
-            command=self._command,
-            started=before.started or dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            seconds=(before.seconds or 0.0) + time.perf_counter() - self._clock,
-            notes=tuple(self._notes),
-            before=self._sittings,
-            trained=bool(self._runner.fleets),
-            quick=self._quick,
-            ablate=self._ablate,
-        )
-        self._before = replace(before, started=facts.started)
-        keep(ledger, facts)
-        keep(ledger, PlanRecord((*self._fleets, *self._runner.fleets)))
-        keep(ledger, data.describe(self._checked.prepared))
+    def _write_facts(self) -> None:
+        self._journal.write(self._checked.prepared, self._metric, self._runner.fleets)
 
 
 def few_notes(notes: Sequence[str]) -> list[str]:
-    """Notes for a terminal: all, or the first forty and how many more there are. The report has
-    all.
+    """Return notes for a terminal: all, or the first forty and how many more there are.
+
+    The report has all.
     """
+    shown = list(notes[:MOST_NOTES])
     more = len(notes) - MOST_NOTES
-    return [
-        *notes[:MOST_NOTES],
-        *([f"{more} more notes about the data are in the report"] if more > 0 else []),
-    ]
-
-
-def _can_lose_a_part(recipe: Recipe) -> bool:
-    """Whether anything that the recipe wants to ablate, modules aside, is on."""
-    if recipe.ablate.parts == "all":
-        return bool(recipe.parts())
-    return any(_can_lose(recipe, name) for name in recipe.ablate.parts)
-
-
-def _can_lose(recipe: Recipe, name: str) -> bool:
-    try:
-        recipe.without(name)
-    except RecipeError:
-        return False
-    return True
-
-
-def _measured(compressed: CompressionResult, trained: TrainingResult) -> ShippedFile:
-    """The file that ships, written, read back and run over the test rows. What ships was chosen
-    before.
-    """
-    with tempfile.TemporaryDirectory(prefix="winnow-") as folder:
-        path = compressed.save(Path(folder) / "shipped.winnow")
-        return measure_shipped(
-            bundle.load(path), trained.prepared, trained.module(), trained.metric
-        )
-
-
-def _key(trained: TrainingResult, recipe: Recipe) -> str:
-    """Names what a bundle depends on: the trained variant that ships, and how it was to be
-    compressed.
-    """
-    facts: Mapping[str, Any] = {
-        "variant": trained.variants[trained.best].id,
-        "compress": recipe.compress.model_dump(mode="json"),
-        "trained": [v.id for v in trained.variants],  # their test metrics stand in the bundle
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
+    if more > 0:
+        shown.append(f"{more} more notes about the data are in the report")
+    return shown

@@ -15,41 +15,50 @@ from winnow.training import measure, num_steps, probe
 
 __all__ = ["describe_plan", "expected_trainings", "training_seconds"]
 
+FASTER = 1.15  # times, before a lower precision is worth a word
+SHORT = 0.3  # seconds of steps that are timed: enough for a figure of one digit or two
+# A training shares its core with other work of the machine, which the timing had to itself.
+SHARED_CORE = 1.5
+
 
 def describe_plan(checked: CheckedRecipe) -> list[str]:
-    """What will be trained: how many times in each stage, and how the first variants will be, by
-    the planner that a run asks too. Where there is enough to train, a second or so of steps is
-    timed for that; nothing is trained.
+    """Describe what a recipe will train: how many times in each stage, and how the first variants.
+
+    The planner is the one that a run asks, too. Where there is enough to train, a second or so of
+    steps is timed for that; nothing is trained.
+
+    Args:
+        checked: the recipe.
+
+    Returns:
+        Lines of text.
     """
-    recipe = checked.recipe
-    counts = {stage: n for stage, n in expected_trainings(recipe).items() if n}
+    recipe, prepared = checked.recipe, checked.prepared
     variants = _first_variants(checked)
-    steps = variants[0].train.epochs * num_steps(variants[0], len(checked.prepared.train))
-    total = sum(counts.values())
-    return [
-        f"about {total} trainings of up to {steps:,} steps: "
-        + ", ".join(f"{n} to {stage}" for stage, n in counts.items())
-        + _checks(recipe),
-        ", ".join(
-            f"{len(getattr(checked.prepared, part))} {part}"
-            for part in ("train", "validation", "test")
-        )
-        + " rows",
-        *_groups(checked, variants),
-    ]
+    first = variants[0]
+    steps = first.train.epochs * num_steps(first, len(prepared.train))
+    rows = (
+        f"{len(prepared.train)} train, {len(prepared.validation)} validation, "
+        f"{len(prepared.test)} test rows"
+    )
+    return [_trainings_line(recipe, steps), rows, *_group_lines(checked, variants)]
 
 
 def training_seconds(checked: CheckedRecipe) -> tuple[float, float] | None:
-    """What one training of the first variant takes at least and about, from a few steps that are
-    timed; None: not known.
+    """Estimate what one training of the first variant takes, from a few steps that are timed.
 
-    At least: in the fastest way, on all cores, stopped as early as its patience allows. About: in a
-    stack on one core of a machine with other work, stopped halfway between that and its last epoch,
-    in proportion.
+    Args:
+        checked: the recipe.
+
+    Returns:
+        What it takes at least and what it takes about, in seconds; None where that is not known. At
+        least: in the fastest way, on all cores, stopped as early as its patience allows. About: in
+        a stack on one core of a machine with other work, stopped halfway between that and its last
+        epoch, in proportion.
     """
     variant = _first_variants(checked)[0]
     try:
-        timing = measure(variant, checked.prepared, seconds=0.3)
+        timing = measure(variant, checked.prepared, seconds=SHORT)
     except WinnowError:
         raise
     except Exception:  # a model that does not stack; what is wrong with it, training will tell
@@ -58,59 +67,70 @@ def training_seconds(checked: CheckedRecipe) -> tuple[float, float] | None:
     fewest = epochs if stopping is None else min(epochs, stopping.patience + 1)
     steps = num_steps(variant, len(checked.prepared.train))
     least = fewest * steps * min(timing.stacked_seconds, timing.alone_seconds) / cores()
-    return least, 1.5 * math.sqrt(fewest * epochs) * steps * timing.stacked_seconds
+    about = SHARED_CORE * math.sqrt(fewest * epochs) * steps * timing.stacked_seconds
+    return least, about
 
 
 def expected_trainings(recipe: Recipe) -> dict[str, int]:
-    """About how many trainings each stage asks for, without those that check what the ablation
-    drops.
+    """Return about how many trainings each stage asks for.
+
+    Those that check what the ablation drops are not among them.
     """
-    ask, ablated = recipe.search, _ablated(recipe)
-    return {
-        "search": ask.trials + ask.leaders * ask.seeds if recipe.is_open else 0,
-        "ablate": (1 + len(ablated)) * recipe.ablate.seeds if ablated else 0,
-        "train": recipe.final.seeds,
-    }
+    search, ablated = recipe.search, _parts_to_ablate(recipe)
+    counts = {"search": 0, "ablate": 0, "train": recipe.final.seeds}
+    if recipe.is_open:
+        counts["search"] = search.trials + search.leaders * search.seeds
+    if ablated:
+        counts["ablate"] = (1 + len(ablated)) * recipe.ablate.seeds
+    return counts
 
 
-def _ablated(recipe: Recipe) -> set[str]:
-    """The parts that will be left out in turn."""
+def _parts_to_ablate(recipe: Recipe) -> set[str]:
+    """Return the names of the parts that will be left out in turn."""
     named = recipe.parts() if recipe.ablate.parts == "all" else recipe.ablate.parts
-    return {*named, *(f"model.{module}" for module in recipe.ablate.modules)}
+    modules = [f"model.{module}" for module in recipe.ablate.modules]
+    return {*named, *modules}
 
 
-def _checks(recipe: Recipe) -> str:
-    most = most_trainings(recipe.ablate.seeds, len(_ablated(recipe)))
-    return f"; at most {most} more to check which parts can go together" if most else ""
+def _trainings_line(recipe: Recipe, steps: int) -> str:
+    """Return how many trainings there will be, by stage."""
+    counts = {stage: number for stage, number in expected_trainings(recipe).items() if number}
+    by_stage = ", ".join(f"{number} to {stage}" for stage, number in counts.items())
+    line = f"about {sum(counts.values())} trainings of up to {steps:,} steps: {by_stage}"
+    checks = most_trainings(recipe.ablate.seeds, len(_parts_to_ablate(recipe)))
+    if checks:
+        line += f"; at most {checks} more to check which parts can go together"
+    return line
 
 
 def _first_variants(checked: CheckedRecipe) -> list[Variant]:
-    """The variants that the first study asks for at once."""
-    recipe, prepared = checked.recipe, checked.prepared
-    metric = resolve_metric(recipe.metric, prepared.task)
+    """Return the variants that the first study asks for at once."""
+    recipe = checked.recipe
+    metric = resolve_metric(recipe.metric, checked.prepared.task)
     if recipe.is_open:
-        return Study("search", plan_search(recipe, metric=metric, context="")).ask(
-            recipe.search.batch
-        )
-    return Study("train", plan_training(recipe, metric=metric, context="")).ask(recipe.final.seeds)
+        searching = Study("search", plan_search(recipe, metric=metric, context=""))
+        return searching.ask(recipe.search.batch)
+    training = Study("train", plan_training(recipe, metric=metric, context=""))
+    return training.ask(recipe.final.seeds)
 
 
-def _groups(checked: CheckedRecipe, variants: list[Variant]) -> list[str]:
+def _group_lines(checked: CheckedRecipe, variants: Sequence[Variant]) -> list[str]:
+    """Return how the first variants will train, a line for each way with the reason below it."""
+    # Whether compiling pays takes a minute to find out: only a run that trains looks.
     planner = Planner(lambda _: checked.prepared, tries_compiling=False)
     stage = "search" if checked.recipe.is_open else "train"
-    fleets = planner.plan(variants, ahead=expected_trainings(checked.recipe)[stage] - len(variants))
-    lines = []
-    for _, kind in itertools.groupby(fleets, key=lambda fleet: (fleet.how, fleet.reason)):
-        group = list(kind)
+    later = expected_trainings(checked.recipe)[stage] - len(variants)
+    fleets = planner.plan(list(variants), ahead=later)
+    lines: list[str] = []
+    for _, alike in itertools.groupby(fleets, key=lambda fleet: (fleet.how, fleet.reason)):
+        group = list(alike)
         members = sum(len(fleet.positions) for fleet in group)
-        first = variants[group[0].positions[0]]
-        size = (
-            "" if group[0].how == "refused" else f" ({planner.parameters(first):,} parameters each)"
-        )
-        lines += [
-            f"of the first {len(variants)}: {members} {_way(group)}{size}",
-            f"  because: {group[0].reason}",
-        ]
+        size = ""
+        if group[0].how != "refused":
+            parameters = planner.parameters(variants[group[0].positions[0]])
+            size = f" ({parameters:,} parameters each)"
+        lines.append(f"of the first {len(variants)}: {members} {_way(group)}{size}")
+        lines.append(f"  because: {group[0].reason}")
     largest = max(fleets, key=lambda fleet: len(fleet.positions))
     if largest.how == "stacked" and largest.measured:
         lines += _faster_precision(variants[largest.positions[0]], checked)
@@ -118,52 +138,51 @@ def _groups(checked: CheckedRecipe, variants: list[Variant]) -> list[str]:
 
 
 def _way(fleets: Sequence[PlannedFleet]) -> str:
-    """How the variants of some fleets of one kind train, in words."""
+    """Return how the variants of some fleets of one kind train, in words."""
     first = fleets[0]
-    memory = (
-        f"about {first.peak_bytes / 2**20:,.1f} MiB at the peak"
-        if first.peak_bytes
-        else "memory not known"
-    )
+    memory = "memory not known"
+    if first.peak_bytes:
+        memory = f"about {first.peak_bytes / 2**20:,.1f} MiB at the peak"
     if first.how == "stacked":
-        sizes = [len(fleet.positions) for fleet in fleets]
-        size = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
-        made = "compiled" if first.compiled else "not compiled"
-        if len(fleets) == 1:
-            return f"train as one program, {made}, {memory}"
-        return (
-            f"train in {len(fleets)} fleets of {size}, {first.at_once} at once, each one "
-            f"program, {made}, {memory} each"
-        )
+        return _stacked_way(fleets, memory)
     if first.how == "process":
-        return (
-            f"train one at a time in {first.at_once} worker process{'es' * (first.at_once > 1)}, "
-            f"{memory} each"
-        )
+        processes = "processes" if first.at_once > 1 else "process"
+        return f"train one at a time in {first.at_once} worker {processes}, {memory} each"
     if first.how == "alone":
-        return f"train{'s' * (len(fleets) == 1)} alone in this process, {memory}"
+        verb = "trains" if len(fleets) == 1 else "train"
+        return f"{verb} alone in this process, {memory}"
     return "cannot be built"
 
 
-FASTER = 1.15  # times, before a lower precision is worth a word
+def _stacked_way(fleets: Sequence[PlannedFleet], memory: str) -> str:
+    """Return how stacked fleets train, in words."""
+    first = fleets[0]
+    made = "compiled" if first.compiled else "not compiled"
+    if len(fleets) == 1:
+        return f"train as one program, {made}, {memory}"
+    sizes = [len(fleet.positions) for fleet in fleets]
+    smallest, largest = min(sizes), max(sizes)
+    size = f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
+    return (
+        f"train in {len(fleets)} fleets of {size}, {first.at_once} at once, each one "
+        f"program, {made}, {memory} each"
+    )
 
 
 def _faster_precision(variant: Variant, checked: CheckedRecipe) -> list[str]:
-    """Whether bfloat16 would be faster on this machine, when it is."""
+    """Return a line that recommends bfloat16, where it is faster on this machine."""
     if variant.train.precision != "float32":
         return []
-    low = variant.model_copy(
-        update={"train": variant.train.model_copy(update={"precision": "bfloat16"})}
-    )
+    train = variant.train.model_copy(update={"precision": "bfloat16"})
+    low = variant.model_copy(update={"train": train})
     try:
         if probe(low, checked.prepared).reason is not None:
             return []
     except ModelError:
         return []
-    seconds = [measure(v, checked.prepared, seconds=0.3).stacked_seconds for v in (variant, low)]
-    gain = seconds[0] / seconds[1]
-    return (
-        [f"bfloat16 measured {gain:.1f}x as fast: train.precision: bfloat16"]
-        if gain >= FASTER
-        else []
-    )
+    now = measure(variant, checked.prepared, seconds=SHORT).stacked_seconds
+    then = measure(low, checked.prepared, seconds=SHORT).stacked_seconds
+    gain = now / then
+    if gain < FASTER:
+        return []
+    return [f"bfloat16 measured {gain:.1f}x as fast: train.precision: bfloat16"]

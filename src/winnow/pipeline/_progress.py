@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from winnow.execution import Event
 from winnow.recipe import better
@@ -16,8 +15,23 @@ __all__ = ["StageProgress"]
 LEAST_SECONDS, LEAST_SHARE = 3.0, 0.1
 
 
+@dataclass(frozen=True)
+class Batch:
+    """A batch of variants that the runner is at.
+
+    Attributes:
+        began: reading of the clock.
+        known: how many of them were in the ledger already.
+    """
+
+    began: float
+    known: int
+
+
 class StageProgress:
-    """A study hands its variants to the runner in batches, and the runner tells of one batch; users
+    """Tells of whole stages.
+
+    A study hands its variants to the runner in batches, and the runner tells of one batch; users
     ask about the whole stage.
 
     Args:
@@ -40,51 +54,63 @@ class StageProgress:
         self._expected = expected
         self._clock = clock
         self._stage: str | None = None
+        self._began: float | None = None  # when the first batch of the stage did
+        self._batch: Batch | None = None
+        self._trained = 0  # in the batches of the stage that are over
+        self._best: float | None = None
 
     def __call__(self, event: Event) -> None:
         """Take in one of the runner's events. Exactly the last one of a batch has ``done ==
         total``.
         """
         if event.stage != self._stage:
-            self._stage, self._before, self._best = event.stage, 0, None
-            self._began = math.inf
-            self._batch: tuple[float, int] | None = None
+            self._begin(event.stage)
+        now = self._clock()
         if self._batch is None:
-            self._began = min(self._began, self._clock())
-            # When it began, and how much of it was in the ledger already
-            self._batch = self._clock(), event.done
-        if event.best is not None and (
-            self._best is None or better(self._metric, event.best, self._best)
-        ):
-            self._best = event.best
-        later = max(self._expected.get(event.stage, 0) - self._before - event.total, 0)
+            self._batch = Batch(now, event.done)
+        if self._began is None:
+            self._began = now
+        if event.best is not None:
+            self._see(event.best)
+        later = max(self._expected.get(event.stage, 0) - self._trained - event.total, 0)
+        left = self._seconds_left(event, self._batch, later)
         whole = replace(
             event,
-            done=self._before + event.done,
-            total=self._before + event.total + later,
+            done=self._trained + event.done,
+            total=self._trained + event.total + later,
             best=self._best,
-            seconds_left=self._trusted(self._left(event, self._batch, later)),
+            seconds_left=left if self._is_trusted(left, self._began) else None,
         )
         if event.done == event.total:
-            self._before, self._batch = self._before + event.total, None
+            self._trained += event.total
+            self._batch = None
         self._progress(whole)
 
-    def _trusted(self, left: float | None) -> float | None:
-        """The time left, unless too little was seen of the stage to tell: what the first epochs
-        took may be that of starting.
-        """
-        elapsed = self._clock() - self._began
-        return (
-            left
-            if left is not None
-            and elapsed >= LEAST_SECONDS
-            and elapsed >= LEAST_SHARE * (elapsed + left)
-            else None
-        )
+    def _begin(self, stage: str) -> None:
+        self._stage = stage
+        self._began = None
+        self._batch = None
+        self._trained = 0
+        self._best = None
 
-    def _left(self, event: Event, batch: tuple[float, int], later: int) -> float | None:
-        began, known = batch
-        if event.seconds_left is None or event.total == known:
+    def _see(self, score: float) -> None:
+        if self._best is None or better(self._metric, score, self._best):
+            self._best = score
+
+    def _is_trusted(self, left: float | None, began: float) -> bool:
+        """Tell whether enough was seen of the stage to say how long it still takes.
+
+        What the first epochs took may be that of starting.
+        """
+        if left is None:
+            return False
+        elapsed = self._clock() - began
+        return elapsed >= LEAST_SECONDS and elapsed >= LEAST_SHARE * (elapsed + left)
+
+    def _seconds_left(self, event: Event, batch: Batch, later: int) -> float | None:
+        """Return how long the stage still takes, with ``later`` trainings after this batch."""
+        if event.seconds_left is None or event.total == batch.known:
             return event.seconds_left
-        each = (self._clock() - began + event.seconds_left) / (event.total - known)
+        new = event.total - batch.known
+        each = (self._clock() - batch.began + event.seconds_left) / new
         return event.seconds_left + later * each

@@ -46,8 +46,9 @@ class Run:
     documents: Mapping[str, Mapping[str, Any]] = field(repr=False)
 
     def summary(self) -> str:
-        """What came out, in a few lines of text."""
-        return "\n".join(f"{what:<12} {text}" for what, text in summary(self.documents))
+        """Return what came out, in a few lines of text."""
+        lines = summary(self.documents)
+        return "\n".join(f"{what:<12} {text}" for what, text in lines)
 
 
 def run(
@@ -59,8 +60,9 @@ def run(
     progress: Callable[[Event], None] | None = None,
     command: str | None = None,
 ) -> Run:
-    """Search, ablate, train, evaluate, compress, bundle and report; what is finished in the run
-    directory is not done again.
+    """Search, ablate, train, evaluate, compress, bundle and report.
+
+    What is finished in the run directory is not done again.
 
     Args:
         source: a recipe, a YAML file, a run directory, or data without a recipe: a .csv, .tsv or
@@ -71,17 +73,35 @@ def run(
         progress: told what is going on.
         command: how to repeat the run, for the report.
 
+    Returns:
+        What each stage gave, and where the bundle and the report are.
+
     Raises:
         RecipeError: with every mistake in the recipe, before anything trains.
         DataError: the data cannot be used.
         ModelError: every training failed, or the model cannot be exported.
         WorkspaceError: the directory belongs to another recipe, or cannot be used.
+        OutOfTime: the recipe's ``minutes`` do not hold the least that is asked for.
+
+    Example:
+        >>> import tempfile, winnow
+        >>> recipe = winnow.Recipe(
+        ...     name="iris",
+        ...     data=winnow.Data(source="sklearn:iris"),
+        ...     model=winnow.Model(use="mlp"),
+        ...     train=winnow.Train(epochs=2),
+        ...     final=winnow.Final(seeds=2),
+        ... )
+        >>> done = winnow.run(recipe, out=tempfile.mkdtemp(), ablate=False)
+        >>> done.bundle.name
+        'iris.winnow'
     """
     asked = open_source(source, target=target, out=out)
     with Flow(
         asked.recipe, asked.out, ablate=ablate, file=asked.file, progress=progress, command=command
     ) as flow:
-        bundle, report = flow.compress(), flow.write_report()
+        bundle = flow.compress()
+        report = flow.write_report()
         return Run(
             recipe=flow.recipe,
             path=flow.path,

@@ -9,22 +9,13 @@ import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from winnow.bundle import Bundle, BundleRecord, FileRecord
 from winnow.execution import RunRecord, Sitting, device
 from winnow.recipe import Recipe, metric_of
 
-__all__ = [
-    "bundle_facts",
-    "files_of",
-    "machine",
-    "quick_words",
-    "run_facts",
-    "sittings_of",
-    "versions",
-]
+__all__ = ["machine", "quick_words", "run_facts", "sittings_of", "versions"]
 
+# The libraries that decide the numbers
 LIBRARIES = ("torch", "numpy", "scikit-learn", "optuna", "onnxruntime")
 
 
@@ -42,22 +33,28 @@ def run_facts(
     quick: bool = False,
     ablate: bool = True,
 ) -> RunRecord:
-    """The ``run`` document. ``seconds`` are of work, over all sittings; ``started`` is when the
-    first began (ISO 8601).
+    """Return the document ``run``.
 
     ``versions`` and ``machine`` are those with which the first sitting trained, and stay so when
     the run is opened again. ``sittings`` has them for every sitting that trained something with
     others than the one before it.
 
     Args:
+        recipe: as it was asked.
+        metric: what is optimized, never ``auto``.
+        task: ``classification`` or ``regression``.
+        command: how to repeat the run.
+        started: when the first sitting began (ISO 8601).
+        seconds: of work, over all sittings.
+        notes: what the reader should know.
         before: the sittings on record (``sittings_of``).
-        trained: whether this one has trained something.
-        quick: the recipe asks for as little as ``--quick`` made it.
-        ablate: whether this one looks for parts that do nothing.
+        trained: whether this sitting has trained something.
+        quick: whether the recipe asks for as little as ``--quick`` made it.
+        ablate: whether this sitting looks for parts that do nothing.
     """
     now = Sitting(dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), versions(), machine())
     sittings = tuple(before)
-    if trained and not (sittings and sittings[-1] == replace(now, began=sittings[-1].began)):
+    if trained and not (sittings and _is_alike(sittings[-1], now)):
         sittings = (*sittings, now)
     first = sittings[0] if sittings else now
     return RunRecord(
@@ -79,20 +76,26 @@ def run_facts(
     )
 
 
+def _is_alike(last: Sitting, now: Sitting) -> bool:
+    """Tell whether two sittings have the same versions and the same machine."""
+    return last == replace(now, began=last.began)
+
+
 def quick_words(recipe: Recipe, what: str) -> str:
-    """What a quick run asks for, after the words for it."""
+    """Return what a quick run asks for, after the words ``what`` for it."""
     search, final = recipe.search, recipe.final
-    searched = (
-        f"{search.trials} trials, {search.leaders} leaders on {search.seeds} fresh seeds, "
-        if recipe.is_open
-        else ""
-    )
+    searched = ""
+    if recipe.is_open:
+        searched = (
+            f"{search.trials} trials, {search.leaders} leaders on {search.seeds} fresh seeds, "
+        )
     return f"{what}: {searched}{final.seeds} final seeds (--trials and --seeds ask for more)"
 
 
 def sittings_of(run: RunRecord, *, trained: bool) -> tuple[Sitting, ...]:
-    """The sittings that a ``run`` document tells of; one that was written before there were any
-    stands for one if it trained.
+    """Return the sittings that a document ``run`` tells of.
+
+    One that was written before there were sittings stands for one, if it trained.
     """
     if run.sittings is not None:
         return run.sittings
@@ -102,14 +105,17 @@ def sittings_of(run: RunRecord, *, trained: bool) -> tuple[Sitting, ...]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python, winnow and the libraries that decide the numbers."""
+    """Return the versions of Python, winnow and the libraries that decide the numbers."""
     found = {"python": platform.python_version(), "winnow": importlib.metadata.version("winnow-ml")}
-    return found | {name: importlib.metadata.version(name) for name in LIBRARIES}
+    for name in LIBRARIES:
+        found[name] = importlib.metadata.version(name)
+    return found
 
 
-def machine() -> dict[str, Any]:
-    """What the latencies and seconds were measured on; ``device`` is what trained: ``cpu``, or
-    the name of a GPU.
+def machine() -> dict[str, str | int | None]:
+    """Return what the latencies and seconds were measured on.
+
+    ``device`` is what trained: ``cpu``, or the name of a GPU.
     """
     return {
         "system": f"{platform.system()} {platform.machine()}",
@@ -119,24 +125,13 @@ def machine() -> dict[str, Any]:
     }
 
 
-def bundle_facts(bundle: Bundle, *, made_from: str) -> BundleRecord:
-    """The ``bundle`` document. ``made_from`` names the trained variant and the settings that
-    the bundle belongs to.
-    """
-    size = sum(path.stat().st_size for path in bundle.path.iterdir() if path.is_file())
-    return BundleRecord(str(bundle.path), size, files_of(bundle), made_from)
-
-
-def files_of(bundle: Bundle) -> dict[str, FileRecord]:
-    """The files that its manifest names, but for the manifest."""
-    return {name: FileRecord.from_dict(file) for name, file in bundle.manifest["files"].items()}
-
-
 def _processor() -> str:
+    """Return the name of the processor, which Python's ``platform`` does not know on Linux."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        return next(
-            line.partition(":")[2].strip() for line in lines if line.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        return platform.processor() or "unknown"
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    for line in text.splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"

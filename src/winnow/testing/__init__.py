@@ -3,7 +3,9 @@
 Each check takes a method with its settings, tries what the contract of its family asks for, and
 fails with one sentence that says what is wrong:
 
-    >>> check_optimizer(SignMomentum(lr=0.02))  # in a test of your own
+    >>> from winnow.methods import Lion
+    >>> from winnow.testing import check_optimizer
+    >>> check_optimizer(Lion(weight_decay=0.1))
 
 It says that a method keeps the contract, which makes it fit for fleets; that its numbers are right
 is for an oracle to say (a closed form, a library, a slow loop).
