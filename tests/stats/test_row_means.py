@@ -9,7 +9,7 @@ import pytest
 from scipy import optimize, stats
 
 from winnow.stats import RowGroup, mean_over_rows, paired_shares
-from winnow.stats._row_means import _highest
+from winnow.stats._paired_shares import _upper_limit
 
 
 def shares(lost: int, won: int, n: int, **more: float) -> tuple[float, float]:
@@ -68,7 +68,7 @@ def test_the_upper_end_is_too_low_in_at_most_a_fortieth_of_cases(
         p=[won + difference, won, 1 - 2 * won - difference],
     )
     likely = chance > 1e-10
-    high = _highest(a[likely], b[likely], np.full(int(likely.sum()), float(n)), 1.959964)
+    high = _upper_limit(a[likely], b[likely], np.full(int(likely.sum()), float(n)), 1.959964)
 
     assert chance[likely][high < difference].sum() <= 0.0255
 

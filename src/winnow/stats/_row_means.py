@@ -1,6 +1,4 @@
-"""Confidence intervals whose units are rows: of a mean over rows, and of a difference between
-two paired shares.
-"""
+"""The interval of a mean over rows, or of a weighted sum of such means."""
 
 from __future__ import annotations
 
@@ -8,16 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import special
-
+from winnow.stats._arrays import Floats
 from winnow.stats._interval import Interval
+from winnow.stats._quantiles import normal_quantile, t_quantile
 
-__all__ = ["RowGroup", "mean_over_rows", "paired_shares"]
+__all__ = ["RowGroup", "mean_over_rows"]
 
-_Floats = NDArray[np.float64]
-_STEPS = 50  # of bisection: the ends are exact to 2 ** -49
+NO_SKEW = 1e-6  # below it Hall's transformation divides by next to nothing, and changes nothing
+NO_ERROR = 1e-12  # a share of the mean: equal values may differ in their last bit
 
 
 @dataclass(frozen=True)
@@ -32,15 +28,31 @@ class RowGroup:
             without it, equal values would have no width.
     """
 
-    values: NDArray[np.float64]
+    values: Floats
     weight: float = 1.0
     spread: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """What the mean of one group adds to the sum's.
+
+    Attributes:
+        variance, skew: second and third central moment of the weighted mean.
+        freedom: degrees of freedom of the variance.
+        floor: the least half width, for rows that were not seen.
+    """
+
+    variance: float
+    skew: float
+    freedom: float
+    floor: float
 
 
 def mean_over_rows(
     groups: Sequence[RowGroup], *, confidence: float = 0.95, times: float = 1.0
 ) -> Interval:
-    """Interval of the weighted sum of the groups' means, corrected for skewness.
+    """Return the interval of the weighted sum of the groups' means, corrected for skewness.
 
     A t interval leaves out too much on the long side of a skewed distribution, and losses of single
     rows are skewed: so the t quantile goes through Hall's transformation. Groups are independent;
@@ -53,96 +65,58 @@ def mean_over_rows(
         confidence: in (0, 1).
         times: as if every row had been seen so many times, to find how many rows would be enough.
 
+    Returns:
+        An interval of kind ``rows`` whose ``n`` counts rows; both ends are infinite where a group
+        has fewer than two rows.
+
     Source: Hall 1992, "On the removal of skewness by transformation", Journal of the Royal
     Statistical Society B 54.
+
+    Example:
+        >>> import numpy as np
+        >>> print(mean_over_rows([RowGroup(np.array([0.1, 0.2, 0.1, 0.2, 0.9]))]))
+        0.3 [-0.0, 2.0]
     """
     count = sum(len(group.values) for group in groups)
     mean = float(sum(group.weight * group.values.mean() for group in groups))
-    if min(len(group.values) for group in groups) < 2:
+    fewest = min(len(group.values) for group in groups)
+    if fewest < 2:
         return Interval(mean, -math.inf, math.inf, confidence, count, kind="rows")
-    variances, skews, freedoms, floors = [], [], [], []
-    z = float(special.ndtri((1 + confidence) / 2))
-    for group in groups:
-        n = len(group.values) * times
-        deviations = group.values - group.values.mean()
-        variances.append(group.weight**2 * deviations.var(ddof=1) / n)
-        skews.append(group.weight**3 * (deviations**3).mean() / n**2)
-        freedoms.append(n - 1)
-        floors.append(group.weight * group.spread * z**2 / (n + z**2))
-    floor, variance = math.hypot(*floors), float(sum(variances))
+    moments = [_moments(group, confidence, times) for group in groups]
+    floor = math.hypot(*(m.floor for m in moments))
     low, high = mean - floor, mean + floor
+    variance = float(sum(m.variance for m in moments))
     error = math.sqrt(variance)
-    if error > 1e-12 * abs(mean):  # equal values may differ in their last bit
-        freedom = variance**2 / sum(v**2 / df for v, df in zip(variances, freedoms, strict=True))
-        quantile = float(special.stdtrit(freedom, (1 + confidence) / 2))
-        skew = float(sum(skews)) / error**3
+    if error > NO_ERROR * abs(mean):
+        # Satterthwaite's degrees of freedom
+        freedom = variance**2 / sum(m.variance**2 / m.freedom for m in moments)
+        quantile = t_quantile(freedom, confidence)
+        skew = float(sum(m.skew for m in moments)) / error**3
         low = min(low, mean - error * _unskewed(quantile, skew))
         high = max(high, mean - error * _unskewed(-quantile, skew))
     return Interval(mean, low, high, confidence, count, kind="rows")
 
 
+def _moments(group: RowGroup, confidence: float, times: float) -> _Moments:
+    n = len(group.values) * times
+    z = normal_quantile(confidence)
+    deviations = group.values - group.values.mean()
+    # z**2 / (n + z**2) of the rows may be unlike all n that were seen
+    floor = group.weight * group.spread * z**2 / (n + z**2)
+    return _Moments(
+        variance=group.weight**2 * deviations.var(ddof=1) / n,
+        skew=group.weight**3 * (deviations**3).mean() / n**2,
+        freedom=n - 1,
+        floor=floor,
+    )
+
+
 def _unskewed(quantile: float, skew: float) -> float:
-    """The quantile of a Studentized mean with a skew, from that without: the inverse of Hall's
-    transformation.
+    """Return the quantile of a Studentized mean with a skew, from that without.
+
+    This is the inverse of Hall's transformation.
     """
-    if abs(skew) < 1e-6:
+    if abs(skew) < NO_SKEW:
         return quantile
-    return 3 / skew * (math.cbrt(1 + skew * (quantile - skew / 6)) - 1)
-
-
-def paired_shares(
-    lost: ArrayLike,
-    won: ArrayLike,
-    rows: ArrayLike,
-    *,
-    confidence: float = 0.95,
-    times: float = 1.0,
-) -> Interval:
-    """How much smaller a share got, when ``lost`` of ``rows`` right answers were lost and ``won``
-    were won: mean over strata.
-
-    It stays honest where nothing changed: no change on 50 rows does not exclude one on the 51st.
-
-    Args:
-        lost, won: (strata,) counts.
-        rows: (strata,) rows of each stratum, at least 1.
-        confidence: in (0, 1).
-        times: as if every row had been seen so many times.
-
-    Source: score interval of Tango 1998, "Equivalence test and confidence interval for the
-    difference in proportions for the paired-sample design"; strata put together by MOVER (Zou and
-    Donner 2008).
-    """
-    z = float(special.ndtri((1 + confidence) / 2))
-    lost, won, rows = (np.asarray(counts, dtype=np.float64) for counts in (lost, won, rows))
-    means = (lost - won) / rows
-    highs = _highest(lost * times, won * times, rows * times, z)
-    lows = -_highest(won * times, lost * times, rows * times, z)
-    mean, strata = float(means.mean()), len(means)
-    low = mean - math.hypot(*(means - lows)) / strata
-    high = mean + math.hypot(*(highs - means)) / strata
-    return Interval(mean, low, high, confidence, int(rows.sum()), kind="paired shares")
-
-
-def _highest(lost: _Floats, won: _Floats, n: _Floats, z: float) -> _Floats:
-    """The largest difference that the score test does not reject at ``z``: bisection, since the
-    statistic falls with it.
-    """
-    inside, outside = (lost - won) / n, np.ones_like(n)
-    for _ in range(_STEPS):
-        middle = (inside + outside) / 2
-        is_inside = _score(lost, won, n, middle) > -z
-        inside, outside = np.where(is_inside, middle, inside), np.where(is_inside, outside, middle)
-    return outside
-
-
-def _score(lost: _Floats, won: _Floats, n: _Floats, difference: _Floats) -> _Floats:
-    """Tango's statistic: the difference that was found against ``difference``, in standard
-    errors where the latter holds.
-    """
-    linear = -lost - won + (2 * n - lost + won) * difference
-    constant = -won * difference * (1 - difference)
-    # Most likely under ``difference``
-    share_won = (np.sqrt(np.maximum(linear**2 - 8 * n * constant, 0.0)) - linear) / (4 * n)
-    variance = n * (2 * share_won + difference * (1 - difference))
-    return (lost - won - n * difference) / np.sqrt(np.maximum(variance, np.finfo(np.float64).tiny))
+    cube = 1 + skew * (quantile - skew / 6)
+    return 3 / skew * (math.cbrt(cube) - 1)
