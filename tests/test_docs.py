@@ -23,7 +23,7 @@ from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 from winnow.cli import app
-from winnow.methods import AUGMENTS, OPTIMIZERS, SAMPLERS, SCALERS, SCHEDULES, Focal
+from winnow.methods import AUGMENTS, OPTIMIZERS, SAMPLERS, SCALERS, SCHEDULES, STEPS, Focal
 from winnow.metrics import METRICS
 from winnow.recipe import READY, Data, EarlyStopping, Model, Recipe
 
@@ -256,13 +256,14 @@ def test_the_tables_hold_every_setting_with_its_default() -> None:
     [
         *[
             (f"{{kind: {m.model_fields['kind'].default}}}", m)
-            for m in (*OPTIMIZERS, *SCHEDULES, *AUGMENTS, Focal)
+            for m in (*OPTIMIZERS, *SCHEDULES, *AUGMENTS, *STEPS, Focal)
         ],
         ("early_stopping", EarlyStopping),
     ],
 )
 def test_the_records_are_told_with_their_defaults(row: str, record: type[BaseModel]) -> None:
-    records = section("train").partition("| record |")[2]
+    title = "data" if record in STEPS else "train"
+    records = section(title).partition("| record |")[2]
     line = next(line for line in records.splitlines() if line.startswith(f"| `{row}` |"))
 
     assert dict(re.findall(r"`(\w+)` \(([^)]*)\)", line)) == dict(settings_of(record))

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from winnow.recipe import Choice as Choice
     from winnow.recipe import Compress as Compress
     from winnow.recipe import Data as Data
+    from winnow.recipe import DataStep as DataStep
     from winnow.recipe import EarlyStopping as EarlyStopping
     from winnow.recipe import Final as Final
     from winnow.recipe import Integer as Integer
@@ -97,6 +98,7 @@ _ROOMS = {
         "Choice",
         "Compress",
         "Data",
+        "DataStep",
         "EarlyStopping",
         "Final",
         "Integer",

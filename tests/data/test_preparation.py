@@ -399,7 +399,7 @@ def test_a_preparation_goes_through_json(frame: pl.DataFrame, source: str) -> No
 @pytest.mark.parametrize(
     ("plain", "message"),
     [
-        ({"format": 99}, "has format 99, this winnow reads up to 3: install a newer"),
+        ({"format": 99}, "has format 99, this winnow reads up to 4: install a newer"),
         ({}, "not a preparation: KeyError"),
         ([], "not a preparation"),
         (

@@ -24,6 +24,7 @@ from winnow.methods import (
     SCALERS,
     SCHEDULES,
     SGD,
+    STEPS,
     AdamW,
     BaseAugment,
     BaseGradientRule,
@@ -34,7 +35,11 @@ from winnow.methods import (
     BaseSampler,
     BaseScaler,
     BaseSchedule,
+    BaseStep,
     ClipNorm,
+    Curves,
+    Function,
+    Keep,
     Linear,
     Lion,
     settings_at,
@@ -48,6 +53,7 @@ from winnow.testing import (
     check_sampler,
     check_scaler,
     check_schedule,
+    check_step,
 )
 
 CHECKS: list[tuple[tuple[type[Any], ...], Callable[[Any], None]]] = [
@@ -59,6 +65,7 @@ CHECKS: list[tuple[tuple[type[Any], ...], Callable[[Any], None]]] = [
     (AUGMENTS, check_augment),
     (SAMPLERS, check_sampler),
     (SCALERS, check_scaler),
+    (STEPS, check_step),
 ]
 # settings at which a method does something, where its defaults are those of "off"
 ON: dict[type[BaseMethod], BaseMethod] = {
@@ -568,3 +575,48 @@ def test_a_scaler_that_breaks_its_contract_is_told(fault: str, words: str) -> No
 
 def test_a_scaler_of_a_users_own_keeps_its_contract() -> None:
     check_scaler(Scales(unit=2.0))
+
+
+class Picks(BaseStep):
+    """The first features, but for one fault."""
+
+    fault: str = ""
+    count: int = 5
+
+    def learn(self, features_NF: Any, names: Any, targets_N: Any) -> Any:
+        if self.fault == "writes":
+            features_NF[0] = 0
+        if self.fault == "writes beneath":
+            features_NF.base[0] = 0
+        if self.fault == "one task" and targets_N.dtype.kind == "f":
+            raise TypeError("classes only")
+        if self.fault == "function":
+            return lambda rows: rows
+        if self.fault == "identity":
+            return Function("cos") if self.count > 5 else Curves([Linear()] * len(names))
+        count = 5 if self.fault == "idle" else self.count
+        start = next(CALLS) % 7 if self.fault == "calls" else 0
+        found = Keep(range(start, start + count))
+        return [found, Keep([0, 0])] if self.fault == "twice" else found
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("writes", "learn for a classification raises ValueError: .*read-only"),
+        ("writes beneath", "learn writes into what it learns from"),
+        ("one task", "learn for a regression raises TypeError: classes only"),
+        ("function", r"raises ValueError: expected operations \(Keep, .*got a function"),
+        ("identity", "leaves every row as it is"),
+        ("idle", "its setting 'count' has no effect"),
+        ("calls", "something else of the same rows the second time"),
+        ("twice", "two of its features are called 'feature 0'"),
+    ],
+)
+def test_a_step_that_breaks_its_contract_is_told(fault: str, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_step(Picks(fault=fault))
+
+
+def test_a_step_of_a_users_own_keeps_its_contract() -> None:
+    check_step(Picks(count=3))

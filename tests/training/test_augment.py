@@ -173,3 +173,4 @@ def test_two_of_a_kind_are_two_parts() -> None:
     recipe = Recipe(data=Data(source="sklearn:wine"), model=Model("mlp"), train=train)
     assert {"augment.input_noise", "augment.input_noise_2"} <= set(recipe.parts())
     assert len(recipe.without("augment.input_noise_2").train.augment) == 1
+    assert recipe.without("augment.input_noise", "augment.input_noise_2").train.augment == ()

@@ -110,6 +110,11 @@ def _check_settings(data: Data) -> None:
             "data.shape: the items of a dataset have a shape of their own: leave it out, and "
             "reshape in the dataset"
         )
+    if data.prepare.steps:
+        raise DataError(
+            "data.prepare.steps: steps learn from rows in memory, and the items of a dataset are "
+            "read when they are needed: leave them out, and do it in the dataset"
+        )
     if data.prepare != Prepare(standardize=False):
         raise DataError(
             "data.prepare.standardize: the items of a dataset go into the model as they are: write "

@@ -5,6 +5,7 @@ out as plain data.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -14,6 +15,7 @@ import polars as pl
 from winnow.data._columns import Block, Column, Target
 from winnow.data._frames import Reading
 from winnow.data._preparation import Preparation
+from winnow.data._steps import fit_steps
 from winnow.data._table import Table
 from winnow.errors import DataError, RecipeError
 from winnow.methods import SCALERS, BaseScaler, Curve, Linear, Scaling
@@ -29,7 +31,8 @@ def fit(table: Table, data: Data, train: np.ndarray) -> tuple[Preparation, tuple
     what was left out.
 
     Raises:
-        DataError: no usable column, or features that do not fit ``data.shape``.
+        DataError: no usable column, a step that fails, or features that do not fit
+            ``data.shape``.
     """
     notes: list[str] = []
     target = _fit_target(table, table.y[train])
@@ -44,20 +47,24 @@ def fit(table: Table, data: Data, train: np.ndarray) -> tuple[Preparation, tuple
         columns = _fit_frame(table, table.X[train], data, notes)
         if not columns:
             raise DataError("data.source: no column can be learned from: " + "; ".join(notes))
-    shape = _row_shape(columns, data, notes)
-    return Preparation(columns, target, shape, table.style.encoding, table.style.separator), tuple(
-        notes
-    )
+    own = columns[0].shape if isinstance(columns[0], Block) else (_width(columns),)
+    style = table.style
+    preparation = Preparation(columns, target, own, style.encoding, style.separator)
+    if data.prepare.steps:
+        preparation = fit_steps(
+            preparation, data.prepare.steps, table.X[train], table.y[train], notes
+        )
+    shape = _row_shape(preparation.shape, data, notes)
+    return replace(preparation, shape=shape), tuple(notes)
 
 
-def _row_shape(
-    columns: tuple[Column | Block, ...], data: Data, notes: list[str]
-) -> tuple[int, ...]:
-    shape = (
-        columns[0].shape
-        if isinstance(columns[0], Block)
-        else (sum(len(c.features) for c in columns),)
-    )
+def _width(columns: Iterable[Column | Block]) -> int:
+    """How many features the columns of a table give."""
+    return sum(len(column.features) for column in columns)
+
+
+def _row_shape(shape: tuple[int, ...], data: Data, notes: list[str]) -> tuple[int, ...]:
+    """The shape of a row's features that the recipe asks for, else the one that they have."""
     if data.shape is None:
         return shape
     if prod(data.shape) != prod(shape):

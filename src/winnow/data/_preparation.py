@@ -1,5 +1,7 @@
 """The fitted preparation: raw rows to features, and outputs back to answers. Plain data and
 NumPy; nothing is learned here.
+
+Axes: N rows, F features before the steps, G features after them.
 """
 
 from __future__ import annotations
@@ -15,14 +17,18 @@ from winnow.data._columns import Block, Column, Target
 from winnow.data._rows import ParsedRows, read_block, read_columns
 from winnow.data._unusual import Unusual, unusual_in_block, unusual_in_table
 from winnow.errors import DataError, InputError, Problem
-from winnow.methods import Curve
+from winnow.methods import Curve, Program
 
 __all__ = ["Preparation"]
 
 # Of the dictionary; readers refuse what is newer. 1: columns did not say how their text was read;
-# 3: a column has a curve, and without one the format is still 2, which earlier versions read
-FORMAT = 3
+# 3: a column has a curve; 4: there are steps. What has neither is still written as 2, which earlier
+# versions read
+FORMAT = 4
+_WITHOUT_STEPS = 3
 _WITHOUT_CURVES = 2
+_NO_STEPS = Program()
+_AT_ONCE = 2**22  # features that go through the steps at once: 32 MiB in double precision
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class Preparation:
         target: what is predicted.
         shape: one row's features as the model sees them.
         encoding, separator: of files of text, where the recipe said so.
+        program: what steps learned to do to the features of a row; nothing where there are none.
     """
 
     columns: tuple[Column | Block, ...]
@@ -42,6 +49,7 @@ class Preparation:
     shape: tuple[int, ...]
     encoding: str | None = None
     separator: str | None = None
+    program: Program = _NO_STEPS
 
     # -- rows to features --------------------------------------------------------------------------
 
@@ -111,7 +119,8 @@ class Preparation:
         for k, column in enumerate(numeric):
             if column.curve is not None:
                 scaled[:, k] = column.curve.apply(filled[:, k])
-        out, at, k = np.zeros((parsed.count, self.width), dtype=np.float32), 0, 0
+        width = sum(len(column.features) for column in self._table)
+        out, at, k = np.zeros((parsed.count, width), dtype=np.float32), 0, 0
         for column in self._table:
             if column.kind == "category":
                 place = column.positions(parsed.texts[column.name])
@@ -123,7 +132,18 @@ class Preparation:
                     out[:, at + 1] = gaps[:, k]
                 k += 1
             at += len(column.features)
-        return out.reshape(parsed.count, *self.shape)
+        return self._stepped(out).reshape(parsed.count, *self.shape)
+
+    def _stepped(self, X_NF: np.ndarray) -> np.ndarray:
+        """Features after the steps, (N, G) float32, of those before them."""
+        if not self.program.operations:
+            return X_NF
+        X_NG = np.empty((len(X_NF), self.width), dtype=np.float32)
+        at_once = max(1, _AT_ONCE // max(X_NF.shape[1], self.width))
+        for start in range(0, len(X_NF), at_once):
+            piece = slice(start, start + at_once)
+            X_NG[piece] = self.program.apply(X_NF[piece].astype(np.float64))
+        return X_NG
 
     def _transform_block(self, array: np.ndarray, block: Block) -> np.ndarray:
         per_channel = (1, -1, *(1,) * (len(block.shape) - 1))
@@ -173,9 +193,9 @@ class Preparation:
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the features in the order of the flattened row: ``age``, ``age (missing)``,
-        ``city=Rome``.
+        ``city=Rome``; after steps as these call them.
         """
-        return tuple(name for column in self.columns for name in column.features)
+        return self.program.names([name for column in self.columns for name in column.features])
 
     @property
     def schema(self) -> list[dict[str, Any]]:
@@ -217,13 +237,16 @@ class Preparation:
         return self.target.mean
 
     @cached_property
-    def scaling_digest(self) -> str:
-        """SHA-256 of how numbers are scaled: of what a scaler learned, whatever its code."""
+    def fitted_digest(self) -> str:
+        """SHA-256 of what a scaler and steps learned, whatever their code."""
         scalings = [
             (c.mean, c.scale, c.curves) if isinstance(c, Block) else (c.mean, c.scale, c.curve)
             for c in self.columns
         ]
-        return hashlib.sha256(repr(scalings).encode()).hexdigest()
+        digest = hashlib.sha256(repr(scalings).encode())
+        if self.program.operations:
+            digest.update(repr(self.program.to_plain()).encode())
+        return digest.hexdigest()
 
     @cached_property
     def _block(self) -> Block | None:
@@ -241,12 +264,16 @@ class Preparation:
         columns = [_plain(column) for column in self.columns]
         has_curves = any({"curve", "curves"} & column.keys() for column in columns)
         plain = {
-            "format": FORMAT if has_curves else _WITHOUT_CURVES,
+            "format": _WITHOUT_STEPS if has_curves else _WITHOUT_CURVES,
             "columns": columns,
             "target": asdict(self.target),
             "shape": list(self.shape),
+            "encoding": self.encoding,
+            "separator": self.separator,
         }
-        return plain | {"encoding": self.encoding, "separator": self.separator}
+        if self.program.operations:
+            plain |= {"format": FORMAT, "program": self.program.to_plain()}
+        return plain
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Preparation:
@@ -267,9 +294,21 @@ class Preparation:
             shape = tuple(plain["shape"])
             if not isinstance(found, int) or found < 1 or not columns:
                 raise KeyError("format")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            program = Program.from_plain(plain.get("program", ()))
+            preparation = cls(
+                columns, target, shape, plain.get("encoding"), plain.get("separator"), program
+            )
+            preparation._check_steps()
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise DataError(f"not a preparation: {type(error).__name__}: {error}") from None
-        return cls(columns, target, shape, plain.get("encoding"), plain.get("separator"))
+        return preparation
+
+    def _check_steps(self) -> None:
+        """Raise ValueError where the steps do not fit the features, or the shape."""
+        if self.program.operations and len(self.feature_names) != self.width:
+            raise ValueError(
+                f"the steps give {len(self.feature_names)} features, and the shape has {self.width}"
+            )
 
 
 def _plain(column: Column | Block) -> dict[str, Any]:

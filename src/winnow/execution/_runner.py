@@ -108,7 +108,7 @@ class Runner:
 
     def context(self, recipe: Recipe) -> tuple[str, str]:
         """The recipe's metric with ``auto`` resolved by the task, and a digest of what the recipe
-        only names: its rows, its model's source, and what a scaler of the user's learned.
+        only names: its rows, its model's source, and what a scaler or a step of the user's learned.
 
         Raises:
             DataError, ModelError: the data or the model cannot be found.
@@ -116,9 +116,11 @@ class Runner:
         prepared = self.prepared(recipe.data)
         metric = resolve_metric(recipe.metric, prepared.task)
         text = f"{FORMAT}:{prepared.digest}:{code_digest(recipe.model, recipe.train, metric)}"
-        if isinstance(recipe.data.prepare.scale, Used):
-            # Of the user's scaler only what it learned counts, which is all that is used of it.
-            text += f":{prepared.preparation.scaling_digest}"
+        prepare = recipe.data.prepare
+        if any(isinstance(method, Used) for method in (prepare.scale, *prepare.steps)):
+            # Of the user's methods only what they learned counts, which is all that is used of
+            # them.
+            text += f":{prepared.preparation.fitted_digest}"
         return metric, hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def train(

@@ -52,6 +52,7 @@ from winnow.recipe._settings import (
 )
 from winnow.recipe._used import (
     Augment,
+    DataStep,
     Loss,
     Optimizer,
     Penalty,
@@ -85,6 +86,7 @@ __all__ = [
     "Compress",
     "ConvNetArgs",
     "Data",
+    "DataStep",
     "EarlyStopping",
     "Final",
     "Integer",

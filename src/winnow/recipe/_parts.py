@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any, TypeVar
 
 from winnow.errors import Problem, RecipeError, did_you_mean
@@ -15,6 +16,7 @@ from winnow.methods import (
     OPTIMIZERS,
     PENALTIES,
     SCALERS,
+    STEPS,
     BaseGradientRule,
     BasePenalty,
     Constant,
@@ -33,6 +35,9 @@ MODULE = "model."
 ARGUMENT = "model.args."
 PENALTY = "penalty."
 AUGMENT = "augment."
+STEP = "step."
+# Settings that are lists of methods, with what the names of their parts begin with
+LISTED = {"data.prepare.steps": STEP, "train.penalties": PENALTY, "train.augment": AUGMENT}
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,9 @@ def switch_off(recipe: S, names: Sequence[str]) -> S:
     Raises:
         RecipeError: for a name that is no part of this recipe, or one that is off already.
     """
-    parts, problems = find(recipe), []
+    parts = find(recipe)
+    chosen: list[Part] = []
+    problems: list[Problem] = []
     if "dropout" not in parts and recipe.train.dropout is None and recipe.model.use not in READY:
         # A user's model may have some
         parts["dropout"] = Part("dropout", "train.dropout", None, 0.0, "the model's own dropout")
@@ -149,10 +156,14 @@ def switch_off(recipe: S, names: Sequence[str]) -> S:
                 )
             )
         else:
-            recipe = _off(recipe, part)
+            chosen.append(part)
     if problems:
         raise RecipeError(problems)
-    return recipe
+    listed = [part.name for part in chosen if part.path in LISTED]
+    for part in chosen:
+        if part.path not in LISTED:
+            recipe = _off(recipe, part)
+    return _without_listed(recipe, listed) if listed else recipe
 
 
 def unknown(recipe: Sections, names: Sequence[str]) -> list[tuple[int, str]]:
@@ -191,13 +202,20 @@ def _is_on_in(switch: _Switch, value: Any) -> bool:
 
 def _listed_parts(recipe: Sections) -> Iterator[Part]:
     """Methods that stand in a list: each goes as a whole."""
-    listed = [("train.penalties", PENALTY), ("train.augment", AUGMENT)]
-    for path, prefix in listed:
+    for path, prefix in LISTED.items():
         methods = _read(recipe, path)
         for label, method in zip(option_labels(methods), methods, strict=True):
-            words = _in_words(method)
-            what = f"penalty {words}" if prefix == PENALTY else f"{words} augmentation"
-            yield Part(f"{prefix}{label}", path, method, None, what)
+            yield Part(f"{prefix}{label}", path, method, None, _listed(prefix, method))
+
+
+def _listed(prefix: str, method: Any) -> str:
+    """What a method in a list is, for people."""
+    words = _in_words(method)
+    if prefix == PENALTY:
+        return f"penalty {words}"
+    if prefix == AUGMENT:
+        return f"{words} augmentation"
+    return method.phrase if isinstance(method, STEPS) else f"data step {words}"
 
 
 def _part(switch: _Switch, now: Any) -> Part:
@@ -240,7 +258,7 @@ def _module_part(recipe: Sections, name: str) -> Part | None:
 def _is_known(recipe: Sections, name: str) -> bool:
     if name.startswith(ARGUMENT):
         return name.removeprefix(ARGUMENT) in recipe.model.args
-    if name.startswith((PENALTY, AUGMENT)):
+    if name.startswith(tuple(LISTED.values())):
         return name in [part.name for part in _listed_parts(recipe)]
     return name in [s.name for s in _SWITCHES] or (name.startswith(MODULE) and name != MODULE)
 
@@ -296,14 +314,37 @@ def _off(recipe: S, part: Part) -> S:
         return _with(
             recipe, ["model", "without"], (*recipe.model.without, part.name.removeprefix(MODULE))
         )
-    if part.path in ("train.penalties", "train.augment"):
-        methods, label = _read(recipe, part.path), part.name.partition(".")[2]
-        labels = option_labels(methods)
-        kept = tuple(m for m, own in zip(methods, labels, strict=True) if own != label)
-        return _with(recipe, part.path.split("."), kept)
     if part.name == "momentum":  # Nesterov's correction of no momentum is refused, so it goes first
         recipe = _with(recipe, ["train", "optimizer", "nesterov"], False)
     return _with(recipe, part.path.split("."), part.off)
+
+
+def _without_listed(recipe: S, gone: Sequence[str]) -> S:
+    """The recipe without methods that stand in lists.
+
+    Of two methods of one kind the second has a number, which it loses with the first. What is to be
+    ablated follows: it names only what is there.
+    """
+    lists: dict[str, tuple[Any, ...]] = {}
+    renamed: dict[str, str] = {}
+    for path, prefix in LISTED.items():
+        methods = _read(recipe, path)
+        names = [f"{prefix}{label}" for label in option_labels(methods)]
+        kept = [name not in gone for name in names]
+        lists[path] = tuple(compress(methods, kept))
+        labels = option_labels(lists[path])
+        pairs = zip(compress(names, kept), labels, strict=True)
+        renamed |= {name: f"{prefix}{label}" for name, label in pairs}
+    asked = recipe.ablate.parts
+    if asked != "all":
+        others = tuple(name for name in asked if not name.startswith(tuple(LISTED.values())))
+        recipe = _with(recipe, ["ablate", "parts"], others)
+    for path, methods in lists.items():
+        recipe = _with(recipe, path.split("."), methods)
+    if asked != "all":
+        left = tuple(renamed.get(name, name) for name in asked if name not in gone)
+        recipe = _with(recipe, ["ablate", "parts"], left)
+    return recipe
 
 
 def _with(value: Any, steps: Sequence[str], new: Any) -> Any:

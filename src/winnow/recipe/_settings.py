@@ -20,6 +20,7 @@ from winnow.methods import (
     SCALERS,
     SCHEDULES,
     SGD,
+    STEPS,
     BaseAugment,
     BaseLoss,
     BaseMethod,
@@ -28,12 +29,14 @@ from winnow.methods import (
     BaseSampler,
     BaseScaler,
     BaseSchedule,
+    BaseStep,
     Constant,
 )
 from winnow.recipe import _names, _objects
 from winnow.recipe._ready import READY
 from winnow.recipe._used import (
     Augment,
+    DataStep,
     Loss,
     Optimizer,
     Penalty,
@@ -93,6 +96,7 @@ if TYPE_CHECKING:
     AnyAugment = BaseAugment | Augment
     AnyPenalty = BasePenalty | Penalty
     AnyScaler = str | BaseScaler | Scaler
+    AnyStep = BaseStep | DataStep
 else:
     AnyOptimizer = one_of(OPTIMIZERS, Optimizer)
     AnySchedule = one_of(SCHEDULES, Schedule)
@@ -101,6 +105,7 @@ else:
     AnyPenalty = one_of(PENALTIES, Penalty)
     AnySampler = one_of(SAMPLERS, Sampler, names=_kinds(SAMPLERS))
     AnyScaler = one_of(SCALERS, Scaler, names=_kinds(SCALERS))
+    AnyStep = one_of(STEPS, DataStep)
 
 
 # -- data ------------------------------------------------------------------------------------------
@@ -143,6 +148,8 @@ class Prepare(Settings):
     """One more 0/1 feature for each number column that had gaps in the training rows."""
     max_categories: Several = 30
     """Text: the most frequent get a feature each, the rest share one."""
+    steps: tuple[AnyStep, ...] = ()
+    """From the features that all this gives to others, in order."""
 
     @model_validator(mode="after")
     def _one_scaler(self) -> Self:

@@ -7,6 +7,7 @@ A method given from Python as an object becomes such a record, so that a recipe 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, Union
 
@@ -28,6 +29,7 @@ from winnow.spec import Open, Positive, Settings, is_range, join
 
 __all__ = [
     "Augment",
+    "DataStep",
     "Loss",
     "Optimizer",
     "Penalty",
@@ -107,8 +109,8 @@ class Used(Settings):
 
 
 def _a(record: type[Settings]) -> str:
-    """``a model``, ``an optimizer``: what a record names, with its article."""
-    noun = record.__name__.lower()
+    """``a data step``, ``an optimizer``: what a record names, with its article."""
+    noun = re.sub(r"(?<!^)(?=[A-Z])", " ", record.__name__).lower()
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
@@ -168,6 +170,18 @@ class Sampler(Used):
 
 class Scaler(Used):
     """A scaler that is no part of winnow: a subclass of ``BaseScaler``."""
+
+    def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
+        super().__init__(use, args=args, **more)
+
+    @field_validator("args", mode="after")
+    @classmethod
+    def _are_fixed(cls, args: dict[str, Any]) -> dict[str, Any]:
+        return _fixed(args)
+
+
+class DataStep(Used):
+    """A step from features to features that is no part of winnow: a subclass of ``BaseStep``."""
 
     def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
         super().__init__(use, args=args, **more)

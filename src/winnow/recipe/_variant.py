@@ -93,8 +93,9 @@ class Variant(Settings):
             absent["rare_classes"] = True
         if self.data.split.order_by is None:
             absent["split"] = {"order_by"}
-        if self.data.prepare.scale is None:
-            absent["prepare"] = {"scale"}
+        prepare = {name for name in ("scale", "steps") if not getattr(self.data.prepare, name)}
+        if prepare:
+            absent["prepare"] = prepare
         train = {name for name in ("augment", "penalties") if not getattr(self.train, name)}
         content = self.model_dump(
             mode="json", exclude={"data": {"workers": True, **absent}, "train": train}

@@ -19,6 +19,7 @@ from winnow.testing._penalties import check_penalty
 from winnow.testing._samplers import check_sampler
 from winnow.testing._scalers import check_scaler
 from winnow.testing._schedules import check_schedule
+from winnow.testing._steps import check_step
 
 __all__ = [
     "check_augment",
@@ -29,4 +30,5 @@ __all__ = [
     "check_sampler",
     "check_scaler",
     "check_schedule",
+    "check_step",
 ]
