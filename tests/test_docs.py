@@ -23,9 +23,18 @@ from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 from winnow.cli import app
-from winnow.methods import AUGMENTS, OPTIMIZERS, SAMPLERS, SCALERS, SCHEDULES, STEPS, Focal
+from winnow.methods import (
+    AUGMENTS,
+    OPTIMIZERS,
+    SAMPLERS,
+    SCALERS,
+    SCHEDULES,
+    STEPS,
+    Distillation,
+    Focal,
+)
 from winnow.metrics import METRICS
-from winnow.recipe import READY, Data, EarlyStopping, Model, Recipe
+from winnow.recipe import READY, AuxiliaryLoss, Data, EarlyStopping, Model, Recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -256,9 +265,10 @@ def test_the_tables_hold_every_setting_with_its_default() -> None:
     [
         *[
             (f"{{kind: {m.model_fields['kind'].default}}}", m)
-            for m in (*OPTIMIZERS, *SCHEDULES, *AUGMENTS, *STEPS, Focal)
+            for m in (*OPTIMIZERS, *SCHEDULES, *AUGMENTS, *STEPS, Focal, Distillation)
         ],
         ("early_stopping", EarlyStopping),
+        ("auxiliary_losses", AuxiliaryLoss),
     ],
 )
 def test_the_records_are_told_with_their_defaults(row: str, record: type[BaseModel]) -> None:

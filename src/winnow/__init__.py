@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from winnow.pipeline import run as run
     from winnow.recipe import Ablate as Ablate
     from winnow.recipe import Augment as Augment
+    from winnow.recipe import AuxiliaryLoss as AuxiliaryLoss
     from winnow.recipe import Choice as Choice
     from winnow.recipe import Compress as Compress
     from winnow.recipe import Data as Data
@@ -99,6 +100,7 @@ _ROOMS = {
         "Compress",
         "Data",
         "DataStep",
+        "AuxiliaryLoss",
         "EarlyStopping",
         "Final",
         "Integer",

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 __all__ = [
     "Tree",
+    "at",
     "call",
     "described",
     "leaves",
@@ -87,6 +88,34 @@ def like(tree: Tree, values: Iterator[Any]) -> Tree:
         {'ids': 1, 'pair': (2, 3)}
     """
     return map_tree(lambda _: next(values), tree)
+
+
+def at(tree: Tree, path: str) -> Any:
+    """Return the part of a tree at a path.
+
+    Args:
+        tree: whose part is wanted.
+        path: names of mappings and positions of tuples, with dots between them.
+
+    Raises:
+        KeyError: there is none; the message names what is there.
+
+    Example:
+        >>> at({"pair": (2, 3)}, "pair.1")
+        3
+    """
+    for step in path.split("."):
+        if isinstance(tree, Mapping):
+            parts = {str(key): part for key, part in tree.items()}
+        elif isinstance(tree, tuple | list):
+            parts = {str(i): part for i, part in enumerate(tree)}
+        else:
+            parts = {}
+        if step not in parts:
+            there = ", ".join(parts) if parts else "a single tensor"
+            raise KeyError(f"there is no {step!r} (of {path!r}): there is {there}")
+        tree = parts[step]
+    return tree
 
 
 def main(tree: Tree) -> Any:

@@ -99,9 +99,14 @@ TRAIN = [
         "loss: crossentropy",
         4,
         "train.loss",
-        "expected one of auto, cross_entropy, mse, focal, got 'crossentropy' - did you mean",
+        "mse, focal, distillation, got 'crossentropy' - did you mean 'cross_entropy'?",
     ),
-    ("loss: 3", 4, "train.loss", "expected one of auto, cross_entropy, mse, focal, got 3"),
+    (
+        "loss: 3",
+        4,
+        "train.loss",
+        "expected one of auto, cross_entropy, mse, focal, distillation, got 3",
+    ),
     # types
     ("epochs: '30'", 4, "train.epochs", "expected a whole number, got '30' (text)"),
     ("epochs: thirty", 4, "train.epochs", "expected a whole number, got 'thirty'"),

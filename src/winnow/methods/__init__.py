@@ -9,7 +9,7 @@ from winnow.methods._batch import Batch
 from winnow.methods._method import BaseMethod, Switch
 from winnow.methods.augment import AUGMENTS, BaseAugment, InputNoise, Mixup
 from winnow.methods.gradients import GRADIENT_RULES, BaseGradientRule, ClipNorm
-from winnow.methods.losses import LOSSES, MSE, BaseLoss, CrossEntropy, Focal
+from winnow.methods.losses import LOSSES, MSE, BaseLoss, CrossEntropy, Distillation, Focal
 from winnow.methods.optimizers import LAMB, OPTIMIZERS, SGD, AdamW, BaseOptimizer, Lion
 from winnow.methods.penalties import L1, L2, PENALTIES, BasePenalty
 from winnow.methods.samplers import (
@@ -85,6 +85,7 @@ __all__ = [
     "CrossEntropy",
     "Curve",
     "Curves",
+    "Distillation",
     "Focal",
     "Function",
     "InputNoise",

@@ -40,6 +40,7 @@ from winnow.recipe._sections import LONGEST_NAME
 from winnow.recipe._seeds import derive_seed
 from winnow.recipe._settings import (
     Ablate,
+    AuxiliaryLoss,
     Compress,
     Data,
     EarlyStopping,
@@ -81,6 +82,7 @@ __all__ = [
     "TRUST",
     "Ablate",
     "Augment",
+    "AuxiliaryLoss",
     "Cause",
     "Choice",
     "Compress",

@@ -25,6 +25,7 @@ from winnow.methods import (
 from winnow.recipe._arguments import DROPOUT_NAMES
 from winnow.recipe._ready import READY
 from winnow.recipe._sections import Sections
+from winnow.recipe._settings import AuxiliaryLoss
 from winnow.recipe._used import Used
 from winnow.spec import Choice, Settings, describe, is_range, option_labels
 
@@ -36,8 +37,14 @@ ARGUMENT = "model.args."
 PENALTY = "penalty."
 AUGMENT = "augment."
 STEP = "step."
+LOSS = "loss."
 # Settings that are lists of methods, with what the names of their parts begin with
-LISTED = {"data.prepare.steps": STEP, "train.penalties": PENALTY, "train.augment": AUGMENT}
+LISTED = {
+    "data.prepare.steps": STEP,
+    "train.auxiliary_losses": LOSS,
+    "train.penalties": PENALTY,
+    "train.augment": AUGMENT,
+}
 
 
 @dataclass(frozen=True)
@@ -215,6 +222,8 @@ def _listed(prefix: str, method: Any) -> str:
         return f"penalty {words}"
     if prefix == AUGMENT:
         return f"{words} augmentation"
+    if prefix == LOSS:
+        return f"auxiliary loss {words}"
     return method.phrase if isinstance(method, STEPS) else f"data step {words}"
 
 
@@ -280,6 +289,8 @@ def _in_words(value: Any) -> str:
         return f"{value.low:g} to {value.high:g}"
     if isinstance(value, Used):
         return re.split(r"[:.]", value.use)[-1]
+    if isinstance(value, AuxiliaryLoss):
+        return value.name
     if isinstance(value, Settings):
         named = getattr(value, "kind", getattr(value, "patience", ""))
         return named.replace("_", "-") if isinstance(named, str) else _in_words(named)

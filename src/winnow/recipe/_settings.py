@@ -45,6 +45,7 @@ from winnow.recipe._used import (
     Schedule,
     Used,
     one_of,
+    without_ranges,
 )
 from winnow.spec import (
     BelowOne,
@@ -55,6 +56,7 @@ from winnow.spec import (
     Flag,
     Index,
     Inside,
+    Name,
     Names,
     NonNegative,
     Open,
@@ -70,6 +72,7 @@ from winnow.spec import (
 
 __all__ = [
     "Ablate",
+    "AuxiliaryLoss",
     "Compress",
     "Data",
     "EarlyStopping",
@@ -325,6 +328,28 @@ class Model(Used):
 # -- training --------------------------------------------------------------------------------------
 
 
+class AuxiliaryLoss(Settings):
+    """A further loss that is added to the training loss.
+
+    In Python: ``AuxiliaryLoss("depth", MSE(), weight=Log(0.01, 1), output="depth")``; in YAML:
+    ``{name: depth, loss: mse, weight: {log: [0.01, 1]}, output: depth}``.
+    """
+
+    name: Name
+    """What the curve and the part are called."""
+    loss: Open[AnyLoss] = "auto"
+    weight: Open[NonNegative] = 1.0
+    """What it is multiplied by."""
+    output: str | None = None
+    """The output of the model that it is of, by its path (``depth``, ``1``); None: the main one."""
+    target: str | None = None
+    """The target that it compares with, by its path; None: the main one."""
+
+    def __init__(self, /, name: Any = None, loss: Any = None, **more: Any) -> None:
+        given = {"name": name, "loss": loss}
+        super().__init__(**{k: v for k, v in given.items() if v is not None}, **more)
+
+
 class EarlyStopping(Settings):
     """Stop a member when its score has not improved by more than ``min_delta`` for ``patience``
     epochs.
@@ -345,6 +370,10 @@ class Train(Settings):
     schedule: Open[AnySchedule] = Constant()
     loss: Open[AnyLoss] = "auto"
     """``auto``: by the task."""
+    auxiliary_losses: tuple[AuxiliaryLoss, ...] = ()
+    """Further losses, of other outputs or targets or of a teacher; each is added by its weight."""
+    teacher: Model | None = None
+    """A trained model whose outputs losses may read, as ``distillation`` does."""
     dropout: Open[BelowOne] | None = None
     """The rate of every Dropout layer of the model; None: as the model says."""
     label_smoothing: Open[BelowOne] = 0.0
@@ -361,6 +390,26 @@ class Train(Settings):
     early_stopping: EarlyStopping | None = None
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
     """``bfloat16``: forward and backward pass; weights stay float32."""
+
+    @model_validator(mode="after")
+    def _losses_have_names_of_their_own(self) -> Self:
+        names = [auxiliary.name for auxiliary in self.auxiliary_losses]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            message = f"expected names that differ, got {twice!r} twice"
+            raise RecipeError(Problem("auxiliary_losses", message))
+        return self
+
+    @field_validator("teacher", mode="after")
+    @classmethod
+    def _is_trained_already(cls, teacher: Model | None) -> Model | None:
+        if teacher is not None:
+            try:
+                without_ranges(teacher.args)
+            except RecipeError as error:
+                problems = [Problem(f"args.{p.setting}", p.message) for p in error.problems]
+                raise RecipeError(problems) from None
+        return teacher
 
     @property
     def weights_precision(self) -> Literal["float32", "float64"]:

@@ -41,6 +41,7 @@ __all__ = [
     "made",
     "one_of",
     "usual_loss",
+    "without_ranges",
 ]
 
 M = TypeVar("M", bound=BaseMethod)
@@ -165,7 +166,7 @@ class Sampler(Used):
     @field_validator("args", mode="after")
     @classmethod
     def _are_fixed(cls, args: dict[str, Any]) -> dict[str, Any]:
-        return _fixed(args)
+        return without_ranges(args)
 
 
 class Scaler(Used):
@@ -177,7 +178,7 @@ class Scaler(Used):
     @field_validator("args", mode="after")
     @classmethod
     def _are_fixed(cls, args: dict[str, Any]) -> dict[str, Any]:
-        return _fixed(args)
+        return without_ranges(args)
 
 
 class DataStep(Used):
@@ -189,11 +190,15 @@ class DataStep(Used):
     @field_validator("args", mode="after")
     @classmethod
     def _are_fixed(cls, args: dict[str, Any]) -> dict[str, Any]:
-        return _fixed(args)
+        return without_ranges(args)
 
 
-def _fixed(args: dict[str, Any]) -> dict[str, Any]:
-    """Refuse ranges among the arguments of what is itself no part of what is searched."""
+def without_ranges(args: dict[str, Any]) -> dict[str, Any]:
+    """Refuse ranges among the arguments of what is itself no part of what is searched.
+
+    Raises:
+        RecipeError: naming each of them.
+    """
     problems = [
         Problem(n, "this setting cannot be a range") for n, v in args.items() if _is_open(v)
     ]

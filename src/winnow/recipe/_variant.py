@@ -40,6 +40,9 @@ OPTIONAL = (
     "rare_below",
 )  # settings of data that count where they are given
 
+# and of training
+OPTIONAL_OF_TRAINING = ("augment", "penalties", "auxiliary_losses", "teacher")
+
 
 class Variant(Settings):
     """A recipe with nothing open, plus the seed: exactly one training run, anywhere, any time.
@@ -96,7 +99,7 @@ class Variant(Settings):
         prepare = {name for name in ("scale", "steps") if not getattr(self.data.prepare, name)}
         if prepare:
             absent["prepare"] = prepare
-        train = {name for name in ("augment", "penalties") if not getattr(self.train, name)}
+        train = {name for name in OPTIONAL_OF_TRAINING if not getattr(self.train, name)}
         content = self.model_dump(
             mode="json", exclude={"data": {"workers": True, **absent}, "train": train}
         )

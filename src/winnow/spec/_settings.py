@@ -79,21 +79,29 @@ def plain(value: Any) -> Any:
 
 
 def option_labels(options: Sequence[Any]) -> list[str | None]:
-    """The name of each option of a choice that is a settings record (its ``kind``, or the class
-    that it uses), None for plain values.
+    """The name of each option of a choice that is a settings record (its own ``name``, its
+    ``kind``, or the class that it uses), None for plain values.
 
     A kind that comes twice is numbered: ``sgd``, ``sgd_2``.
     """
     seen: Counter[str] = Counter()
     labels: list[str | None] = []
     for option in options:
-        kind = _read(option, "kind") or _name_of_class(_read(option, "use"))
+        named = _read(option, "name") if _has(option, "name") else None
+        kind = named or _read(option, "kind") or _name_of_class(_read(option, "use"))
         if not isinstance(kind, str):
             labels.append(None)
             continue
         seen[kind] += 1
         labels.append(kind if seen[kind] == 1 else f"{kind}_{seen[kind]}")
     return labels
+
+
+def _has(option: Any, name: str) -> bool:
+    """Return whether a record has a setting of that name, which a class attribute is not."""
+    if isinstance(option, Mapping):
+        return name in option
+    return name in getattr(type(option), "model_fields", ())
 
 
 def _read(option: Any, name: str) -> Any:

@@ -22,6 +22,7 @@ __all__ = [
     "Index",
     "Inside",
     "Minutes",
+    "Name",
     "Names",
     "NonNegative",
     "Parts",
@@ -55,6 +56,9 @@ Flag = Annotated[bool, Field(strict=True)]
 def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
+
+# Stands in paths of settings, so it has no dots.
+Name = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 # Only lists and tuples: the order of a set differs from run to run, and with it the identity of
 # what is trained.

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from winnow.methods import BaseLoss
+from winnow.methods import BaseLoss, Batch
+from winnow.recipe import Model
 from winnow.testing._contract import (
     calling,
     close,
@@ -19,7 +20,7 @@ from winnow.testing._contract import (
     neutral_columns,
     others,
 )
-from winnow.testing._fleets import Task, check_fleet
+from winnow.testing._fleets import Task, Tiny, check_fleet
 
 __all__ = ["check_loss"]
 
@@ -32,9 +33,9 @@ def check_loss(loss: BaseLoss) -> None:
 
     It gives a number for each row of each member, finite, with a finite gradient that is not zero
     everywhere; a member gets what it gets alone; settings may differ between members, and each has
-    an effect; a neutral setting has the effect of one that is left out; soft targets, where it
-    takes them, mean the same as classes. A tiny model is trained, as a fleet and alone, in double
-    precision.
+    an effect, in one of its tasks at least; a neutral setting has the effect of one that is left
+    out; soft targets, where it takes them, mean the same as classes. A tiny model is trained, as a
+    fleet and alone, in double precision.
 
     Args:
         loss: with its settings; checked for its ``task``, or for both.
@@ -49,14 +50,19 @@ def check_loss(loss: BaseLoss) -> None:
     name = expect_family(loss, BaseLoss)
     tasks: Sequence[Task] = ("classification", "regression")
     members = differing_members(loss)
+    idle = set(others(loss))
     for task in tasks if loss.task is None else [loss.task]:
         outputs, targets = _rows(task, len(members))
         with calling(f"{name}: per_row"):
             _check_rows(name, members, outputs, targets)
-            _check_settings(name, loss, outputs, targets)
+            _check_neutral(name, loss, outputs, targets)
+            idle &= _without_effect(loss, outputs, targets)
             if loss.soft_targets and task == "classification":
                 _check_soft(name, members, outputs, targets)
-        check_fleet(name, [{"loss": member} for member in members], task)
+        teacher = {"teacher": Model(Tiny)} if loss.hears_teacher else {}
+        check_fleet(name, [{"loss": member, **teacher} for member in members], task)
+    for setting in sorted(idle):
+        expect(False, f"{name}: its setting {setting!r} has no effect on the loss")
 
 
 def _rows(task: Task, members: int) -> tuple[Tensor, Tensor]:
@@ -104,22 +110,26 @@ def _check_rows(
         )
 
 
-def _check_settings(name: str, loss: BaseLoss, outputs_VBC: Tensor, targets_VB: Tensor) -> None:
+def _without_effect(loss: BaseLoss, outputs_VBC: Tensor, targets_VB: Tensor) -> set[str]:
+    """Return the settings whose change changes no row's loss."""
     V = len(outputs_VBC)
     now = _per_row([loss] * V, outputs_VBC, targets_VB)
-    for setting, other in others(loss).items():
-        changed = _per_row([other] * V, outputs_VBC, targets_VB)
-        expect(
-            not torch.equal(now, changed),
-            f"{name}: its setting {setting!r} has no effect on the loss",
-        )
+    changed = {
+        setting: _per_row([other] * V, outputs_VBC, targets_VB)
+        for setting, other in others(loss).items()
+    }
+    return {setting for setting, found in changed.items() if torch.equal(now, found)}
+
+
+def _check_neutral(name: str, loss: BaseLoss, outputs_VBC: Tensor, targets_VB: Tensor) -> None:
+    V, batch = len(outputs_VBC), _batch(loss, outputs_VBC, targets_VB)
     for setting, value in loss.neutral.items():
         at_neutral = {**columns([loss] * V), setting: neutral_columns(loss, V)[setting]}
         left_out = columns([loss] * V, without=[setting])
         expect(
             close(
-                loss.per_row(outputs_VBC, targets_VB, **at_neutral),
-                loss.per_row(outputs_VBC, targets_VB, **left_out),
+                loss.of_batch(outputs_VBC, batch, **at_neutral),
+                loss.of_batch(outputs_VBC, batch, **left_out),
             ),
             f"{name}: {setting} {value:g}, which is said to be neutral, gives another loss than "
             f"{setting} left out",
@@ -142,7 +152,18 @@ def _check_soft(
 
 def _per_row(members: Sequence[BaseLoss], outputs_VBC: Tensor, targets_VB: Tensor) -> Tensor:
     settings: dict[str, Any] = columns(members)
-    return members[0].per_row(outputs_VBC, targets_VB, **settings)
+    batch = _batch(members[0], outputs_VBC, targets_VB)
+    return members[0].of_batch(outputs_VBC, batch, **settings)
+
+
+def _batch(loss: BaseLoss, outputs_VBC: Tensor, targets_VB: Tensor) -> Batch:
+    """Return a batch with these targets, and a teacher that says something of its own."""
+    inputs = torch.zeros(*outputs_VBC.shape[:2], 3, dtype=outputs_VBC.dtype)
+    generator = torch.Generator().manual_seed(1)
+    # The same for all members, so that one alone hears what it hears among others
+    said = torch.randn(outputs_VBC.shape[1:], generator=generator, dtype=outputs_VBC.dtype)
+    teacher = said.expand(outputs_VBC.shape) if loss.hears_teacher else None
+    return Batch(inputs, targets_VB, teacher=teacher)
 
 
 def _with_gradient(

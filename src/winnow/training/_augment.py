@@ -1,4 +1,5 @@
-"""Batches changed by augmentations before a step, with randomness of their own.
+"""Batches as a step sees them: changed by augmentations, with randomness of their own, and with
+what a teacher says to them.
 
 Axes: V members, B batch, F features (any number of axes), S steps, A augmentations.
 """
@@ -16,6 +17,7 @@ from winnow.methods import BaseAugment, Batch
 from winnow.recipe import Train, Variant
 from winnow.training._methods import member_settings
 from winnow.training._noise import noise_keys, uniforms
+from winnow.training._teacher import Teacher, open_teacher
 
 __all__ = ["Augmentation"]
 
@@ -31,6 +33,7 @@ class Augmentation:
         steps: numbers of the steps that it will change, from 0.
         num_classes: of a classification; None for a regression.
         like: a tensor of the type and on the device of the rows.
+        teacher: hears the batch as it has become.
     """
 
     @classmethod
@@ -50,6 +53,9 @@ class Augmentation:
             steps: numbers of the steps that it will change, from 0.
             dtype: of the rows.
             device: where the rows lie.
+
+        Raises:
+            ModelError: their teacher cannot be built.
         """
         return cls(
             [variant.train for variant in variants],
@@ -57,6 +63,7 @@ class Augmentation:
             steps,
             num_classes=prepared.out_features if prepared.task == "classification" else None,
             like=torch.empty(0, dtype=dtype, device=device),
+            teacher=open_teacher(variants[0], prepared, device),
         )
 
     def __init__(
@@ -67,7 +74,9 @@ class Augmentation:
         *,
         num_classes: int | None,
         like: Tensor,
+        teacher: Teacher | None = None,
     ) -> None:
+        self._teacher = teacher
         self._num_classes, self._dtype = num_classes, like.dtype
         self._first = steps.start
         self._methods = []
@@ -98,7 +107,7 @@ class Augmentation:
                 batch = replace(batch, targets=soft)
             draw = _Draws(self._keys_SVA2[step - self._first, :, i], self._dtype)
             batch = method.of_batch(batch, draw, **settings)
-        return batch
+        return batch if self._teacher is None else self._teacher(batch)
 
 
 class _Draws:

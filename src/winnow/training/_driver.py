@@ -44,6 +44,7 @@ from winnow.training._noise import noise_keys
 from winnow.training._settings import batch_size, dtype_of, num_steps
 from winnow.training._stack import stacking
 from winnow.training._stacked import StackedProgram
+from winnow.training._teacher import open_teacher
 from winnow.trees import main, map_tree
 
 __all__ = ["EpochReport", "train_fleet"]
@@ -186,6 +187,7 @@ class _Run:
         self.batches = open_batches(prepared, self.dtype, first.data.split.seed, self.device)
         self.batch = batch_size(first, len(prepared.train))
         self.steps = num_steps(first, len(prepared.train))
+        self.teacher = open_teacher(first, prepared, self.device)
         self.num_classes = prepared.out_features if prepared.task == "classification" else None
         self.program = build_program(
             modules, variants, prepared, stacked=stacked, compiled=compiled, device=self.device
@@ -239,12 +241,12 @@ class _Run:
             epoch = self.epoch
             began = time.perf_counter()
             taught = len(self.alive)
-            loss_SV = self._teach(epoch)
+            losses_SVK = self._teach(epoch)
             tally, digests = self._validate()
             seconds = time.perf_counter() - began
             for member in self.alive:
                 member.seconds += seconds / taught
-            self._record(epoch, loss_SV, tally, digests)
+            self._record(epoch, losses_SVK, tally, digests)
             self.epoch += 1
             if on_epoch is not None:
                 on_epoch(self._report(taught, seconds, message))
@@ -278,7 +280,7 @@ class _Run:
         )
 
     def _teach(self, epoch: int) -> Tensor:
-        """One epoch of steps; the losses, (steps, variants)."""
+        """Take one epoch of steps; return the losses, (steps, variants, losses)."""
         first = epoch * self.steps
         seeds = [m.variant.seed for m in self.alive]
         lr_SV = torch.from_numpy(
@@ -294,6 +296,7 @@ class _Run:
             range(first, first + self.steps),
             num_classes=self.num_classes,
             like=lr_SV,
+            teacher=self.teacher,
         )
         losses = []
         batches = self.batches.epoch(epoch, seeds, size=self.batch, steps=self.steps)
@@ -325,7 +328,7 @@ class _Run:
             start += len(y_B)
         return tally, self.digest.values().tolist()
 
-    def _record(self, epoch: int, loss_SV: Tensor, tally: BaseTally, digests: list[int]) -> None:
+    def _record(self, epoch: int, losses_SVK: Tensor, tally: BaseTally, digests: list[int]) -> None:
         """Write the epoch into every member's record, keep its weights where they are the best,
         drop those that are done.
         """
@@ -333,7 +336,10 @@ class _Run:
         views = {
             n: values_VG.tolist() for n, values_VG in tally.metrics(sums_VGK, tally.groups).items()
         }
+        loss_SV = losses_SVK.sum(dim=-1)
         train_loss = loss_SV.double().mean(dim=0).tolist()
+        term_VK = losses_SVK.double().mean(dim=0).tolist()
+        auxiliary = [term.name for term in self.program.methods.losses]
         finite_SV = torch.isfinite(loss_SV)
         finite = finite_SV.all(dim=0).tolist()
         improved: list[list[int]] = [[] for _ in tally.groups]  # in the order of a member's choices
@@ -346,6 +352,7 @@ class _Run:
                 "validation_loss": losses[-1],
                 f"validation_{metric}": scores[-1],
                 "lr": float(member.rates[(epoch + 1) * self.steps - 1]),
+                **{f"train_loss.{n}": v for n, v in zip(auxiliary, term_VK[i], strict=True) if n},
             }.items():
                 member.curves.setdefault(name, []).append(value)
             if not finite[i] or not math.isfinite(losses[-1]):

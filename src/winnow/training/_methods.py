@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,7 +46,7 @@ from winnow.recipe import (
     usual_loss,
 )
 from winnow.training._adapters import adapted_loss, adapted_optimizer
-from winnow.trees import Tree
+from winnow.trees import Tree, at
 
 __all__ = [
     "Methods",
@@ -72,6 +72,47 @@ _OUTSIDE: dict[type[BaseMethod], type] = {
 
 
 @dataclass(frozen=True)
+class LossTerm:
+    """A loss that is added to the training loss.
+
+    Attributes:
+        role: under which its settings stand; those of its weight under ``weight of ...``.
+        method: the loss.
+        name: of its curve; empty for the main loss, whose weight is 1.
+        output, target: paths of what it compares; None: the main ones.
+    """
+
+    role: str
+    method: type[BaseLoss]
+    name: str = ""
+    output: str | None = None
+    target: str | None = None
+
+    @property
+    def weight_role(self) -> str:
+        """The role under which its weight stands."""
+        return f"weight of {self.role}"
+
+    def per_row(self, outputs: Tree, batch: Batch, settings: Mapping[str, Any]) -> Tensor:
+        """Return the loss of each row, (variants, batch).
+
+        Raises:
+            ModelError: the model has no such output, or the rows no such target.
+        """
+        if self.output is not None:
+            outputs = self._part(outputs, self.output, "output")
+        if self.target is not None:
+            batch = replace(batch, targets=self._part(batch.targets, self.target, "target"))
+        return self.method.of_batch(outputs, batch, **settings)
+
+    def _part(self, tree: Tree, path: str, what: str) -> Tree:
+        try:
+            return at(tree, path)
+        except KeyError as error:
+            raise ModelError(f"train.{self.role}.{what}: {error.args[0]}") from None
+
+
+@dataclass(frozen=True)
 class Methods:
     """The methods of a fleet.
 
@@ -79,7 +120,8 @@ class Methods:
     same as running it with strength zero.
 
     Attributes:
-        optimizer, loss: one each.
+        optimizer: there is one.
+        losses: the main one, then the others.
         penalties, rules: in the order of application, each with its role.
         settings: for each role its settings by name, each (variants, 1).
         constants: for each role the settings that are the same for all members, as plain values.
@@ -87,7 +129,7 @@ class Methods:
     """
 
     optimizer: type[BaseOptimizer]
-    loss: type[BaseLoss]
+    losses: tuple[LossTerm, ...]
     penalties: tuple[tuple[str, type[BasePenalty]], ...]
     rules: tuple[tuple[str, type[BaseGradientRule]], ...]
     settings: dict[str, Settings]
@@ -125,7 +167,7 @@ class Methods:
         constants = json.dumps(self.constants, sort_keys=True, default=repr)
         return (
             self.optimizer,
-            self.loss,
+            self.losses,
             self.penalties,
             self.rules,
             names,
@@ -133,18 +175,25 @@ class Methods:
             self.mixed,
         )
 
-    def training_loss(self, outputs: Tree, batch: Batch) -> Tensor:
-        """Return the training loss of each member without penalties, (variants,).
+    def training_losses(self, outputs: Tree, batch: Batch) -> Tensor:
+        """Return what is added up to the training loss of each member without penalties,
+        (variants, losses).
 
         Args:
             outputs: of the model, each (variants, batch, ...).
             batch: that they are for.
         """
-        settings = {**self.settings[_LOSS], **self.constants[_LOSS]}
-        loss_VB = self.loss.of_batch(outputs, batch, **settings)
-        if batch.weights is not None:
-            loss_VB = loss_VB * batch.weights
-        return loss_VB.mean(dim=-1)
+        found = []
+        for term in self.losses:
+            settings = {**self.settings[term.role], **self.constants[term.role]}
+            loss_VB = term.per_row(outputs, batch, settings)
+            if batch.weights is not None:
+                loss_VB = loss_VB * batch.weights
+            loss_V = loss_VB.mean(dim=-1)
+            if term.name:
+                loss_V = loss_V * self.settings[term.weight_role]["weight"].squeeze(-1)
+            found.append(loss_V)
+        return torch.stack(found, dim=-1)
 
     def add_penalties_(
         self,
@@ -189,6 +238,9 @@ def make_methods(variants: Sequence[Variant], task: str, dtype: torch.dtype) -> 
 
     add(_OPTIMIZER, [train.optimizer for train in trains], BaseOptimizer)
     add(_LOSS, [_loss_of(train, task) for train in trains], BaseLoss)
+    for i, auxiliary in enumerate(trains[0].auxiliary_losses):
+        own = [_named_loss(train.auxiliary_losses[i].loss, task) for train in trains]
+        add(f"auxiliary_losses.{auxiliary.name}", own, BaseLoss)
     named: tuple[type[BasePenalty | BaseGradientRule], ...] = (*PENALTIES, *GRADIENT_RULES)
     for rule in named:
         if not rule.name:  # it stands in the list of its family alone
@@ -202,17 +254,28 @@ def make_methods(variants: Sequence[Variant], task: str, dtype: torch.dtype) -> 
     constants: dict[str, dict[str, Any]] = {}
     for role, (method, records) in list(found.items()):
         columns = _columns(method, records, dtype)
-        if method.neutral and not columns and role not in (_OPTIMIZER, _LOSS):
+        if method.neutral and not columns and not issubclass(method, BaseOptimizer | BaseLoss):
             del found[role]
             continue
         settings[role], constants[role] = columns, _constants(method, records[0])
-    optimizer, loss = found[_OPTIMIZER][0], found[_LOSS][0]
+    optimizer = found[_OPTIMIZER][0]
+    losses = [LossTerm(_LOSS, _as_loss(found[_LOSS][0]))]
+    for i, auxiliary in enumerate(trains[0].auxiliary_losses):
+        weights = [float(train.auxiliary_losses[i].weight) for train in trains]
+        role = f"auxiliary_losses.{auxiliary.name}"
+        if not any(weights):
+            del settings[role], constants[role]
+            continue
+        place = auxiliary.output, auxiliary.target
+        term = LossTerm(role, _as_loss(found[role][0]), auxiliary.name, *place)
+        column = torch.tensor(weights, dtype=torch.float64).to(dtype).unsqueeze(1)
+        settings[term.weight_role] = {"weight": column}
+        losses.append(term)
     penalties = tuple((r, m) for r, (m, _) in found.items() if issubclass(m, BasePenalty))
     rules = tuple((r, m) for r, (m, _) in found.items() if issubclass(m, BaseGradientRule))
     assert issubclass(optimizer, BaseOptimizer)
-    assert issubclass(loss, BaseLoss)
     mixed = trains[0].precision == "bfloat16"
-    return Methods(optimizer, loss, penalties, rules, settings, constants, mixed)
+    return Methods(optimizer, tuple(losses), penalties, rules, settings, constants, mixed)
 
 
 def member_settings(
@@ -241,6 +304,10 @@ def methods_key(train: Train) -> Hashable:
     not.
     """
     parts: list[Hashable] = [_key(train.optimizer, BaseOptimizer), _key(train.loss, BaseLoss)]
+    for auxiliary in train.auxiliary_losses:
+        place = auxiliary.name, auxiliary.output, auxiliary.target
+        parts += [_key(auxiliary.loss, BaseLoss), *place]
+    parts.append(None if train.teacher is None else train.teacher.model_dump_json())
     parts += [_key(penalty, BasePenalty) for penalty in train.penalties]
     parts += [_key(augment, BaseAugment) for augment in train.augment]
     if _is_adapted(train.optimizer, BaseOptimizer):  # one object steps for all members
@@ -269,6 +336,8 @@ def code_digest(model: Model, train: Train, metric: str = "") -> str:
         ModelError: the model or a method cannot be found.
     """
     digests = [model_digest(model)]
+    if train.teacher is not None:
+        digests.append(model_digest(train.teacher))
     for record, base in used_methods(train):
         module = record.use.partition(":")[0]
         if module.partition(".")[0] != "torch":
@@ -287,6 +356,7 @@ def used_methods(train: Train) -> Iterator[tuple[Used, type[BaseMethod]]]:
     named: list[tuple[Any, type[BaseMethod]]] = [
         (train.optimizer, BaseOptimizer),
         (train.loss, BaseLoss),
+        *((auxiliary.loss, BaseLoss) for auxiliary in train.auxiliary_losses),
         (train.schedule, BaseSchedule),
         *((penalty, BasePenalty) for penalty in train.penalties),
         *((augment, BaseAugment) for augment in train.augment),
@@ -304,11 +374,17 @@ def check_methods(train: Train, task: str) -> None:
         ModelError: with the setting, what was expected and what was found.
     """
     method_of(train.optimizer, BaseOptimizer, "train.optimizer")
-    loss, _ = method_of(_loss_of(train, task), BaseLoss, "train.loss")
+    losses = {"train.loss": _loss_of(train, task)}
+    for auxiliary in train.auxiliary_losses:
+        losses[f"train.auxiliary_losses.{auxiliary.name}"] = _named_loss(auxiliary.loss, task)
+    found = {setting: method_of(loss, BaseLoss, setting)[0] for setting, loss in losses.items()}
+    for setting, loss in found.items():
+        if getattr(loss, "hears_teacher", False) and train.teacher is None:
+            raise ModelError(f"{setting}: {loss.__name__} needs a teacher: give train.teacher")
     method_of(train.schedule, BaseSchedule, "train.schedule")
     for i, penalty in enumerate(train.penalties):
         method_of(penalty, BasePenalty, f"train.penalties[{i}]")
-    takes_soft = getattr(loss, "soft_targets", False)
+    takes_soft = all(getattr(loss, "soft_targets", False) for loss in found.values())
     for i, augment in enumerate(train.augment):
         method, _ = method_of(augment, BaseAugment, f"train.augment[{i}]")
         mixes = getattr(method, "mixes_targets", False)
@@ -382,14 +458,24 @@ def _key(record: BaseMethod | Used | str, base: type[BaseMethod]) -> Hashable:
 
 
 def _loss_of(train: Train, task: str) -> BaseLoss | Loss:
-    loss = train.loss
+    """Return the main loss, with label smoothing where it has that."""
+    loss = _named_loss(train.loss, task)
+    if isinstance(train.loss, str) and isinstance(loss, CrossEntropy):
+        return CrossEntropy(label_smoothing=train.label_smoothing)
+    return loss
+
+
+def _as_loss(method: type[BaseMethod]) -> type[BaseLoss]:
+    assert issubclass(method, BaseLoss)
+    return method
+
+
+def _named_loss(loss: str | BaseLoss | Loss, task: str) -> BaseLoss | Loss:
+    """Return a loss that may be given by its name."""
     if not isinstance(loss, str):
         return loss
     kind = usual_loss(task) if loss == "auto" else loss
-    method = next(m for m in LOSSES if m.model_fields["kind"].default == kind)
-    if method is CrossEntropy:
-        return CrossEntropy(label_smoothing=train.label_smoothing)
-    return method()
+    return next(m for m in LOSSES if m.model_fields["kind"].default == kind)()
 
 
 def _columns(

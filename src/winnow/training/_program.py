@@ -186,7 +186,7 @@ class BaseProgram(ABC):
             lr_V: learning rates, (variants,).
 
         Returns:
-            The loss of each before the step, (variants,).
+            What adds up to the loss of each before the step, (variants, losses).
         """
 
     @abstractmethod
@@ -288,7 +288,7 @@ class SoloProgram(BaseProgram):
             self.module.train()
         if keys_VK2 is not None:
             self._lay_keys(keys_VK2[0])
-        loss_V = self._differentiate(batch)
+        losses_VK = self._differentiate(batch)
         lr_V1 = lr_V.unsqueeze(1)
         with torch.no_grad():
             if self.methods.optimizer.perturbs:
@@ -302,18 +302,18 @@ class SoloProgram(BaseProgram):
             self.steps += 1
             number = torch.full((), float(self.steps), dtype=lr_V.dtype, device=lr_V.device)
             update_(self.methods, self.groups, self._grads, lr_V1, number)
-        return loss_V.detach()
+        return losses_VK.detach()
 
     def _differentiate(self, batch: Batch) -> Tensor:
-        """Return the loss, (1,), its gradient laid into ``_grads``."""
+        """Return the losses, (1, losses), the gradient of their sum laid into ``_grads``."""
         own = map_tree(lambda tensor: tensor[0], batch.inputs)
         with self._noise("noise"):
             outputs = run_module(self.module, own, mixed=self.methods.mixed)
             outputs = map_tree(lambda tensor: tensor.unsqueeze(0), outputs)
-            loss_V = self.methods.training_loss(outputs, batch)
+            losses_VK = self.methods.training_losses(outputs, batch)
             self._grad.zero_()
-            loss_V.backward()
-        return loss_V
+            losses_VK.sum().backward()
+        return losses_VK
 
     def _lay_keys(self, keys_K2: Tensor) -> None:
         noises = keyed_noises(self.module)

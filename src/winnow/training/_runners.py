@@ -48,7 +48,9 @@ class PlainRunner:
         return False
 
     def step(self, inputs: StepInputs) -> Tensor:
-        """Take one step in place; return the losses before it, (variants,)."""
+        """Take one step in place; return what adds up to the losses before it,
+        (variants, losses).
+        """
         return self.kernel.run(self.stack, inputs)
 
     def predict(self, x_NF: Tree) -> Tensor:
@@ -89,7 +91,9 @@ class BlockRunner(PlainRunner):
         return self._steps is not None
 
     def step(self, inputs: StepInputs) -> Tensor:
-        """Take one step in place; return the losses before it, (variants,)."""
+        """Take one step in place; return what adds up to the losses before it,
+        (variants, losses).
+        """
         if not self._is_made:
             self._make_steps(inputs)
         losses = []

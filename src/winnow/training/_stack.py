@@ -203,7 +203,7 @@ class StackedStep:
         """Take one step; parameters, state and buffers of the stack change in place.
 
         Returns:
-            The losses before it, (variants,).
+            What adds up to the losses before it, (variants, losses).
         """
         groups, buffers, methods = stack.groups, stack.buffers, stack.methods
         if not self.module.training:
@@ -211,7 +211,7 @@ class StackedStep:
         keys: dict[str, Tensor] = {}
         if inputs.keys is not None:
             keys = {name: inputs.keys[:, place] for name, place in self.key_places.items()}
-        loss_V, grads, after = self._differentiate(stack, keys, inputs.batch)
+        losses_VK, grads, after = self._differentiate(stack, keys, inputs.batch)
         with torch.no_grad():
             if methods.optimizer.perturbs:
                 perturb_(methods, groups, grads, inputs.lr)
@@ -223,7 +223,7 @@ class StackedStep:
             for name, tensor in buffers.items():
                 tensor.copy_(after[name])
             update_(methods, groups, grads, inputs.lr, inputs.number)
-        return loss_V
+        return losses_VK
 
     def predict(self, own: Mapping[str, Tensor], x: Tree, *, own_rows: bool = False) -> Tensor:
         """Return the main outputs in evaluation mode of members with these parameters and buffers,
@@ -270,7 +270,8 @@ class StackedStep:
     def _differentiate(
         self, stack: Stack, keys: Mapping[str, Tensor], batch: Batch
     ) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
-        """Return the losses, (variants,), the gradient of each group, the buffers after the pass.
+        """Return the losses, (variants, losses), the gradient of each group, and the buffers after
+        the pass.
 
         A module may also have put a new tensor in a buffer's place.
         """
@@ -279,13 +280,13 @@ class StackedStep:
             for group in stack.groups
         }
         outputs, after = self._forward(leaves, {**stack.buffers, **keys}, batch.inputs)
-        loss_V = stack.methods.training_loss(outputs, batch)
-        grads = torch.autograd.grad(loss_V.sum(), list(leaves.values()), allow_unused=True)
+        losses_VK = stack.methods.training_losses(outputs, batch)
+        grads = torch.autograd.grad(losses_VK.sum(), list(leaves.values()), allow_unused=True)
         flat = [
             torch.zeros_like(group.params) if grad is None else grad.reshape(group.params.shape)
             for group, grad in zip(stack.groups, grads, strict=True)
         ]
-        return loss_V.detach(), flat, after
+        return losses_VK.detach(), flat, after
 
     def _forward(
         self, leaves: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tree

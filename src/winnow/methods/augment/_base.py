@@ -41,29 +41,32 @@ class BaseAugment(BaseMethod):
 
     mixes_targets: ClassVar[bool] = False
 
-    @classmethod
-    def of_batch(cls, batch: Batch, uniform: Uniform, **settings: Tensor) -> Batch:
-        """Return the changed batch. An augmentation of several inputs defines this in the place of
-        ``apply``, which is given the one input and the one target.
-
-        Args:
-            batch: of all members; it stays as it is.
-            uniform: as ``apply`` gets it.
-            settings: of each member, (variants, 1).
-
-        Raises:
-            TypeError: there are several inputs or targets, and only ``apply`` is defined.
-        """
-        for what, tree in (("input", batch.inputs), ("target", batch.targets)):
-            if isinstance(tree, Mapping | tuple | list):
-                found = f"expected one {what}, got {described(tree)}"
-                raise TypeError(f"{cls.__name__} changes single tensors: {found}")
-        x_VBF, targets = cls.apply(batch.inputs, batch.targets, uniform, **settings)
-        return replace(batch, inputs=x_VBF, targets=targets)
-
     if TYPE_CHECKING:  # a subclass names the settings that it takes
+        of_batch: ClassVar[Callable[..., Batch]]
         apply: ClassVar[Callable[..., tuple[Tensor, Tensor]]]
     else:
+
+        @classmethod
+        def of_batch(cls, batch: Batch, uniform: Uniform, **settings: Tensor) -> Batch:
+            """Return the changed batch.
+
+            An augmentation of several inputs defines this in the place of ``apply``, which is given
+            the one input and the one target.
+
+            Args:
+                batch: of all members; it stays as it is.
+                uniform: as ``apply`` gets it.
+                settings: of each member, (variants, 1).
+
+            Raises:
+                TypeError: there are several inputs or targets, and only ``apply`` is defined.
+            """
+            for what, tree in (("input", batch.inputs), ("target", batch.targets)):
+                if isinstance(tree, Mapping | tuple | list):
+                    found = f"expected one {what}, got {described(tree)}"
+                    raise TypeError(f"{cls.__name__} changes single tensors: {found}")
+            x_VBF, targets = cls.apply(batch.inputs, batch.targets, uniform, **settings)
+            return replace(batch, inputs=x_VBF, targets=targets)
 
         @staticmethod
         def apply(

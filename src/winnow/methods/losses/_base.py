@@ -22,6 +22,7 @@ class BaseLoss(BaseMethod):
         task: what it is for; None: for classification and regression.
         soft_targets: targets may be probabilities of classes, (variants, batch, classes), as an
             augmentation that mixes rows makes them.
+        hears_teacher: it reads ``batch.teacher``, so ``train.teacher`` must be given.
 
     Example:
         >>> class LogCosh(BaseLoss):
@@ -34,24 +35,26 @@ class BaseLoss(BaseMethod):
 
     task: ClassVar[Literal["classification", "regression"] | None] = None
     soft_targets: ClassVar[bool] = False
-
-    @classmethod
-    def of_batch(cls, outputs: Tree, batch: Batch, **settings: Tensor) -> Tensor:
-        """Return the loss of each row of each member, (variants, batch).
-
-        A loss that reads more than the main output and the main target, such as a second output,
-        the inputs or what a teacher says, defines this in the place of ``per_row``.
-
-        Args:
-            outputs: of the model, a tensor or a tree of tensors, each (variants, batch, ...).
-            batch: that they are for.
-            settings: of each member, (variants, 1).
-        """
-        return cls.per_row(main(outputs), main(batch.targets), **settings)
+    hears_teacher: ClassVar[bool] = False
 
     if TYPE_CHECKING:  # a subclass names the settings that it takes
+        of_batch: ClassVar[Callable[..., Tensor]]
         per_row: ClassVar[Callable[..., Tensor]]
     else:
+
+        @classmethod
+        def of_batch(cls, outputs: Tree, batch: Batch, **settings: Tensor) -> Tensor:
+            """Return the loss of each row of each member, (variants, batch).
+
+            A loss that reads more than the main output and the main target, as a second output,
+            the inputs or what a teacher says are, defines this in the place of ``per_row``.
+
+            Args:
+                outputs: of the model, a tensor or a tree of tensors, each (variants, batch, ...).
+                batch: that they are for.
+                settings: of each member, (variants, 1).
+            """
+            return cls.per_row(main(outputs), main(batch.targets), **settings)
 
         @staticmethod
         def per_row(outputs_VBC: Tensor, targets_VB: Tensor, **settings: Tensor) -> Tensor:

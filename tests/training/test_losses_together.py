@@ -1,0 +1,255 @@
+"""Several losses added up, outputs and targets by name, row weights and teachers, against loops
+written by hand.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from winnow import AuxiliaryLoss, Data, Log, Model, Recipe
+from winnow.data import PreparedData, prepare
+from winnow.errors import ModelError, RecipeError
+from winnow.methods import MSE, SGD, BaseLoss, Batch, Distillation, Mixup
+from winnow.models import build
+from winnow.recipe import Train, Variant, derive_seed
+from winnow.testing import check_loss
+from winnow.training import MemberResult, check_methods, probe, train_fleet
+
+ROWS, FEATURES, CLASSES, BATCH = 90, 4, 3, 16
+
+
+class TwoHeads(nn.Module):
+    """Classes, and beside them a quantity of the features."""
+
+    def __init__(self, in_features: int, num_classes: int, width: int = 8) -> None:
+        super().__init__()
+        self.body = nn.Linear(in_features, width)
+        self.norm = nn.BatchNorm1d(width)
+        self.head, self.sum = nn.Linear(width, num_classes), nn.Linear(width, 1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        hidden = torch.tanh(self.norm(self.body(x)))
+        return {"sum": self.sum(hidden), "logits": self.head(hidden)}
+
+
+class SumOfFeatures(BaseLoss):
+    """A second task whose truth is read off the inputs."""
+
+    @classmethod
+    def of_batch(cls, outputs: Any, batch: Batch) -> Tensor:
+        return (outputs["sum"].squeeze(-1) - batch.inputs.sum(dim=-1)).square()
+
+
+class Plain(nn.Module):
+    def __init__(self, in_features: int, num_classes: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(in_features, 8), nn.Tanh(), nn.Linear(8, num_classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(ROWS, FEATURES))
+Y = np.digitize(X @ RNG.normal(size=FEATURES), [-0.5, 0.5])
+DATA = Data.arrays(X, Y, task="classification")
+
+
+@pytest.fixture(scope="module")
+def prepared() -> PreparedData:
+    return prepare(DATA)
+
+
+def variant(model: type[nn.Module] = TwoHeads, seed: int = 0, **train: Any) -> Variant:
+    settings = {
+        "epochs": 4,
+        "batch_size": BATCH,
+        "precision": "float64",
+        "optimizer": SGD(lr=0.1),
+        **train,
+    }
+    return Variant(
+        data=DATA, model=Model(model), train=Train(**settings), metric="accuracy", seed=seed
+    )
+
+
+def loop(of: Variant, rows: PreparedData, loss: Any, weights: Tensor | None = None) -> nn.Module:
+    """The same training with plain PyTorch. ``loss``: of outputs, inputs and targets, by row."""
+    module = build(of.model, in_shape=(FEATURES,), out_features=CLASSES, seed=of.seed).double()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+    x, y = rows.tensors("train", torch.float64)
+    for epoch in range(of.train.epochs):
+        order = torch.randperm(
+            len(x), generator=torch.Generator().manual_seed(derive_seed(of.seed, "order", epoch))
+        )
+        for batch in order.split(BATCH)[: len(x) // BATCH]:
+            optimizer.zero_grad()
+            each = loss(module(x[batch]), x[batch], y[batch])
+            (each if weights is None else each * weights[batch]).mean().backward()
+            optimizer.step()
+    return module
+
+
+def same_weights(found: MemberResult, expected: nn.Module, tolerance: float = 1e-9) -> None:
+    """Of the last epoch: the one whose weights are kept is set by a constant score."""
+    assert found.weights is not None
+    for name, tensor in expected.state_dict().items():
+        torch.testing.assert_close(found.weights[name], tensor, rtol=tolerance, atol=tolerance)
+
+
+def last(outcome: MemberResult) -> MemberResult:
+    assert outcome.outcome.best_epoch == outcome.outcome.epochs - 1, "choose another seed"
+    return outcome
+
+
+AUXILIARY = AuxiliaryLoss("sum", SumOfFeatures(), weight=0.3)
+
+
+def test_losses_add_up_as_in_a_hand_written_loop(prepared: PreparedData) -> None:
+    one = variant(auxiliary_losses=[AUXILIARY])
+    found = train_fleet([one], prepared)[0]
+
+    def loss(outputs: Any, x: Tensor, y: Tensor) -> Tensor:
+        total = F.cross_entropy(outputs["logits"], y, reduction="none")
+        return total + 0.3 * (outputs["sum"].squeeze(-1) - x.sum(dim=-1)).square()
+
+    epochs = found.outcome.best_epoch + 1
+    shorter = one.model_copy(update={"train": one.train.model_copy(update={"epochs": epochs})})
+    same_weights(found, loop(shorter, prepared, loss))
+    curves = found.outcome.curves
+    parts = np.array(curves["train_loss.sum"])
+    assert (parts > 0).all()
+    assert (parts < np.array(curves["train_loss"])).all()
+
+
+def test_members_of_other_weights_equal_their_solo_runs(prepared: PreparedData) -> None:
+    fleet = [
+        variant(seed=i, auxiliary_losses=[AUXILIARY.model_copy(update={"weight": weight})])
+        for i, weight in enumerate((0.0, 0.3, 2.0))
+    ]
+    assert probe(fleet[1], prepared).reason is None
+    for compiled in (False, True):
+        together = train_fleet(fleet, prepared, compiled=compiled)
+        for found, one in zip(together, fleet, strict=True):
+            alone = train_fleet([one], prepared)[0]
+            assert found.outcome.best_epoch == alone.outcome.best_epoch
+            for name, tensor in (alone.weights or {}).items():
+                torch.testing.assert_close(
+                    (found.weights or {})[name], tensor, rtol=1e-9, atol=1e-9
+                )
+
+
+def test_a_loss_without_weight_changes_nothing(prepared: PreparedData) -> None:
+    with_none = train_fleet([variant()], prepared)[0]
+    off = variant(auxiliary_losses=[AUXILIARY.model_copy(update={"weight": 0.0})])
+    found = train_fleet([off], prepared)[0]
+    assert found.outcome.predictions_digest == with_none.outcome.predictions_digest
+
+
+def test_outputs_go_by_their_path(prepared: PreparedData) -> None:
+    twice = AuxiliaryLoss("again", "cross_entropy", output="logits", weight=1.0)
+    found = train_fleet([variant(auxiliary_losses=[twice])], prepared)[0]
+    curves = found.outcome.curves
+    np.testing.assert_allclose(
+        2 * np.array(curves["train_loss.again"]), curves["train_loss"], rtol=1e-12
+    )
+    wrong = variant(auxiliary_losses=[AuxiliaryLoss("depth", MSE(), output="deep")])
+    with pytest.raises(ModelError, match=r"auxiliary_losses.depth.output.*'deep'.*sum, logits"):
+        train_fleet([wrong], prepared)
+
+
+# -- teachers --------------------------------------------------------------------------------------
+
+
+def test_distillation_is_the_divergence_of_softened_probabilities() -> None:
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 2, 5, 3, generator=generator, dtype=torch.float64)
+    t = torch.tensor([[1.0], [3.0]], dtype=torch.float64)
+    batch = Batch(None, torch.zeros(2, 5, dtype=torch.int64), teacher=teacher)
+    found = Distillation.of_batch(student, batch, temperature=t)
+    for i in range(2):
+        expected = F.kl_div(
+            F.log_softmax(student[i] / t[i], -1),
+            F.log_softmax(teacher[i] / t[i], -1),
+            log_target=True,
+            reduction="none",
+        ).sum(-1)
+        torch.testing.assert_close(found[i], t[i] ** 2 * expected)
+
+
+def test_a_student_learns_what_a_loop_teaches_it(prepared: PreparedData) -> None:
+    said = AuxiliaryLoss("teacher", Distillation(temperature=2.0), weight=0.7)
+    one = variant(Plain, seed=3, auxiliary_losses=[said], teacher=Model(TwoHeads, width=5))
+    found = train_fleet([one], prepared)[0]
+    master = build(Model(TwoHeads, width=5), in_shape=(FEATURES,), out_features=CLASSES, seed=0)
+    master.double().eval()
+
+    def loss(outputs: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        with torch.no_grad():
+            log_p = F.log_softmax(master(x)["logits"] / 2, -1)
+        log_q = F.log_softmax(outputs / 2, -1)
+        said = 4 * F.kl_div(log_q, log_p, log_target=True, reduction="none").sum(-1)
+        return F.cross_entropy(outputs, y, reduction="none") + 0.7 * said
+
+    epochs = found.outcome.best_epoch + 1
+    shorter = one.model_copy(update={"train": one.train.model_copy(update={"epochs": epochs})})
+    same_weights(found, loop(shorter, prepared, loss))
+
+
+def test_members_hear_a_teacher_as_alone_also_on_mixed_rows(prepared: PreparedData) -> None:
+    said = AuxiliaryLoss("teacher", Distillation(), weight=0.7)
+    more: dict[str, Any] = {
+        "auxiliary_losses": [said],
+        "teacher": Model(Plain),
+        "augment": [Mixup(alpha=0.4)],
+    }
+    fleet = [variant(Plain, seed=i, **more) for i in range(3)]
+    for found, one in zip(train_fleet(fleet, prepared), fleet, strict=True):
+        alone = train_fleet([one], prepared)[0]
+        for name, tensor in (alone.weights or {}).items():
+            torch.testing.assert_close((found.weights or {})[name], tensor, rtol=1e-9, atol=1e-9)
+
+
+def test_a_teacher_is_asked_for_where_one_is_heard() -> None:
+    with pytest.raises(ModelError, match=r"train.loss: Distillation needs a teacher"):
+        check_methods(Train(loss=Distillation()), "classification")
+    with pytest.raises(RecipeError, match=r"teacher.*args.width.*cannot be a range"):
+        Train(teacher=Model(TwoHeads, width=Log(2, 8)))
+
+
+def test_another_teacher_is_another_training() -> None:
+    said = AuxiliaryLoss("teacher", Distillation(), weight=0.7)
+    plain, wide = (
+        variant(Plain, auxiliary_losses=[said], teacher=Model(TwoHeads, width=width))
+        for width in (5, 6)
+    )
+    assert plain.id != wide.id
+
+
+def test_losses_keep_the_contract() -> None:
+    check_loss(Distillation())
+
+
+# -- in a recipe -----------------------------------------------------------------------------------
+
+
+def test_the_weight_is_searched_and_the_loss_is_a_part() -> None:
+    recipe = Recipe(
+        data=DATA,
+        model=Model(TwoHeads),
+        train={"auxiliary_losses": [AuxiliaryLoss("sum", SumOfFeatures(), weight=Log(0.1, 1.0))]},
+    )
+    assert "train.auxiliary_losses.sum.weight" in recipe.ranges()
+    assert recipe.parts()["loss.sum"].what == "auxiliary loss sum"
+    assert recipe.without("loss.sum").train.auxiliary_losses == ()
+
+
+def test_names_differ() -> None:
+    with pytest.raises(RecipeError, match="'sum' twice"):
+        Train(auxiliary_losses=[AUXILIARY, AUXILIARY])
