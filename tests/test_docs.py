@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 from winnow.cli import app
 from winnow.methods import (
     AUGMENTS,
+    COMPRESSORS,
     OPTIMIZERS,
     SAMPLERS,
     SCALERS,
@@ -225,7 +226,9 @@ def spelled(default: Any) -> str:
         return "none" if default is None else ""
     if isinstance(default, bool):
         return str(default).lower()
-    return {(): "[]"}.get(default, str(default)) if isinstance(default, tuple) else str(default)
+    if isinstance(default, tuple):
+        return f"[{', '.join(map(str, default))}]"
+    return str(default)
 
 
 def section(title: str) -> str:
@@ -288,6 +291,16 @@ def test_a_family_is_told_where_its_setting_is(title: str, setting: str, family:
     kinds = {str(m.model_fields["kind"].default) for m in family}
 
     assert kinds <= set(re.findall(r"`(\w+)`", line))
+
+
+def test_the_table_of_compressors_is_made_from_them() -> None:
+    rows = []
+    for method in COMPRESSORS:
+        told = [f"`{name}` ({value})" for name, value in settings_of(method)]
+        settings = ", ".join(told) or "-"
+        rows.append(f"| `{method.model_fields['kind'].default}` | {settings} | {method.phrase} |")
+
+    assert "\n".join(rows) in section("The questions"), "write it anew:\n" + "\n".join(rows)
 
 
 @pytest.mark.parametrize("model", READY)

@@ -152,7 +152,7 @@ def test_changes_are_what_is_run_written_and_reported(
         "--metric",
         "log_loss",
         "--set",
-        "compress.int8=false",
+        "compress.methods=[]",
     ]
 
     result = winnow_("evaluate", "quick.yaml", "-o", "runs/changed", "--no-ablate", *more)

@@ -36,7 +36,7 @@ data: {source: "sklearn:iris"}
 model: {use: "my_nets:Net"}
 train: {epochs: 1}
 final: {seeds: 2}
-compress: {int8: false}
+compress: {methods: []}
 """
 
 

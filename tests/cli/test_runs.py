@@ -24,7 +24,7 @@ data: {source: "sklearn:iris"}
 model: {use: mlp, args: {width: 4, depth: 1}}
 train: {epochs: 2, batch_size: 16}
 final: {seeds: 2}
-compress: {int8: false}
+compress: {methods: []}
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from winnow.bundle import export_onnx
 from winnow.compression import CompressionResult, LatencyTiming, _compress, compress_module
 from winnow.data import PreparedData, prepare
+from winnow.methods import ExportedModel
 from winnow.recipe import Data
 
 QUICK = LatencyTiming(seconds=0.2, min_samples=20, min_rounds=6, warm_up=2)
@@ -25,6 +27,16 @@ class Model:
 
     module: nn.Module
     prepared: PreparedData
+
+    def compressed(self, metric: str, *, budget: float, **more: Any) -> CompressionResult:
+        """What compression finds about it in a short time."""
+        settings = {"metric": metric, "budget": budget, "timing": QUICK, **more}
+        return compress_module(self.module, self.prepared, **settings)
+
+    def exported(self, onnx: bytes, *, rows: Any = None) -> ExportedModel:
+        """What a compressor gets."""
+        rows = self.prepared.train.X if rows is None else rows
+        return ExportedModel(onnx, rows, self.module)
 
 
 class LastStep(nn.Module):
@@ -151,12 +163,4 @@ def onnx_of_lstm(exports: None, lstm: Model) -> bytes:
 
 @pytest.fixture(scope="session")
 def compressed(exports: None, convnet: Model) -> CompressionResult:
-    return compress_module(
-        convnet.module,
-        convnet.prepared,
-        metric="accuracy",
-        budget=0.05,
-        log_loss_budget=0.1,
-        prefer="size",
-        timing=QUICK,
-    )
+    return convnet.compressed("accuracy", budget=0.05, log_loss_budget=0.1, prefer="size")

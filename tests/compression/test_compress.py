@@ -20,17 +20,16 @@ from torch import nn
 from winnow import bundle
 from winnow.compression import (
     CompressionResult,
+    DeclinedRecord,
     Latency,
-    QuantizedModel,
     _notes,
-    _trial,
     compress,
-    compress_module,
-    quantize,
 )
 from winnow.compression._choice import choose, judged
 from winnow.compression._compressed import Candidate, CompressionLoss
 from winnow.errors import ModelError
+from winnow.methods import BaseCompressor, Compressed, ExportedModel, Int8, NotCompressed
+from winnow.methods.compressors import _int8
 from winnow.recipe import Recipe
 from winnow.stats import Interval
 
@@ -54,17 +53,28 @@ def spoiled(content: bytes) -> bytes:
     return model.SerializeToString()
 
 
-def spoil(monkeypatch: pytest.MonkeyPatch, *hows: str) -> list[str]:
-    """Let the named quantizers give wrong models; returns the list of what was tried."""
-    tried: list[str] = []
+TRIED: list[str] = []
 
-    def wrong(content: bytes, rows: np.ndarray, *, how: Any) -> QuantizedModel:
-        tried.append(how)
-        found = quantize(content, rows, how=how)
-        return dataclasses.replace(found, onnx=spoiled(found.onnx)) if how in hows else found
 
-    monkeypatch.setattr(_trial, "quantize", wrong)
-    return tried
+class Spoiled(Int8):
+    """int8 whose models are wrong where they were made in one of these ways."""
+
+    ways: tuple[str, ...] = ()
+
+    def in_turn(self) -> tuple[BaseCompressor, ...]:
+        return tuple(Spoiled(how=how, ways=self.ways) for how in ("static", "dynamic"))  # type: ignore[arg-type]
+
+    def compress(self, model: ExportedModel) -> Compressed | NotCompressed:
+        TRIED.append(self.how)
+        found = super().compress(model)
+        assert isinstance(found, Compressed)
+        is_wrong = self.how in self.ways
+        return dataclasses.replace(found, onnx=spoiled(found.onnx)) if is_wrong else found
+
+
+@pytest.fixture(autouse=True)
+def nothing_tried() -> None:
+    TRIED.clear()
 
 
 # -- what is chosen --------------------------------------------------------------------------------
@@ -107,20 +117,13 @@ def test_latency_is_measured_for_all_at_both_batch_sizes(compressed: Compression
 
 
 def test_a_budget_that_is_broken_rules_int8_out(
-    convnet: Model, monkeypatch: pytest.MonkeyPatch
+    convnet: Model,
 ) -> None:
-    tried = spoil(monkeypatch, "static", "dynamic")
+    wrong = Spoiled(ways=("static", "dynamic"))
 
-    found = compress_module(
-        convnet.module,
-        convnet.prepared,
-        metric="accuracy",
-        budget=0.01,
-        prefer="size",
-        timing=QUICK,
-    )
+    found = convnet.compressed("accuracy", budget=0.01, prefer="size", methods=[wrong])
 
-    assert tried == ["static", "dynamic"]
+    assert TRIED == ["static", "dynamic"]
     assert found.chosen == "onnx"
     assert not found["int8"].accepted
     said = "\n".join(found.notes)
@@ -131,14 +134,7 @@ def test_a_budget_that_is_broken_rules_int8_out(
 
 
 def test_what_the_rows_cannot_tell_does_not_ship(convnet: Model) -> None:
-    found = compress_module(
-        convnet.module,
-        convnet.prepared,
-        metric="accuracy",
-        budget=0.002,
-        prefer="size",
-        timing=QUICK,
-    )
+    found = convnet.compressed("accuracy", budget=0.002, prefer="size")
 
     loss = found["int8"].losses[0]
     assert loss.verdict == "undecided"
@@ -155,46 +151,26 @@ def test_what_the_rows_cannot_tell_does_not_ship(convnet: Model) -> None:
 
 def test_the_log_loss_has_a_budget_of_its_own(convnet: Model) -> None:
     """Accuracy is kept, but probabilities are served as well."""
-    found = compress_module(
-        convnet.module,
-        convnet.prepared,
-        metric="accuracy",
-        budget=1.0,
-        log_loss_budget=0.0,
-        prefer="size",
-        timing=QUICK,
-    )
+    found = convnet.compressed("accuracy", budget=1.0, log_loss_budget=0.0, prefer="size")
 
     first, second = found["int8"].losses
     assert (first.verdict, second.metric, second.allowed) == ("within", "log_loss", 0.0)
     assert second.verdict != "within"
     assert found.chosen == "onnx"
-    by_log_loss = compress_module(
-        convnet.module,
-        convnet.prepared,
-        metric="log_loss",
-        budget=1.0,
-        log_loss_budget=0.0,
-        prefer="size",
-        timing=QUICK,
-    )
+    by_log_loss = convnet.compressed("log_loss", budget=1.0, log_loss_budget=0.0, prefer="size")
     assert [loss.metric for loss in by_log_loss["int8"].losses] == ["log_loss"]
     assert by_log_loss.chosen == "int8"
 
 
 def test_dynamic_int8_is_tried_where_static_loses_too_much(
-    convnet: Model, monkeypatch: pytest.MonkeyPatch
+    convnet: Model,
 ) -> None:
-    spoil(monkeypatch, "static")
-
-    found = compress_module(
-        convnet.module,
-        convnet.prepared,
-        metric="balanced_accuracy",
+    found = convnet.compressed(
+        "balanced_accuracy",
         budget=0.2,
         log_loss_budget=0.3,
         prefer="size",
-        timing=QUICK,
+        methods=[Spoiled(ways=("static",))],
     )
 
     assert found.chosen == "int8 dynamic"
@@ -203,9 +179,7 @@ def test_dynamic_int8_is_tried_where_static_loses_too_much(
 
 
 def test_dynamic_int8_is_tried_where_static_reaches_little(lstm: Model) -> None:
-    found = compress_module(
-        lstm.module, lstm.prepared, metric="log_loss", budget=0.05, timing=QUICK
-    )
+    found = lstm.compressed("log_loss", budget=0.05)
 
     assert [c.name for c in found.candidates] == ["eager", "onnx", "int8", "int8 dynamic"]
     assert any(
@@ -215,57 +189,44 @@ def test_dynamic_int8_is_tried_where_static_reaches_little(lstm: Model) -> None:
 
 
 def test_a_model_too_small_for_int8_stays_in_floats(lstm: Model) -> None:
-    found = compress_module(
-        nn.Linear(4, 3),
-        lstm.prepared,
-        metric="accuracy",
-        budget=1.0,
-        log_loss_budget=9.0,
-        prefer="size",
-        timing=QUICK,
+    found = Model(nn.Linear(4, 3), lstm.prepared).compressed(
+        "accuracy", budget=1.0, log_loss_budget=9.0, prefer="size"
     )
 
     assert found.chosen == "onnx"
     assert any(
-        "not smaller (" in note and "scales and extra nodes outweigh" in note
-        for note in found.notes
+        "not smaller (" in note and "what was added outweighs" in note for note in found.notes
     )
     assert all(loss.verdict == "within" for loss in found["int8"].losses)
     assert not found["int8"].accepted
 
 
-def test_int8_may_be_off(mlp: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried = spoil(monkeypatch)
+def test_nothing_need_be_tried(mlp: Model) -> None:
+    found = mlp.compressed("rmse", budget=0.0, methods=[])
 
-    found = compress_module(
-        mlp.module, mlp.prepared, metric="rmse", budget=0.0, int8=False, timing=QUICK
-    )
-
-    assert tried == []
     assert [c.name for c in found.candidates] == ["eager", "onnx"]
-    assert found.notes == ("int8 was not tried: the recipe's compress.int8 is off",)
+    assert found.notes == ("nothing was tried: compress.methods of the recipe is empty",)
 
 
 def test_a_quantizer_that_cannot_is_said(mlp: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    def cannot(*_: Any, how: str) -> QuantizedModel:
-        raise ModelError(f"ONNX Runtime's {how} quantizer cannot handle this model: Unsupported")
+    def cannot(*_: Any) -> bytes:
+        raise RuntimeError("Unsupported")
 
-    monkeypatch.setattr(_trial, "quantize", cannot)
+    monkeypatch.setattr(_int8, "_quantize", cannot)
 
-    found = compress_module(mlp.module, mlp.prepared, metric="mae", budget=0.01, timing=QUICK)
+    found = mlp.compressed("mae", budget=0.01)
 
     assert found.chosen == "onnx"
-    assert (
-        found.notes[0]
-        == "no int8: ONNX Runtime's static quantizer cannot handle this model: Unsupported"
-    )
+    said = "ONNX Runtime's static quantizer cannot handle this model: Unsupported"
+    assert found.notes[0] == f"no int8: {said}"
     assert found.notes[1].startswith("no int8 dynamic: ONNX Runtime's dynamic quantizer")
+    assert found.declined[0] == DeclinedRecord("int8", "failed", said)
 
 
 def test_errors_are_scored_in_the_targets_unit_and_the_budget_is_a_share_of_them(
     mlp: Model,
 ) -> None:
-    found = compress_module(mlp.module, mlp.prepared, metric="rmse", budget=0.05, timing=QUICK)
+    found = mlp.compressed("rmse", budget=0.05)
 
     decode, rows = mlp.prepared.preparation.decode, mlp.prepared.validation
     with torch.inference_mode():
@@ -283,21 +244,33 @@ def test_errors_are_scored_in_the_targets_unit_and_the_budget_is_a_share_of_them
 # -- what it may look at ---------------------------------------------------------------------------
 
 
-def test_test_rows_are_not_touched_and_training_rows_calibrate(
-    mlp: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[np.ndarray] = []
+class Spy(BaseCompressor):
+    """It looks at the rows that it gets, and trains on one step."""
 
-    def spy(content: bytes, rows: np.ndarray, *, how: Any) -> QuantizedModel:
-        seen.append(rows)
-        return quantize(content, rows, how=how)
+    def compress(self, model: ExportedModel) -> NotCompressed:
+        SEEN.append(model.rows)
+        module = model.module()
+        with torch.enable_grad():
+            module(torch.from_numpy(next(model.calibration()))).square().mean().backward()
+        for parameter in module.parameters():
+            parameter.data.zero_()
+        return NotCompressed("nothing_to_change", "it only looked")
 
-    monkeypatch.setattr(_trial, "quantize", spy)
-    hidden = dataclasses.replace(mlp.prepared, test=None)  # type: ignore[arg-type]
 
-    compress_module(mlp.module, hidden, metric="r2", budget=1.0, timing=QUICK)
+SEEN: list[Any] = []
 
-    assert seen[0] is mlp.prepared.train.X
+
+def test_test_rows_are_not_touched_and_training_rows_calibrate(mlp: Model) -> None:
+    SEEN.clear()
+    before = [parameter.clone() for parameter in mlp.module.parameters()]
+    hidden = Model(mlp.module, dataclasses.replace(mlp.prepared, test=None))  # type: ignore[arg-type]
+
+    found = hidden.compressed("r2", budget=1.0, methods=[Spy(), Int8()])
+
+    assert SEEN[0] is mlp.prepared.train.X
+    assert found.notes[0] == "no Spy: it only looked"
+    assert all(map(torch.equal, mlp.module.parameters(), before))
+    assert "int8" in [candidate.name for candidate in found.candidates]
 
 
 def test_the_module_and_the_threads_are_left_as_they_were(mlp: Model) -> None:
@@ -305,9 +278,7 @@ def test_the_module_and_the_threads_are_left_as_they_were(mlp: Model) -> None:
     before = {k: v.clone() for k, v in mlp.module.state_dict().items()}
     torch.set_num_threads(2)
     try:
-        compress_module(
-            mlp.module, mlp.prepared, metric="mae", budget=0.1, int8=False, timing=QUICK
-        )
+        mlp.compressed("mae", budget=0.1, methods=[])
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
@@ -333,8 +304,20 @@ def candidate(
     latency = {1: Latency(1, 1, 4, np.ones(4)), 64: Latency(1, 1, 4, np.ones(4))}
     versus = dict(zip((1, 64), ratios, strict=True))
     losses = (CompressionLoss("accuracy", Interval(0.0, -0.005, high, 0.95, 400), 0.01, None),)
+    compressor = None if name in ("eager", "onnx") else "int8"
     return Candidate(
-        name, size, 0.9, losses[0].drop, latency, versus, versus, False, "", b"", losses
+        name,
+        size,
+        0.9,
+        losses[0].drop,
+        latency,
+        versus,
+        versus,
+        False,
+        "",
+        b"",
+        losses,
+        compressor=compressor,
     )
 
 
@@ -358,7 +341,9 @@ def test_for_speed_it_must_be_shown_faster_somewhere_and_slower_nowhere(
     found = judged(candidate("int8", size=300_000, ratios=ratios), float32=float32, prefer="speed")
 
     assert (found.accepted, said in found.reason) == (accepted, True)
-    assert choose([candidate("eager"), float32, found]).name == ("int8" if accepted else "onnx")
+    assert choose([candidate("eager"), float32, found], prefer="speed").name == (
+        "int8" if accepted else "onnx"
+    )
     assert judged(
         candidate("int8", size=300_000, ratios=ratios), float32=float32, prefer="size"
     ).accepted
@@ -514,7 +499,7 @@ def test_compress_takes_what_training_gave(mlp: Model, tmp_path: Path) -> None:
     documents: dict[str, Any] = {}
     recipe = Recipe.from_yaml(
         "data: {source: 'sklearn:diabetes'}\nmodel: {use: mlp, args: {width: 8}}\ncompress: "
-        "{budget: 0.25, int8: false}\n"
+        "{budget: 0.25, methods: []}\n"
     )
     ledger = SimpleNamespace(put_document=documents.__setitem__)
     trained = SimpleNamespace(
@@ -540,13 +525,13 @@ def test_compress_takes_what_training_gave(mlp: Model, tmp_path: Path) -> None:
 
 def test_wrong_arguments_are_refused_before_anything_is_done(mlp: Model) -> None:
     with pytest.raises(ValueError, match=r"`budget` must be at least 0, got -0\.1"):
-        compress_module(mlp.module, mlp.prepared, metric="rmse", budget=-0.1)
+        mlp.compressed("rmse", budget=-0.1)
     with pytest.raises(ValueError, match="`log_loss_budget` must be at least 0, got nan"):
-        compress_module(mlp.module, mlp.prepared, metric="rmse", budget=0.1, log_loss_budget=np.nan)
+        mlp.compressed("rmse", budget=0.1, log_loss_budget=np.nan)
     with pytest.raises(ValueError, match="expected `prefer` to be one of speed, size, got 'both'"):
-        compress_module(mlp.module, mlp.prepared, metric="rmse", budget=0.1, prefer="both")  # type: ignore[arg-type]
+        mlp.compressed("rmse", budget=0.1, prefer="both")
     with pytest.raises(ValueError, match=r"expected a metric of accuracy, .*got 'auto'"):
-        compress_module(mlp.module, mlp.prepared, metric="auto", budget=0.1)
+        mlp.compressed("auto", budget=0.1)
 
 
 def test_a_model_that_diverged_is_refused(lstm: Model) -> None:
@@ -555,14 +540,12 @@ def test_a_model_that_diverged_is_refused(lstm: Model) -> None:
         module.bias.fill_(torch.inf)
 
     with pytest.raises(ModelError, match="outputs that are not finite on the validation rows"):
-        compress_module(module, lstm.prepared, metric="accuracy", budget=0.1, timing=QUICK)
+        Model(module, lstm.prepared).compressed("accuracy", budget=0.1)
 
 
 def test_outputs_that_are_probabilities_already_are_told(lstm: Model) -> None:
     module = nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=1))
 
-    found = compress_module(
-        module, lstm.prepared, metric="accuracy", budget=0.1, int8=False, timing=QUICK
-    )
+    found = Model(module, lstm.prepared).compressed("accuracy", budget=0.1, methods=[])
 
     assert found.notes[0].startswith("the model's outputs look like probabilities")

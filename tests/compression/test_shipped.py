@@ -94,13 +94,7 @@ def test_a_difference_of_numbers_is_in_the_targets_unit(mlp: Model) -> None:
 
 
 def test_few_test_rows_are_told(lstm: Model, tmp_path: Path) -> None:
-    from tests.compression.conftest import QUICK
-
-    from winnow.compression import compress_module
-
-    small = compress_module(
-        lstm.module, lstm.prepared, metric="accuracy", budget=0.1, int8=False, timing=QUICK
-    )
+    small = lstm.compressed("accuracy", budget=0.1, methods=[])
 
     found = measure_shipped(bundle.load(small.save(tmp_path / "iris")), lstm.prepared, lstm.module)
 

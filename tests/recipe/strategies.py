@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from winnow.methods import SGD, AdamW, Constant, Cosine, OneCycle
+from winnow.methods import SGD, AdamW, Constant, Cosine, LowRank, OneCycle
 from winnow.recipe import (
     Ablate,
     Choice,
@@ -207,7 +207,8 @@ recipes = st.builds(
     final=st.builds(Final, seeds=st.integers(2, 20)),
     compress=st.builds(
         Compress,
-        int8=st.booleans(),
+        methods=st.sampled_from([(), ("int8",), ("low_rank", "int8"), ("my.module:Own",)])
+        | st.tuples(st.builds(LowRank, error=floats(0.01, 0.5))),
         budget=floats(0, 0.1),
         log_loss_budget=floats(0, 0.1),
         prefer=st.sampled_from(["speed", "size"]),

@@ -14,6 +14,7 @@ from torch import Tensor
 import winnow.methods
 from winnow.methods import (
     AUGMENTS,
+    COMPRESSORS,
     GRADIENT_RULES,
     L1,
     L2,
@@ -27,6 +28,7 @@ from winnow.methods import (
     STEPS,
     AdamW,
     BaseAugment,
+    BaseCompressor,
     BaseGradientRule,
     BaseLoss,
     BaseMethod,
@@ -37,15 +39,20 @@ from winnow.methods import (
     BaseSchedule,
     BaseStep,
     ClipNorm,
+    Compressed,
     Curves,
+    ExportedModel,
+    Float16,
     Function,
     Keep,
     Linear,
     Lion,
+    NotCompressed,
     settings_at,
 )
 from winnow.testing import (
     check_augment,
+    check_compressor,
     check_gradient_rule,
     check_loss,
     check_optimizer,
@@ -65,6 +72,7 @@ CHECKS: list[tuple[tuple[type[Any], ...], Callable[[Any], None]]] = [
     (AUGMENTS, check_augment),
     (SAMPLERS, check_sampler),
     (SCALERS, check_scaler),
+    (COMPRESSORS, check_compressor),
     (STEPS, check_step),
 ]
 # settings at which a method does something, where its defaults are those of "off"
@@ -620,3 +628,47 @@ def test_a_step_that_breaks_its_contract_is_told(fault: str, words: str) -> None
 
 def test_a_step_of_a_users_own_keeps_its_contract() -> None:
     check_step(Picks(count=3))
+
+
+class Halves(BaseCompressor):
+    """16-bit weights, but for one fault."""
+
+    fault: str = ""
+    unused: float = 1.0
+
+    def compress(self, model: ExportedModel) -> Any:
+        if self.fault == "module":
+            next(model.original.parameters()).data.mul_(2)
+        if self.fault == "nothing":
+            return NotCompressed("nothing_to_change", "it is small already")
+        if self.fault == "silent":
+            return NotCompressed("failed", "")
+        made = Float16().compress(model)
+        assert isinstance(made, Compressed)
+        if self.fault == "bytes":
+            return made.onnx
+        if self.fault == "share":
+            return Compressed(made.onnx, share=0.0)
+        if self.fault == "torn":
+            return Compressed(made.onnx[:-50])
+        if self.fault == "another":
+            return made if next(CALLS) % 2 else Compressed(model.onnx)
+        return made
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("module", r"changes the trained module; model.module\(\) gives a copy"),
+        ("nothing", r"makes nothing of this model \(it is small already\): give one"),
+        ("silent", "does not say why it made nothing"),
+        ("bytes", "gives a bytes, and must give a Compressed or a NotCompressed"),
+        ("share", r"share is 0, and must be in \(0, 1\]"),
+        ("torn", "ONNX Runtime, with 1 rows as input 'x', raises InvalidProtobuf"),
+        ("another", "makes another model of the same one the second time"),
+        ("", "its setting 'unused' has no effect"),
+    ],
+)
+def test_a_compressor_that_breaks_its_contract_is_told(fault: str, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_compressor(Halves(fault=fault))

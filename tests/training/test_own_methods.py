@@ -485,7 +485,7 @@ def test_a_run_searches_ablates_and_reports_own_methods(tmp_path: Path) -> None:
         search=Search(trials=6, batch=6, leaders=2, seeds=2),
         ablate=Ablate(seeds=2),
         final=Final(seeds=2),
-        compress=Compress(int8=False),
+        compress=Compress(methods=[]),
     )
     done = winnow.run(recipe, out=tmp_path / "run")
     assert done.ablation is not None

@@ -8,7 +8,7 @@ import datetime as dt
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def save(
     path: str | Path,
     *,
     onnx: bytes,
-    kind: Literal["fp32", "int8"],
+    kind: str,
     preparation: Preparation,
     name: str | None = None,
     weights: Mapping[str, Any] | None = None,
@@ -61,7 +61,7 @@ def save(
         path: the folder; by custom its name ends in ``.winnow``.
         onnx: the deployed model; input ``x`` (batch, *shape), output ``y`` (batch, classes) raw
             scores, or (batch, 1).
-        kind: whether its weights are 32 bit floats or 8 bit integers.
+        kind: ``fp32``, or what made it smaller, as ``int8``.
         preparation: turns rows into ``x`` and outputs into predictions.
         name: what the model is called; None: the folder's name.
         weights: the trained float32 state dict (tensors or arrays), to go on training from; not

@@ -1,14 +1,14 @@
 """The same model smaller and faster, measured, as long as it stays as good."""
 
-from winnow.compression._compress import TrainedModel, compress, compress_module
+from winnow.compression._compress import TrainedModel, compress, compress_module, compressors_of
 from winnow.compression._compressed import Candidate, CompressionResult
 from winnow.compression._difference import Difference
 from winnow.compression._judge import Judge
 from winnow.compression._latency import Latency, LatencyTiming, measure_latency, speedup
-from winnow.compression._quantize import QuantizedModel, quantize
 from winnow.compression._records import (
     CandidateRecord,
     CompressionRecord,
+    DeclinedRecord,
     Gain,
     LatencyRecord,
     ParityRecord,
@@ -21,6 +21,7 @@ __all__ = [
     "CandidateRecord",
     "CompressionRecord",
     "CompressionResult",
+    "DeclinedRecord",
     "Difference",
     "Gain",
     "Judge",
@@ -28,14 +29,13 @@ __all__ = [
     "LatencyRecord",
     "LatencyTiming",
     "ParityRecord",
-    "QuantizedModel",
     "ShippedFile",
     "ShippedRecord",
     "TrainedModel",
     "compress",
     "compress_module",
+    "compressors_of",
     "measure_latency",
     "measure_shipped",
-    "quantize",
     "speedup",
 ]

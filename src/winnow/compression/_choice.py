@@ -4,11 +4,13 @@ else float32.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
 from winnow.compression._compressed import Candidate, CompressionLoss
+from winnow.compression._latency import speedup
 from winnow.compression._records import Gain
 from winnow.stats import Interval
 
@@ -17,6 +19,7 @@ __all__ = [
     "LEAST_SAVING_SHARE",
     "Prefer",
     "choose",
+    "confidence_for",
     "judged",
     "shown_faster",
     "shown_slower",
@@ -29,8 +32,26 @@ LEAST_SAVING_SHARE = 0.1
 LEAST_SAVING_BYTES = 20_000
 
 
+# Share of cases in which a loss over its budget may ship, whichever compressor made it
+_LEVEL = 0.05
+_USUAL_CONFIDENCE = 0.95
+
+
+def confidence_for(num_candidates: int) -> float:
+    """Return the confidence of the two-sided intervals by which each candidate is judged.
+
+    All are judged on the same validation rows, and a loss ships when its upper end is too low. The
+    chance of that is half the error probability; over all candidates it adds up to at most 5 %
+    (Bonferroni). One or two candidates take 95 % each, three 96.7 %, ten 99 %.
+
+    Args:
+        num_candidates: that may be judged, also where fewer will be.
+    """
+    return max(_USUAL_CONFIDENCE, 1 - 2 * _LEVEL / max(num_candidates, 1))
+
+
 def judged(candidate: Candidate, *, float32: Candidate, prefer: Prefer) -> Candidate:
-    """``candidate``, an int8 model, accepted or not, with the reason in words."""
+    """Return a compressed model accepted or not, with the reason in words."""
     kept = all(loss.verdict == "within" for loss in candidate.losses)
     gain, what = _gain(candidate, float32, prefer)
     said = "; ".join([*(_loss(loss) for loss in candidate.losses), what])
@@ -39,12 +60,31 @@ def judged(candidate: Candidate, *, float32: Candidate, prefer: Prefer) -> Candi
     )
 
 
-def choose(candidates: Sequence[Candidate]) -> Candidate:
-    """The smallest int8 model that was accepted, else the float32 model."""
-    accepted = [c for c in candidates if c.kind == "int8" and c.accepted]
-    if accepted:
-        return min(accepted, key=lambda c: c.bytes)
-    return next(c for c in candidates if c.name == "onnx")
+def choose(candidates: Sequence[Candidate], *, prefer: Prefer) -> Candidate:
+    """Return the best compressed model that was accepted, else the float32 model.
+
+    For size that is the smallest. For speed it is the smallest of those that are not shown to be
+    slower than the fastest at any batch size, so that chance does not choose between equals.
+    """
+    compressed = [one for one in candidates if one.compressor is not None]
+    accepted = [one for one in compressed if one.accepted]
+    if not accepted:
+        return next(one for one in candidates if one.name == "onnx")
+    if prefer == "speed":
+        fastest = max(accepted, key=_times_as_fast)
+        accepted = [one for one in accepted if not _is_slower(one, fastest)]
+    return min(accepted, key=lambda one: one.bytes)
+
+
+def _times_as_fast(candidate: Candidate) -> float:
+    """The geometric mean over batch sizes."""
+    ratios = [ratio.mean for ratio in candidate.versus_onnx.values()]
+    return math.prod(ratios) ** (1 / len(ratios))
+
+
+def _is_slower(candidate: Candidate, reference: Candidate) -> bool:
+    ratios = [speedup(reference.latency[n], own) for n, own in candidate.latency.items()]
+    return any(shown_slower(ratio) for ratio in ratios)
 
 
 def shown_faster(ratio: Interval) -> bool:
@@ -90,8 +130,7 @@ def _gain(candidate: Candidate, float32: Candidate, prefer: Prefer) -> tuple[Gai
         if saved <= 0:
             return (
                 "not smaller",
-                f"not smaller ({what}): with so few weights, scales and extra nodes outweigh "
-                f"what integers save",
+                f"not smaller ({what}): what was added outweighs what was saved",
             )
         said = f"too little smaller ({what}): a saving below 10 % or 20 kB counts as none"
         return "too little smaller", said

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from winnow.bundle import BATCH_SIZES, export_onnx, inference_copy, measure_parity
-from winnow.compression._choice import Prefer, choose
+from winnow.compression._attempts import try_all
+from winnow.compression._candidates import Float32, candidates_of
+from winnow.compression._choice import Prefer, choose, confidence_for
 from winnow.compression._compressed import CompressionResult, Ingredients
 from winnow.compression._judge import Judge
 from winnow.compression._latency import LatencyTiming
 from winnow.compression._notes import notes
-from winnow.compression._trial import (
-    NOT_TRIED,
-    CompressionTrial,
-    eager_call,
-    measure,
-    onnx_call,
-    try_int8,
-)
+from winnow.compression._trial import CompressionTrial, Criterion, eager_call, onnx_call
 from winnow.data import PreparedData
+from winnow.methods import COMPRESSORS, BaseCompressor, ExportedModel, Int8, in_order
 from winnow.metrics import METRICS
-from winnow.recipe import Recipe, is_own_metric
+from winnow.recipe import Recipe, is_own_metric, made
 from winnow.records import keep
 from winnow.threads import threads_of_torch
 
-__all__ = ["TrainedModel", "compress", "compress_module"]
+__all__ = ["TrainedModel", "compress", "compress_module", "compressors_of"]
 
 _SUM_TOLERANCE = 1e-3  # of outputs that look like probabilities, from 1
 
@@ -47,7 +44,7 @@ class _Workspace(Protocol):
 
 
 class TrainedModel(Protocol):
-    """What compression needs of ``winnow.study.TrainedModel``."""
+    """What compression needs of ``winnow.study.TrainingResult``."""
 
     @property
     def recipe(self) -> Recipe: ...
@@ -59,25 +56,26 @@ class TrainedModel(Protocol):
     def workspace(self) -> _Workspace: ...
 
     def module(self, i: int | None = None, /) -> nn.Module:
-        """The trained member that ships."""
+        """Return the trained member that ships."""
 
 
 def compress(
     trained: TrainedModel, *, budget: float | None = None, timing: LatencyTiming | None = None
 ) -> CompressionResult:
-    """Export the trained model that ships, quantize it, measure both, and choose.
+    """Export the trained model that ships, compress it, measure every form of it, and choose.
 
-    int8 is chosen only where the rows show that it keeps the budgets and that it brings what the
-    recipe prefers.
+    A compressed model is chosen only where the rows show that it keeps the budgets and that it
+    brings what the recipe prefers.
 
     Args:
         trained: what ``winnow.train`` gave.
         budget: in place of the recipe's ``compress.budget``: the largest loss of the score that is
             accepted on the validation rows; for rmse and mae as a share of the score.
-        timing: how much is measured.
+        timing: how much is measured; None: about 6 s in all.
 
     Raises:
         ModelError: the model cannot be exported to ONNX.
+        RecipeError: a compressor of the recipe cannot be found, or refuses its arguments.
     """
     recipe = trained.recipe
     compressed = compress_module(
@@ -87,13 +85,25 @@ def compress(
         budget=recipe.compress.budget if budget is None else budget,
         log_loss_budget=recipe.compress.log_loss_budget,
         prefer=recipe.compress.prefer,
-        int8=recipe.compress.int8,
+        methods=compressors_of(recipe),
         timing=timing,
         model=recipe.model.model_dump(mode="json"),
         recipe_yaml=recipe.to_yaml(),
     )
     keep(trained.workspace.ledger, compressed.record)
     return compressed
+
+
+def compressors_of(recipe: Recipe) -> list[BaseCompressor]:
+    """Return the compressors that a recipe names, with their settings.
+
+    Raises:
+        RecipeError: one cannot be found, is none, or refuses its arguments.
+    """
+    return [
+        made(record, COMPRESSORS, BaseCompressor, f"compress.methods[{i}]")
+        for i, record in enumerate(recipe.compress.methods)
+    ]
 
 
 def compress_module(
@@ -104,24 +114,24 @@ def compress_module(
     budget: float,
     log_loss_budget: float = 0.02,
     prefer: Prefer = "speed",
-    int8: bool = True,
+    methods: Sequence[BaseCompressor] = (Int8(),),
     timing: LatencyTiming | None = None,
     model: Mapping[str, Any] | None = None,
     recipe_yaml: str | None = None,
 ) -> CompressionResult:
-    """``compress`` for any trained module.
+    """Compress any trained module, as ``compress`` does.
 
     The budgets are decided on the validation rows, never on the test rows, by the upper end of the
-    95 % interval of each loss. A loss over its budget should then pass in about 2.5 % of cases, and
-    in at most twice as many where static and dynamic int8 are both tried (Bonferroni); that two
-    budgets must be kept needs no correction. Simulations with noise on every row and with rare rows
-    that get other rows' answers found no more for a true loss of 1.5 budgets. As many rows as those
-    seen cannot exclude are taken to lose what a model loses that knows nothing of them, so it takes
-    some hundred rows or more before int8 can ship; rows that lose still more are not covered where
-    none was seen. Latency is measured on this machine, on one thread unless ``timing`` says
-    otherwise, against eager PyTorch and against ONNX Runtime with the same float32 model. When
-    static int8 fails, reaches less than half of the weights, misses the budget or is not smaller,
-    dynamic int8 is tried as well.
+    interval of each loss. A loss over its budget should then ship in at most 5 % of cases, however
+    many compressors are tried: more than two candidates are judged by wider intervals (Bonferroni).
+    That two budgets must be kept needs no correction. Simulations with noise on every row and with
+    rare rows that get other rows' answers found no more for a true loss of 1.5 budgets. As many
+    rows as those seen cannot exclude are taken to lose what a model loses that knows nothing of
+    them, so it takes some hundred rows or more before anything but float32 can ship; rows that lose
+    still more are not covered where none was seen.
+
+    Latency is measured on this machine, on one thread unless ``timing`` says otherwise, against
+    eager PyTorch and against ONNX Runtime with the same float32 model.
 
     Args:
         module: with its trained weights; left unchanged.
@@ -131,9 +141,10 @@ def compress_module(
             score. Not negative.
         log_loss_budget: for classifiers, largest rise of the log loss in nats, since probabilities
             are served; not looked at where log_loss is the metric, which has ``budget``.
-        prefer: ``speed``: int8 ships when it is shown to be faster than float32 in ONNX Runtime;
-            ``size``: when it is smaller by at least a tenth and 20 kB, also where it is slower.
-        int8: whether to quantize.
+        prefer: ``speed``: a compressed model ships when it is shown to be faster than float32 in
+            ONNX Runtime; ``size``: when it is smaller by at least a tenth and 20 kB, also where it
+            is slower.
+        methods: the compressors to try.
         timing: how much is measured; None: about 6 s in all.
         model: how the model was made, for the bundle.
         recipe_yaml: the recipe, for the bundle.
@@ -141,82 +152,91 @@ def compress_module(
     Raises:
         ModelError: the model cannot be exported to ONNX, or its score is not defined on the
             validation rows.
-        ValueError: for a budget below 0 or an unknown metric.
+        ValueError: for a budget below 0, an unknown metric, or a compressor given twice.
     """
-    for name, value in (("budget", budget), ("log_loss_budget", log_loss_budget)):
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"`{name}` must be at least 0, got {value!r}")
-    if prefer not in get_args(Prefer):
-        raise ValueError(
-            f"expected `prefer` to be one of {', '.join(get_args(Prefer))}, got {prefer!r}"
-        )
-    if metric not in {m.name for m in METRICS} and not is_own_metric(metric):
-        known = ", ".join(m.name for m in METRICS)
-        raise ValueError(f"expected a metric of {known}, got {metric!r}")
+    _check_arguments(metric, budget, log_loss_budget, prefer)
+    turns = in_order(methods)
+    confidence = confidence_for(sum(map(len, turns)))
     timing = timing or LatencyTiming()
     eager, rows = inference_copy(module), prepared.validation.X
-    few = rows[: max(BATCH_SIZES)]
-    onnx = export_onnx(eager, prepared.in_shape, example=few)
-    judge = _judge(prepared, metric)
-    is_extra = prepared.task == "classification" and metric != "log_loss"
-    others = [(replace(judge, metric="log_loss"), log_loss_budget)] if is_extra else []
+    example = rows[: max(BATCH_SIZES)]
+    onnx = export_onnx(eager, prepared.in_shape, example=example)
+    weights = {name: tensor.numpy() for name, tensor in eager.state_dict().items()}
+    float32 = Float32(
+        eager=eager_call(eager),
+        weight_bytes=sum(weight.nbytes for weight in weights.values()),
+        onnx=onnx,
+        session=onnx_call(onnx, timing.threads),
+    )
+    criteria = _criteria(_judge(prepared, metric, confidence), budget, log_loss_budget)
     with threads_of_torch(timing.threads), torch.inference_mode():
-        trial = CompressionTrial(
-            judge,
-            budget,
-            rows,
-            timing,
-            eager_call(eager),
-            onnx_call(onnx, timing.threads),
-            prepared.preparation,
-            others,
+        trial = CompressionTrial(float32.eager, rows, criteria, prepared.preparation)
+        exported = ExportedModel(onnx, prepared.train.X, eager)
+        attempts = try_all(trial, exported, turns, threads=timing.threads)
+        candidates = candidates_of(
+            trial, float32, attempts.made, timing=timing, prefer=prefer, confidence=confidence
         )
-        tried = try_int8(trial, onnx, prepared.train.X) if int8 else NOT_TRIED
-        weights = {name: t.numpy() for name, t in eager.state_dict().items()}
-        candidates = measure(
-            trial, onnx, sum(w.nbytes for w in weights.values()), tried.models, prefer=prefer
-        )
-    chosen = choose(candidates)
+    chosen = choose(candidates, prefer=prefer)
     verdicts = tuple(notes(candidates, chosen))
-    parameters = sum(p.numel() for p in eager.parameters())
+    parameters = sum(parameter.numel() for parameter in eager.parameters())
     return CompressionResult(
         metric=metric,
         budget=budget,
         prefer=prefer,
         allowed=trial.allowed,
-        higher_is_better=judge.higher_is_better,
+        higher_is_better=criteria[0].judge.higher_is_better,
         candidates=tuple(candidates),
+        declined=attempts.declined,
         chosen=chosen.name,
-        notes=(*_warnings(trial, prepared), *tried.notes, *verdicts),
+        notes=(*_warnings(trial.reference_outputs, prepared), *attempts.notes, *verdicts),
         verdict_notes=verdicts,
         rows=len(rows),
         threads=timing.threads,
         ingredients=Ingredients(
             preparation=prepared.preparation,
             weights=weights,
-            parity=measure_parity(eager, onnx, prepared.in_shape, example=few),
+            parity=measure_parity(eager, onnx, prepared.in_shape, example=example),
             model={**(model or {"use": type(module).__name__}), "parameters": parameters},
             recipe_yaml=recipe_yaml,
         ),
     )
 
 
-def _warnings(trial: CompressionTrial, prepared: PreparedData) -> list[str]:
-    outputs = trial.reference_outputs
-    if (
-        prepared.task != "classification"
-        or outputs.min() < 0
-        or np.abs(outputs.sum(axis=1) - 1).max() > _SUM_TOLERANCE
-    ):
+def _check_arguments(metric: str, budget: float, log_loss_budget: float, prefer: str) -> None:
+    for name, value in (("budget", budget), ("log_loss_budget", log_loss_budget)):
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"`{name}` must be at least 0, got {value!r}")
+    if prefer not in get_args(Prefer):
+        ways = ", ".join(get_args(Prefer))
+        raise ValueError(f"expected `prefer` to be one of {ways}, got {prefer!r}")
+    known = [one.name for one in METRICS]
+    if metric not in known and not is_own_metric(metric):
+        raise ValueError(f"expected a metric of {', '.join(known)}, got {metric!r}")
+
+
+def _criteria(judge: Judge, budget: float, log_loss_budget: float) -> list[Criterion]:
+    """What must not get much worse, the score first."""
+    criteria = [Criterion(judge, budget)]
+    if judge.task == "classification" and judge.metric != "log_loss":
+        criteria.append(Criterion(replace(judge, metric="log_loss"), log_loss_budget))
+    return criteria
+
+
+def _judge(prepared: PreparedData, metric: str, confidence: float) -> Judge:
+    y, decode = prepared.validation.y, prepared.preparation.decode
+    if prepared.task == "regression":
+        in_units = decode(y.reshape(-1, 1).astype(np.float64))
+        y = np.asarray(in_units, dtype=np.float64).reshape(-1)
+    return Judge(metric, prepared.task, y, decode, confidence)
+
+
+def _warnings(outputs: NDArray[Any], prepared: PreparedData) -> list[str]:
+    """What is to be said of the outputs of the trained model."""
+    if prepared.task != "classification" or outputs.min() < 0:
+        return []
+    if np.abs(outputs.sum(axis=1) - 1).max() > _SUM_TOLERANCE:
         return []
     return [
         "the model's outputs look like probabilities, and prediction applies a softmax of its "
         "own: leave out the model's"
     ]
-
-
-def _judge(prepared: PreparedData, metric: str) -> Judge:
-    y, decode = prepared.validation.y, prepared.preparation.decode
-    if prepared.task == "regression":
-        y = np.asarray(decode(y.reshape(-1, 1).astype(np.float64)), dtype=np.float64).reshape(-1)
-    return Judge(metric, prepared.task, y, decode)

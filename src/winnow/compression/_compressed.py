@@ -16,9 +16,9 @@ from winnow import bundle
 from winnow.compression._difference import Difference
 from winnow.compression._latency import Latency
 from winnow.compression._records import (
-    INT8,
     CandidateRecord,
     CompressionRecord,
+    DeclinedRecord,
     Gain,
     LossRecord,
     SpeedRecord,
@@ -68,8 +68,8 @@ class Candidate:
     """One form of the trained model, measured.
 
     Attributes:
-        name: ``eager`` (PyTorch as trained), ``onnx`` (the same in ONNX Runtime), ``int8``, ``int8
-            dynamic``.
+        name: ``eager`` (PyTorch as trained), ``onnx`` (the same in ONNX Runtime), or the label of a
+            compressor.
         bytes: of the model file; of the weights alone for ``eager``.
         score: the metric on the validation rows.
         score_drop: how much worse than ``eager``, paired by row, above 0 is worse; None where
@@ -84,6 +84,8 @@ class Candidate:
         parity: how far its outputs are from ``eager``'s on the validation rows; None for ``eager``.
         onnx: the model; None for ``eager``, which a bundle does not hold.
         gain: whether it brings what was preferred; None for ``eager`` and ``onnx``.
+        compressor: the kind of what made it, or its class; None for ``eager`` and ``onnx``.
+        words: what became of the model, for people; empty for ``eager`` and ``onnx``.
     """
 
     name: str
@@ -99,10 +101,13 @@ class Candidate:
     losses: tuple[CompressionLoss, ...] = ()
     parity: Difference | None = None
     gain: Gain | None = None
+    compressor: str | None = None
+    words: str = ""
 
     @property
-    def kind(self) -> Literal["fp32", "int8"]:
-        return "int8" if self.name in INT8 else "fp32"
+    def kind(self) -> str:
+        """What a bundle says of its file: the compressor, or ``fp32``."""
+        return self.compressor or "fp32"
 
     @property
     def record(self) -> CandidateRecord:
@@ -110,6 +115,7 @@ class Candidate:
         first = min(self.latency, default=None)
         return CandidateRecord(
             name=self.name,
+            words=self.words,
             bytes=self.bytes,
             score=self.score,
             score_drop=self.score_drop,
@@ -153,9 +159,9 @@ class CompressionResult:
         prefer: ``speed`` or ``size``, as asked.
         allowed: the largest drop of the score that it accepts, in the metric's unit.
         higher_is_better: of the metric.
-        candidates: in the order eager, onnx, int8 ...
-        chosen: name of the one that ships: an int8 model that was accepted, the smallest of them,
-            or ``onnx``.
+        candidates: in the order eager, onnx, and those of the compressors.
+        declined: the compressors that made no candidate, with the reason.
+        chosen: name of the one that ships: the best of those that were accepted, or ``onnx``.
         notes: what one must know: what was ruled out, what is not faster, what the rows cannot
             tell.
         verdict_notes: those of ``notes`` that spell out the candidates' verdicts.
@@ -175,6 +181,7 @@ class CompressionResult:
     threads: int
     ingredients: Ingredients = field(repr=False)
     verdict_notes: tuple[str, ...] = ()
+    declined: tuple[DeclinedRecord, ...] = ()
 
     def __getitem__(self, name: str) -> Candidate:
         """The candidate called ``name``."""
@@ -190,6 +197,7 @@ class CompressionResult:
             allowed_drop=self.allowed,
             higher_is_better=self.higher_is_better,
             candidates=tuple(c.record for c in self.candidates),
+            declined=self.declined,
             chosen=self.chosen,
             notes=self.notes,
             verdict_notes=self.verdict_notes,

@@ -13,20 +13,20 @@ __all__ = ["notes"]
 
 
 def notes(candidates: Sequence[Candidate], chosen: Candidate) -> list[str]:
-    """What is to be said of the int8 models, and why float32 ships where one was tried."""
+    """Return what is to be said of the compressed models, and that float32 ships where it does."""
     said = []
-    tried = [c for c in candidates if c.kind == "int8"]
+    tried = [candidate for candidate in candidates if candidate.compressor is not None]
     for candidate in tried:
         if not candidate.accepted:
             said.append(f"{candidate.name} does not ship: {candidate.reason}")
         said += _slow(candidate)
-    if chosen.kind == "fp32" and tried:
+    if chosen.compressor is None and tried:
         said.append("so the float32 model ships")
     return said
 
 
 def _slow(candidate: Candidate) -> list[str]:
-    """Where int8 is not faster than the same model in float32."""
+    """Where a compressed model is not faster than the same model in float32."""
     if all(shown_faster(ratio) for ratio in candidate.versus_onnx.values()):
         return []
     said = []

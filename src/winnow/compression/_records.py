@@ -10,9 +10,9 @@ from winnow.records import Document, Record
 from winnow.stats import Interval
 
 __all__ = [
-    "INT8",
     "CandidateRecord",
     "CompressionRecord",
+    "DeclinedRecord",
     "Gain",
     "LatencyRecord",
     "LossRecord",
@@ -21,9 +21,7 @@ __all__ = [
     "SpeedRecord",
 ]
 
-INT8 = ("int8", "int8 dynamic")  # names of the candidates whose weights are 8 bit integers
-
-# Whether an int8 model brings what the recipe prefers
+# Whether a compressed model brings what the recipe prefers
 Gain = Literal[
     "smaller", "not smaller", "too little smaller", "faster", "slower", "not shown faster"
 ]
@@ -77,6 +75,7 @@ class CandidateRecord(Record):
     """
 
     name: str
+    words: str = ""
     bytes: int | None = None
     score: float | None = None
     score_drop: Interval | None = None
@@ -91,8 +90,18 @@ class CandidateRecord(Record):
     gain: Gain | None = None
 
     @property
-    def is_int8(self) -> bool:
-        return self.name in INT8
+    def is_compressed(self) -> bool:
+        """Whether it is another model than the trained one in PyTorch or in ONNX Runtime."""
+        return self.name not in ("eager", "onnx")
+
+
+@dataclass(frozen=True)
+class DeclinedRecord(Record):
+    """A compressor that made no candidate; see ``winnow.methods.NotCompressed``."""
+
+    name: str = ""
+    code: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,7 @@ class CompressionRecord(Document):
     allowed_drop: float | None = None
     higher_is_better: bool | None = None
     candidates: tuple[CandidateRecord, ...] = ()
+    declined: tuple[DeclinedRecord, ...] = ()
     chosen: str | None = None
     notes: tuple[str, ...] = ()
     verdict_notes: tuple[str, ...] = ()

@@ -8,6 +8,18 @@ They know nothing of loops, files or screens. Axes: V members, B batch, C output
 from winnow.methods._batch import Batch
 from winnow.methods._method import BaseMethod, Switch
 from winnow.methods.augment import AUGMENTS, BaseAugment, InputNoise, Mixup
+from winnow.methods.compressors import (
+    COMPRESSORS,
+    BaseCompressor,
+    Compressed,
+    ExportedModel,
+    Features,
+    Float16,
+    Int8,
+    LowRank,
+    NotCompressed,
+    in_order,
+)
 from winnow.methods.gradients import GRADIENT_RULES, BaseGradientRule, ClipNorm
 from winnow.methods.losses import LOSSES, MSE, BaseLoss, CrossEntropy, Distillation, Focal
 from winnow.methods.optimizers import LAMB, OPTIMIZERS, SGD, AdamW, BaseOptimizer, Lion
@@ -50,6 +62,7 @@ from winnow.methods.steps import (
 
 __all__ = [
     "AUGMENTS",
+    "COMPRESSORS",
     "GRADIENT_RULES",
     "L1",
     "L2",
@@ -68,6 +81,7 @@ __all__ = [
     "AdamW",
     "Affine",
     "BaseAugment",
+    "BaseCompressor",
     "BaseGradientRule",
     "BaseLoss",
     "BaseMethod",
@@ -80,19 +94,26 @@ __all__ = [
     "Batch",
     "Beside",
     "ClipNorm",
+    "Compressed",
     "Constant",
     "Cosine",
     "CrossEntropy",
     "Curve",
     "Curves",
     "Distillation",
+    "ExportedModel",
+    "Features",
+    "Float16",
     "Focal",
     "Function",
     "InputNoise",
+    "Int8",
     "Keep",
     "Linear",
     "Lion",
+    "LowRank",
     "Mixup",
+    "NotCompressed",
     "OneCycle",
     "Operation",
     "PiecewiseLinear",
@@ -108,5 +129,6 @@ __all__ = [
     "Step",
     "Switch",
     "TriedSettings",
+    "in_order",
     "settings_at",
 ]

@@ -10,9 +10,10 @@ from torch import nn
 
 from winnow import models
 from winnow.bundle import BATCH_SIZES, export_onnx
+from winnow.compression import compressors_of
 from winnow.data import PreparedData, prepare_once
 from winnow.errors import DataError, ModelError, Problem, RecipeError, WinnowError, did_you_mean
-from winnow.methods import SAMPLERS, BaseSampler
+from winnow.methods import SAMPLERS, BaseSampler, in_order
 from winnow.pipeline._corners import corners, training_corners
 from winnow.recipe import READY, Data, Model, Recipe, locate, made, sections
 from winnow.training import check_methods
@@ -96,6 +97,7 @@ def check_recipe(
             *problems,
             *_method_problems(recipe, rows.task),
             *_sampler_problems(recipe),
+            *_compressor_problems(recipe),
             *unknown,
         ]
     except DataError as error:
@@ -249,6 +251,17 @@ def _method_problems(recipe: Recipe, task: str) -> list[Problem]:
             # The same method fails at several corners: once is enough to read.
             problems.setdefault(problem.setting, problem)
     return list(problems.values())
+
+
+def _compressor_problems(recipe: Recipe) -> list[Problem]:
+    """Return what is wrong with the compressors, or with what their candidates are called."""
+    try:
+        in_order(compressors_of(recipe))
+    except RecipeError as error:
+        return list(error.problems)
+    except ValueError as error:
+        return [Problem("compress.methods", str(error))]
+    return []
 
 
 def _sampler_problems(recipe: Recipe) -> list[Problem]:

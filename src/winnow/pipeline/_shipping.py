@@ -6,6 +6,7 @@ import hashlib
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from winnow import bundle
 from winnow.bundle import Bundle, BundleRecord, FileRecord
@@ -19,7 +20,7 @@ from winnow.compression import (
 from winnow.errors import BundleError
 from winnow.evaluation import BaselinesRecord
 from winnow.ledger import Ledger
-from winnow.recipe import Recipe
+from winnow.recipe import Compressor, Recipe, resolve_object, source_digest
 from winnow.records import recall
 from winnow.study import TrainingResult
 
@@ -45,12 +46,17 @@ def bundle_key(trained: TrainingResult, recipe: Recipe) -> str:
     Returns:
         Twenty hexadecimal digits.
     """
-    facts = {
+    facts: dict[str, Any] = {
         "variant": trained.variants[trained.best].id,
         "compress": recipe.compress.model_dump(mode="json"),
         # The test metrics of every final seed stand in the bundle
         "trained": [variant.id for variant in trained.variants],
     }
+    methods = recipe.compress.methods
+    used = [method.use for method in methods if isinstance(method, Compressor)]
+    if used:
+        # An edited compressor is another one
+        facts["compressors"] = [source_digest(resolve_object(name)) for name in used]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
 
 

@@ -27,7 +27,7 @@ __all__ = ["summary"]
 VERDICTS = ("helps", "needed", "hurts", "no difference", "undecided")
 SummaryLines = Iterator[tuple[str, str]]
 
-# What an int8 model fails to bring, in a few words; the report has the numbers
+# What a compressed model fails to bring, in a few words; the report has the numbers
 NO_GAIN: dict[Gain, str] = {
     "slower": "slower than float32",
     "not shown faster": "not shown to be faster than float32",
@@ -206,16 +206,16 @@ def _ships(chosen: CandidateRecord, eager: CandidateRecord | None, metric: str) 
 
 
 def _refusals(compression: CompressionRecord) -> list[str]:
-    """Return why int8 models do not ship, one line where several have the same reason."""
+    """Return why compressed models do not ship, one line where several have the same reason."""
     names: dict[str, str] = {}
     for candidate in compression.candidates:
-        if candidate.is_int8 and not candidate.accepted:
+        if candidate.is_compressed and not candidate.accepted:
             names.setdefault(_why_not(candidate), candidate.name)
     return [f"{name} does not ship: {reason}" for reason, name in names.items()]
 
 
 def _why_not(candidate: CandidateRecord) -> str:
-    """Return in a few words why an int8 model does not ship.
+    """Return in a few words why a compressed model does not ship.
 
     The report has budgets, intervals and how many rows would decide.
     """
@@ -235,15 +235,16 @@ def _why_not(candidate: CandidateRecord) -> str:
 def _shipped_lines(shipped: ShippedRecord) -> SummaryLines:
     own = f"the shipped file's own; intervals over other rows like these {shipped.rows}"
     yield "the file", f"{_scores(shipped.metrics)} ({own})"
-    # A float32 file computes what PyTorch computes; only rounding to int8 moves predictions.
-    if shipped.kind == "int8":
+    # A float32 file computes what PyTorch computes; only compression moves predictions.
+    is_compressed = shipped.kind not in (None, "fp32")
+    if is_compressed and shipped.parity.max_output_difference is not None:
         yield "", _difference(shipped)
     for note in shipped.notes:
         yield "", note
 
 
 def _difference(shipped: ShippedRecord) -> str:
-    """Return how far an int8 file is from the PyTorch model that it was made from."""
+    """Return how far a compressed file is from the PyTorch model that it was made from."""
     parity = shipped.parity
     if parity.share_of_changed_classes is None:
         return (

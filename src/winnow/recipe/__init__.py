@@ -53,6 +53,7 @@ from winnow.recipe._settings import (
 )
 from winnow.recipe._used import (
     Augment,
+    Compressor,
     DataStep,
     Loss,
     Optimizer,
@@ -86,6 +87,7 @@ __all__ = [
     "Cause",
     "Choice",
     "Compress",
+    "Compressor",
     "ConvNetArgs",
     "Data",
     "DataStep",

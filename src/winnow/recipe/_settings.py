@@ -5,7 +5,7 @@ stand beside it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from winnow.errors import Problem, RecipeError, nearest
 from winnow.methods import (
     AUGMENTS,
+    COMPRESSORS,
     LOSSES,
     OPTIMIZERS,
     PENALTIES,
@@ -22,6 +23,7 @@ from winnow.methods import (
     SGD,
     STEPS,
     BaseAugment,
+    BaseCompressor,
     BaseLoss,
     BaseMethod,
     BaseOptimizer,
@@ -36,6 +38,7 @@ from winnow.recipe import _names, _objects
 from winnow.recipe._ready import READY
 from winnow.recipe._used import (
     Augment,
+    Compressor,
     DataStep,
     Loss,
     Optimizer,
@@ -100,6 +103,7 @@ if TYPE_CHECKING:
     AnyPenalty = BasePenalty | Penalty
     AnyScaler = str | BaseScaler | Scaler
     AnyStep = BaseStep | DataStep
+    AnyCompressor = str | BaseCompressor | Compressor
 else:
     AnyOptimizer = one_of(OPTIMIZERS, Optimizer)
     AnySchedule = one_of(SCHEDULES, Schedule)
@@ -109,6 +113,7 @@ else:
     AnySampler = one_of(SAMPLERS, Sampler, names=_kinds(SAMPLERS))
     AnyScaler = one_of(SCALERS, Scaler, names=_kinds(SCALERS))
     AnyStep = one_of(STEPS, DataStep)
+    AnyCompressor = one_of(COMPRESSORS, Compressor, names=_kinds(COMPRESSORS))
 
 
 # -- data ------------------------------------------------------------------------------------------
@@ -461,10 +466,28 @@ class Final(Settings):
 class Compress(Settings):
     """How small may it get?"""
 
-    int8: Flag = True
+    methods: tuple[AnyCompressor, ...] = ("int8",)
+    """What is tried, in this order; the best that keeps the budgets ships, else float32."""
     budget: NonNegative = 0.01
     """Largest loss of the score on validation rows that is accepted; of rmse and mae as a share."""
     log_loss_budget: NonNegative = 0.02
     """Classifiers: largest rise of the log loss, in nats; for the metric log_loss: budget."""
     prefer: Literal["speed", "size"] = "speed"
-    """``speed``: int8 must be faster than float32; size: smaller is enough."""
+    """``speed``: it must be faster than float32; ``size``: smaller is enough."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _int8_is_a_method(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "int8" in value:
+            now = "[int8]" if value["int8"] else "[]"
+            message = f"unknown setting - int8 is one of the methods now: methods: {now}"
+            raise RecipeError(Problem("int8", message))
+        return value
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        for i, method in enumerate(self.methods):
+            if method in self.methods[:i]:
+                name = method if isinstance(method, str) else repr(method)
+                raise RecipeError(Problem(f"methods[{i}]", f"{name} is tried already"))
+        return self

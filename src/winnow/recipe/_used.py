@@ -29,6 +29,7 @@ from winnow.spec import Open, Positive, Settings, is_range, join
 
 __all__ = [
     "Augment",
+    "Compressor",
     "DataStep",
     "Loss",
     "Optimizer",
@@ -183,6 +184,18 @@ class Scaler(Used):
 
 class DataStep(Used):
     """A step from features to features that is no part of winnow: a subclass of ``BaseStep``."""
+
+    def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
+        super().__init__(use, args=args, **more)
+
+    @field_validator("args", mode="after")
+    @classmethod
+    def _are_fixed(cls, args: dict[str, Any]) -> dict[str, Any]:
+        return without_ranges(args)
+
+
+class Compressor(Used):
+    """A compressor that is no part of winnow: a subclass of ``BaseCompressor``."""
 
     def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
         super().__init__(use, args=args, **more)

@@ -141,7 +141,7 @@ def _facts(
         "image": image,
         "scores": _scores(manifest.get("metrics")),
         "recipe_scores": _scores(manifest.get("recipe_metrics")),
-        "deployed": {"int8": "int8", "fp32": "float32"}.get(str(manifest.get("deployed")), ""),
+        "deployed": _deployed(manifest.get("deployed")),
         "test_rows": manifest.get("test_rows"),
         "verdict": _verdict(manifest.get("verdict")),
         "example_json": _json({"rows": [example]}, 2000),
@@ -199,6 +199,11 @@ def _scores(measured: Any) -> list[tuple[str, str]]:
         elif _is_number(value):
             found.append((name.replace("_", " "), f"{value:.2g}"))
     return found[:6]
+
+
+def _deployed(kind: Any) -> str:
+    """What the model file is, in a word; empty where the manifest does not say it."""
+    return "float32" if kind == "fp32" else str(kind or "")
 
 
 def _verdict(found: Any) -> tuple[str, bool] | None:
