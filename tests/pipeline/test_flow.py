@@ -5,9 +5,12 @@ costs nothing.
 from __future__ import annotations
 
 import html
+import importlib
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,7 @@ from winnow.compression import ShippedFile, measure_shipped
 from winnow.errors import RecipeError, WorkspaceError
 from winnow.execution import Event
 from winnow.pipeline import Flow, Run, _run_facts, read_documents, rewrite_report, run
+from winnow.pipeline._shipping import bundle_key
 from winnow.pipeline._source import open_source
 from winnow.pipeline._summary import summary
 from winnow.recipe import Ablate, Choice, Data, Final, Model, Recipe, Search, Train, change
@@ -475,3 +479,29 @@ def test_a_quick_run_that_goes_on_without_quick_says_so(tmp_path: Path) -> None:
         )
     more = sitting(change(recipe, {"search.trials": 30}))
     assert (more["quick"], more["notes"]) == (None, [])
+
+
+def test_an_edited_compressor_makes_another_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    source = (
+        "from winnow.methods import BaseCompressor, NotCompressed\n\n\n"
+        "class Mine(BaseCompressor):\n    def compress(self, model):\n"
+        "        return NotCompressed('unsupported', 'first words')\n"
+    )
+    trained: Any = SimpleNamespace(variants=[SimpleNamespace(id="v")], best=0)
+    recipe = Recipe.from_yaml(
+        "data: {source: 'sklearn:iris'}\nmodel: {use: mlp}\n"
+        "compress: {methods: [my_compressor:Mine]}\n"
+    )
+
+    keys = []
+    for words in ("first", "second", "first"):
+        (tmp_path / "my_compressor.py").write_text(source.replace("first", words))
+        importlib.reload(importlib.import_module("my_compressor"))
+        keys.append(bundle_key(trained, recipe))
+
+    assert keys[0] == keys[2] != keys[1]
+    monkeypatch.delitem(sys.modules, "my_compressor")
