@@ -2,7 +2,8 @@
 outcomes.
 """
 
-from winnow.study._ablate import Ablation, ablate, plan_ablation
+from winnow.study._ablate import ablate, plan_ablation
+from winnow.study._ablation import Ablation
 from winnow.study._allowance import LEADERS, Allowance, Option, is_about_trials, trials_after
 from winnow.study._arms import Arm, differences
 from winnow.study._looks import Look

@@ -18,12 +18,12 @@ _TRIALS = "search: trials after "
 
 
 def trials_after(done: int) -> str:
-    """The question how many trials may follow ``done`` of them."""
+    """Return the question how many trials may follow ``done`` of them."""
     return f"{_TRIALS}{done}"
 
 
 def is_about_trials(question: str) -> bool:
-    """Whether a question is one of ``trials_after``."""
+    """Return whether a question is one of ``trials_after``."""
     return question.startswith(_TRIALS)
 
 
@@ -44,12 +44,15 @@ class Option:
 
 
 class Allowance(Protocol):
-    """Chooses. The same question with the same options is always given the same answer, also by
-    a later process.
+    """Chooses what there is time for.
+
+    The same question with the same options is always given the same answer, also by a later
+    process: or a run that goes on where it was would ask for other trainings.
     """
 
     def choose(self, question: str, options: Sequence[Option], *, of: str | None = None) -> int:
-        """Position of the first of ``options`` that fits the time; of the last one where none does.
+        """Return the position of the first of ``options`` that fits the time; of the last one where
+        none does.
 
         Args:
             question: names it.
@@ -59,7 +62,10 @@ class Allowance(Protocol):
 
 
 def steps(most: int, least: int) -> list[int]:
-    """Some whole numbers from ``most`` down to ``least``, at most 17."""
-    return sorted(
-        {most, least, *(n for k in range(1, 17) if least <= (n := most * k // 16))}, reverse=True
-    )
+    """Return some whole numbers from ``most`` down to ``least``, at most 17.
+
+    They are sixteenths of ``most``: more options would take longer to weigh up than they are worth.
+    """
+    sixteenths = [most * k // 16 for k in range(1, 17)]
+    in_range = [n for n in sixteenths if n >= least]
+    return sorted({most, least, *in_range}, reverse=True)

@@ -23,11 +23,15 @@ ARGUMENT = "model.args."
 
 @dataclass(frozen=True)
 class Arm:
-    """One version in an ablation, trained on every seed. ``part`` is what it lacks; None in the
-    reference.
+    """One version in an ablation, trained on every seed.
 
-    ``changed`` is the difference to the reference, read off the two recipes: setting -> (with the
-    part, without it).
+    Attributes:
+        name: of the part that it lacks, or ``reference``.
+        recipe: that is trained.
+        part: what it lacks; None in the reference.
+        changed: the difference to the reference, read off the two recipes: (with the part, without
+            it) by setting.
+        variants, outcomes: one for each seed, in the same order; empty before it is trained.
     """
 
     name: str
@@ -44,48 +48,54 @@ class Arm:
 
 
 def part_names(recipe: Recipe) -> tuple[list[str], list[str]]:
-    """The parts that the recipe asks to leave out, each once, and a note for each of them that is
-    off already.
+    """Return the parts that the recipe asks to leave out, each once, and notes about others.
+
+    Returns:
+        The names of the parts, and a note for each that is off already.
 
     Raises:
         RecipeError: when there is nothing to leave out.
     """
-    asked = list(recipe.parts()) if recipe.ablate.parts == "all" else list(recipe.ablate.parts)
-    names = list(dict.fromkeys([*asked, *(MODULE + module for module in recipe.ablate.modules)]))
+    asked = recipe.parts() if recipe.ablate.parts == "all" else recipe.ablate.parts
+    modules = [MODULE + module for module in recipe.ablate.modules]
+    names = list(dict.fromkeys([*asked, *modules]))
     on = [name for name in names if not _is_off(recipe, name)]
     if not on:
         raise RecipeError(
             "nothing to ablate: the recipe has no part that is on and names no modules of the "
             "model (ablate.modules)"
         )
-    # a search may well have settled on "off" for a part that the recipe asks about
-    return on, [
-        f"{name} is not in the table, because it is off in this recipe"
-        for name in names
-        if name not in on
-    ]
+    # A search may well have settled on "off" for a part that the recipe asks about
+    off = [name for name in names if name not in on]
+    return on, [f"{name} is not in the table, because it is off in this recipe" for name in off]
 
 
 def make_arms(
     recipe: Recipe, names: Sequence[str], prepared: PreparedData
 ) -> tuple[Arm, list[Arm], list[str]]:
-    """The reference, an arm for each part, and a note for each part that the model cannot do
-    without.
+    """Return the arms of an ablation, none of them trained.
+
+    Args:
+        recipe: with all its parts.
+        names: of the parts, of ``part_names``.
+        prepared: the rows; two of them go through each model.
+
+    Returns:
+        The reference, an arm for each part, and a note for each part that the model cannot do
+        without.
 
     Raises:
         ModelError: when the model cannot be built with all its parts.
         RecipeError: for modules that the model does not have.
     """
-    modules = [
-        name.removeprefix(MODULE)
-        for name in names
-        if name.startswith(MODULE) and not name.startswith(ARGUMENT)
-    ]
+    of_model = [name for name in names if name.startswith(MODULE)]
+    modules = [name.removeprefix(MODULE) for name in of_model if not name.startswith(ARGUMENT)]
     _check_modules(_try_model(recipe, prepared), modules)
     arms: list[Arm] = []
     notes: list[str] = []
     for name in names:
-        part, without = _part(recipe, name), recipe.without(name)
+        part = _part(recipe, name)
+        without = recipe.without(name)
         changed = differences(recipe, without)
         _assert_only(part, changed)
         try:
@@ -102,54 +112,78 @@ def make_arms(
 def train_arms(
     arms: Sequence[Arm], seeds: Sequence[int], metric: str, context: str
 ) -> Plan[list[Arm]]:
-    """The arms with their outcomes, every arm on the same seeds."""
+    """Return the arms with their outcomes, every arm on the same seeds.
+
+    Args:
+        arms: not yet trained.
+        seeds: that each of them is trained on.
+        metric: the score, never ``auto``.
+        context: digest of the data and of the model's source.
+    """
     variants = [
-        [arm.recipe.variant(seed, metric=metric, context=context) for seed in seeds] for arm in arms
+        arm.recipe.variant(seed, metric=metric, context=context) for arm in arms for seed in seeds
     ]
-    outcomes = yield [v for group in variants for v in group]
-    groups = [outcomes[i : i + len(seeds)] for i in range(0, len(outcomes), len(seeds))]
-    return [
-        replace(arm, variants=tuple(vs), outcomes=tuple(group))
-        for arm, vs, group in zip(arms, variants, groups, strict=True)
-    ]
+    # All arms are asked for at once, so that those of equal shapes can share a fleet
+    outcomes = yield variants
+    trained = []
+    for i, arm in enumerate(arms):
+        of_arm = slice(i * len(seeds), (i + 1) * len(seeds))
+        own_variants = tuple(variants[of_arm])
+        own_outcomes = tuple(outcomes[of_arm])
+        trained.append(replace(arm, variants=own_variants, outcomes=own_outcomes))
+    return trained
 
 
 def same_predictions(a: Arm, b: Arm) -> bool:
-    """Whether two arms failed on the same seeds and gave the same predictions and scores on all
-    others, of which there must be
-    some: trainings that failed say nothing about predictions.
+    """Return whether two arms failed on the same seeds and gave the same predictions and scores on
+    all others.
+
+    There must be some others: trainings that failed say nothing about predictions.
     """
-    return any(x.finished for x in a.outcomes) and all(
-        x.status == y.status
-        and (
-            not x.finished
-            or (
-                x.predictions_digest is not None
-                and x.predictions_digest == y.predictions_digest
-                and x.score == y.score
-            )
-        )
-        for x, y in zip(a.outcomes, b.outcomes, strict=True)
-    )
+    if not any(outcome.finished for outcome in a.outcomes):
+        return False
+    pairs = zip(a.outcomes, b.outcomes, strict=True)
+    return all(_came_out_alike(of_a, of_b) for of_a, of_b in pairs)
+
+
+def _came_out_alike(a: Outcome, b: Outcome) -> bool:
+    if a.status != b.status:
+        return False
+    if not a.finished:
+        return True
+    # Outcomes of older ledgers have no digest, and nothing is known about their predictions
+    if a.predictions_digest is None:
+        return False
+    return a.predictions_digest == b.predictions_digest and a.score == b.score
 
 
 def differences(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
-    """Settings of data, model and training that differ between two recipes: dotted path -> (in
-    ``a``, in ``b``).
+    """Return the settings of data, model and training that differ between two recipes.
+
+    Returns:
+        By dotted path, the value in ``a`` and the value in ``b``; None where there is none.
     """
-    left, right = _settings(a), _settings(b)
-    paths = dict.fromkeys([*left, *right])
-    return {p: (left.get(p), right.get(p)) for p in paths if left.get(p) != right.get(p)}
+    in_a = _settings(a)
+    in_b = _settings(b)
+    found = {}
+    for path in dict.fromkeys([*in_a, *in_b]):
+        values = (in_a.get(path), in_b.get(path))
+        if values[0] != values[1]:
+            found[path] = values
+    return found
 
 
 def _part(recipe: Recipe, name: str) -> Part:
-    """The part of this name. ``recipe.without`` knows more of them than ``recipe.parts``: any
-    module, a model's own dropout.
+    """Return the part of this name.
+
+    ``recipe.without`` knows more of them than ``recipe.parts``: any module, a model's own dropout.
     """
+    known = recipe.parts().get(name)
+    if known:
+        return known
     path = "model.without" if name.startswith(MODULE) else f"train.{name}"
-    return recipe.parts().get(name) or Part(
-        name, path, now=None, off=None, what=f"{name.removeprefix(MODULE)} of the model"
-    )
+    what = f"{name.removeprefix(MODULE)} of the model"
+    return Part(name, path, now=None, off=None, what=what)
 
 
 def _is_off(recipe: Recipe, name: str) -> bool:
@@ -162,45 +196,54 @@ def _is_off(recipe: Recipe, name: str) -> bool:
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
-    dump = recipe.model_dump(include={"data", "model", "train"})
-    return dict(leaf for section, value in dump.items() for leaf in _leaves(section, value))
+    """Return the settings of data, model and training by dotted path."""
+    found: dict[str, Any] = {}
+    for section, value in recipe.model_dump(include={"data", "model", "train"}).items():
+        found.update(_leaves(section, value))
+    return found
 
 
-def _leaves(path: str, value: Any) -> list[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        return [leaf for key, inner in value.items() for leaf in _leaves(f"{path}.{key}", inner)]
-    return [(path, value)]
+def _leaves(path: str, value: Any) -> dict[str, Any]:
+    """Return the values inside a nested one by dotted path; an empty mapping is a value."""
+    if not isinstance(value, Mapping) or not value:
+        return {path: value}
+    found = {}
+    for key, inner in value.items():
+        found.update(_leaves(f"{path}.{key}", inner))
+    return found
 
 
-def _assert_only(part: Part, changed: Mapping[str, Any]) -> None:
-    """An arm that differed from the reference in anything else would charge that to the part."""
+def _assert_only(part: Part, changed: Mapping[str, object]) -> None:
+    """Assert that switching off a part changed its own settings and no others.
+
+    An arm that differed from the reference in anything else would charge that to the part.
+    """
     allowed = [part.path]
     if part.name == "momentum":
         # Nesterov's momentum is none without momentum
         allowed.append(part.path.removesuffix("momentum") + "nesterov")
-    strays = [
-        path for path in changed if not any(path == a or path.startswith(f"{a}.") for a in allowed)
-    ]
+    strays = [path for path in changed if not any(_is_within(path, place) for place in allowed)]
     assert changed, f"switching off {part.name!r} changed nothing"
     assert not strays, f"switching off {part.name!r} also changed {strays}"
 
 
+def _is_within(path: str, place: str) -> bool:
+    return path == place or path.startswith(f"{place}.")
+
+
 def _check_modules(module: nn.Module, names: Sequence[str]) -> None:
     known = models.module_names(module)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise RecipeError(
-            [
-                Problem(
-                    "ablate.modules", f"the model has no module {name!r}{did_you_mean(name, known)}"
-                )
-                for name in unknown
-            ]
-        )
+    problems = []
+    for name in names:
+        if name not in known:
+            message = f"the model has no module {name!r}{did_you_mean(name, known)}"
+            problems.append(Problem("ablate.modules", message))
+    if problems:
+        raise RecipeError(problems)
 
 
 def _try_model(recipe: Recipe, prepared: PreparedData) -> nn.Module:
-    """Build the model and send two rows through it, before anything is trained."""
+    """Return the model, after two rows went through it: before anything is trained."""
     in_shape, out_features = prepared.in_shape, prepared.out_features
     module = models.build(recipe.model, in_shape=in_shape, out_features=out_features, seed=0)
     models.check_output(module, in_shape=in_shape, out_features=out_features, task=prepared.task)

@@ -18,14 +18,21 @@ __all__ = [
 
 
 def fresh_seeds(recipe: Recipe, purpose: str, n: int) -> list[int]:
-    """``n`` seeds in [0, 2**31) for one purpose; those of another purpose have nothing to do
-    with them.
+    """Return ``n`` seeds in [0, 2**31) for one purpose.
+
+    Those of another purpose have nothing to do with them, so that what one study chose by its luck
+    does not help the next.
     """
     return [derive_seed(recipe.seed, purpose, i) for i in range(n)]
 
 
 def with_overrides(recipe: Recipe, section: str, **overrides: Any) -> Recipe:
-    """The recipe with settings of one section replaced; None leaves a setting as it is.
+    """Return the recipe with settings of one section replaced.
+
+    Args:
+        recipe: stays as it is.
+        section: of the recipe, such as ``search``.
+        overrides: by the name of the setting; None leaves it as it is.
 
     Raises:
         RecipeError: for values that the section does not accept.
@@ -33,7 +40,9 @@ def with_overrides(recipe: Recipe, section: str, **overrides: Any) -> Recipe:
     given = {name: value for name, value in overrides.items() if value is not None}
     if not given:
         return recipe
-    return Recipe(**{**dict(recipe), section: {**dict(getattr(recipe, section)), **given}})
+    replaced = {**dict(getattr(recipe, section)), **given}
+    # Not ``model_copy``, which takes any value: these come from a caller and must be checked
+    return Recipe(**{**dict(recipe), section: replaced})
 
 
 def require_closed(recipe: Recipe, study: str) -> None:
@@ -44,20 +53,19 @@ def require_closed(recipe: Recipe, study: str) -> None:
     """
     paths = list(recipe.ranges())
     if paths:
+        settings = "setting" if len(paths) == 1 else "settings"
         raise RecipeError(
-            f"{study} needs a recipe with nothing open, found {len(paths)} open "
-            f"setting{'s' * (len(paths) > 1)} "
+            f"{study} needs a recipe with nothing open, found {len(paths)} open {settings} "
             f"({', '.join(paths)}): search first and give it `found.best`, or give them values "
             f"with `recipe.resolve`"
         )
 
 
 def warn_of_minutes(recipe: Recipe, allowance: Allowance | None) -> None:
-    """Say that nobody keeps the minutes of a recipe where a study is asked for by itself."""
+    """Warn that nobody keeps the minutes of a recipe where a study is asked for by itself."""
     if recipe.minutes is not None and allowance is None:
         warnings.warn(
             f"`minutes` = {recipe.minutes:g} is kept by winnow.run and winnow.Flow, which divide "
-            f"it among the stages; "
-            "a study that is called by itself does all that it is asked for",
-            stacklevel=3,
+            f"it among the stages; a study that is called by itself does all that it is asked for",
+            stacklevel=3,  # the line that called the study
         )

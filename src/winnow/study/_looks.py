@@ -37,19 +37,19 @@ class Look:
     earlier: tuple[Settings, ...]
 
     def notes(self) -> list[str]:
-        """What the reader should know: nothing about a first look."""
+        """Return what the reader should know; nothing about a first look."""
         if self.number == 1:
             return []
         before = ", ".join(f"{look.seeds} seeds" for look in self.earlier)
         return [
             f"look {self.number} at this question (before it: {before}): judged at confidence "
-            f"{self.confidence:.5g} instead of "
-            f"{self.asked:g}, so that all looks after the first together err no more often than "
-            f"the first"
+            f"{self.confidence:.5g} instead of {self.asked:g}, so that all looks after the first "
+            f"together err no more often than the first"
         ]
 
     @property
     def record(self) -> LookRecord:
+        """The look as the ``ablation`` document holds it."""
         return LookRecord(self.number, self.asked, self.earlier)
 
 
@@ -61,24 +61,39 @@ def count(
     metric: str,
     context: str,
 ) -> tuple[LooksRecord, Look]:
-    """The ``looks`` document with this look in it, and the look. Asking again with the same
-    settings is the same look.
+    """Return the ``looks`` document with this look in it, and the look.
 
     The question is: which of these parts of this recipe, with this metric on these rows? A look at
-    it is a number of seeds, a smallest effect and a confidence.
+    it is a number of seeds, a smallest effect and a confidence. Asking again with the same settings
+    is the same look.
+
+    Args:
+        before: the document so far; None: there is none.
+        recipe: that is ablated.
+        parts: the names of the arms.
+        metric: the score, never ``auto``.
+        context: digest of the data and of the model's source.
     """
-    settings = recipe.model_dump(mode="json", include={"data", "model", "train", "seed"})
-    settings["data"].pop("workers", None)
-    question = json.dumps([settings, sorted(parts), metric, context], sort_keys=True, default=str)
-    key = hashlib.sha256(question.encode()).hexdigest()[:20]
     ask = recipe.ablate
     this = Settings(ask.seeds, ask.smallest_effect, ask.confidence)
     questions = dict(before.questions) if before is not None else {}
+    key = _question_key(recipe, parts, metric, context)
     looks = questions.get(key, ())
     if this not in looks:
         looks = (*looks, this)
-    earlier = looks.index(this)
-    alpha = (1 - ask.confidence) / 2**earlier
-    return LooksRecord({**questions, key: looks}), Look(
-        earlier + 1, ask.confidence, 1 - alpha if earlier else ask.confidence, looks[:earlier]
-    )
+    questions[key] = looks
+    num_earlier = looks.index(this)
+    confidence = ask.confidence
+    if num_earlier:
+        # Not where there is none: 1 - (1 - confidence) is not the confidence in its last bit
+        confidence = 1 - (1 - ask.confidence) / 2**num_earlier
+    look = Look(num_earlier + 1, ask.confidence, confidence, looks[:num_earlier])
+    return LooksRecord(questions), look
+
+
+def _question_key(recipe: Recipe, parts: Sequence[str], metric: str, context: str) -> str:
+    settings = recipe.model_dump(mode="json", include={"data", "model", "train", "seed"})
+    # How many processes read the rows changes nothing about them
+    settings["data"].pop("workers", None)
+    question = json.dumps([settings, sorted(parts), metric, context], sort_keys=True, default=str)
+    return hashlib.sha256(question.encode()).hexdigest()[:20]

@@ -12,21 +12,21 @@ from winnow.recipe import Data, Outcome, Recipe, Variant
 
 __all__ = ["Plan", "Study", "Trainer", "conduct"]
 
-Answer = TypeVar("Answer")
-Plan = Generator[Sequence[Variant], list[Outcome], Answer]
-"""A study: a generator that yields variants, receives outcomes in order and returns the answer."""
+Result = TypeVar("Result")
+Plan = Generator[Sequence[Variant], list[Outcome], Result]
+"""A study: a generator that yields variants, receives outcomes in order and returns the result."""
 
 
 class Trainer(Protocol):
     """What a study needs of ``winnow.execution.Runner``."""
 
     def context(self, recipe: Recipe) -> tuple[str, str]:
-        """The recipe's metric with ``auto`` resolved, and the digest of its data and of its
+        """Return the recipe's metric with ``auto`` resolved, and the digest of its data and of its
         model's source.
         """
 
     def prepared(self, data: Data) -> PreparedData:
-        """The prepared rows of ``data``."""
+        """Return the prepared rows of ``data``."""
 
     def train(
         self,
@@ -36,12 +36,17 @@ class Trainer(Protocol):
         study: str = "train",
         ahead: int = 0,
     ) -> list[Outcome]:
-        """One outcome per variant, in their order; what the ledger has is not trained again.
-        ``study`` is for progress, ``ahead`` more variants are likely to follow.
+        """Return one outcome per variant, in their order; what the ledger has is not trained again.
+
+        Args:
+            variants: to train.
+            keep_weights: whether the trained weights are kept.
+            study: its name, for progress.
+            ahead: about how many more variants the study will ask for.
         """
 
 
-class Study(Generic[Answer]):
+class Study(Generic[Result]):
     """Ask and tell over a plan.
 
     The plan moves on when every variant it yielded has been told. So what is asked next depends on
@@ -54,7 +59,7 @@ class Study(Generic[Answer]):
         trainings: about how many variants it will ask for in all; 0: not known.
     """
 
-    def __init__(self, name: str, plan: Plan[Answer], *, trainings: int = 0) -> None:
+    def __init__(self, name: str, plan: Plan[Result], *, trainings: int = 0) -> None:
         self.name = name
         self._trainings = trainings
         self._asked = 0
@@ -62,15 +67,17 @@ class Study(Generic[Answer]):
         self._wanted: Sequence[Variant] = ()
         self._queue: deque[Variant] = deque()
         self._outcomes: dict[str, Outcome] = {}
-        self._answer: Answer | None = None
+        self._result: Result | None = None
         self.finished = False
         self._move_on(start=True)
 
     def ask(self, n: int) -> list[Variant]:
-        """At most ``n`` variants to train; none while others must be told first, or when the
-        study is ``finished``.
+        """Return at most ``n`` variants to train.
+
+        There are none while others must be told first, or when the study is ``finished``.
         """
-        asked = [self._queue.popleft() for _ in range(min(n, len(self._queue)))]
+        number = min(n, len(self._queue))
+        asked = [self._queue.popleft() for _ in range(number)]
         self._asked += len(asked)
         return asked
 
@@ -85,53 +92,59 @@ class Study(Generic[Answer]):
         Raises:
             ValueError: for the outcome of a variant that was not asked for.
         """
-        wanted = {v.id for v in self._wanted}
-        strangers = [o.variant_id for o in outcomes if o.variant_id not in wanted]
-        if strangers:
-            raise ValueError(
-                f"told the outcome of variant {strangers[0]!r}, which this study is not waiting for"
-            )
-        self._outcomes.update({o.variant_id: o for o in outcomes})
+        wanted = {variant.id for variant in self._wanted}
+        for outcome in outcomes:
+            if outcome.variant_id not in wanted:
+                raise ValueError(
+                    f"told the outcome of variant {outcome.variant_id!r}, which this study is not "
+                    f"waiting for"
+                )
+        for outcome in outcomes:
+            self._outcomes[outcome.variant_id] = outcome
         if not self.finished and wanted <= self._outcomes.keys():
             self._move_on()
 
     @property
-    def result(self) -> Answer:
-        """The answer.
+    def result(self) -> Result:
+        """What the study found.
 
         Raises:
             ValueError: before the study is finished.
         """
-        if self._answer is None:
+        if self._result is None:
             raise ValueError(
                 "the study has no result yet: ask, train and tell until it is finished"
             )
-        return self._answer
+        return self._result
 
     def _move_on(self, *, start: bool = False) -> None:
+        """Give the plan the outcomes it waits for, and take what it wants next."""
         try:
-            self._wanted = (
-                next(self._plan)
-                if start
-                else self._plan.send([self._outcomes[v.id] for v in self._wanted])
-            )
+            if start:
+                self._wanted = next(self._plan)
+            else:
+                outcomes = [self._outcomes[variant.id] for variant in self._wanted]
+                self._wanted = self._plan.send(outcomes)
             while not self._wanted:  # a plan may find that a stage of it needs nothing
                 self._wanted = self._plan.send([])
         except StopIteration as stop:
-            self._wanted, self._answer, self.finished = (), stop.value, True
+            self._wanted = ()
+            self._result = stop.value
+            self.finished = True
         self._outcomes = {}
-        # the same variant wanted twice is trained once
-        self._queue = deque({v.id: v for v in self._wanted}.values())
+        # The same variant wanted twice is trained once
+        distinct = {variant.id: variant for variant in self._wanted}
+        self._queue = deque(distinct.values())
 
 
 def conduct(
-    study: Study[Answer],
+    study: Study[Result],
     trainer: Trainer,
     *,
     at_once: int = sys.maxsize,
     keep_weights: bool = False,
-) -> Answer:
-    """Ask, train and tell until the study has its answer.
+) -> Result:
+    """Ask, train and tell until the study has its result, and return that.
 
     Args:
         study: the question.
@@ -149,7 +162,8 @@ def conduct(
         variants = study.ask(at_once)
         if not variants:
             raise ValueError("the trainer left out the outcome of a variant that it was given")
-        study.told(
-            trainer.train(variants, keep_weights=keep_weights, study=study.name, ahead=study.ahead)
+        outcomes = trainer.train(
+            variants, keep_weights=keep_weights, study=study.name, ahead=study.ahead
         )
+        study.told(outcomes)
     return study.result

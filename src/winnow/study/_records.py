@@ -36,8 +36,9 @@ __all__ = [
 
 @dataclass(frozen=True)
 class TrialRecord(Record):
-    """One trial: ``values`` by dotted path; ``score`` is None, and ``reason`` says why, where it
-    failed.
+    """One trial of a search.
+
+    ``values`` are by dotted path. Where it failed, ``score`` is None, and ``reason`` says why.
     """
 
     number: int
@@ -71,8 +72,10 @@ class BestRecord(Record):
 
 @dataclass(frozen=True)
 class SearchRecord(Document):
-    """What a search found. ``ranges`` are spelled as in a recipe, by dotted path; None for
-    ``higher_is_better``: not recorded.
+    """What a search found.
+
+    ``ranges`` are spelled as in a recipe, by dotted path. ``higher_is_better`` is None in ledgers
+    that do not record it.
     """
 
     NAME: ClassVar[str] = "search"
@@ -89,11 +92,16 @@ class SearchRecord(Document):
 
 # -- ablation --------------------------------------------------------------------------------------
 
-# On what ground parts may go, or not: no prediction changed; shown to be no worse; the mean alone,
-# where that was asked for; more trainings fail; too few pairs finish; shown to be worse; the pairs
-# cannot tell; each changes no prediction and together they do.
+# On what ground parts may go, or not
 Ground = Literal[
-    "identical", "shown", "mean", "failures", "few pairs", "worse", "not shown", "together"
+    "identical",  # no prediction changed
+    "shown",  # to be no worse
+    "mean",  # is no worse, which is enough where that was asked for
+    "failures",  # are more without them
+    "few pairs",  # finished
+    "worse",  # shown to be
+    "not shown",  # to be no worse, nor to be worse
+    "together",  # they change predictions, and none does by itself
 ]
 
 
@@ -180,7 +188,7 @@ class SimplifiedRecord(Record):
 
 @dataclass(frozen=True)
 class Settings(Record):
-    """What makes one look at a question another than the one before."""
+    """The settings in which two looks at the same question differ."""
 
     seeds: int
     smallest_effect: float
@@ -189,7 +197,7 @@ class Settings(Record):
 
 @dataclass(frozen=True)
 class LookRecord(Record):
-    """The how manieth look at the question an ablation was, and the settings of those before."""
+    """Which look at its question an ablation was, from 1, and the settings of those before."""
 
     number: int = 1
     asked_confidence: float | None = None
@@ -293,10 +301,13 @@ class Decision(Record):
         return self.done != self.options[0]
 
     def sentence(self, minutes: float) -> str:
-        return (
-            f"{self.done}, not {self.asked}, to keep to {minutes:g} "
-            f"minute{'s' * (minutes != 1)}: {self.reason}"
-        )
+        """Return what was done instead of what was asked, and why.
+
+        Args:
+            minutes: that the run has.
+        """
+        unit = "minute" if minutes == 1 else "minutes"
+        return f"{self.done}, not {self.asked}, to keep to {minutes:g} {unit}: {self.reason}"
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,18 @@ __all__ = ["remark", "remark_saved"]
 
 
 def remark(row: ComparisonRecord, smallest_effect: float) -> str:
-    """What a comparison shows beside its verdict; empty for nothing.
+    """Return what a comparison shows beside its verdict; empty for nothing.
 
-    Failures without the part, that the effect is at least the smallest one, that no prediction
-    changed, epochs saved.
+    That is: failures without the part, that the effect is at least the smallest one, that no
+    prediction changed, epochs saved.
+
+    Args:
+        row: the comparison.
+        smallest_effect: the smallest difference that matters, in units of the score.
     """
     said = []
     if (row.failed or 0) > (row.failed_with or 0):
+        # Of a part that is needed it is a law; of others it is only what happened
         fail = "fail" if row.verdict == "needed" else "failed"
         said.append(
             f"without it {row.failed} of {row.trained} trainings {fail}, {row.failed_with} with it"
@@ -33,14 +38,12 @@ def remark(row: ComparisonRecord, smallest_effect: float) -> str:
 
 
 def remark_saved(saved: Interval) -> str:
-    """How many epochs a part saves that is there to save time."""
+    """Return how many epochs a part saves that is there to save time, in words."""
     if saved.low == saved.high == 0:
         return "it never stopped a training before its last epoch"
     shown = replace(saved, lost=0)
     if saved.low > 0:
         return f"it saves {shown} epochs a training"
-    return (
-        f"epochs that it saves: {shown}"
-        if math.isfinite(saved.low)
-        else "how many epochs it saves is not known"
-    )
+    if math.isfinite(saved.low):
+        return f"epochs that it saves: {shown}"
+    return "how many epochs it saves is not known"

@@ -19,7 +19,12 @@ LARGEST_LISTED = 10_000  # settings of a finite space; a larger one is not used 
 
 @dataclass(frozen=True)
 class Proposal:
-    """Settings to try: ``values`` by dotted path, in the order of the recipe."""
+    """Settings to try.
+
+    Attributes:
+        number: from 0, in the order in which they were proposed.
+        values: by dotted path, in the order of the recipe.
+    """
 
     number: int
     values: dict[str, Any]
@@ -62,8 +67,10 @@ class Proposer:
         return self._listed is not None and len(self._listed) == len(self._seen)
 
     def propose(self, n: int) -> list[Proposal]:
-        """Up to ``n`` proposals; fewer when every setting of a finite space has been proposed, or
-        when the sampler has no more.
+        """Return up to ``n`` proposals.
+
+        They are fewer when every setting of a finite space has been proposed, or when the sampler
+        has no more.
 
         Raises:
             RecipeError: the sampler fails.
@@ -71,15 +78,18 @@ class Proposer:
         first = len(self._proposals)
         if self._listed is not None:
             n = min(n, len(self._listed) - len(self._seen))
+        wanted = first + n
         for _ in range(TRIES):
-            missing = first + n - len(self._proposals)
-            drawn = self._ask(missing) if missing else []
+            missing = wanted - len(self._proposals)
+            if not missing:
+                return self._proposals[first:]
+            drawn = self._ask(missing)
             for values in drawn:
                 if _key(values) not in self._seen:
                     self._add(values)
-            if len(drawn) < missing or not missing:
+            if len(drawn) < missing:  # the sampler has no more
                 return self._proposals[first:]
-        for values in self._rest(first + n - len(self._proposals)):
+        for values in self._rest(wanted - len(self._proposals)):
             self._add(values)
         return self._proposals[first:]
 
@@ -90,7 +100,7 @@ class Proposer:
         self._scores |= scores
 
     def _ask(self, n: int) -> list[dict[str, Any]]:
-        """The next ``n`` proposals of the sampler, or fewer when it has no more."""
+        """Return the next ``n`` proposals of the sampler, or fewer when it has no more."""
         # In their own order, since which of a batch ends first is no fact about the settings.
         tried = tuple(
             TriedSettings(dict(self._proposals[number].values), self._sign * score)
@@ -116,19 +126,27 @@ class Proposer:
         self._proposals.append(Proposal(len(self._proposals), values))
 
     def _rest(self, n: int) -> list[dict[str, Any]]:
-        """What is left of a finite space, ``n`` at random; of another, repeats."""
+        """Return ``n`` settings at random of what is left of a finite space; else repeats."""
         if self._listed is None:
             return self._ask(n)
         named = [_named(self._ranges, point) for point in self._listed]
         untried = [values for values in named if _key(values) not in self._seen]
-        return random.Random(derive_seed(self._seed, "rest", self._drawn)).sample(untried, n)
+        rng = random.Random(derive_seed(self._seed, "rest", self._drawn))
+        return rng.sample(untried, n)
 
 
 def finite_space(
     ranges: Mapping[str, OpenSetting], *, limit: int = LARGEST_LISTED
 ) -> list[dict[str, int]] | None:
-    """Every distinct settings of a space of choices and integers, options by their position;
-    None when there are too many.
+    """Return all distinct settings of a space of choices and integers.
+
+    Args:
+        ranges: ``recipe.ranges()``.
+        limit: the most settings that are listed.
+
+    Returns:
+        Of each, the position of its option (of an integer, the number) by dotted path; None when
+        there are more than ``limit``, or a range is continuous.
     """
     points: list[dict[str, int]] = [{}]
     for path, setting in ranges.items():
@@ -146,18 +164,23 @@ def finite_space(
 
 
 def _positions(over: Range) -> Sequence[int] | None:
+    """Return the positions of a range's options; None where it is continuous."""
     if isinstance(over, Choice):
         return range(len(over.labels))
-    return range(over.low, over.high + 1) if isinstance(over, Integer) else None
+    if isinstance(over, Integer):
+        return range(over.low, over.high + 1)
+    return None
 
 
 def _named(ranges: Mapping[str, OpenSetting], point: Mapping[str, int]) -> dict[str, Any]:
-    def named(path: str, position: int) -> Any:
+    """Return settings as a recipe spells them, from the positions of their options."""
+    named: dict[str, Any] = {}
+    for path, position in point.items():
         over = ranges[path].range
-        return over.labels[position] if isinstance(over, Choice) else position
-
-    return {path: named(path, position) for path, position in point.items()}
+        named[path] = over.labels[position] if isinstance(over, Choice) else position
+    return named
 
 
 def _key(values: Mapping[str, Any]) -> str:
+    """Return a text that is the same for the same settings, whatever their order."""
     return repr(sorted((path, repr(value)) for path, value in values.items()))

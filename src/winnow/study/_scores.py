@@ -17,22 +17,34 @@ __all__ = [
 
 
 def scores(outcomes: Iterable[Outcome]) -> list[float]:
-    """The score of each outcome; NaN where the training failed."""
-    return [o.score if o.finished else math.nan for o in outcomes]
+    """Return the score of each outcome; NaN where the training failed."""
+    return [outcome.score if outcome.finished else math.nan for outcome in outcomes]
 
 
 def score_interval(
     outcomes: Iterable[Outcome], metric: str, rows: int | None, confidence: float = 0.95
 ) -> Interval:
-    """Of the mean validation score over seeds: within what the metric can be, and no narrower
-    than ``rows`` rows can tell.
+    """Return the interval of the mean validation score over seeds.
+
+    It lies within what the metric can be, and is no narrower than the rows can tell.
+
+    Args:
+        outcomes: of one recipe, one for each seed.
+        metric: the score, never ``auto``.
+        rows: of the validation part; None: not known.
+        confidence: in (0, 1).
     """
-    return in_range(t_interval(scores(outcomes), confidence), metric_of(metric).bounds, rows=rows)
+    over_seeds = t_interval(scores(outcomes), confidence)
+    return in_range(over_seeds, metric_of(metric).bounds, rows=rows)
 
 
 def reasons(outcomes: Iterable[Outcome]) -> str:
-    """Why trainings failed, the most frequent reason first, with counts; empty when none did."""
-    counts = Counter(o.reason or "no reason given" for o in outcomes if not o.finished)
-    return "; ".join(
-        f"{reason} ({n} of them)" if n > 1 else reason for reason, n in counts.most_common(3)
-    )
+    """Return why trainings failed: the three most frequent reasons, with counts; empty when none
+    did.
+    """
+    failed = [outcome for outcome in outcomes if not outcome.finished]
+    counts = Counter(outcome.reason or "no reason given" for outcome in failed)
+    told = []
+    for reason, n in counts.most_common(3):
+        told.append(f"{reason} ({n} of them)" if n > 1 else reason)
+    return "; ".join(told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,14 @@ __all__ = ["Leader", "SearchResult", "Trial", "plan_search", "search"]
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings that were tried, by dotted path, and what training them once gave."""
+    """Settings that were tried, and what training them once gave.
+
+    Attributes:
+        number: from 0, in the order in which they were asked for.
+        values: by dotted path.
+        variant: that was trained.
+        outcome: what came of it.
+    """
 
     number: int
     values: dict[str, Any]
@@ -53,8 +61,12 @@ class Trial:
 
 @dataclass(frozen=True)
 class Leader:
-    """One of the best trials, trained again. ``score`` is the mean of the fresh scores only,
-    without the trial's own.
+    """One of the best trials, trained again.
+
+    Attributes:
+        trial: the trial.
+        variants, outcomes: on fresh seeds, in the same order.
+        score: interval of the mean of the fresh scores only, without the trial's own.
     """
 
     trial: Trial
@@ -94,41 +106,38 @@ class SearchResult:
     notes: tuple[str, ...] = ()
 
     def table(self) -> pl.DataFrame:
-        """One row per trial: what came of it, and a column for each open setting, null where it
-        did not apply.
+        """Return a table with one row per trial: what came of it, and a column for each open
+        setting, null where it did not apply.
         """
         paths = list(self.recipe.ranges())
-        rows = [
-            {name: value for name, value in vars(_row(trial)).items() if name != "values"}
-            | {path: _cell(trial.values.get(path)) for path in paths}
-            for trial in self.trials
-        ]
+        rows = []
+        for trial in self.trials:
+            row = vars(_trial_record(trial)).copy()
+            del row["values"]
+            for path in paths:
+                row[path] = _cell(trial.values.get(path))
+            rows.append(row)
+        # All rows say what a column holds: a setting may apply to none of the first trials
         return pl.DataFrame(rows, infer_schema_length=None, strict=False)
 
     @property
     def record(self) -> SearchRecord:
         """The ``search`` document."""
-        winner = self.leaders[0]
+        winner = self.leaders[0].trial
+        ranges = self.recipe.ranges()
         return SearchRecord(
-            sampler=_name(self.recipe.search.sampler),
+            sampler=_sampler_name(self.recipe.search.sampler),
             metric=self.metric,
             higher_is_better=metric_of(self.metric).higher_is_better,
-            ranges={
-                path: s.range.model_dump(mode="json") for path, s in self.recipe.ranges().items()
-            },
-            trials=tuple(_row(trial) for trial in self.trials),
-            leaders=tuple(
-                LeaderRecord(a.trial.number, a.trial.values, tuple(a.scores), a.score)
-                for a in self.leaders
-            ),
-            best=BestRecord(
-                winner.trial.number, winner.trial.values, self.best.to_yaml(), self.score
-            ),
+            ranges={path: open_.range.model_dump(mode="json") for path, open_ in ranges.items()},
+            trials=tuple(_trial_record(trial) for trial in self.trials),
+            leaders=tuple(_leader_record(leader) for leader in self.leaders),
+            best=BestRecord(winner.number, winner.values, self.best.to_yaml(), self.score),
             notes=self.notes,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """``record`` as plain data."""
+        """Return ``record`` as plain data."""
         return self.record.to_dict()
 
 
@@ -175,7 +184,8 @@ def search(
     ask = recipe.search
     rows = len(runner.prepared(recipe.data).validation)
     plan = plan_search(recipe, metric=metric, context=context, rows=rows, allowance=allowance)
-    found = conduct(Study("search", plan, trainings=ask.trials + ask.leaders * ask.seeds), runner)
+    trainings = ask.trials + ask.leaders * ask.seeds
+    found = conduct(Study("search", plan, trainings=trainings), runner)
     keep(runner.workspace.ledger, found.record)
     return found
 
@@ -188,17 +198,41 @@ def plan_search(
     rows: int | None = None,
     allowance: Allowance | None = None,
 ) -> Plan[SearchResult]:
-    """The search as a plan: batches of trials, then the leaders on fresh seeds. It may end after
-    any batch of trials.
+    """Return the search as a plan: batches of trials, then the leaders on fresh seeds.
 
     Args:
+        recipe: with at least one open setting.
+        metric: the score, never ``auto``.
+        context: digest of the data and of the model's source.
         rows: of the validation part, if known.
         allowance: see ``search``.
     """
-    ask, ranges = recipe.search, recipe.ranges()
+    trials, notes = yield from _tried(recipe, metric, context, allowance)
+    notes.extend(_failures(trials))
+    best_trials = _best(trials, metric, recipe.search.leaders)
+    leaders = yield from _measured_again(recipe, best_trials, metric, context, rows, allowance)
+    winner = leaders[0]
+    return SearchResult(
+        recipe=recipe,
+        metric=metric,
+        trials=tuple(trials),
+        leaders=tuple(leaders),
+        best=recipe.resolve(winner.trial.values),
+        score=winner.score,
+        notes=tuple(notes),
+    )
+
+
+def _tried(
+    recipe: Recipe, metric: str, context: str, allowance: Allowance | None
+) -> Plan[tuple[list[Trial], list[str]]]:
+    """Train the trials batch by batch; return them, and a note where they are fewer than asked for
+    because the sampler has no more. They may end after any batch.
+    """
+    ask = recipe.search
     sampler = made(ask.sampler, SAMPLERS, BaseSampler, "search.sampler")
     proposer = Proposer(
-        ranges,
+        recipe.ranges(),
         sampler=sampler,
         seed=derive_seed(recipe.seed, "search", "sampler"),
         higher_is_better=metric_of(metric).higher_is_better,
@@ -208,41 +242,30 @@ def plan_search(
     # leaders are for.
     seed = derive_seed(recipe.seed, "search", "training")
     trials: list[Trial] = []
-    notes: list[str] = []
     while len(trials) < ask.trials:
         wanted = min(ask.batch, ask.trials - len(trials))
-        number = _allowed(allowance, ask, len(trials), wanted)
-        if number == 0:
+        allowed = _allowed(allowance, ask, len(trials), wanted)
+        if allowed == 0:
             break
-        proposals = proposer.propose(number)
+        proposals = proposer.propose(allowed)
         if not proposals:
-            notes.append(_ended(len(trials), ask, sampler, by_ranges=proposer.is_used_up))
-            break
-        variants = [
-            _resolved(recipe, p, sampler).variant(seed, metric=metric, context=context)
-            for p in proposals
-        ]
+            note = _ended_early(len(trials), ask, sampler, by_ranges=proposer.is_used_up)
+            return trials, [note]
+        resolved = [_resolved(recipe, proposal, sampler) for proposal in proposals]
+        variants = [each.variant(seed, metric=metric, context=context) for each in resolved]
         outcomes = yield variants
-        batch = [
-            Trial(p.number, p.values, v, o)
-            for p, v, o in zip(proposals, variants, outcomes, strict=True)
-        ]
+        for proposal, variant, outcome in zip(proposals, variants, outcomes, strict=True):
+            trials.append(Trial(proposal.number, proposal.values, variant, outcome))
+        # The sampler learns of a whole batch at once: which of it ended first says nothing
+        batch = trials[-len(proposals) :]
         proposer.learn({trial.number: trial.score for trial in batch})
-        trials.extend(batch)
-        if number < wanted:
+        if allowed < wanted:
             break
-    notes.extend(_failures(trials))
-    leaders = yield from _measure_again(
-        recipe, _best(trials, metric, ask.leaders), metric, context, rows, allowance
-    )
-    best = recipe.resolve(leaders[0].trial.values)
-    return SearchResult(
-        recipe, metric, tuple(trials), tuple(leaders), best, leaders[0].score, tuple(notes)
-    )
+    return trials, []
 
 
 def _resolved(recipe: Recipe, proposal: Proposal, sampler: BaseSampler) -> Recipe:
-    """The recipe with the settings of a proposal, which may come from a sampler of the user's."""
+    """Return the recipe with the settings of a proposal, whose sampler may be the user's own."""
     try:
         return recipe.resolve(proposal.values)
     except RecipeError as error:
@@ -251,8 +274,8 @@ def _resolved(recipe: Recipe, proposal: Proposal, sampler: BaseSampler) -> Recip
         raise RecipeError(Problem("search.sampler", message)) from None
 
 
-def _ended(number: int, ask: Search, sampler: BaseSampler, *, by_ranges: bool) -> str:
-    """Why a search ended before its trials were made."""
+def _ended_early(number: int, ask: Search, sampler: BaseSampler, *, by_ranges: bool) -> str:
+    """Return why a search ended before its trials were made."""
     if by_ranges:
         return (
             f"the ranges allow {number} different settings; all were tried, instead of "
@@ -265,26 +288,30 @@ def _ended(number: int, ask: Search, sampler: BaseSampler, *, by_ranges: bool) -
 
 
 def _best(trials: Sequence[Trial], metric: str, n: int) -> list[Trial]:
-    """The ``n`` trials with the best scores, the earlier first among equals."""
+    """Return the ``n`` trials with the best scores, the earlier first among equals."""
     finished = [trial for trial in trials if math.isfinite(trial.score)]
     if not finished:
-        raise ModelError(
-            f"all {len(trials)} trials failed: {_scores.reasons(t.outcome for t in trials)}"
-        )
+        reasons = _scores.reasons(trial.outcome for trial in trials)
+        raise ModelError(f"all {len(trials)} trials failed: {reasons}")
     return sorted(finished, key=lambda trial: _rank(trial.score, metric))[:n]
 
 
 def _allowed(allowance: Allowance | None, ask: Search, done: int, wanted: int) -> int:
-    """How many trials of the next batch may be made, with time left for the leaders."""
+    """Return how many trials of the next batch may be made, with time left for the leaders."""
     if allowance is None:
         return wanted
+    # A search of one trial chooses nothing; later on, no further trial is an option too
     numbers = steps(wanted, min(2, wanted)) if done == 0 else [*steps(wanted, 1), 0]
     for_leaders = max(2, ask.leaders * ask.seeds // 2)
-    options = [Option(f"{done + n} trials", more=n + for_leaders if n else 0) for n in numbers]
-    return numbers[allowance.choose(trials_after(done), options, of=f"{ask.trials} trials")]
+    options = []
+    for n in numbers:
+        more = n + for_leaders if n else 0
+        options.append(Option(f"{done + n} trials", more=more))
+    chosen = allowance.choose(trials_after(done), options, of=f"{ask.trials} trials")
+    return numbers[chosen]
 
 
-def _measure_again(
+def _measured_again(
     recipe: Recipe,
     trials: Sequence[Trial],
     metric: str,
@@ -292,77 +319,94 @@ def _measure_again(
     rows: int | None,
     allowance: Allowance | None,
 ) -> Plan[list[Leader]]:
-    def versions(trials: Sequence[Trial], seeds: Sequence[int]) -> list[list[Variant]]:
-        return [
-            [
-                recipe.resolve(trial.values).variant(seed, metric=metric, context=context)
-                for seed in seeds
-            ]
-            for trial in trials
-        ]
-
+    """Train the best trials again on fresh seeds; return them as leaders, the best first."""
     seeds = _asking.fresh_seeds(recipe, "confirm", recipe.search.seeds)
-    if allowance is not None:
-        sizes = [(n, m) for n in steps(len(trials), 1) for m in steps(len(seeds), 2)]
-        sizes.sort(key=lambda size: (size[0] * size[1], size[0]), reverse=True)
-        everything = versions(trials, seeds)
-        options = [
-            Option(
-                f"{n} leader{'s' * (n > 1)} on {m} fresh seeds",
-                [v for group in everything[:n] for v in group[:m]],
-            )
-            for n, m in sizes
+    variants = [
+        [
+            recipe.resolve(trial.values).variant(seed, metric=metric, context=context)
+            for seed in seeds
         ]
-        n, m = sizes[allowance.choose(LEADERS, options)]
-        trials, seeds = trials[:n], seeds[:m]
-    variants = versions(trials, seeds)
-    outcomes = yield [v for group in variants for v in group]
-    groups = [tuple(outcomes[i : i + len(seeds)]) for i in range(0, len(outcomes), len(seeds))]
-    leaders = [
-        Leader(trial, tuple(vs), group, _scores.score_interval(group, metric, rows))
-        for trial, vs, group in zip(trials, variants, groups, strict=True)
+        for trial in trials
     ]
+    if allowance is not None:
+        variants = _within(allowance, variants)
+    outcomes = yield [variant for of_trial in variants for variant in of_trial]
+    leaders = []
+    remaining = iter(outcomes)
+    # Fewer lists of variants than trials where time is short: the last trials are left out
+    for trial, of_trial in zip(trials, variants, strict=False):
+        own = tuple(itertools.islice(remaining, len(of_trial)))
+        score = _scores.score_interval(own, metric, rows)
+        leaders.append(Leader(trial, tuple(of_trial), own, score))
     if all(leader.score.n == 0 for leader in leaders):
         raise ModelError(f"every leader failed on every fresh seed: {_scores.reasons(outcomes)}")
-    # settings that sometimes fail come after settings that never do: their mean is over the runs
+    # Settings that sometimes fail come after settings that never do: their mean is over the runs
     # that went well
     return sorted(leaders, key=lambda leader: (leader.score.lost, _rank(leader.score.mean, metric)))
 
 
+def _within(allowance: Allowance, variants: list[list[Variant]]) -> list[list[Variant]]:
+    """Return the variants of as many leaders, on as many seeds, as there is time for.
+
+    Args:
+        allowance: chooses.
+        variants: of each trial, on each seed, the best trial first.
+    """
+    num_seeds = len(variants[0])
+    sizes = [(n, m) for n in steps(len(variants), 1) for m in steps(num_seeds, 2)]
+    # The most trainings first; of as many, rather more leaders than more seeds
+    sizes.sort(key=lambda size: (size[0] * size[1], size[0]), reverse=True)
+    options = []
+    for n, m in sizes:
+        leaders = "leader" if n == 1 else "leaders"
+        asked = [variant for of_trial in variants[:n] for variant in of_trial[:m]]
+        options.append(Option(f"{n} {leaders} on {m} fresh seeds", asked))
+    n, m = sizes[allowance.choose(LEADERS, options)]
+    return [of_trial[:m] for of_trial in variants[:n]]
+
+
 def _rank(score: float, metric: str) -> float:
+    """Return a key by which the best score sorts first, and NaN last."""
     if math.isnan(score):
         return math.inf
     return -score if metric_of(metric).higher_is_better else score
 
 
 def _failures(trials: Sequence[Trial]) -> list[str]:
+    """Return a note where trials failed, with the reasons."""
     failed = [trial.outcome for trial in trials if not trial.outcome.finished]
-    return (
-        [f"{len(failed)} of {len(trials)} trials failed: {_scores.reasons(failed)}"]
-        if failed
-        else []
-    )
+    if not failed:
+        return []
+    return [f"{len(failed)} of {len(trials)} trials failed: {_scores.reasons(failed)}"]
 
 
-def _name(sampler: str | BaseSampler | Sampler) -> str:
-    """What a document calls a sampler: its kind, or the import path of its class."""
-    if isinstance(sampler, Sampler):
-        return sampler.use
-    return sampler if isinstance(sampler, str) else sampler.kind
+def _sampler_name(sampler: str | BaseSampler | Sampler) -> str:
+    """Return what a document calls a sampler: its kind, or the import path of its class."""
+    if isinstance(sampler, str):
+        return sampler
+    return sampler.use if isinstance(sampler, Sampler) else sampler.kind
 
 
-def _row(trial: Trial) -> TrialRecord:
-    o = trial.outcome
+def _trial_record(trial: Trial) -> TrialRecord:
+    outcome = trial.outcome
     return TrialRecord(
-        trial.number,
-        o.status,
-        trial.score if o.finished else None,
-        o.reason,
-        o.seconds,
-        o.epochs,
-        trial.values,
+        number=trial.number,
+        status=outcome.status,
+        score=trial.score if outcome.finished else None,
+        reason=outcome.reason,
+        seconds=outcome.seconds,
+        epochs=outcome.epochs,
+        values=trial.values,
     )
 
 
-def _cell(value: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+def _leader_record(leader: Leader) -> LeaderRecord:
+    trial = leader.trial
+    return LeaderRecord(trial.number, trial.values, tuple(leader.scores), leader.score)
+
+
+def _cell(value: Any) -> bool | int | float | str | None:
+    """Return a setting as a table can hold it: what is no plain value as text."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)

@@ -5,42 +5,24 @@ they may not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
-
-from winnow.recipe import Ablate, Outcome, metric_of
-from winnow.stats import (
-    FEWEST_PAIRS,
-    Interval,
-    at_confidence,
-    difference_interval,
-    least_deviation,
-    row_step,
-    shown_margin,
-)
-from winnow.study import _asking, _scores
+from winnow.stats import FEWEST_PAIRS
+from winnow.study import _asking
 from winnow.study._allowance import Allowance, Option
-from winnow.study._arms import Arm, same_predictions, train_arms
+from winnow.study._arms import Arm, train_arms
+from winnow.study._checks import Criterion, another_could_pass, check_no_change, check_not_worse
 from winnow.study._protocol import Plan
-from winnow.study._records import Check, Ground
+from winnow.study._records import Check
 
-__all__ = [
-    "MOST_CHECKS",
-    "Simplification",
-    "judge",
-    "levels",
-    "most_trainings",
-    "simplify",
-]
+__all__ = ["MOST_CHECKS", "Simplification", "levels", "most_trainings", "simplify"]
 
 MOST_CHECKS = 4  # on fresh seeds, whatever they show
 
 
 @dataclass(frozen=True)
 class Simplification:
-    """What came of it.
+    """Which parts may go together, and the checks that decided.
 
     Attributes:
         dropped: the parts that go.
@@ -81,7 +63,7 @@ def simplify(
        it goes, otherwise it is halved in its turn, and then the second half has its turn. A set
        that failed is not tried again, so of a redundant pair one part goes and one stays.
 
-    There are at most ``MOST_CHECKS`` trainings on fresh seeds, each on its own, and each tests "not
+    There are at most ``MOST_CHECKS`` checks, each on fresh seeds of its own, and each tests "not
     worse by the smallest effect or more" at its share of alpha = 1 - ``confidence``: half of alpha
     for the first, equal shares of the other half for the others (``levels``). The shares add up to
     alpha, and what is accepted was tested against the full recipe itself. So a true loss of the
@@ -94,287 +76,195 @@ def simplify(
         reference: the full recipe with its outcomes in the ablation.
         same: parts without which no prediction changed.
         idle: parts that make no difference or hurt, the most harmless first.
+        metric: the score.
+        context: digest of the data and of the model's source.
+        confidence: 1 - alpha, in (0.5, 1).
         rows: of the validation part, if known.
         row_worth: by how much one of them can move the score at most; None: by 1 / ``rows`` of its
             range.
         allowance: decides whether there is time for each check on fresh seeds; parts stay that were
             not checked.
     """
-    ask, recipe = reference.recipe.ablate, reference.recipe
-    share = levels(_possible(ask.seeds, len(same) + len(idle)), 1 - confidence)
-    checks: list[Check] = []
-    failed: list[set[str]] = []
-    made = 0
-
-    def next_seeds() -> list[int]:
-        return _asking.fresh_seeds(recipe, f"check {made}" if made else "check", ask.seeds)
-
-    def in_time(without: Sequence[str]) -> bool:
-        if allowance is None:
-            return True
-        both = (recipe, recipe.without(*without))
-        variants = [
-            r.variant(seed, metric=metric, context=context) for r in both for seed in next_seeds()
-        ]
-        what = "another check" if made else "a check"
-        options = [
-            Option(f"{what} of what may go", variants),
-            Option(f"not {what} of what may go: what was not checked stays"),
-        ]
-        return allowance.choose(f"ablate: check {made}", options) == 0
-
-    def look(without: Sequence[str]) -> Plan[Check]:
-        nonlocal made
-        seeds = next_seeds()
-        versions = [Arm("full", recipe), Arm("simplified", recipe.without(*without))]
-        full, simplified = yield from train_arms(versions, seeds, metric, context)
-        check = judge(
-            full,
-            simplified,
-            without,
-            metric=metric,
-            ask=ask,
-            alpha=share[made],
-            confidence=confidence,
-            rows=rows,
-            row_worth=row_worth,
-        )
-        made += 1
-        checks.append(check)
-        if not check.accepted:
-            failed.append(set(without))
-        return check
-
-    if idle and share and in_time([*same, *idle]):
-        check = yield from look([*same, *idle])
+    recipe = reference.recipe
+    criterion = Criterion(metric, recipe.ablate, confidence, rows, row_worth)
+    parts = [*same, *idle]
+    shares = levels(_possible(recipe.ablate.seeds, len(parts)), 1 - confidence)
+    checks = _Checks(reference, criterion, context, shares, allowance)
+    if idle and shares and checks.in_time(parts):
+        check = yield from checks.on_fresh_seeds(parts)
         if check.accepted:
-            return Simplification(check.without, (), tuple(checks), check.reason)
-    gone, rest = list(same), list[str]()
+            return Simplification(check.without, (), tuple(checks.made), check.reason)
+    gone = list(same)
+    rest: list[str] = []
     if len(same) > 1:
-        together = yield from train_arms(
-            [Arm("simplified", recipe.without(*same))],
-            [v.seed for v in reference.variants],
-            metric,
-            context,
-        )
-        check = _changes_nothing(
-            reference, together[0], same, metric=metric, confidence=confidence, rows=rows
-        )
-        checks.append(check)
+        check = yield from checks.on_the_same_seeds(same)
         if not check.accepted:
             gone, rest = list(same[:1]), list(same[1:])
-    pending = [[*rest, *idle]]
+    gone = yield from _leave_out_in_halves(gone, [*rest, *idle], checks)
+    kept = [name for name in parts if name not in gone]
+    reason = _summary(gone, kept, checks.made)
+    return Simplification(tuple(gone), tuple(kept), tuple(checks.made), reason)
+
+
+def _leave_out_in_halves(
+    gone: Sequence[str], rest: Sequence[str], checks: _Checks
+) -> Plan[list[str]]:
+    """Leave out as many parts of ``rest`` beside those that are gone as the checks allow; return
+    all that are gone.
+    """
+    gone = list(gone)
+    pending = [list(rest)]
     while pending:
         group = pending.pop(0)
         if not group:
             continue
-        if {*gone, *group} not in failed:
-            if made == len(share) or (
-                checks and _hopeless(checks, share[made], ask, metric, rows, row_worth)
-            ):
+        without = [*gone, *group]
+        if not checks.have_rejected(without):
+            if not checks.may_go_on or not checks.in_time(without):
                 break
-            if not in_time([*gone, *group]):
-                break
-            check = yield from look([*gone, *group])
+            check = yield from checks.on_fresh_seeds(without)
             if check.accepted:
-                gone += group
+                gone = without
                 continue
         if len(group) > 1:
             middle = (len(group) + 1) // 2
             pending = [group[:middle], group[middle:], *pending]
-    kept = [name for name in (*same, *idle) if name not in gone]
-    return Simplification(
-        tuple(gone), tuple(kept), tuple(checks), _summary(gone, kept, same, checks)
-    )
+    return gone
+
+
+class _Checks:
+    """The checks of a simplification: those that were made, and whether more may follow.
+
+    Args:
+        reference: the full recipe with its outcomes in the ablation.
+        criterion: what the simplified recipes are judged by.
+        context: digest of the data and of the model's source.
+        shares: the level of each check on fresh seeds, in their order.
+        allowance: decides whether there is time for each of these; None: there is.
+    """
+
+    def __init__(
+        self,
+        reference: Arm,
+        criterion: Criterion,
+        context: str,
+        shares: Sequence[float],
+        allowance: Allowance | None,
+    ) -> None:
+        self.made: list[Check] = []
+        self._reference = reference
+        self._recipe = reference.recipe
+        self._criterion = criterion
+        self._context = context
+        self._shares = shares
+        self._allowance = allowance
+        self._num_fresh = 0  # of ``made``, on fresh seeds
+        self._rejected: list[set[str]] = []
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether a share of alpha is left, and another check could pass."""
+        if self._num_fresh == len(self._shares):
+            return False
+        if not self.made:
+            return True
+        alpha = self._shares[self._num_fresh]
+        return another_could_pass(self.made[-1], self._criterion, alpha=alpha)
+
+    def have_rejected(self, without: Sequence[str]) -> bool:
+        """Return whether a check on fresh seeds without just these parts has failed."""
+        return set(without) in self._rejected
+
+    def in_time(self, without: Sequence[str]) -> bool:
+        """Return whether there is time for a check on fresh seeds without these parts."""
+        if self._allowance is None:
+            return True
+        variants = [
+            recipe.variant(seed, metric=self._criterion.metric, context=self._context)
+            for recipe in (self._recipe, self._recipe.without(*without))
+            for seed in self._fresh_seeds()
+        ]
+        what = "another check" if self._num_fresh else "a check"
+        options = [
+            Option(f"{what} of what may go", variants),
+            Option(f"not {what} of what may go: what was not checked stays"),
+        ]
+        return self._allowance.choose(f"ablate: check {self._num_fresh}", options) == 0
+
+    def on_fresh_seeds(self, without: Sequence[str]) -> Plan[Check]:
+        """Train the full and the simplified recipe on fresh seeds, and judge the latter."""
+        arms = [Arm("full", self._recipe), Arm("simplified", self._recipe.without(*without))]
+        full, simplified = yield from train_arms(
+            arms, self._fresh_seeds(), self._criterion.metric, self._context
+        )
+        alpha = self._shares[self._num_fresh]
+        check = check_not_worse(full, simplified, without, self._criterion, alpha=alpha)
+        self._num_fresh += 1
+        self.made.append(check)
+        if not check.accepted:
+            self._rejected.append(set(without))
+        return check
+
+    def on_the_same_seeds(self, without: Sequence[str]) -> Plan[Check]:
+        """Train the simplified recipe on the seeds of the ablation, and look for any change."""
+        seeds = [variant.seed for variant in self._reference.variants]
+        arm = Arm("simplified", self._recipe.without(*without))
+        (simplified,) = yield from train_arms([arm], seeds, self._criterion.metric, self._context)
+        check = check_no_change(self._reference, simplified, without, self._criterion)
+        self.made.append(check)
+        return check
+
+    def _fresh_seeds(self) -> list[int]:
+        """Return seeds of the next check: of its own, so that no check reuses another's luck."""
+        purpose = f"check {self._num_fresh}" if self._num_fresh else "check"
+        return _asking.fresh_seeds(self._recipe, purpose, self._criterion.ask.seeds)
 
 
 def levels(checks: int, alpha: float) -> list[float]:
-    """The level of each of at most so many checks, which add up to ``alpha``: half for the
-    first, the rest in equal shares.
+    """Return the level of each of at most so many checks; they add up to ``alpha``.
+
+    The first gets half of it, because what passes it needs no other; the others share the rest.
+
+    Args:
+        checks: how many there may be.
+        alpha: the probability that any of them may err with, in (0, 1).
     """
     if checks < 2:
         return [alpha] * checks
-    return [alpha / 2, *[alpha / 2 / (checks - 1)] * (checks - 1)]
+    others = checks - 1
+    return [alpha / 2] + [alpha / 2 / others] * others
 
 
 def most_trainings(seeds: int, parts: int) -> int:
-    """The most trainings that ``simplify`` asks for with so many parts."""
-    return 2 * seeds * _possible(seeds, parts) + (seeds if parts > 1 else 0)
+    """Return the most trainings that ``simplify`` asks for.
+
+    Args:
+        seeds: of each arm.
+        parts: that may go.
+    """
+    on_fresh_seeds = 2 * seeds * _possible(seeds, parts)
+    on_the_same_seeds = seeds if parts > 1 else 0
+    return on_fresh_seeds + on_the_same_seeds
 
 
 def _possible(seeds: int, parts: int) -> int:
-    """How many checks on fresh seeds there can be: of two parts, both together and then each by
-    itself; none on too few seeds.
-    """
-    return min(MOST_CHECKS, 2**parts - 1) if seeds >= FEWEST_PAIRS else 0
+    """Return how many checks on fresh seeds there can be; none on too few seeds."""
+    if seeds < FEWEST_PAIRS:
+        return 0
+    # Of two parts: both together, and then each by itself
+    return min(MOST_CHECKS, 2**parts - 1)
 
 
-def judge(
-    full: Arm,
-    simplified: Arm,
-    without: Sequence[str],
-    *,
-    metric: str,
-    ask: Ablate,
-    alpha: float,
-    confidence: float,
-    rows: int | None = None,
-    row_worth: float | None = None,
-) -> Check:
-    """Accept the simplified recipe only where the check shows that it is not worse.
-
-    With [low, high] the t interval of simplified minus full (positive is better) whose lower end is
-    that of a one-sided test at ``alpha``, both ends half a row over the pairs farther out as a
-    continuity correction, and s the smallest effect (0 where the score cannot show less than a row,
-    see ``shown_margin``):
-
-    1. rejected when more trainings of the simplified recipe fail than of the full one, or fewer
-       than ``FEWEST_PAIRS`` pairs finish;
-    2. accepted when no prediction differs on any seed;
-    3. accepted when low > -s, or low >= 0: a loss of s or more is excluded;
-    4. accepted when the mean is at least -s, only if ``ask.accept`` is ``mean``: that excludes
-    nothing, and says so;
-    5. rejected otherwise.
-
-    Source: non-inferiority test with margin s (D. J. Schuirmann 1987, one of the two one-sided
-    tests).
-    """
-    d, floor = _differences(full.outcomes, simplified.outcomes, metric, rows)
-    difference = difference_interval(d, 1 - 2 * alpha, metric_of(metric).bounds, floor)
-    # Continuity correction: means move in steps
-    between = row_step(metric_of(metric).bounds, rows) / (2 * max(difference.n, 1))
-    difference = replace(difference, low=difference.low - between, high=difference.high + between)
-    identical = same_predictions(full, simplified)
-    failed = [sum(not o.finished for o in arm.outcomes) for arm in (full, simplified)]
-    margin = shown_margin(ask.smallest_effect, metric_of(metric).bounds, rows, row_worth)
-    accepted, ground, reason = _decide(difference, identical, failed, margin, alpha, ask)
-    return Check(
-        without=tuple(without),
-        full=_scores.score_interval(full.outcomes, metric, rows, confidence),
-        simplified=_scores.score_interval(simplified.outcomes, metric, rows, confidence),
-        difference=difference,
-        accepted=accepted,
-        identical=identical,
-        reason=reason,
-        ground=ground,
-    )
-
-
-def _decide(
-    d: Interval, identical: bool, failed: Sequence[int], margin: float, alpha: float, ask: Ablate
-) -> tuple[bool, Ground, str]:
-    s = ask.smallest_effect
-    if failed[1] > failed[0]:
-        said = f"{failed[1]} trainings failed without these parts, {failed[0]} with them"
-        return False, "failures", said
-    if d.n < FEWEST_PAIRS:
-        said = f"only {d.n} pairs of trainings finished, and it takes {FEWEST_PAIRS}"
-        return False, "few pairs", said
-    if identical:
-        return True, "identical", f"not one prediction changed on {d.n} fresh seeds"
-    if _passes(d, margin):
-        least = f"by {s:g} or more" if margin else "at all"
-        return (
-            True,
-            "shown",
-            f"shown to be no worse {least} without these parts (difference {d}, one-sided test "
-            f"at {alpha:.2g})",
-        )
-    loss = f"a loss of up to {-d.low:.4g} is not excluded"
-    if ask.accept == "mean" and d.mean >= -s:
-        return (
-            True,
-            "mean",
-            f"accepted on the mean alone, as asked for (ablate.accept: mean): {loss} (difference "
-            f"{d})",
-        )
-    if d.high < -margin:
-        return (
-            False,
-            "worse",
-            f"worse without these parts (difference {d}): together they matter",
-        )
-    return (
-        False,
-        "not shown",
-        f"{d.n} fresh seeds cannot show that nothing is lost without these parts: {loss} "
-        f"(difference {d})",
-    )
-
-
-def _passes(d: Interval, margin: float) -> bool:
-    return d.low > -margin or d.low >= 0
-
-
-def _hopeless(
-    checks: Sequence[Check],
-    alpha: float,
-    ask: Ablate,
-    metric: str,
-    rows: int | None,
-    row_worth: float | None,
-) -> bool:
-    """Whether the last check scattered so widely that another one of its size could not pass
-    without being better.
-    """
-    last = checks[-1].difference
-    margin = shown_margin(ask.smallest_effect, metric_of(metric).bounds, rows, row_worth)
-    if ask.accept == "mean" or last.n < FEWEST_PAIRS or checks[-1].identical or last.high < -margin:
-        return False
-    narrow = at_confidence(last, 1 - 2 * alpha)
-    return not _passes(replace(narrow, low=max(last.mean, 0.0) - (last.mean - narrow.low)), margin)
-
-
-def _changes_nothing(
-    reference: Arm,
-    without: Arm,
-    parts: Sequence[str],
-    *,
-    metric: str,
-    confidence: float,
-    rows: int | None,
-) -> Check:
-    """Whether the parts change no prediction together, on the seeds on which none did by itself."""
-    d, floor = _differences(reference.outcomes, without.outcomes, metric, rows)
-    same, n = same_predictions(reference, without), len(reference.outcomes)
-    return Check(
-        without=tuple(parts),
-        full=_scores.score_interval(reference.outcomes, metric, rows, confidence),
-        simplified=_scores.score_interval(without.outcomes, metric, rows, confidence),
-        difference=difference_interval(d, confidence, metric_of(metric).bounds, floor),
-        accepted=same,
-        identical=same,
-        reason=f"not one prediction changed on any of {n} seeds"
-        if same
-        else "each of these parts changes no prediction by itself, and together they do",
-        ground="identical" if same else "together",
-    )
-
-
-def _differences(
-    full: Sequence[Outcome], simplified: Sequence[Outcome], metric: str, rows: int | None
-) -> tuple[np.ndarray[Any, np.dtype[np.float64]], float]:
-    """Simplified minus full at the seeds where both finished, and the least deviation that they
-    are taken to have.
-    """
-    a, b = (np.asarray(_scores.scores(outcomes)) for outcomes in (full, simplified))
-    d = b - a if metric_of(metric).higher_is_better else a - b
-    return d, least_deviation(d[np.isfinite(d)], a, metric_of(metric).bounds, rows)
-
-
-def _summary(
-    gone: Sequence[str], kept: Sequence[str], same: Sequence[str], checks: Sequence[Check]
-) -> str:
+def _summary(gone: Sequence[str], kept: Sequence[str], checks: Sequence[Check]) -> str:
+    """Return why these parts went and those stayed, in a sentence."""
+    unchanged = "not one prediction changed without it on any seed"
     if not checks:
-        return (
-            "not one prediction changed without it on any seed"
-            if gone
-            else "no check on fresh seeds was made"
-        )
+        return unchanged if gone else "no check on fresh seeds was made"
     if not gone:
         return checks[-1].reason
     passed = [check for check in checks if check.accepted]
-    why = passed[-1].reason if passed else "not one prediction changed without it on any seed"
+    # A single part that changed no prediction goes without a check
+    why = passed[-1].reason if passed else unchanged
     if not kept:
         return why
     return f"{why}; not shown to be without loss beside that: {', '.join(kept)}"

@@ -52,8 +52,8 @@ class TrainingResult:
 
     @property
     def score(self) -> Interval:
-        """Of the validation score over the seeds: what training the recipe once more is likely to
-        give on average, on the validation rows, which chose the recipe.
+        """The interval of the validation score over the seeds: what training the recipe once more
+        is likely to give on average, on the validation rows, which chose the recipe.
         """
         return _scores.score_interval(self.outcomes, self.metric, len(self.prepared.validation))
 
@@ -63,8 +63,10 @@ class TrainingResult:
         return [i for i, outcome in enumerate(self.outcomes) if outcome.finished]
 
     def module(self, i: int | None = None) -> nn.Module:
-        """Member ``i`` (by default the one that ships) with its trained weights, in evaluation
-        mode, on the CPU.
+        """Return a member with its trained weights, in evaluation mode, on the CPU.
+
+        Args:
+            i: its position; None: the one that ships.
 
         Raises:
             ModelError: for a position that does not exist, a member whose training failed, or
@@ -74,31 +76,32 @@ class TrainingResult:
         i = self.best if i is None else i
         if not 0 <= i < len(self.variants):
             raise ModelError(f"no member {i}: expected 0 to {len(self.variants) - 1}")
-        if not self.outcomes[i].finished:
+        outcome = self.outcomes[i]
+        if not outcome.finished:
             raise ModelError(
-                f"member {i} has no weights, because its training failed: {self.outcomes[i].reason}"
+                f"member {i} has no weights, because its training failed: {outcome.reason}"
             )
-        return load_member(
-            self.variants[i], self.prepared, self.workspace.load_weights(self.variants[i].id)
-        )
+        variant = self.variants[i]
+        return load_member(variant, self.prepared, self.workspace.load_weights(variant.id))
 
     @property
     def record(self) -> FinalRecord:
         """The ``final`` document."""
+        members = [
+            MemberRecord(seed=variant.seed, **outcome.to_dict())
+            for variant, outcome in zip(self.variants, self.outcomes, strict=True)
+        ]
         return FinalRecord(
             recipe_yaml=self.recipe.to_yaml(),
             metric=self.metric,
-            seeds=tuple(v.seed for v in self.variants),
-            outcomes=tuple(
-                MemberRecord(seed=v.seed, **o.to_dict())
-                for v, o in zip(self.variants, self.outcomes, strict=True)
-            ),
+            seeds=tuple(variant.seed for variant in self.variants),
+            outcomes=tuple(members),
             shipped=self.best,
             score=self.score,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """``record`` as plain data."""
+        """Return ``record`` as plain data."""
         return self.record.to_dict()
 
 
@@ -133,24 +136,16 @@ def train(
     runner = runner or Runner(Workspace.open(workspace), progress=progress)
     metric, context = runner.context(recipe)
     if allowance is not None:
-        everything = _variants(recipe, metric, context)
-        numbers = steps(len(everything), 2)
-        options = [Option(f"{n} final seeds", everything[:n]) for n in numbers]
-        recipe = _asking.with_overrides(
-            recipe, "final", seeds=numbers[allowance.choose("train: seeds", options)]
-        )
-    variants, outcomes = conduct(
-        Study("train", plan_training(recipe, metric=metric, context=context)),
-        runner,
-        keep_weights=True,
-    )
+        recipe = _within(allowance, recipe, metric, context)
+    plan = plan_training(recipe, metric=metric, context=context)
+    variants, outcomes = conduct(Study("train", plan), runner, keep_weights=True)
     trained = TrainingResult(
-        recipe,
-        variants,
-        outcomes,
-        shipped(outcomes, metric),
-        runner.prepared(recipe.data),
-        runner.workspace,
+        recipe=recipe,
+        variants=variants,
+        outcomes=outcomes,
+        best=shipped(outcomes, metric),
+        prepared=runner.prepared(recipe.data),
+        workspace=runner.workspace,
     )
     keep(runner.workspace.ledger, trained.record)
     return trained
@@ -159,10 +154,25 @@ def train(
 def plan_training(
     recipe: Recipe, *, metric: str, context: str
 ) -> Plan[tuple[tuple[Variant, ...], tuple[Outcome, ...]]]:
-    """The final training as a plan: one variant per fresh seed."""
+    """Return the final training as a plan: one variant per fresh seed.
+
+    Args:
+        recipe: with nothing open.
+        metric: the score, never ``auto``.
+        context: digest of the data and of the model's source.
+    """
     variants = _variants(recipe, metric, context)
     outcomes = yield variants
     return variants, tuple(outcomes)
+
+
+def _within(allowance: Allowance, recipe: Recipe, metric: str, context: str) -> Recipe:
+    """Return the recipe with as many final seeds as there is time for, two at least."""
+    everything = _variants(recipe, metric, context)
+    numbers = steps(len(everything), 2)
+    options = [Option(f"{n} final seeds", everything[:n]) for n in numbers]
+    chosen = allowance.choose("train: seeds", options)
+    return _asking.with_overrides(recipe, "final", seeds=numbers[chosen])
 
 
 def _variants(recipe: Recipe, metric: str, context: str) -> tuple[Variant, ...]:
@@ -171,14 +181,20 @@ def _variants(recipe: Recipe, metric: str, context: str) -> tuple[Variant, ...]:
 
 
 def shipped(outcomes: Sequence[Outcome], metric: str) -> int:
-    """Position of the finished outcome with the best score, the first among equals.
+    """Return the position of the finished outcome with the best score, the first among equals.
+
+    Args:
+        outcomes: of the final training.
+        metric: the score, never ``auto``.
 
     Raises:
         ModelError: when none finished, with the reasons.
     """
     best: int | None = None
     for i, score in enumerate(_scores.scores(outcomes)):
-        if not math.isnan(score) and (best is None or better(metric, score, outcomes[best].score)):
+        if math.isnan(score):
+            continue
+        if best is None or better(metric, score, outcomes[best].score):
             best = i
     if best is None:
         raise ModelError(f"all {len(outcomes)} final trainings failed: {_scores.reasons(outcomes)}")
@@ -188,8 +204,12 @@ def shipped(outcomes: Sequence[Outcome], metric: str) -> int:
 def load_member(
     variant: Variant, prepared: PreparedData, weights: Mapping[str, Tensor]
 ) -> nn.Module:
-    """The module of a variant with trained weights, by the names of the user's module, in
-    evaluation mode.
+    """Return the module of a variant with trained weights, in evaluation mode.
+
+    Args:
+        variant: says how the module is built.
+        prepared: says what goes in and comes out.
+        weights: by the names of the user's module.
 
     Raises:
         ModelError: when the weights are not those of the model.
@@ -200,7 +220,7 @@ def load_member(
         out_features=prepared.out_features,
         seed=variant.seed,
     )
-    # before loading, which would round float64 weights to float32
+    # Before loading, which would round float64 weights to float32
     module = module.to(getattr(torch, variant.train.weights_precision))
     try:
         module.load_state_dict(weights)
