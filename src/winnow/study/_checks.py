@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.metrics import BaseMetric
 from winnow.recipe import Ablate, Outcome, metric_of
 from winnow.stats import (
     FEWEST_PAIRS,
@@ -46,17 +45,16 @@ class Criterion:
     row_worth: float | None = None
 
     @property
-    def scored_by(self) -> type[BaseMetric]:
-        """The metric itself."""
-        return metric_of(self.metric)
+    def bounds(self) -> tuple[float, float]:
+        """The values that the score can take."""
+        return metric_of(self.metric).bounds
 
     @property
     def margin(self) -> float:
         """The loss that a check must exclude: the smallest effect, or 0 where the rows cannot show
         so little.
         """
-        bounds = self.scored_by.bounds
-        return shown_margin(self.ask.smallest_effect, bounds, self.rows, self.row_worth)
+        return shown_margin(self.ask.smallest_effect, self.bounds, self.rows, self.row_worth)
 
     @property
     def takes_the_mean(self) -> bool:
@@ -71,14 +69,13 @@ class Criterion:
         """Return the interval of simplified minus full, turned so that positive is better."""
         full_S = np.asarray(_scores.scores(full.outcomes))
         simplified_S = np.asarray(_scores.scores(simplified.outcomes))
-        if self.scored_by.higher_is_better:
+        if metric_of(self.metric).higher_is_better:
             gained_S: NDArray[np.float64] = simplified_S - full_S
         else:
             gained_S = full_S - simplified_S
-        bounds = self.scored_by.bounds
         paired = gained_S[np.isfinite(gained_S)]
-        least_sd = least_deviation(paired, full_S, bounds, self.rows)
-        return difference_interval(gained_S, confidence, bounds, least_sd)
+        least_sd = least_deviation(paired, full_S, self.bounds, self.rows)
+        return difference_interval(gained_S, confidence, self.bounds, least_sd)
 
 
 def check_not_worse(
@@ -229,7 +226,7 @@ def _decide(
 
 def _continuous(difference: Interval, criterion: Criterion) -> Interval:
     """Return the interval with the continuity correction: means of scores move in steps."""
-    step = row_step(criterion.scored_by.bounds, criterion.rows)
+    step = row_step(criterion.bounds, criterion.rows)
     half_a_step = step / (2 * max(difference.n, 1))
     low = difference.low - half_a_step
     high = difference.high + half_a_step
