@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from winnow.recipe import Schedule as Schedule
     from winnow.recipe import Search as Search
     from winnow.recipe import Split as Split
+    from winnow.recipe import Start as Start
     from winnow.recipe import Train as Train
     from winnow.recipe import Uniform as Uniform
     from winnow.serving import serve as serve
@@ -116,6 +117,7 @@ _ROOMS = {
         "Schedule",
         "Search",
         "Split",
+        "Start",
         "Train",
         "Uniform",
     ),

@@ -500,7 +500,10 @@ def trains_elsewhere(variant: Variant, prepared: PreparedData) -> bool:
     there, and rows that are streamed are not sent around.
     """
     methods = (record.use for record, _ in used_methods(variant.train))
-    used = [variant.model.use, variant.metric, *methods]
+    teacher = variant.train.teacher
+    models = [variant.model] if teacher is None else [variant.model, teacher]
+    tensors = [t for m in models if m.start for t in (m.start.weights, m.start.masks) if t]
+    used = [*(model.use for model in models), variant.metric, *methods, *tensors]
     return not prepared.is_streamed and not any(use.startswith(OBJECT_PREFIX) for use in used)
 
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from winnow.errors import ModelError, did_you_mean
 from winnow.models._ready import READY
+from winnow.models._start import begin_from, start_digest
 from winnow.models._surgery import switch_off
 from winnow.recipe import READY as READY_ARGS
 from winnow.recipe import (
@@ -88,6 +89,8 @@ def build(model: Model, *, in_shape: tuple[int, ...], out_features: int, seed: i
         )
     if model.without:
         switch_off(module, model.without, in_shape=in_shape)
+    if model.start is not None:
+        begin_from(module, model.start)
     return module
 
 
@@ -207,11 +210,18 @@ def _check_one(output: Any, *, out_features: int, task: str) -> None:
 
 def model_digest(model: Model) -> str:
     """SHA-256 of what the recipe only names: the source of the user's class or builder as it was
-    loaded, with its helpers; of the name, for a ready model.
+    loaded, with its helpers, or the name of a ready model; and the weights that it begins from.
+
+    Raises:
+        ModelError: it cannot be found.
     """
     if model.use in READY:
-        return hashlib.sha256(f"ready:{model.use}:1".encode()).hexdigest()
-    return source_digest(_builder(model.use))
+        code = hashlib.sha256(f"ready:{model.use}:1".encode()).hexdigest()
+    else:
+        code = source_digest(_builder(model.use))
+    if model.start is None:
+        return code
+    return hashlib.sha256(f"{code}:{start_digest(model.start)}".encode()).hexdigest()
 
 
 def _builder(use: str) -> Callable[..., Any]:

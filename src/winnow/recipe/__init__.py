@@ -49,6 +49,7 @@ from winnow.recipe._settings import (
     Prepare,
     Search,
     Split,
+    Start,
     Train,
 )
 from winnow.recipe._used import (
@@ -113,6 +114,7 @@ __all__ = [
     "Schedule",
     "Search",
     "Split",
+    "Start",
     "Status",
     "Task",
     "Train",

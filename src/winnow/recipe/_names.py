@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from winnow.errors import nearest
@@ -13,10 +14,11 @@ from winnow.recipe import _objects
 from winnow.recipe._ready import READY
 from winnow.spec import describe
 
-__all__ = ["FILES", "SKLEARN_SETS", "is_file", "is_own", "own", "source", "use"]
+__all__ = ["FILES", "SKLEARN_SETS", "is_file", "is_own", "own", "source", "tensors", "use"]
 
 SKLEARN_SETS = ("digits", "breast_cancer", "wine", "iris", "diabetes")
 FILES = (".csv", ".tsv", ".parquet")
+TENSOR_FILES = (".safetensors", ".pt", ".pth")
 
 
 def is_file(name: str) -> bool:
@@ -112,6 +114,28 @@ def own(value: Any, what: str) -> str:
         f"expected the class of {what}, or its import path package.module:name, got "
         f"{describe(value)}"
     )
+
+
+def tensors(value: Any, setting: str) -> str:
+    """Return the name of a file of tensors; tensors by name are registered and named.
+
+    Args:
+        value: a path, tensors by name, or something that has a ``state_dict``.
+        setting: what they are, for a name: ``weights``.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if hasattr(value, "state_dict"):
+        value = value.state_dict()
+    if isinstance(value, Mapping) and value and all(hasattr(t, "detach") for t in value.values()):
+        return _objects.register({str(n): t.detach() for n, t in value.items()}, setting)
+    if isinstance(value, str) and (
+        value.startswith(_objects.PREFIX) or value.lower().endswith(TENSOR_FILES)
+    ):
+        return value
+    expected = f"the path of a file ({', '.join(TENSOR_FILES)}), or tensors by name"
+    raise ValueError(f"expected {expected}, got {describe(value)}")
 
 
 def is_own(name: str) -> bool:

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from winnow.errors import Problem, RecipeError, nearest
 from winnow.methods import (
@@ -84,6 +84,7 @@ __all__ = [
     "Prepare",
     "Search",
     "Split",
+    "Start",
     "Train",
 ]
 
@@ -294,6 +295,39 @@ class Data(Settings):
 # -- model -----------------------------------------------------------------------------------------
 
 
+class Start(Settings):
+    """What a model begins from, in the place of fresh weights that all train.
+
+    ``weights`` and ``masks`` are paths of ``.safetensors`` files, or of files that ``torch.save``
+    wrote of a ``state_dict``; from Python also tensors by name.
+    """
+
+    weights: str | None = None
+    """Weights by the model's own names; None: fresh ones, by the seed."""
+    fresh: Names = ()
+    """Modules that keep fresh weights, by their dotted name: a head for other classes, say."""
+    frozen: Names = ()
+    """Modules or parameters that do not train. Such modules run in evaluation mode all along."""
+    masks: str | None = None
+    """For some parameters a tensor of 0 and 1: where it is 0, the weight stays 0."""
+
+    @field_validator("weights", "masks", mode="before")
+    @classmethod
+    def _is_a_file(cls, value: Any, info: ValidationInfo) -> Any:
+        return value if value is None else _names.tensors(value, str(info.field_name))
+
+    @field_validator("fresh", "frozen", mode="after")
+    @classmethod
+    def _in_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(set(names)))
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.fresh and self.weights is None:
+            raise RecipeError(Problem("fresh", "expected weights too: without them all are fresh"))
+        return self
+
+
 class Model(Used):
     """What is trained: a ready model (``mlp``, ``convnet``), or a class or builder of the user's,
     with its arguments.
@@ -304,6 +338,8 @@ class Model(Used):
 
     without: Names = ()
     """Modules switched off, by their dotted name in the model."""
+    start: Start | None = None
+    """Given weights, frozen parts and masks; None: fresh weights by the seed, which all train."""
 
     def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
         super().__init__(use, args=args, **more)

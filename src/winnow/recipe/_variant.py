@@ -100,9 +100,13 @@ class Variant(Settings):
         if prepare:
             absent["prepare"] = prepare
         train = {name for name in OPTIONAL_OF_TRAINING if not getattr(self.train, name)}
+        model = set() if self.model.start else {"start"}
         content = self.model_dump(
-            mode="json", exclude={"data": {"workers": True, **absent}, "train": train}
+            mode="json",
+            exclude={"data": {"workers": True, **absent}, "train": train, "model": model},
         )
+        for named in (content["model"], content["train"].get("teacher") or {}):
+            _without_folders(named.get("start") or {})
         if _names.is_file(self.data.source):
             content["data"]["source"] = re.split(r"[/\\]", self.data.source)[-1]
         if self.model.use in READY:
@@ -110,6 +114,13 @@ class Variant(Settings):
                 mode="json"
             )
         return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _without_folders(start: dict[str, Any]) -> None:
+    """Let files of tensors go by their names: ``context`` holds what is in them."""
+    for setting in ("weights", "masks"):
+        if start.get(setting) is not None:
+            start[setting] = re.split(r"[/\\]", start[setting])[-1]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from winnow.errors import ModelError
+from winnow.models import to_training
 from winnow.training._functional import FunctionalNoise
 from winnow.training._noise import drop_scale, drop_threshold, dropout_keep
 from winnow.trees import Tree, call, described, leaves
@@ -195,7 +196,8 @@ def dry_run(module: nn.Module, x: Tree) -> bool:
         with undrawn():
             before_draws = _generators()
             with torch.no_grad():
-                noisy_forward(module.train(), x)
+                to_training(module)
+                noisy_forward(module, x)
             draws = before_draws != _generators()
             calls = {name: noise.call for name, noise in noises.items()}
             if calls.get(CALLS) and _recomputes(module, x):

@@ -14,6 +14,7 @@ from torch import nn
 from winnow.data import PreparedData
 from winnow.errors import ModelError, kind_and_line
 from winnow.methods import SGD, Batch
+from winnow.models import masks_of
 from winnow.recipe import Used, Variant
 from winnow.training._augment import Augmentation
 from winnow.training._build import build_members, build_program
@@ -64,6 +65,7 @@ def shape_key(variant: Variant, module: nn.Module) -> Hashable:
         methods_key(train),
         train.precision,
         signature(module),
+        tuple(sorted(masks_of(module))),
     )
 
 

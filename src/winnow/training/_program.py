@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from winnow.methods import BaseOptimizer, BasePenalty, Batch
+from winnow.models import to_training
 from winnow.recipe import derive_seed
 from winnow.training._dropout import key_places, keyed_noises, noisy_forward, undrawn
 from winnow.training._methods import Methods
@@ -285,7 +286,7 @@ class SoloProgram(BaseProgram):
 
     def step(self, batch: Batch, keys_VK2: Tensor | None, lr_V: Tensor) -> Tensor:
         if not self.module.training:
-            self.module.train()
+            to_training(self.module)
         if keys_VK2 is not None:
             self._lay_keys(keys_VK2[0])
         losses_VK = self._differentiate(batch)

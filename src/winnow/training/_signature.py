@@ -19,12 +19,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from winnow.models import MASKS
 from winnow.training._dropout import CALLS, KeyedNoise, MemberDropout
 
 __all__ = ["difference", "signature"]
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-_INTERNAL = set(vars(nn.Module())) - set(_HOOKS) | {"_flat_weights", "_flat_weight_refs", CALLS}
+_INTERNAL = set(vars(nn.Module())) - set(_HOOKS) | {
+    "_flat_weights",
+    "_flat_weight_refs",
+    CALLS,
+    MASKS,
+}
 _PLAIN = (
     bool,
     int,

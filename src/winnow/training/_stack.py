@@ -22,6 +22,7 @@ from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from winnow.methods import Batch
+from winnow.models import to_training
 from winnow.training._dropout import key_places, keyed_noises
 from winnow.training._methods import Methods
 from winnow.training._program import ParameterGroup, perturb_, run_module, update_
@@ -207,7 +208,7 @@ class StackedStep:
         """
         groups, buffers, methods = stack.groups, stack.buffers, stack.methods
         if not self.module.training:
-            self.module.train()
+            to_training(self.module)
         keys: dict[str, Tensor] = {}
         if inputs.keys is not None:
             keys = {name: inputs.keys[:, place] for name, place in self.key_places.items()}
