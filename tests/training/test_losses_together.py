@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from winnow import AuxiliaryLoss, Data, Log, Model, Recipe
 from winnow.data import PreparedData, prepare
-from winnow.errors import ModelError, RecipeError
+from winnow.errors import DataError, ModelError, RecipeError
 from winnow.methods import MSE, SGD, BaseLoss, Batch, Distillation, Mixup
 from winnow.models import build
-from winnow.recipe import Train, Variant, derive_seed
+from winnow.recipe import Start, Train, Variant, derive_seed
 from winnow.testing import check_loss
 from winnow.training import MemberResult, check_methods, probe, train_fleet
 
@@ -97,15 +98,9 @@ def loop(of: Variant, rows: PreparedData, loss: Any, weights: Tensor | None = No
 
 
 def same_weights(found: MemberResult, expected: nn.Module, tolerance: float = 1e-9) -> None:
-    """Of the last epoch: the one whose weights are kept is set by a constant score."""
     assert found.weights is not None
     for name, tensor in expected.state_dict().items():
         torch.testing.assert_close(found.weights[name], tensor, rtol=tolerance, atol=tolerance)
-
-
-def last(outcome: MemberResult) -> MemberResult:
-    assert outcome.outcome.best_epoch == outcome.outcome.epochs - 1, "choose another seed"
-    return outcome
 
 
 AUXILIARY = AuxiliaryLoss("sum", SumOfFeatures(), weight=0.3)
@@ -234,6 +229,118 @@ def test_another_teacher_is_another_training() -> None:
 
 def test_losses_keep_the_contract() -> None:
     check_loss(Distillation())
+
+
+# -- weights of rows -------------------------------------------------------------------------------
+
+
+def test_rows_count_by_their_weights_as_in_a_hand_written_loop() -> None:
+    weights = np.random.default_rng(1).uniform(0, 3, size=ROWS)
+    of = Data.arrays(np.column_stack([X, weights]), Y, weights="x4", task="classification")
+    rows = prepare(of)
+    assert rows.in_shape == (FEATURES,)
+    train = weights[rows.train.index]  # type: ignore[union-attr]
+    own = rows.train.weights  # type: ignore[union-attr]
+    np.testing.assert_allclose(own, train / train.mean(), rtol=1e-6)
+    one = variant(Plain, seed=1).model_copy(update={"data": of})
+    found = train_fleet([one], rows)[0]
+
+    def loss(outputs: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, y, reduction="none")
+
+    epochs = found.outcome.best_epoch + 1
+    shorter = one.model_copy(update={"train": one.train.model_copy(update={"epochs": epochs})})
+    same_weights(found, loop(shorter, rows, loss, torch.tensor(own).double()))
+    fleet = [one.model_copy(update={"seed": seed}) for seed in range(3)]
+    for together in train_fleet(fleet, rows):
+        alone = train_fleet([together.variant], rows)[0]
+        for name, tensor in (alone.weights or {}).items():
+            torch.testing.assert_close((together.weights or {})[name], tensor, rtol=1e-9, atol=1e-9)
+
+
+def test_equal_weights_change_nothing(prepared: PreparedData) -> None:
+    of = Data.arrays(
+        np.column_stack([X, np.full(ROWS, 2.0)]), Y, weights="x4", task="classification"
+    )
+    found = train_fleet([variant(Plain).model_copy(update={"data": of})], prepare(of))[0]
+    plain = train_fleet([variant(Plain)], prepared)[0]
+    assert found.outcome.predictions_digest == plain.outcome.predictions_digest
+
+
+def test_mixed_rows_count_by_both_weights() -> None:
+    """Cross-entropy is linear in its targets, so the loss of a mixed row is the weighted sum."""
+    generator = torch.Generator().manual_seed(0)
+    x, out = torch.randn(2, 1, 6, 3, generator=generator, dtype=torch.float64)
+    w = torch.rand(1, 6, generator=generator, dtype=torch.float64)
+    y = F.one_hot(torch.randint(0, 3, (1, 6), generator=generator), 3).double()
+    alpha = torch.tensor([[0.5]], dtype=torch.float64)
+    mixed = Mixup.of_batch(
+        Batch(x, y, w), lambda *_: torch.full((1,), 0.3, dtype=torch.float64), alpha=alpha
+    )
+    share = scipy.stats.beta(0.5, 0.5).ppf(0.3)
+    each = -(mixed.targets * out.log_softmax(-1)).sum(-1) * mixed.weights
+    own = -(y * out.log_softmax(-1)).sum(-1)
+    other = -(y.flip(1) * out.log_softmax(-1)).sum(-1)
+    torch.testing.assert_close(each, share * w * own + (1 - share) * w.flip(1) * other)
+    torch.testing.assert_close(mixed.inputs, share * x + (1 - share) * x.flip(1))
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (np.linspace(-1, 1, ROWS), r"a number >= 0 in every row of 'x4'.*got -1 in row 0"),
+        (np.zeros(ROWS), "and one above 0"),
+    ],
+)
+def test_weights_that_are_none_are_refused(column: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        prepare(Data.arrays(np.column_stack([X, column]), Y, weights="x4"))
+
+
+def test_a_column_of_weights_that_is_not_there_is_told() -> None:
+    with pytest.raises(DataError, match=r"data.weights: no column 'x5' - known: x0"):
+        prepare(Data.arrays(X, Y, weights="x5"))
+
+
+# -- given weights, frozen parts -------------------------------------------------------------------
+
+
+def test_training_goes_on_from_given_weights_with_a_frozen_body(prepared: PreparedData) -> None:
+    before = train_fleet([variant(TwoHeads, seed=9)], prepared)[0].weights
+    assert before is not None
+    start = Start(weights=before, fresh=("head",), frozen=("body", "norm", "sum"))
+
+    def begun(seed: int) -> Variant:
+        return variant(seed=seed).model_copy(update={"model": Model(TwoHeads, start=start)})
+
+    fleet = [begun(seed) for seed in range(3)]
+    assert probe(fleet[0], prepared).reason is None
+    for found in train_fleet(fleet, prepared):
+        assert found.weights is not None
+        for name, tensor in before.items():
+            if not name.startswith("head"):  # the running means too
+                begun_with = tensor.float().to(tensor)  # a module is built in single precision
+                assert torch.equal(found.weights[name], begun_with), name
+        epochs = found.outcome.best_epoch + 1
+        module = build(
+            found.variant.model,
+            in_shape=(FEATURES,),
+            out_features=CLASSES,
+            seed=found.variant.seed,
+        ).double()
+        module.eval()  # its only mode matters for the frozen norm
+        head = [p for p in module.parameters() if p.requires_grad]
+        assert len(head) == 2
+        optimizer = torch.optim.SGD(head, lr=0.1, momentum=0.9)
+        x, y = prepared.tensors("train", torch.float64)
+        for epoch in range(epochs):
+            key = derive_seed(found.variant.seed, "order", epoch)
+            order = torch.randperm(len(x), generator=torch.Generator().manual_seed(key))
+            for batch in order.split(BATCH)[: len(x) // BATCH]:
+                optimizer.zero_grad()
+                F.cross_entropy(module(x[batch])["logits"], y[batch]).backward()
+                optimizer.step()
+        same_weights(found, module)
 
 
 # -- in a recipe -----------------------------------------------------------------------------------

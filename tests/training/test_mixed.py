@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from winnow.data import PreparedData, prepare
 from winnow.errors import ModelError
-from winnow.methods import SGD, AdamW, Cosine
+from winnow.methods import SGD, AdamW, Batch, Cosine
 from winnow.models import build
 from winnow.recipe import Model, derive_seed
 from winnow.training import probe, train_fleet
@@ -190,7 +190,7 @@ def test_the_heavy_operations_of_a_stack_run_in_bfloat16(
             build_members(pair, prepared), make_methods(pair, prepared.task, torch.float32)
         )
         with _Heavy() as heavy:
-            _one_step(program, x[:8], y[:8], pair, prepared)
+            _one_step(program, Batch(x[:8], y[:8]), pair, prepared)
             program.predict(x[:8])
     assert heavy.count > 4
     assert heavy.types == {torch.bfloat16}

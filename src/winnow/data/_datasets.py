@@ -91,6 +91,11 @@ def _check_settings(data: Data) -> None:
             f"data.drop: the items of a dataset have no columns: leave it out, got "
             f"{', '.join(data.drop)}"
         )
+    if data.weights is not None:
+        raise DataError(
+            "data.weights: the items of a dataset have no columns: leave it out, and let a loss of "
+            "your own weigh rows by one of their inputs"
+        )
     if data.rare_classes != "error":
         raise DataError(
             "data.rare_classes: is for tables and arrays, whose rows are read before they are "

@@ -38,11 +38,14 @@ class Rows:
         X: (N, *in_shape) float32 features.
         y: (N,) class indices as int64, or the standardized target as float32.
         index: (N,) number of each row in the source, from 0.
+        weights: (N,) how much each row counts in training, 1 on average; None: all alike. Only
+            training rows have them.
     """
 
     X: np.ndarray
     y: np.ndarray
     index: np.ndarray
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -253,10 +256,21 @@ def prepare(data: Data, *, table: Table | None = None, fold: int | None = None) 
         for rows in parts
     )
     notes = (*table.notes, *notes, *warnings(table, parts, data))
+    if table.weights is not None:
+        train = replace(train, weights=_mean_of_one(table.weights[parts.train], data))
+        what = "scores, and what the model is compared with, count all rows alike"
+        notes = (*notes, f"training rows count by column {data.weights!r}; {what}")
     prepared = PreparedData(
         train, validation, test, preparation, table.source_label, table.digest, notes
     )
     return _told_of_halves(prepared, data)
+
+
+def _mean_of_one(weights: np.ndarray, data: Data) -> np.ndarray:
+    """Return weights of the training rows as float32, divided by their mean."""
+    if not weights.any():
+        raise DataError(f"data.weights: all training rows have the weight 0 in {data.weights!r}")
+    return (weights / weights.mean()).astype(np.float32)
 
 
 # What a file gave last, and the settings and the digest it is for

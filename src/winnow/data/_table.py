@@ -43,6 +43,7 @@ class Table:
         readings: how text was read, of the columns where that needs saying.
         doubts: why columns that are nearly numbers or dates are text.
         order: (N,) what the rows are put in order by, when the split asks for an order.
+        weights: (N,) how much each row counts in training, when the recipe names a column of that.
         style: how the text of the file is written, as far as the recipe says it.
     """
 
@@ -61,6 +62,7 @@ class Table:
     doubts: dict[str, Doubt] = field(default_factory=dict)
     order: np.ndarray | None = None
     style: Style = PLAIN
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -130,6 +132,7 @@ def _without_rare(table: Table, data: Data) -> Table:
         y=settled.y,
         rows=table.rows[kept],
         order=None if table.order is None else table.order[kept],
+        weights=None if table.weights is None else table.weights[kept],
         notes=(*table.notes, settled.note),
     )
 
@@ -155,13 +158,18 @@ def _from_arrays(source: ArraySource, data: Data) -> Table:
     if data.split.order_by is not None:
         _known([data.split.order_by], names if X.ndim == 2 else (), "data.split.order_by")
         order = X[:, names.index(data.split.order_by)]
-    if data.drop:
+    weights = None
+    if data.weights is not None:
+        _known([data.weights], names if X.ndim == 2 else (), "data.weights")
+        weights = _weights(X[:, names.index(data.weights)], data.weights, source.label)
+    gone = {*data.drop, *([] if data.weights is None else [data.weights])}
+    if gone:
         if X.ndim > 2:
             raise DataError(
                 f"data.drop: {source.label} has no columns, its rows have the shape {X.shape[1:]}"
             )
         _known(data.drop, names, "data.drop")
-        keep = [i for i, name in enumerate(names) if name not in data.drop]
+        keep = [i for i, name in enumerate(names) if name not in gone]
         X, names = X[:, keep], tuple(names[i] for i in keep)
         _something_left(names)
     rows = np.arange(len(source.y))
@@ -177,6 +185,7 @@ def _from_arrays(source: ArraySource, data: Data) -> Table:
         rows,
         notes=notes,
         order=order,
+        weights=weights,
     )
 
 
@@ -188,7 +197,12 @@ def _from_frame(source: FrameSource, data: Data) -> Table:
     order = (
         None if data.split.order_by is None else _order(frame, data.split.order_by, source.label)
     )
-    gone = {*data.drop, target.name}
+    weights = None
+    if data.weights is not None:
+        _known([data.weights], frame.columns, "data.weights")
+        column = plain(TypedFrame(frame.select(data.weights))).frame[data.weights]
+        weights = _weights(column.to_numpy(), data.weights, source.label)
+    gone = {*data.drop, target.name, *([] if data.weights is None else [data.weights])}
     frame = frame.drop([name for name in frame.columns if name in gone])
     _something_left(frame.columns)
     kept = set(frame.columns)
@@ -231,7 +245,27 @@ def _from_frame(source: FrameSource, data: Data) -> Table:
         typed.readings,
         typed.doubts,
         None if order is None else order[present],
+        weights=None if weights is None else weights[present],
     )
+
+
+def _weights(values: np.ndarray, name: str, label: str) -> np.ndarray:
+    """Return a column as weights of rows, (rows,) float64 >= 0.
+
+    Raises:
+        DataError: it holds something else, or nothing but zeros.
+    """
+    expected = f"data.weights: expected a number >= 0 in every row of {name!r} of {label}"
+    if values.dtype.kind not in "iufb":
+        raise DataError(f"{expected}, got text")
+    weights = values.astype(np.float64)
+    is_wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if is_wrong.any():
+        row = int(is_wrong.argmax())
+        raise DataError(f"{expected}, got {weights[row]:g} in row {row}")
+    if not weights.any():
+        raise DataError(f"{expected}, and one above 0")
+    return weights
 
 
 def _order(frame: pl.DataFrame, name: str, label: str) -> np.ndarray:

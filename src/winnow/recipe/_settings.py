@@ -183,6 +183,8 @@ class Data(Settings):
     """The column to predict; needed for frames and files."""
     drop: Names = ()
     """Columns that are not used."""
+    weights: str | None = None
+    """A column of numbers >= 0: how much a row counts in training; None: all rows alike."""
     task: Literal["auto", "classification", "regression"] = "auto"
     encoding: Encoding | None = None
     """Files of text: of their bytes, e.g. cp1250; None: found, UTF-8 first."""
@@ -285,6 +287,9 @@ class Data(Settings):
             raise RecipeError(
                 Problem("classes", f"the names of classes must differ, got {twice!r} twice")
             )
+        if self.weights is not None and self.weights == self.target:
+            message = f"{self.weights!r} is the target, so it cannot weigh rows"
+            raise RecipeError(Problem("weights", message))
         if self.target in self.drop:
             raise RecipeError(
                 Problem("drop", f"{self.target!r} is the target, so it cannot be dropped")

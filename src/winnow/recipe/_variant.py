@@ -38,6 +38,7 @@ OPTIONAL = (
     "decimal",
     "dates",
     "rare_below",
+    "weights",
 )  # settings of data that count where they are given
 
 # and of training

@@ -19,7 +19,7 @@ from winnow.trees import Tree, leaves, map_tree
 
 _CPU = torch.device("cpu")
 
-__all__ = ["BaseBatches", "InMemoryBatches", "StreamedBatches", "open_batches"]
+__all__ = ["BaseBatches", "InMemoryBatches", "StreamedBatches", "head_batch", "open_batches"]
 
 
 class BaseBatches(ABC):
@@ -56,13 +56,16 @@ class InMemoryBatches(BaseBatches):
 
         self._x, self._y = there(prepared.tensors("train", dtype))
         self._validation = there(prepared.tensors("validation", dtype))
+        weights = prepared.train.weights if isinstance(prepared.train, Rows) else None
+        self._weights = None if weights is None else torch.tensor(weights).to(device, dtype)
         self._device, self._num_rows = device, len(prepared.train)
 
     def epoch(self, epoch: int, seeds: Sequence[int], *, size: int, steps: int) -> Iterator[Batch]:
         orders = [_order(seed, epoch, self._num_rows) for seed in seeds]
         order_VN = torch.stack(orders).to(self._device)
         for rows_VB in order_VN.split(size, dim=1)[:steps]:
-            yield Batch(_gathered(self._x, rows_VB), _gathered(self._y, rows_VB))
+            weights = None if self._weights is None else self._weights[rows_VB]
+            yield Batch(_gathered(self._x, rows_VB), _gathered(self._y, rows_VB), weights)
 
     def validation(self, size: int) -> Iterator[tuple[Tree, Tree]]:
         for start in range(0, len(leaves(self._validation)[0]), size):
@@ -123,6 +126,21 @@ def open_batches(
         if prepared.is_streamed
         else InMemoryBatches(prepared, dtype, device)
     )
+
+
+def head_batch(prepared: PreparedData, size: int, dtype: torch.dtype) -> Batch:
+    """Return the first training rows as one batch without members, each (batch, ...), to try a
+    program on.
+
+    Args:
+        prepared: the data.
+        size: rows, or all where there are fewer.
+        dtype: of features, weights, and of the target of a regression.
+    """
+    inputs, targets = prepared.head("train", size, dtype)
+    weights = prepared.train.weights if isinstance(prepared.train, Rows) else None
+    own = None if weights is None else torch.tensor(weights[:size]).to(dtype)
+    return Batch(inputs, targets, own)
 
 
 def _gathered(tree: Tree, rows_VB: Tensor) -> Tree:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from winnow.data import PreparedData
-from winnow.methods import Batch
 from winnow.recipe import Variant
 from winnow.threads import threads_of_torch
 from winnow.training._augment import Augmentation
+from winnow.training._batches import head_batch
 from winnow.training._build import build_members, build_program
 from winnow.training._dummy_step import dummy_step, same_rows
 from winnow.training._settings import batch_size, dtype_of
@@ -110,8 +110,8 @@ class _Stopwatch:
         self, group: Sequence[Variant], prepared: PreparedData, *, compiled: bool = False
     ) -> None:
         dtype = dtype_of(group[0])
-        rows = prepared.head("train", batch_size(group[0], len(prepared.train)), dtype)
-        self._batch = same_rows(Batch(*rows), len(group))
+        rows = head_batch(prepared, batch_size(group[0], len(prepared.train)), dtype)
+        self._batch = same_rows(rows, len(group))
         self._augment = Augmentation.of(group, prepared, range(1), dtype)
         modules = build_members(group, prepared)
         stacked = len(group) > 1

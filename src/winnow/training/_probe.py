@@ -17,6 +17,7 @@ from winnow.methods import SGD, Batch
 from winnow.models import masks_of
 from winnow.recipe import Used, Variant
 from winnow.training._augment import Augmentation
+from winnow.training._batches import head_batch
 from winnow.training._build import build_members, build_program
 from winnow.training._dropout import dry_run
 from winnow.training._methods import Methods, make_methods, methods_key
@@ -26,7 +27,6 @@ from winnow.training._settings import dtype_of
 from winnow.training._signature import difference, signature
 from winnow.training._stack import stacking
 from winnow.training._stacked import StackedProgram
-from winnow.trees import Tree
 
 __all__ = ["Probe", "probe", "shape_key"]
 
@@ -83,13 +83,13 @@ def probe(variant: Variant, prepared: PreparedData) -> Probe:
     modules = build_members(pair, prepared)
     dtype = dtype_of(plain)
     methods = make_methods(pair, prepared.task, dtype)
-    x, y = prepared.head("train", _ROWS, dtype)
-    draws = [dry_run(module, x) for module in modules]
+    rows = head_batch(prepared, _ROWS, dtype)
+    draws = [dry_run(module, rows.inputs) for module in modules]
     alone = [_alone(m, v, prepared, mixed=False) for v, m in zip(pair, modules, strict=True)]
     if methods.mixed:
-        _try_mixed(_alone(modules[0], plain, prepared, mixed=True), x, y, variant, prepared)
+        _try_mixed(_alone(modules[0], plain, prepared, mixed=True), rows, variant, prepared)
     expected = [
-        _one_step(program, x, y, [v], prepared) for program, v in zip(alone, pair, strict=True)
+        _one_step(program, rows, [v], prepared) for program, v in zip(alone, pair, strict=True)
     ]
     parameters = sum(group.params.numel() for group in alone[0].groups)
     if any(draws):
@@ -108,8 +108,8 @@ def probe(variant: Variant, prepared: PreparedData) -> Probe:
             # The last is compared.
             for tried in [methods, replace(methods, mixed=False)][not methods.mixed :]:
                 stacked = StackedProgram(copy.deepcopy(modules), tried)
-                _one_step(stacked, x, y, pair, prepared)
-                stacked.predict(x)
+                _one_step(stacked, rows, pair, prepared)
+                stacked.predict(rows.inputs)
     except Exception as error:  # whatever the user's forward may raise under vmap
         return Probe(kind_and_line(error), parameters)
     if not _equal(stacked.weights(), expected, 1e-4 if dtype == torch.float32 else 1e-8):
@@ -181,12 +181,10 @@ def _stepped(
     return {group.name: group.params for group in groups}
 
 
-def _try_mixed(
-    program: BaseProgram, x: Tree, y: Tree, variant: Variant, prepared: PreparedData
-) -> None:
+def _try_mixed(program: BaseProgram, rows: Batch, variant: Variant, prepared: PreparedData) -> None:
     try:
-        _one_step(program, x, y, [variant], prepared)
-        program.predict(x)
+        _one_step(program, rows, [variant], prepared)
+        program.predict(rows.inputs)
     # Whatever the user's forward may raise when it meets other number types
     except Exception as error:
         raise ModelError(
@@ -198,8 +196,7 @@ def _try_mixed(
 
 def _one_step(
     program: BaseProgram,
-    x: Tree,
-    y: Tree,
+    rows: Batch,
     variants: Sequence[Variant],
     prepared: PreparedData,
 ) -> dict[str, torch.Tensor]:
@@ -210,7 +207,7 @@ def _one_step(
     dtype = dtype_of(variants[0])
     lr = torch.full((members,), 1e-2, dtype=dtype)
     augment = Augmentation.of(variants, prepared, range(1), dtype)
-    batch = Batch(x, y).map(lambda tensor: tensor.expand(members, *tensor.shape))
+    batch = rows.map(lambda tensor: tensor.expand(members, *tensor.shape))
     program.step(augment(batch, 0), keys, lr)
     return program.weights()
 

@@ -41,6 +41,18 @@ class BaseAugment(BaseMethod):
 
     mixes_targets: ClassVar[bool] = False
 
+    @classmethod
+    def expect_single(cls, batch: Batch) -> None:
+        """Refuse several inputs or targets.
+
+        Raises:
+            TypeError: there are several.
+        """
+        for what, tree in (("input", batch.inputs), ("target", batch.targets)):
+            if isinstance(tree, Mapping | tuple | list):
+                found = f"expected one {what}, got {described(tree)}"
+                raise TypeError(f"{cls.__name__} changes single tensors: {found}")
+
     if TYPE_CHECKING:  # a subclass names the settings that it takes
         of_batch: ClassVar[Callable[..., Batch]]
         apply: ClassVar[Callable[..., tuple[Tensor, Tensor]]]
@@ -61,10 +73,7 @@ class BaseAugment(BaseMethod):
             Raises:
                 TypeError: there are several inputs or targets, and only ``apply`` is defined.
             """
-            for what, tree in (("input", batch.inputs), ("target", batch.targets)):
-                if isinstance(tree, Mapping | tuple | list):
-                    found = f"expected one {what}, got {described(tree)}"
-                    raise TypeError(f"{cls.__name__} changes single tensors: {found}")
+            cls.expect_single(batch)
             x_VBF, targets = cls.apply(batch.inputs, batch.targets, uniform, **settings)
             return replace(batch, inputs=x_VBF, targets=targets)
 
