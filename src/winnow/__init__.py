@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from winnow.errors import WorkspaceError as WorkspaceError
     from winnow.evaluation import evaluate as evaluate
     from winnow.execution import Workspace as Workspace
+    from winnow.methods import EMA as EMA
     from winnow.methods import LAMB as LAMB
     from winnow.methods import SGD as SGD
+    from winnow.methods import SWA as SWA
     from winnow.methods import AdamW as AdamW
+    from winnow.methods import Centralize as Centralize
+    from winnow.methods import ClipValue as ClipValue
     from winnow.methods import Constant as Constant
     from winnow.methods import Cosine as Cosine
     from winnow.methods import Focal as Focal
@@ -37,12 +41,14 @@ if TYPE_CHECKING:
     from winnow.recipe import Ablate as Ablate
     from winnow.recipe import Augment as Augment
     from winnow.recipe import AuxiliaryLoss as AuxiliaryLoss
+    from winnow.recipe import Averaging as Averaging
     from winnow.recipe import Choice as Choice
     from winnow.recipe import Compress as Compress
     from winnow.recipe import Data as Data
     from winnow.recipe import DataStep as DataStep
     from winnow.recipe import EarlyStopping as EarlyStopping
     from winnow.recipe import Final as Final
+    from winnow.recipe import GradientRule as GradientRule
     from winnow.recipe import Integer as Integer
     from winnow.recipe import Log as Log
     from winnow.recipe import Loss as Loss
@@ -82,8 +88,12 @@ _ROOMS = {
     "winnow.evaluation": ("evaluate",),
     "winnow.pipeline": ("Flow", "run"),
     "winnow.methods": (
+        "EMA",
+        "SWA",
         "SGD",
         "AdamW",
+        "Centralize",
+        "ClipValue",
         "Constant",
         "Cosine",
         "Focal",
@@ -97,6 +107,7 @@ _ROOMS = {
     "winnow.recipe": (
         "Ablate",
         "Augment",
+        "Averaging",
         "Choice",
         "Compress",
         "Data",
@@ -104,6 +115,7 @@ _ROOMS = {
         "AuxiliaryLoss",
         "EarlyStopping",
         "Final",
+        "GradientRule",
         "Integer",
         "Log",
         "Loss",

@@ -18,7 +18,9 @@ from winnow.methods import (
     SGD,
     AdamW,
     BaseOptimizer,
+    Centralize,
     ClipNorm,
+    ClipValue,
     Constant,
     Cosine,
     CrossEntropy,
@@ -124,6 +126,31 @@ def test_clipping_equals_torch(generator: torch.Generator) -> None:
         expected.append(parameter.grad)
     ClipNorm.apply_([grad[:, :10], grad[:, 10:]], max_norm=largest)
     torch.testing.assert_close(grad, torch.stack(expected))
+
+
+def test_clipping_by_value_equals_torch(generator: torch.Generator) -> None:
+    grad = torch.randn(V, P, dtype=torch.float64, generator=generator)
+    limits = _column(0.1, 1.0, 100.0, math.inf)
+    pieces = [piece.clone() for piece in grad.split([10, 20, 7], dim=1)]
+    ClipValue.apply_(pieces, max_value=limits)
+    for v in range(V):
+        p = torch.zeros(P, dtype=torch.float64, requires_grad=True)
+        p.grad = grad[v].clone()
+        nn.utils.clip_grad_value_([p], float(limits[v]))
+        assert torch.equal(torch.cat(pieces, dim=1)[v], p.grad)
+
+
+def test_centralized_gradients_have_rows_of_mean_zero(generator: torch.Generator) -> None:
+    """NumPy's mean over the axes of the inputs; vectors, which have none, are left alone."""
+    shapes = [(6, 4), (5, 3, 2, 2), (7,)]
+    grads = [torch.randn(V, *s, dtype=torch.float64, generator=generator) for s in shapes]
+    changed = [grad.clone() for grad in grads]
+    Centralize.apply_(changed)
+    for grad, found in zip(grads[:2], changed, strict=False):
+        g = grad.numpy()
+        mean = g.reshape(V, g.shape[1], -1).mean(axis=2).reshape(V, -1, *[1] * (g.ndim - 2))
+        np.testing.assert_allclose(found.numpy(), g - mean, rtol=1e-12, atol=1e-14)
+    assert torch.equal(changed[2], grads[2])
 
 
 # -- optimizers ------------------------------------------------------------------------------------

@@ -14,7 +14,9 @@ from torch import Tensor
 import winnow.methods
 from winnow.methods import (
     AUGMENTS,
+    AVERAGINGS,
     COMPRESSORS,
+    EMA,
     GRADIENT_RULES,
     L1,
     L2,
@@ -26,6 +28,7 @@ from winnow.methods import (
     SCHEDULES,
     SGD,
     STEPS,
+    SWA,
     AdamW,
     BaseAugment,
     BaseCompressor,
@@ -52,6 +55,7 @@ from winnow.methods import (
 )
 from winnow.testing import (
     check_augment,
+    check_averaging,
     check_compressor,
     check_gradient_rule,
     check_loss,
@@ -70,6 +74,7 @@ CHECKS: list[tuple[tuple[type[Any], ...], Callable[[Any], None]]] = [
     (PENALTIES, check_penalty),
     (GRADIENT_RULES, check_gradient_rule),
     (AUGMENTS, check_augment),
+    (AVERAGINGS, check_averaging),
     (SAMPLERS, check_sampler),
     (SCALERS, check_scaler),
     (COMPRESSORS, check_compressor),
@@ -80,6 +85,8 @@ ON: dict[type[BaseMethod], BaseMethod] = {
     L1: L1(strength=0.1),
     L2: L2(strength=0.1),
     ClipNorm: ClipNorm(max_norm=0.1),
+    EMA: EMA(decay=0.9),
+    SWA: SWA(start=0.3),
 }
 
 

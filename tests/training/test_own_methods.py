@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ from winnow.recipe import (
     Train,
     Variant,
 )
-from winnow.training import MemberResult, methods_key, probe, train_fleet
+from winnow.training import MemberResult, _checkpoint, methods_key, probe, train_fleet
 from winnow.training._methods import check_methods, code_digest
 
 RNG = np.random.default_rng(0)
@@ -433,8 +434,15 @@ class Stopped(Exception):
     """Stands for a kill between two epochs."""
 
 
-def stop(_: object) -> None:
-    raise Stopped
+def stop_at_the_second_report() -> Callable[[object], None]:
+    """Checkpoints are written after the report of an epoch, so one has been written then."""
+    reports = itertools.count(1)
+
+    def stop(_: object) -> None:
+        if next(reports) == 2:
+            raise Stopped
+
+    return stop
 
 
 @pytest.mark.parametrize(
@@ -460,8 +468,11 @@ def test_a_stopped_training_goes_on_to_the_same_bits(
                 stacked=stacked,
                 checkpoint=place,
                 checkpoint_seconds=0.0,
-                on_epoch=stop,
+                on_epoch=stop_at_the_second_report(),
             )
+    begun = _checkpoint.read(place, [v.id for v in variants])
+    assert begun is not None
+    assert begun.epoch == 3
     found = train_fleet(
         variants, prepared, stacked=stacked, checkpoint=place, checkpoint_seconds=0.0
     )

@@ -8,6 +8,7 @@ They know nothing of loops, files or screens. Axes: V members, B batch, C output
 from winnow.methods._batch import Batch
 from winnow.methods._method import BaseMethod, Switch
 from winnow.methods.augment import AUGMENTS, BaseAugment, InputNoise, Mixup
+from winnow.methods.averaging import AVERAGINGS, EMA, SWA, BaseAveraging
 from winnow.methods.compressors import (
     COMPRESSORS,
     BaseCompressor,
@@ -20,7 +21,13 @@ from winnow.methods.compressors import (
     NotCompressed,
     in_order,
 )
-from winnow.methods.gradients import GRADIENT_RULES, BaseGradientRule, ClipNorm
+from winnow.methods.gradients import (
+    GRADIENT_RULES,
+    BaseGradientRule,
+    Centralize,
+    ClipNorm,
+    ClipValue,
+)
 from winnow.methods.losses import LOSSES, MSE, BaseLoss, CrossEntropy, Distillation, Focal
 from winnow.methods.optimizers import LAMB, OPTIMIZERS, SGD, AdamW, BaseOptimizer, Lion
 from winnow.methods.penalties import L1, L2, PENALTIES, BasePenalty
@@ -62,7 +69,9 @@ from winnow.methods.steps import (
 
 __all__ = [
     "AUGMENTS",
+    "AVERAGINGS",
     "COMPRESSORS",
+    "EMA",
     "GRADIENT_RULES",
     "L1",
     "L2",
@@ -77,10 +86,12 @@ __all__ = [
     "SCHEDULES",
     "SGD",
     "STEPS",
+    "SWA",
     "TPE",
     "AdamW",
     "Affine",
     "BaseAugment",
+    "BaseAveraging",
     "BaseCompressor",
     "BaseGradientRule",
     "BaseLoss",
@@ -93,7 +104,9 @@ __all__ = [
     "BaseStep",
     "Batch",
     "Beside",
+    "Centralize",
     "ClipNorm",
+    "ClipValue",
     "Compressed",
     "Constant",
     "Cosine",

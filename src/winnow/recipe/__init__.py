@@ -54,8 +54,10 @@ from winnow.recipe._settings import (
 )
 from winnow.recipe._used import (
     Augment,
+    Averaging,
     Compressor,
     DataStep,
+    GradientRule,
     Loss,
     Optimizer,
     Penalty,
@@ -85,6 +87,7 @@ __all__ = [
     "Ablate",
     "Augment",
     "AuxiliaryLoss",
+    "Averaging",
     "Cause",
     "Choice",
     "Compress",
@@ -94,6 +97,7 @@ __all__ = [
     "DataStep",
     "EarlyStopping",
     "Final",
+    "GradientRule",
     "Integer",
     "Log",
     "Loss",

@@ -38,12 +38,14 @@ PENALTY = "penalty."
 AUGMENT = "augment."
 STEP = "step."
 LOSS = "loss."
+RULE = "gradient_rule."
 # Settings that are lists of methods, with what the names of their parts begin with
 LISTED = {
     "data.prepare.steps": STEP,
     "train.auxiliary_losses": LOSS,
     "train.penalties": PENALTY,
     "train.augment": AUGMENT,
+    "train.gradient_rules": RULE,
 }
 
 
@@ -117,6 +119,7 @@ _SWITCHES = (
     _Switch("dropout", "train.dropout", 0.0, lambda now: f"dropout at rate {now}"),
     _Switch("label_smoothing", "train.label_smoothing", 0.0, lambda now: f"label smoothing {now}"),
     *_of_rules(),
+    _Switch("averaging", "train.averaging", None, lambda now: f"{now} averaging of weights"),
     _Switch(
         "early_stopping",
         "train.early_stopping",
@@ -222,6 +225,8 @@ def _listed(prefix: str, method: Any) -> str:
         return f"penalty {words}"
     if prefix == AUGMENT:
         return f"{words} augmentation"
+    if prefix == RULE:
+        return f"gradient rule {words}"
     if prefix == LOSS:
         return f"auxiliary loss {words}"
     return method.phrase if isinstance(method, STEPS) else f"data step {words}"

@@ -13,7 +13,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from winnow.errors import Problem, RecipeError, nearest
 from winnow.methods import (
     AUGMENTS,
+    AVERAGINGS,
     COMPRESSORS,
+    GRADIENT_RULES,
     LOSSES,
     OPTIMIZERS,
     PENALTIES,
@@ -23,7 +25,9 @@ from winnow.methods import (
     SGD,
     STEPS,
     BaseAugment,
+    BaseAveraging,
     BaseCompressor,
+    BaseGradientRule,
     BaseLoss,
     BaseMethod,
     BaseOptimizer,
@@ -38,8 +42,10 @@ from winnow.recipe import _names, _objects
 from winnow.recipe._ready import READY
 from winnow.recipe._used import (
     Augment,
+    Averaging,
     Compressor,
     DataStep,
+    GradientRule,
     Loss,
     Optimizer,
     Penalty,
@@ -101,7 +107,9 @@ if TYPE_CHECKING:
     AnyLoss = str | BaseLoss | Loss
     AnySampler = str | BaseSampler | Sampler
     AnyAugment = BaseAugment | Augment
+    AnyAveraging = BaseAveraging | Averaging
     AnyPenalty = BasePenalty | Penalty
+    AnyGradientRule = BaseGradientRule | GradientRule
     AnyScaler = str | BaseScaler | Scaler
     AnyStep = BaseStep | DataStep
     AnyCompressor = str | BaseCompressor | Compressor
@@ -110,7 +118,9 @@ else:
     AnySchedule = one_of(SCHEDULES, Schedule)
     AnyLoss = one_of(LOSSES, Loss, names=("auto", "cross_entropy", "mse"))
     AnyAugment = one_of(AUGMENTS, Augment)
+    AnyAveraging = one_of(AVERAGINGS, Averaging)
     AnyPenalty = one_of(PENALTIES, Penalty)
+    AnyGradientRule = one_of(GRADIENT_RULES, GradientRule)
     AnySampler = one_of(SAMPLERS, Sampler, names=_kinds(SAMPLERS))
     AnyScaler = one_of(SCALERS, Scaler, names=_kinds(SCALERS))
     AnyStep = one_of(STEPS, DataStep)
@@ -433,6 +443,10 @@ class Train(Settings):
     """Further penalties on weights, in this order, after l1 and l2."""
     clip_norm: Open[Positive] | None = None
     """Largest norm of one member's whole gradient; None: not clipped."""
+    gradient_rules: tuple[AnyGradientRule, ...] = ()
+    """What else changes the gradient before the optimizer, in this order, after clip_norm."""
+    averaging: Open[AnyAveraging] | None = None
+    """The average of weights that is validated and kept; None: the weights themselves."""
     early_stopping: EarlyStopping | None = None
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
     """``bfloat16``: forward and backward pass; weights stay float32."""

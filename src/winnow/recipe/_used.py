@@ -29,8 +29,10 @@ from winnow.spec import Open, Positive, Settings, is_range, join
 
 __all__ = [
     "Augment",
+    "Averaging",
     "Compressor",
     "DataStep",
+    "GradientRule",
     "Loss",
     "Optimizer",
     "Penalty",
@@ -151,8 +153,22 @@ class Penalty(Used):
         super().__init__(use, args=args, **more)
 
 
+class GradientRule(Used):
+    """A gradient rule that is no part of winnow: a subclass of ``BaseGradientRule``."""
+
+    def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
+        super().__init__(use, args=args, **more)
+
+
 class Augment(Used):
     """An augmentation that is no part of winnow: a subclass of ``BaseAugment``."""
+
+    def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
+        super().__init__(use, args=args, **more)
+
+
+class Averaging(Used):
+    """An averaging of weights that is no part of winnow: a subclass of ``BaseAveraging``."""
 
     def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
         super().__init__(use, args=args, **more)

@@ -42,7 +42,14 @@ OPTIONAL = (
 )  # settings of data that count where they are given
 
 # and of training
-OPTIONAL_OF_TRAINING = ("augment", "penalties", "auxiliary_losses", "teacher")
+OPTIONAL_OF_TRAINING = (
+    "augment",
+    "penalties",
+    "auxiliary_losses",
+    "teacher",
+    "gradient_rules",
+    "averaging",
+)
 
 
 class Variant(Settings):

@@ -12,6 +12,7 @@ is for an oracle to say (a closed form, a library, a slow loop).
 """
 
 from winnow.testing._augment import check_augment
+from winnow.testing._averaging import check_averaging
 from winnow.testing._compressors import check_compressor
 from winnow.testing._gradients import check_gradient_rule
 from winnow.testing._losses import check_loss
@@ -24,6 +25,7 @@ from winnow.testing._steps import check_step
 
 __all__ = [
     "check_augment",
+    "check_averaging",
     "check_compressor",
     "check_gradient_rule",
     "check_loss",

@@ -1,4 +1,4 @@
-"""The contract of gradient rules. Axes: V members, P elements of one parameter."""
+"""The contract of gradient rules. Axes: V members; a parameter has its own shape behind V."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ from winnow.testing._fleets import check_fleet
 
 __all__ = ["check_gradient_rule"]
 
-_PIECES = {"weight": (12,), "bias": (4,)}
+_SHAPES = {"weight": (4, 3), "bias": (4,)}
+
+Pieces = Sequence[Tensor]
 
 
 def check_gradient_rule(rule: BaseGradientRule) -> None:
     """Check that a gradient rule keeps the contract of ``BaseGradientRule``.
 
-    It changes the gradient in place, the same whether it comes in one piece or in several; a member
-    gets what it gets alone; settings may differ between members, and each has an effect; at its
-    neutral settings it does nothing. A tiny model is trained with a rule that has a setting in
-    ``Train``, as a fleet and alone, in double precision.
+    It changes the gradient in place and leaves the parameters alone; unless it is ``shaped``, it
+    does the same whether the gradient comes in one piece or in several; a member gets what it gets
+    alone; settings may differ between members, and each has an effect; at its neutral settings it
+    does nothing. A tiny model is trained, as a fleet and alone, in double precision.
 
     Args:
         rule: with settings at which it does something to a gradient of norm 4.
@@ -50,6 +52,7 @@ def check_gradient_rule(rule: BaseGradientRule) -> None:
     with calling(f"{name}: apply_"):
         _check_members(name, members)
         _check_settings(name, rule)
+    check_fleet(name, [{"gradient_rules": [member]} for member in members])
     if rule.name:
         (setting,) = rule.member_settings()
         check_fleet(name, [{rule.name: getattr(member, setting)} for member in members])
@@ -57,20 +60,27 @@ def check_gradient_rule(rule: BaseGradientRule) -> None:
 
 def _check_members(name: str, members: Sequence[BaseGradientRule]) -> None:
     V = len(members)
-    pieces = list(numbers(0, V, _PIECES).values())
-    found = _applied(members[0], pieces, columns(members))
-    begin = torch.cat(pieces, dim=1)
+    grads, params = _pieces(members[0], V)
+    before = [param.clone() for param in params]
+    found = _applied(members[0], grads, params, columns(members))
     expect(
-        not torch.equal(found[0], begin[0]),
+        not torch.equal(found[0], _whole(grads)[0]),
         f"{name}: it does not change the gradient in place, so it has no effect",
     )
     expect(bool(torch.isfinite(found).all()), f"{name}: it makes the gradient other than finite")
     expect(
-        close(_applied(members[0], [begin], columns(members)), found),
-        f"{name}: a gradient in one piece comes out differently than in several",
+        all(torch.equal(now, then) for now, then in zip(params, before, strict=True)),
+        f"{name}: it changes the parameters themselves",
     )
+    if not members[0].shaped:
+        whole = _applied(members[0], [_whole(grads)], [_whole(params)], columns(members))
+        expect(
+            close(whole, found),
+            f"{name}: a gradient in one piece comes out differently than in several",
+        )
     for i, member in enumerate(members):
-        alone = _applied(member, [piece[i : i + 1] for piece in pieces], columns([member]))
+        own_grads, own_params = ([piece[i : i + 1] for piece in all_] for all_ in (grads, params))
+        alone = _applied(member, own_grads, own_params, columns([member]))
         expect(
             close(found[i : i + 1], alone),
             f"{name}: the gradient of member {i} of {V} comes out differently than alone",
@@ -78,23 +88,36 @@ def _check_members(name: str, members: Sequence[BaseGradientRule]) -> None:
 
 
 def _check_settings(name: str, rule: BaseGradientRule) -> None:
-    pieces = list(numbers(0, 2, _PIECES).values())
-    now = _applied(rule, pieces, columns([rule] * 2))
+    grads, params = _pieces(rule, 2)
+    now = _applied(rule, grads, params, columns([rule] * 2))
     for setting, other in others(rule).items():
         expect(
-            not torch.equal(now, _applied(other, pieces, columns([other] * 2))),
+            not torch.equal(now, _applied(other, grads, params, columns([other] * 2))),
             f"{name}: its setting {setting!r} has no effect on the gradient",
         )
     if rule.neutral:
-        left = _applied(rule, pieces, neutral_columns(rule, 2))
+        left = _applied(rule, grads, params, neutral_columns(rule, 2))
         expect(
-            torch.equal(left, torch.cat(pieces, dim=1)),
+            torch.equal(left, _whole(grads)),
             f"{name}: it changes the gradient at its neutral settings ({dict(rule.neutral)})",
         )
 
 
-def _applied(rule: BaseGradientRule, pieces: Sequence[Tensor], settings: dict[str, Any]) -> Tensor:
+def _pieces(rule: BaseGradientRule, members: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Gradients and parameters in the form that a rule takes."""
+    kinds = [list(numbers(seed, members, _SHAPES).values()) for seed in (0, 1)]
+    grads, params = kinds if rule.shaped else [[t.flatten(1) for t in kind] for kind in kinds]
+    return grads, params
+
+
+def _applied(
+    rule: BaseGradientRule, grads: Pieces, params: Pieces, settings: dict[str, Any]
+) -> Tensor:
     """The whole gradient after the rule, (variants, elements)."""
-    grads = [piece.clone() for piece in pieces]
-    rule.apply_(grads, **settings)
-    return torch.cat(grads, dim=1)
+    changed = [grad.clone() for grad in grads]
+    rule.with_params_(changed, params, **settings)
+    return _whole(changed)
+
+
+def _whole(pieces: Pieces) -> Tensor:
+    return torch.cat([piece.flatten(1) for piece in pieces], dim=1)

@@ -15,7 +15,7 @@ from winnow.training._dropout import dry_run, replace_dropout
 from winnow.training._layers import free_noise
 from winnow.training._methods import Methods, make_methods
 from winnow.training._program import BaseProgram, SoloProgram
-from winnow.training._settings import batch_size, dtype_of
+from winnow.training._settings import batch_size, dtype_of, num_steps
 from winnow.training._stacked import StackedProgram
 
 __all__ = ["build_members", "build_program"]
@@ -78,7 +78,8 @@ def build_program(
     x, _ = prepared.head("train", min(_FEW, batch_size(first, len(prepared.train))), dtype)
     draws = dry_run(modules[0], x)
     if methods is None:
-        methods = make_methods(variants, prepared.task, dtype)
+        steps = [num_steps(v, len(prepared.train)) * v.train.epochs for v in variants]
+        methods = make_methods(variants, prepared.task, dtype, num_steps=steps)
     methods = methods.map(lambda tensor: tensor.to(device))
     for module in modules:
         module.to(device)

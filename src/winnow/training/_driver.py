@@ -505,7 +505,8 @@ class _Run:
         return True
 
     def _module_tensors(self) -> dict[str, Tensor]:
-        return {**self.program.weights(), **self.program.buffers()}
+        """What is validated and kept, by name, live."""
+        return {**self.program.evaluated_weights(), **self.program.buffers()}
 
     def _best(self) -> float:
         scores = [m.score for m in self.members if not math.isnan(m.score)]

@@ -20,6 +20,7 @@ from winnow.methods import (
     LOSSES,
     PENALTIES,
     BaseAugment,
+    BaseAveraging,
     BaseGradientRule,
     BaseLoss,
     BaseMethod,
@@ -63,7 +64,7 @@ __all__ = [
 Settings = dict[str, Tensor]
 
 # The roles of methods, which name their settings.
-_OPTIMIZER, _LOSS = "optimizer", "loss"
+_OPTIMIZER, _LOSS, _AVERAGING = "optimizer", "loss", "averaging"
 
 _OUTSIDE: dict[type[BaseMethod], type] = {
     BaseOptimizer: torch.optim.Optimizer,
@@ -125,6 +126,7 @@ class Methods:
         penalties, rules: in the order of application, each with its role.
         settings: for each role its settings by name, each (variants, 1).
         constants: for each role the settings that are the same for all members, as plain values.
+        averaging: of the weights; None: there is none.
         mixed: whether the forward pass runs in bfloat16, and all else as the tensors are.
     """
 
@@ -134,12 +136,15 @@ class Methods:
     rules: tuple[tuple[str, type[BaseGradientRule]], ...]
     settings: dict[str, Settings]
     constants: dict[str, dict[str, Any]]
+    averaging: type[BaseAveraging] | None = None
     mixed: bool = False
 
     @property
     def elementwise(self) -> bool:
         """Whether parameters may be laid flat."""
-        return self.optimizer.elementwise and all(p.elementwise for _, p in self.penalties)
+        flat_rules = not any(rule.shaped for _, rule in self.rules)
+        penalties = all(penalty.elementwise for _, penalty in self.penalties)
+        return self.optimizer.elementwise and penalties and flat_rules
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Methods:
         """Return the methods with every tensor changed."""
@@ -170,6 +175,7 @@ class Methods:
             self.losses,
             self.penalties,
             self.rules,
+            self.averaging,
             names,
             constants,
             self.mixed,
@@ -208,23 +214,44 @@ class Methods:
         settings = {n: t.view(-1, *axes) for n, t in self.settings[role].items()}
         penalty.add_gradient_(grad, param, where, **settings, **self.constants[role])
 
-    def apply_rules_(self, grads: Sequence[Tensor]) -> None:
-        """Apply the gradient rules to the whole gradient, in place."""
-        for role, rule in self.rules:
-            rule.apply_(grads, **self.settings[role], **self.constants[role])
+    def apply_rule_(
+        self,
+        role: str,
+        rule: type[BaseGradientRule],
+        grads: Sequence[Tensor],
+        params: Sequence[Tensor],
+    ) -> None:
+        """Apply one gradient rule to the whole gradient, in place.
+
+        Args:
+            role: of the rule.
+            rule: one of ``rules``.
+            grads: the gradient in pieces of the form that the rule takes.
+            params: the parameters in the same pieces.
+        """
+        rule.with_params_(grads, params, **self.settings[role], **self.constants[role])
+
+    def average_(self, average: Tensor, param: Tensor, number: Tensor) -> None:
+        """Take one parameter after a step into its average, (variants, elements), in place."""
+        assert self.averaging is not None
+        settings = {**self.settings[_AVERAGING], **self.constants[_AVERAGING]}
+        self.averaging.update_(average, param, number=number, **settings)
 
     def optimizer_settings(self, lr_V1: Tensor) -> dict[str, Any]:
         """Return the settings of the optimizer at a step, ``lr`` first."""
         return {"lr": lr_V1, **self.settings[_OPTIMIZER], **self.constants[_OPTIMIZER]}
 
 
-def make_methods(variants: Sequence[Variant], task: str, dtype: torch.dtype) -> Methods:
+def make_methods(
+    variants: Sequence[Variant], task: str, dtype: torch.dtype, *, num_steps: Sequence[int] = ()
+) -> Methods:
     """Return the methods of a fleet, their settings in precision ``dtype``.
 
     Args:
         variants: of the fleet, with equal ``methods_key``.
         task: ``classification`` or ``regression``.
         dtype: of the weights.
+        num_steps: optimizer steps of the whole training of each; needed for averages of weights.
 
     Raises:
         ModelError: a method of the user's cannot be found, or does not take its arguments.
@@ -250,6 +277,10 @@ def make_methods(variants: Sequence[Variant], task: str, dtype: torch.dtype) -> 
         found[rule.name] = rule, [rule(**{setting: value}) for value in values]
     for i in range(len(trains[0].penalties)):
         add(f"penalties[{i}]", [train.penalties[i] for train in trains], BasePenalty)
+    for i in range(len(trains[0].gradient_rules)):
+        add(f"gradient_rules[{i}]", [t.gradient_rules[i] for t in trains], BaseGradientRule)
+    if trains[0].averaging is not None:
+        add(_AVERAGING, [train.averaging for train in trains], BaseAveraging)
     settings: dict[str, Settings] = {}
     constants: dict[str, dict[str, Any]] = {}
     for role, (method, records) in list(found.items()):
@@ -273,9 +304,16 @@ def make_methods(variants: Sequence[Variant], task: str, dtype: torch.dtype) -> 
         losses.append(term)
     penalties = tuple((r, m) for r, (m, _) in found.items() if issubclass(m, BasePenalty))
     rules = tuple((r, m) for r, (m, _) in found.items() if issubclass(m, BaseGradientRule))
+    averaging = found[_AVERAGING][0] if _AVERAGING in found else None
+    if averaging is not None:
+        assert issubclass(averaging, BaseAveraging)
+        column_V = torch.tensor(num_steps, dtype=torch.float64)
+        settings[_AVERAGING]["num_steps"] = column_V.to(dtype).unsqueeze(1)
     assert issubclass(optimizer, BaseOptimizer)
     mixed = trains[0].precision == "bfloat16"
-    return Methods(optimizer, tuple(losses), penalties, rules, settings, constants, mixed)
+    return Methods(
+        optimizer, tuple(losses), penalties, rules, settings, constants, averaging, mixed
+    )
 
 
 def member_settings(
@@ -310,6 +348,9 @@ def methods_key(train: Train) -> Hashable:
     parts.append(None if train.teacher is None else train.teacher.model_dump_json())
     parts += [_key(penalty, BasePenalty) for penalty in train.penalties]
     parts += [_key(augment, BaseAugment) for augment in train.augment]
+    parts.append(tuple(_key(rule, BaseGradientRule) for rule in train.gradient_rules))
+    if train.averaging is not None:
+        parts.append(("averaging", _key(train.averaging, BaseAveraging)))
     if _is_adapted(train.optimizer, BaseOptimizer):  # one object steps for all members
         parts += [float(train.optimizer.lr), train.epochs, train.schedule.model_dump_json()]
     return tuple(parts)
@@ -360,6 +401,8 @@ def used_methods(train: Train) -> Iterator[tuple[Used, type[BaseMethod]]]:
         (train.schedule, BaseSchedule),
         *((penalty, BasePenalty) for penalty in train.penalties),
         *((augment, BaseAugment) for augment in train.augment),
+        *((rule, BaseGradientRule) for rule in train.gradient_rules),
+        (train.averaging, BaseAveraging),
     ]
     for value, base in named:
         for option in value.options if isinstance(value, Choice) else (value,):
@@ -384,6 +427,10 @@ def check_methods(train: Train, task: str) -> None:
     method_of(train.schedule, BaseSchedule, "train.schedule")
     for i, penalty in enumerate(train.penalties):
         method_of(penalty, BasePenalty, f"train.penalties[{i}]")
+    for i, rule in enumerate(train.gradient_rules):
+        method_of(rule, BaseGradientRule, f"train.gradient_rules[{i}]")
+    if train.averaging is not None:
+        method_of(train.averaging, BaseAveraging, "train.averaging")
     takes_soft = all(getattr(loss, "soft_targets", False) for loss in found.values())
     for i, augment in enumerate(train.augment):
         method, _ = method_of(augment, BaseAugment, f"train.augment[{i}]")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,7 +32,15 @@ from winnow.training._stacked import StackedProgram
 __all__ = ["Probe", "probe", "shape_key"]
 
 _ROWS = 4  # of the tiny batch
-_STEPS = 3  # that an optimizer is tried with
+_STEPS = 3  # that methods are tried with
+
+# What makes a step that of plain gradient descent
+_PLAIN: dict[str, Any] = {
+    "optimizer": SGD(momentum=0.0),
+    "clip_norm": None,
+    "gradient_rules": (),
+    "averaging": None,
+}
 
 
 @dataclass(frozen=True)
@@ -115,12 +124,15 @@ def probe(variant: Variant, prepared: PreparedData) -> Probe:
     if not _equal(stacked.weights(), expected, 1e-4 if dtype == torch.float32 else 1e-8):
         return Probe("stacked, it gives other numbers than alone", parameters)
     shapes = {n: p.shape for n, p in modules[0].named_parameters() if p.requires_grad}
-    return Probe(_try_optimizer(variant, prepared.task, shapes), parameters)
+    return Probe(_try_methods(variant, prepared.task, shapes), parameters)
 
 
 def _without_adaptive_methods(variant: Variant) -> Variant:
-    plain = {"optimizer": SGD(momentum=0.0), "clip_norm": None}
-    return variant.model_copy(update={"train": variant.train.model_copy(update=plain)})
+    return _with(variant, **_PLAIN)
+
+
+def _with(variant: Variant, **settings: Any) -> Variant:
+    return variant.model_copy(update={"train": variant.train.model_copy(update=settings)})
 
 
 def _alone(
@@ -132,14 +144,35 @@ def _alone(
     return build_program(copied, [variant], prepared, stacked=False, methods=methods)
 
 
-def _try_optimizer(variant: Variant, task: str, shapes: Mapping[str, torch.Size]) -> str | None:
-    """Why an optimizer that is no part of winnow cannot step for several members; None when it can.
-
-    It is given gradients, the same stacked and alone, in double precision: what differs then is the
-    method's doing and not rounding's.
+def _try_methods(variant: Variant, task: str, shapes: Mapping[str, torch.Size]) -> str | None:
+    """Why a method of the step that is no part of winnow cannot be used for several members; None
+    when each can. Every one is tried by itself, beside plain gradient descent.
     """
-    if not isinstance(variant.train.optimizer, Used):
-        return None
+    train = variant.train
+    settings: list[tuple[str, str, Any]] = [
+        ("optimizer", "optimizer", train.optimizer),
+        ("averaging of weights", "averaging", train.averaging),
+    ]
+    for rule in train.gradient_rules:
+        settings.append(("gradient rule", "gradient_rules", (rule,)))
+    for what, setting, value in settings:
+        method = value[0] if isinstance(value, tuple) else value
+        if isinstance(method, Used):
+            tried = _with(variant, **{**_PLAIN, setting: value})
+            reason = _try_steps(tried, what, task, shapes)
+            if reason is not None:
+                return reason
+    return None
+
+
+def _try_steps(
+    variant: Variant, what: str, task: str, shapes: Mapping[str, torch.Size]
+) -> str | None:
+    """Why steps of two members, stacked, are none or other ones than alone; None when they are not.
+
+    They are given gradients, the same stacked and alone, in double precision: what differs then is
+    the doing of ``what``, a method, and not rounding's.
+    """
     pair = [variant, variant]
     generator = torch.Generator().manual_seed(0)
     steps = [
@@ -150,27 +183,33 @@ def _try_optimizer(variant: Variant, task: str, shapes: Mapping[str, torch.Size]
         for _ in range(1 + _STEPS)
     ]
     try:
-        stacked = _stepped(make_methods(pair, task, torch.float64), steps)
+        stacked = _stepped(_double(pair, task), steps)
         for i in range(2):
             own = [{n: t[i : i + 1] for n, t in step.items()} for step in steps]
-            alone = _stepped(make_methods(pair[:1], task, torch.float64), own)
+            alone = _stepped(_double(pair[:1], task), own)
             for name, found in alone.items():
                 if not torch.allclose(stacked[name][i : i + 1], found, rtol=1e-9, atol=1e-12):
-                    return "its optimizer, stacked, gives other numbers than alone"
+                    return f"its {what}, stacked, gives other numbers than alone"
     except Exception as error:  # whatever the user's method may raise
-        return f"its optimizer fails for several members: {kind_and_line(error)}"
+        return f"its {what} fails for several members: {kind_and_line(error)}"
     return None
+
+
+def _double(variants: Sequence[Variant], task: str) -> Methods:
+    return make_methods(variants, task, torch.float64, num_steps=[_STEPS] * len(variants))
 
 
 def _stepped(
     methods: Methods, steps: Sequence[Mapping[str, torch.Tensor]]
 ) -> dict[str, torch.Tensor]:
-    """Parameters that begin as the first of ``steps`` and see the others as gradients."""
+    """Parameters, or their averages, that begin as the first of ``steps`` and see the others as
+    gradients.
+    """
     first, *rest = steps
     groups = [
         ParameterGroup(n, t.flatten(1).clone(), {}, False, t.shape[1:]) for n, t in first.items()
     ]
-    init_state_(methods.optimizer, groups)
+    init_state_(methods, groups)
     lr_V1 = torch.full((len(groups[0].params), 1), 1e-2, dtype=torch.float64)
     with torch.no_grad():
         for number, gradients in enumerate(rest, start=1):
@@ -178,7 +217,7 @@ def _stepped(
                 perturb_(methods, groups, [t.flatten(1).clone() for t in gradients.values()], lr_V1)
             grads = [t.flatten(1).clone() for t in gradients.values()]
             update_(methods, groups, grads, lr_V1, torch.tensor(float(number), dtype=torch.float64))
-    return {group.name: group.params for group in groups}
+    return {group.name: group.evaluated for group in groups}
 
 
 def _try_mixed(program: BaseProgram, rows: Batch, variant: Variant, prepared: PreparedData) -> None:

@@ -13,14 +13,14 @@ member, in one piece).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from winnow.methods import BaseOptimizer, BasePenalty, Batch
+from winnow.methods import BaseGradientRule, BasePenalty, Batch
 from winnow.models import to_training
 from winnow.recipe import derive_seed
 from winnow.training._dropout import key_places, keyed_noises, noisy_forward, undrawn
@@ -39,6 +39,7 @@ __all__ = [
     "update_",
 ]
 
+_AVERAGE = "average of weights"  # a name that no slot of an optimizer has
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
@@ -53,6 +54,7 @@ class ParameterGroup:
         penalized: 1 where penalties apply and 0 elsewhere, (elements,), or one truth for the whole
             group.
         shape: of the parameter of one member; None where several lie flat.
+        average: of the parameters over the steps, the same shape; None: there is none.
     """
 
     name: str
@@ -60,19 +62,38 @@ class ParameterGroup:
     state: dict[str, Tensor]
     penalized: Tensor | bool
     shape: torch.Size | None = None
+    average: Tensor | None = None
+
+    @property
+    def evaluated(self) -> Tensor:
+        """What is validated and kept: the average of the parameters, or they themselves."""
+        return self.params if self.average is None else self.average
+
+    def slots(self) -> dict[str, Tensor]:
+        """Return all that goes with the parameters, by name: the optimizer's state, and their
+        average.
+        """
+        return self.state if self.average is None else {**self.state, _AVERAGE: self.average}
 
     def shaped(self, tensor: Tensor) -> Tensor:
         """View a tensor of the group's elements as (variants, *shape of the parameter)."""
         assert self.shape is not None
         return tensor.view(-1, *self.shape)
 
-    def like(self, params: Tensor, state: dict[str, Tensor]) -> ParameterGroup:
+    def like(self, params: Tensor, slots: Mapping[str, Tensor]) -> ParameterGroup:
         """Return the same group with other tensors."""
-        return ParameterGroup(self.name, params, state, self.penalized, self.shape)
+        state = dict(slots)
+        average = state.pop(_AVERAGE, None)
+        return ParameterGroup(self.name, params, state, self.penalized, self.shape, average)
 
 
-def init_state_(optimizer: type[BaseOptimizer], groups: Sequence[ParameterGroup]) -> None:
-    """Give every group the optimizer's state before the first step."""
+def init_state_(methods: Methods, groups: Sequence[ParameterGroup]) -> None:
+    """Give every group what goes with its parameters before the first step."""
+    optimizer = methods.optimizer
+    if methods.averaging is not None:
+        averages = methods.averaging.init({group.name: group.params for group in groups})
+        for group in groups:
+            group.average = averages[group.name]
     flat = optimizer.elementwise
     params = {g.name: g.params if flat else g.shaped(g.params) for g in groups}
     states = optimizer.init(params)
@@ -87,7 +108,8 @@ def update_(
     lr_V1: Tensor,
     number: Tensor,
 ) -> None:
-    """From gradients to new parameters: penalties, gradient rules, the optimizer's step; in place.
+    """From gradients to new parameters: penalties, gradient rules, the optimizer's step, averages;
+    in place.
 
     Args:
         methods: with the settings of the members.
@@ -99,15 +121,19 @@ def update_(
     for role, penalty in methods.penalties:
         for group, grad in zip(groups, grads, strict=True):
             _penalize_(methods, role, penalty, group, grad)
-    methods.apply_rules_(grads)
+    for role, rule in methods.rules:
+        _apply_rule_(methods, role, rule, groups, grads)
     optimizer, settings = methods.optimizer, methods.optimizer_settings(lr_V1)
     if optimizer.elementwise:
         shared = optimizer.prepare(number=number, **settings)
         for group, grad in zip(groups, grads, strict=True):
             optimizer.update_(group.params, grad, group.state, **shared)
-        return
-    params, named_grads, states = _by_name(groups, grads)
-    optimizer.step_(params, named_grads, states, settings, number=number)
+    else:
+        params, named_grads, states = _by_name(groups, grads)
+        optimizer.step_(params, named_grads, states, settings, number=number)
+    for group in groups:
+        if group.average is not None:
+            methods.average_(group.average, group.params, number)
 
 
 def perturb_(
@@ -136,6 +162,20 @@ def _penalize_(
     if not methods.elementwise:
         grad, param = group.shaped(grad), group.shaped(param)
     methods.add_penalties_(role, penalty, grad, param, where)
+
+
+def _apply_rule_(
+    methods: Methods,
+    role: str,
+    rule: type[BaseGradientRule],
+    groups: Sequence[ParameterGroup],
+    grads: Sequence[Tensor],
+) -> None:
+    params = [group.params for group in groups]
+    if rule.shaped:
+        grads = [group.shaped(grad) for group, grad in zip(groups, grads, strict=True)]
+        params = [group.shaped(group.params) for group in groups]
+    methods.apply_rule_(role, rule, grads, params)
 
 
 def _by_name(
@@ -203,19 +243,25 @@ class BaseProgram(ABC):
         """Trainable parameters by name, live, each (variants, ...)."""
 
     @abstractmethod
+    def evaluated_weights(self) -> dict[str, Tensor]:
+        """What is validated and kept in the place of the weights: their averages, if there are
+        any; by the same names, live.
+        """
+
+    @abstractmethod
     def buffers(self) -> dict[str, Tensor]:
         """Everything else of the module that belongs to a member, by name, live, each
         (variants, ...).
         """
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that training changes, live, each (variants, ...): weights, buffers and whatever
-        state the methods hold.
+        """All that training changes, live, each (variants, ...): weights, buffers, averages and
+        whatever state the methods hold.
         """
         state = {
             f"state.{i}.{name}": t
             for i, group in enumerate(self.groups)
-            for name, t in group.state.items()
+            for name, t in group.slots().items()
         }
         return {
             **{f"module.{n}": t for n, t in {**self.weights(), **self.buffers()}.items()},
@@ -273,8 +319,14 @@ class SoloProgram(BaseProgram):
             parts = zip(named.items(), flat.split(sizes, dim=1), strict=True)
             self._groups = [ParameterGroup(n, t, {}, n in weights, p.shape) for (n, p), t in parts]
             self._grads = list(self._grad.split(sizes, dim=1))
-        init_state_(methods.optimizer, self._groups)
+        init_state_(methods, self._groups)
         self._weights = {n: p.detach().unsqueeze(0) for n, p in named.items()}
+        pieces = [group.evaluated for group in self._groups]
+        if methods.elementwise:
+            pieces = list(pieces[0].split(sizes, dim=1))
+        self._evaluated = {
+            n: piece.view(1, *p.shape) for (n, p), piece in zip(named.items(), pieces, strict=True)
+        }
 
     @property
     def groups(self) -> list[ParameterGroup]:
@@ -328,13 +380,31 @@ class SoloProgram(BaseProgram):
 
     def predict(self, x_NF: Tree) -> Tensor:
         self.module.eval()
-        with torch.no_grad(), self._noise("noise in evaluation"):
+        with torch.no_grad(), self._lent_averages(), self._noise("noise in evaluation"):
             outputs = run_module(self.module, x_NF, mixed=self.methods.mixed)
         main_NC: Tensor = main(outputs)
         return main_NC.unsqueeze(0)
 
+    @contextmanager
+    def _lent_averages(self) -> Iterator[None]:
+        """Let the module compute with the averages inside, if there are any."""
+        if self.methods.averaging is None:
+            yield
+            return
+        own = [parameter.data for parameter in self._parameters]
+        try:
+            for parameter, average in zip(self._parameters, self._evaluated.values(), strict=True):
+                parameter.data = average[0]
+            yield
+        finally:
+            for parameter, data in zip(self._parameters, own, strict=True):
+                parameter.data = data
+
     def weights(self) -> dict[str, Tensor]:
         return self._weights
+
+    def evaluated_weights(self) -> dict[str, Tensor]:
+        return self._evaluated
 
     def buffers(self) -> dict[str, Tensor]:
         frozen = ((n, p) for n, p in self.module.named_parameters() if not p.requires_grad)

@@ -75,7 +75,7 @@ class Stack:
     Attributes:
         rows: which members of the fleet they are. The tensors may hold more rows than that: those
             behind the last member are idle.
-        groups: parameters and optimizer state.
+        groups: parameters, optimizer state and averages.
         buffers: everything else of the modules, by name.
         methods: with the settings of the members.
     """
@@ -98,7 +98,7 @@ class Stack:
     def map(self, change: Callable[[Tensor], Tensor]) -> Stack:
         """Return the stack with every tensor changed."""
         groups = [
-            group.like(change(group.params), {n: change(t) for n, t in group.state.items()})
+            group.like(change(group.params), {n: change(t) for n, t in group.slots().items()})
             for group in self.groups
         ]
         buffers = {n: change(t) for n, t in self.buffers.items()}
@@ -113,7 +113,7 @@ class Stack:
 
     def tensors(self) -> list[Tensor]:
         """Return all tensors in a row; ``like`` is the way back."""
-        state = (t for group in self.groups for t in group.state.values())
+        state = (t for group in self.groups for t in group.slots().values())
         return [
             *(group.params for group in self.groups),
             *state,
@@ -123,7 +123,7 @@ class Stack:
 
     def names(self) -> list[str]:
         """Return what the ``tensors`` are."""
-        state = [f"{key} of {group.name}" for group in self.groups for key in group.state]
+        state = [f"{key} of {group.name}" for group in self.groups for key in group.slots()]
         parameters = [group.name for group in self.groups]
         return [*parameters, *state, *self.buffers, *self.methods.names()]
 
@@ -132,7 +132,7 @@ class Stack:
         rest = iter(tensors)
         params = [next(rest) for _ in self.groups]
         groups = [
-            old.like(param, {n: next(rest) for n in old.state})
+            old.like(param, {n: next(rest) for n in old.slots()})
             for param, old in zip(params, self.groups, strict=True)
         ]
         buffers = {n: next(rest) for n in self.buffers}
@@ -140,7 +140,7 @@ class Stack:
 
     def module_tensors(self) -> dict[str, Tensor]:
         """Return what a forward pass in evaluation mode needs, by name."""
-        return {**{group.name: group.params for group in self.groups}, **self.buffers}
+        return {**{group.name: group.evaluated for group in self.groups}, **self.buffers}
 
 
 @dataclass(frozen=True)

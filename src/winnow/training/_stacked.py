@@ -40,7 +40,7 @@ class StackedProgram(BaseProgram):
             same[0].active = any(layer.active for layer in same)
         super().__init__(make_stackable(modules[0]))
         groups = _parameter_groups(modules)
-        init_state_(methods.optimizer, groups)
+        init_state_(methods, groups)
         stack = Stack(slice(0, len(modules)), groups, self._stacked_rest(modules), methods)
         runner = BlockRunner if compiled and methods.optimizer.compiles else PlainRunner
         self._runner = runner(StackedStep(self.module, mixed=methods.mixed), stack)
@@ -82,6 +82,9 @@ class StackedProgram(BaseProgram):
 
     def weights(self) -> dict[str, Tensor]:
         return {group.name: group.shaped(group.params) for group in self.groups}
+
+    def evaluated_weights(self) -> dict[str, Tensor]:
+        return {group.name: group.shaped(group.evaluated) for group in self.groups}
 
     def buffers(self) -> dict[str, Tensor]:
         return self._runner.stack.buffers
