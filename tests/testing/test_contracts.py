@@ -53,12 +53,14 @@ from winnow.methods import (
     NotCompressed,
     settings_at,
 )
+from winnow.metrics import Accuracy, BaseMetric, ClassRows, Targets
 from winnow.testing import (
     check_augment,
     check_averaging,
     check_compressor,
     check_gradient_rule,
     check_loss,
+    check_metric,
     check_optimizer,
     check_penalty,
     check_sampler,
@@ -679,3 +681,153 @@ class Halves(BaseCompressor):
 def test_a_compressor_that_breaks_its_contract_is_told(fault: str, words: str) -> None:
     with pytest.raises(AssertionError, match=words):
         check_compressor(Halves(fault=fault))
+
+
+class Share(Accuracy):
+    """Accuracy; each subclass breaks one thing."""
+
+
+class Writes(Share):
+    @staticmethod
+    def value(y: Any, probabilities: Any) -> float:
+        y.sort()
+        return Accuracy.value(y, probabilities)
+
+
+class NumPys(Share):
+    @staticmethod
+    def value(y: Any, probabilities: Any) -> Any:
+        return np.mean(probabilities.argmax(axis=1) == y, dtype=np.float32)
+
+
+class Percent(Share):
+    @staticmethod
+    def value(y: Any, probabilities: Any) -> float:
+        return 100 * Accuracy.value(y, probabilities)
+
+
+class FirstRows(Share):
+    @staticmethod
+    def value(y: Any, probabilities: Any) -> float:
+        return Accuracy.value(y[:30], probabilities[:30])
+
+
+class Upside(Share):
+    higher_is_better = False
+
+
+class OtherRows(Share):
+    @staticmethod
+    def per_row(y: Any, probabilities: Any) -> Any:
+        return np.ones(len(y))
+
+
+class HalfRows(Share):
+    @staticmethod
+    def per_row(y: Any, probabilities: Any) -> Any:
+        return Accuracy.per_row(y, probabilities)[::2]
+
+
+class OffCenter(Share):
+    @classmethod
+    def row_parts(cls, y: Any, probabilities: Any) -> Any:
+        return Accuracy.per_row(y, probabilities)
+
+
+class Pairs(Share):
+    @staticmethod
+    def pairs(y: Any, probabilities: Any) -> Any:
+        return np.ones(len(y))
+
+
+class NoRows(Share):
+    @classmethod
+    def effective_rows(cls, y: Any, probabilities: Any) -> float:
+        return 0.0
+
+
+class Constant(Share):
+    @staticmethod
+    def of_a_constant(y: Any) -> float:
+        return 0.5
+
+
+class Worthless(Share):
+    @classmethod
+    def row_worth(cls, rows: int, counts_HC: Any) -> float:
+        return 1 / (2 * rows)
+
+
+class MeanOfPieces(Share):
+    @staticmethod
+    def sums(rows: ClassRows) -> Tensor:
+        return Accuracy.sums(rows) / len(rows.targets)
+
+
+class OnePart(Share):
+    @staticmethod
+    def sums(rows: ClassRows) -> Tensor:
+        return rows.right.sum(dim=1, keepdim=True).unsqueeze(-1)
+
+
+class AllOfThem(Share):
+    @staticmethod
+    def from_sums(sums_VGK: Any, targets: Targets) -> Any:
+        return sums_VGK[..., 0] / targets.rows.max()
+
+
+class Whole(Share):
+    added_up = False
+
+    @classmethod
+    def of_all_rows(cls, kept_VNK: Tensor, targets_N: Tensor) -> Tensor:
+        return (kept_VNK.argmax(dim=-1) == 0).double().mean(dim=1)
+
+
+class Undirected(BaseMetric):
+    task = "regression"
+
+    @staticmethod
+    def value(y: Any, prediction: Any) -> float:
+        return float(abs(y - prediction).max())
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        (Writes, "Writes: value writes into what it is given"),
+        (NumPys, "value gives a float32, no float"),
+        (Percent, "lies beyond its bounds, 0 and 1"),
+        (FirstRows, "another order of the rows gives another value"),
+        (Upside, "lower is better, and what is perfect has 1, other predictions 0"),
+        (OtherRows, "per_row does not make its value"),
+        (HalfRows, r"per_row gives the shape \(45,\) for 90 rows"),
+        (OffCenter, r"the mean of row_parts is 0\.\d+, and must be 0"),
+        (Pairs, "pairs add up to 90, and twice its value is wanted"),
+        (NoRows, "effective_rows is 0, and must be above 0"),
+        (Constant, r"a constant has 0\.\d+, and of_a_constant says 0.5"),
+        (Worthless, r"one row moves it by 0.0111\d*, and row_worth says 0.0055"),
+        (MeanOfPieces, "a fleet that gets 2 classes 7 rows at a time finds"),
+        (OnePart, r"sums gives \(3, 1, 1\) torch.float64 for 3 members and 2 parts"),
+        (AllOfThem, "a fleet that gets 2 classes 1 rows at a time finds"),
+        (Whole, "a fleet that gets 2 classes 90 rows at a time finds"),
+        (Undirected, "it does not say its higher_is_better"),
+        (Accuracy(), "expected a subclass of BaseMetric, got <"),
+    ],
+)
+def test_a_metric_that_breaks_its_contract_is_told(metric: Any, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_metric(metric)
+
+
+def test_a_metric_that_another_computes_otherwise_is_told() -> None:
+    with pytest.raises(AssertionError, match=r"on 2 classes, and the reference says 0\.5"):
+        check_metric(Accuracy, lambda y, probabilities: 0.5)
+
+
+def test_a_metric_of_a_users_own_keeps_its_contract() -> None:
+    class Largest(Undirected):
+        higher_is_better = False
+        bounds = (0.0, float("inf"))
+
+    check_metric(Largest)
