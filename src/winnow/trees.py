@@ -7,11 +7,16 @@ look at the structure alone, so that they serve PyTorch and NumPy and import nei
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
 from typing import Any, TypeAlias
 
 __all__ = [
+    "Input",
     "Tree",
+    "as_inputs",
     "at",
+    "by_name",
     "call",
     "described",
     "leaves",
@@ -27,6 +32,54 @@ Tree: TypeAlias = Any
 
 # Under this name libraries of models return what classes are read off
 _MAIN = "logits"
+
+
+@dataclass(frozen=True)
+class Input:
+    """What one input of a model is; the inputs of a model are a tree of these.
+
+    Attributes:
+        shape: of one row, () where a row has one value.
+        dtype: PyTorch's name of it; ``float32`` stands for the precision that is trained in.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    @property
+    def is_float(self) -> bool:
+        return self.dtype == "float32"
+
+    @property
+    def size(self) -> int:
+        """How many values a row has."""
+        return prod(self.shape)
+
+
+def as_inputs(found: Tree) -> Tree:
+    """Return a tree of ``Input``; a shape stands for one input of floats.
+
+    Example:
+        >>> as_inputs((3, 8, 8))
+        Input(shape=(3, 8, 8), dtype='float32')
+    """
+    is_shape = isinstance(found, tuple | list) and all(isinstance(n, int) for n in found)
+    return Input(tuple(found)) if is_shape else found
+
+
+def by_name(inputs: Tree) -> dict[str, Any]:
+    """Return the inputs of a model by the names that rows and exported models give them: those of a
+    mapping, ``x0``, ``x1`` and so on of a tuple, and ``x`` where there is one.
+
+    Example:
+        >>> by_name((1, 2)), by_name(3)
+        ({'x0': 1, 'x1': 2}, {'x': 3})
+    """
+    if isinstance(inputs, Mapping):
+        return dict(inputs)
+    if isinstance(inputs, tuple | list):
+        return {f"x{i}": part for i, part in enumerate(inputs)}
+    return {"x": inputs}
 
 
 def map_tree(change: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:

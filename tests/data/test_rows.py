@@ -189,10 +189,10 @@ def test_rows_that_are_arrays() -> None:
     ]
     assert said(preparation, X[:, :1]) == ["x: expected rows of shape (2, 3, 3), got (1, 3, 3)"]
     assert said(preparation, [{"x": "picture"}]) == [
-        "x: expected rows of numbers, each of shape (2, 3, 3)"
+        "rows[0].x: expected numbers of shape (2, 3, 3), got 'picture'"
     ]
-    assert said(preparation, [{"x": [[1], [2, 3]]}]) == [
-        "x: expected rows of numbers, each of shape (2, 3, 3)"
+    assert said(preparation, [{"x": row}, {"x": [[1], [2, 3]]}]) == [
+        "rows[1].x: expected rows of numbers, each of shape (2, 3, 3)"
     ]
     X[1, 0, 2, 1] = np.nan
     assert said(preparation, X) == ["rows[1].x: expected finite numbers, got nan at [0, 2, 1]"]

@@ -135,9 +135,9 @@ def test_what_cannot_be_built_is_refused(model: Model, message: str) -> None:
         (nn.Linear(12, 2), "regression", r"expected \(batch, 1\), got \(batch, 2\)"),
         (nn.Linear(11, 3), "classification", r"fails on a batch of shape \(2, 12\)"),
         (
-            nn.LSTM(12, 3),
+            nn.LSTM(12, 4),
             "classification",
-            "must return one tensor, got tuple: return the scores alone",
+            r"main output \(`logits` or the first of 0, 1.0, 1.1\) does not fit the 3 classes",
         ),
     ],
 )

@@ -3,6 +3,7 @@ from the training rows.
 """
 
 from winnow.data._columns import Block, Column, Target
+from winnow.data._inputs import InputArrays
 from winnow.data._preparation import Preparation
 from winnow.data._prepared import Part, PreparedData, Rows, describe, prepare, prepare_once
 from winnow.data._read_rows import read_rows
@@ -17,6 +18,7 @@ __all__ = [
     "Block",
     "Column",
     "DataRecord",
+    "InputArrays",
     "Part",
     "Preparation",
     "PreparedData",

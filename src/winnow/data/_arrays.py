@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from winnow.data._columns import MAX_SIZE
+from winnow.data._inputs import PAD, InputArrays, label
 from winnow.errors import DataError
+from winnow.trees import Tree, by_name, like
 
-__all__ = ["feature_array", "target_array", "to_numpy"]
+__all__ = ["feature_array", "input_arrays", "target_array", "to_numpy"]
 
 
 def to_numpy(value: Any, what: str) -> np.ndarray:
@@ -33,7 +35,10 @@ def to_numpy(value: Any, what: str) -> np.ndarray:
     try:
         return np.asarray(value)
     except ValueError:
-        raise DataError(f"data.source: {what} is ragged: expected rows of one length") from None
+        hint = "" if what in ("X", "y") else f"; {PAD}"
+        raise DataError(
+            f"data.source: {what} is ragged: expected rows of one length{hint}"
+        ) from None
 
 
 def feature_array(value: Any) -> np.ndarray:
@@ -75,6 +80,48 @@ def feature_array(value: Any) -> np.ndarray:
             f"hold: divide them first"
         )
     return X
+
+
+def input_arrays(found: Tree) -> InputArrays:
+    """Several inputs, a tuple or mapping of arrays (N, ...): numbers only, finite only.
+
+    Raises:
+        DataError: another structure, arrays of different lengths, another type, values that are not
+            finite.
+    """
+    odd = [name for name in by_name(found) if not isinstance(name, str)]
+    if odd or not by_name(found):
+        what = f"the name {odd[0]!r}" if odd else "none"
+        raise DataError(f"data.source: expected inputs by name in X, got {what}")
+    arrays = {
+        name: _input_array(value, label(found, name)) for name, value in by_name(found).items()
+    }
+    rows = {name: len(array) for name, array in arrays.items()}
+    if len(set(rows.values())) > 1:
+        told = ", ".join(f"{label(found, name)} {count}" for name, count in rows.items())
+        raise DataError(f"data.source: expected inputs of the same number of rows, got {told}")
+    return InputArrays(like(found, iter(arrays.values())))
+
+
+def _input_array(value: Any, what: str) -> np.ndarray:
+    array = to_numpy(value, what)
+    if array.ndim == 0 or 0 in array.shape:
+        raise DataError(
+            f"data.source: expected {what} as (rows, ...) with values, got the shape {array.shape}"
+        )
+    array = _unboxed(array) if array.dtype == object else array
+    if array.dtype.kind not in "iufb":
+        hint = f"; {PAD}" if array.dtype == object else ""
+        raise DataError(f"data.source: expected {what} of numbers, got {array.dtype}{hint}")
+    if array.dtype.kind == "f":
+        bad = ~(np.abs(array.astype(np.float64)) <= MAX_SIZE)
+        if bad.any():
+            place = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise DataError(
+                f"data.source: expected finite numbers in {what}, got {array[place]} at "
+                f"{what}{list(place)}"
+            )
+    return array
 
 
 def target_array(value: Any, rows: int) -> np.ndarray:

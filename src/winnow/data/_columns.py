@@ -14,6 +14,7 @@ import numpy as np
 
 from winnow.methods import Curve
 from winnow.recipe import Task
+from winnow.trees import Input
 
 __all__ = [
     "MAX_SIZE",
@@ -145,15 +146,18 @@ class Column:
 
 @dataclass(frozen=True)
 class Block:
-    """Rows that are arrays themselves, (C, ...): one mean and one deviation for each channel.
+    """Rows that are arrays themselves, (C, ...), or one of several inputs that are: one mean and
+    one deviation for each channel.
 
     Attributes:
         name: the field that holds a row's array.
-        shape: of one row, (C, ...).
-        mean, scale: (C,) each; a value becomes ``(value - mean) / scale``.
+        shape: of one row, (C, ...); () where a row has one value.
+        mean, scale: (C,) each, or (1,) for one value; a value becomes ``(value - mean) / scale``.
+            Empty for whole numbers and booleans, which stay as they are.
         curves: what a value becomes in place of that, for each channel, None where it does not;
             empty where no channel has one.
         minimum, maximum: over the training rows.
+        dtype: in which the model gets it.
     """
 
     name: str
@@ -163,20 +167,37 @@ class Block:
     minimum: float
     maximum: float
     curves: tuple[Curve | None, ...] = ()
+    dtype: str = "float32"
+
+    @property
+    def input(self) -> Input:
+        """What the model gets."""
+        return Input(self.shape, self.dtype)
+
+    @property
+    def kind(self) -> Literal["numbers", "whole numbers", "booleans"]:
+        """What its values are, in words."""
+        if self.input.is_float:
+            return "numbers"
+        return "booleans" if self.dtype == "bool" else "whole numbers"
 
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the features, ``x_0_0_0`` and so on, in the order of the flattened row."""
+        if not self.shape:
+            return (self.name,)
         return tuple(f"{self.name}_{'_'.join(map(str, place))}" for place in np.ndindex(self.shape))
 
     def schema(self) -> dict[str, Any]:
-        """The block as API documents need it."""
+        """The block as API documents need it; ``dtype`` where that is not float32."""
+        dtype = {} if self.input.is_float else {"dtype": self.dtype}
         return {
             "name": self.name,
             "kind": "array",
             "required": True,
             "missing_allowed": False,
             "shape": list(self.shape),
+            **dtype,
             "minimum": self.minimum,
             "maximum": self.maximum,
         }
@@ -228,11 +249,11 @@ class Target:
         return np.array([table[self.label(value)] for value in y.tolist()], dtype=np.int64)
 
 
-def rows_at_once(shape: tuple[int, ...]) -> int:
-    """Rows of a shape that are held at once where a whole part is gone through piece by piece:
-    at most 4096, and 16 MiB.
+def rows_at_once(values: int) -> int:
+    """Rows of so many values that are held at once where a whole part is gone through piece by
+    piece: at most 4096, and 16 MiB.
     """
-    return max(1, min(_MOST_ROWS, _MOST_VALUES // math.prod(shape)))
+    return max(1, min(_MOST_ROWS, _MOST_VALUES // max(1, values)))
 
 
 def days(value: Any) -> float:

@@ -4,7 +4,7 @@ them whole.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,13 +12,23 @@ import numpy as np
 from torch.utils.data import IterableDataset
 
 from winnow.data._columns import Block, ClassKind, Target
+from winnow.data._inputs import label
 from winnow.data._preparation import Preparation
 from winnow.data._source import DatasetSource
 from winnow.data._split import split_rows
-from winnow.data._stream import Reader, Stream, StreamedRows, pack, pairs
+from winnow.data._stream import (
+    Reader,
+    Stream,
+    StreamedRows,
+    input_of,
+    pack,
+    pairs,
+    target_of,
+)
 from winnow.data._table import MIN_ROWS
 from winnow.errors import DataError, did_you_mean
 from winnow.recipe import SAMPLED_ITEMS, Data, Prepare, Task, dataset_digest, sampled_items
+from winnow.trees import Input, by_name, map_tree
 
 __all__ = ["OpenDatasets", "open_datasets"]
 
@@ -72,7 +82,7 @@ def open_datasets(source: DatasetSource, data: Data) -> OpenDatasets:
         reader = replace(reader, classes=len(target.classes))
         stream = Stream(reader, data.workers, pack(reader) if data.workers else None)
     rows = {part: StreamedRows(part, stream, index) for part, index in parts.items()}
-    preparation = Preparation((_block(rows["train"]),), target, reader.shape)
+    preparation = Preparation.of_blocks(_blocks(rows["train"]), target, reader.inputs)
     notes = (
         *notes,
         f"the digest is of the number of items and of {SAMPLED_ITEMS} of them, spread evenly",
@@ -81,11 +91,6 @@ def open_datasets(source: DatasetSource, data: Data) -> OpenDatasets:
 
 
 def _check_settings(data: Data) -> None:
-    if data.target is not None:
-        raise DataError(
-            f"data.target: the items of a dataset bring their target along: leave it out, got "
-            f"{data.target!r}"
-        )
     if data.drop:
         raise DataError(
             f"data.drop: the items of a dataset have no columns: leave it out, got "
@@ -173,22 +178,58 @@ def _look(
     them.
     """
     (x, y, what), *_ = pairs(datasets["train"], names["train"], [0])
-    shape = tuple(x.shape)
-    if not shape or 0 in shape:
-        raise DataError(
-            f"{what}: expected x of at least one axis and one value, got the shape {shape}"
-        )
+    inputs = map_tree(input_of, x)
+    for name, one in by_name(inputs).items():
+        if 0 in one.shape or not (one.shape or isinstance(inputs, Mapping | tuple)):
+            raise DataError(
+                f"{what}: expected {label(inputs, name)} of at least one axis and one value, got "
+                f"the shape {one.shape}"
+            )
+    target = _main_target(y, data.target, what)
+    y, more = target_of(y, target, what)
+    others = {name: input_of(value) for name, value in more.items()}
     classes = len(data.classes) if isinstance(data.classes, tuple) else data.classes
     task: Task = data.task if data.task != "auto" else _task(y)
     if task == "regression" and classes is not None:
         raise DataError(
             "data.classes: is for classification, and the task is regression: leave it out"
         )
-    reader = Reader(datasets, names, shape, task, classes)
+    reader = Reader(datasets, names, inputs, task, classes, target, others)
     for part in given:
         for i in sampled_items(len(datasets[part])):
             reader.read(part, np.array([i]))
     return reader
+
+
+def _main_target(y: Any, asked: str | None, what: str) -> str | None:
+    """The name of the target that is predicted; None where an item has one target, without names.
+
+    Raises:
+        DataError: it is not said which it is, or there is none of that name.
+    """
+    if not isinstance(y, Mapping):
+        if asked is not None:
+            raise DataError(
+                f"data.target: the items of a dataset bring their target along: leave it out, got "
+                f"{asked!r}"
+            )
+        return None
+    names = [str(name) for name in y]
+    if asked is None and len(names) == 1:
+        return names[0]
+    if asked is None:
+        raise DataError(
+            f"data.target: expected the name of the target that is predicted, got none; {what} has "
+            f"{', '.join(names) or 'none'}"
+        )
+    if asked not in y:
+        raise DataError(f"data.target: {what} has no {asked!r}{did_you_mean(asked, names)}")
+    if "logits" in y and asked != "logits":
+        raise DataError(
+            f"data.target: a target called 'logits' beside {asked!r} would be taken for what is "
+            f"predicted: give it another name in the dataset"
+        )
+    return asked
 
 
 def _task(y: Any) -> Task:
@@ -208,10 +249,11 @@ def _divided(
     if is_classes and (reader.classes is None or is_divided):
         labels = StreamedRows("train", stream, whole["train"]).y
         notes.append(f"the labels of {len(labels)} items were read through once")
-    target = Target("y", "regression")
+    called = reader.target or "y"
+    target = Target(called, "regression")
     if is_classes:
         kind: ClassKind = "text" if isinstance(data.classes, tuple) else "integer"
-        target = Target("y", "classification", _classes(labels, data.classes), kind)
+        target = Target(called, "classification", _classes(labels, data.classes), kind)
     if len(given) == 1:
         count = len(whole["train"])  # without labels, by number alone
         task: Task = "regression" if labels is None else "classification"
@@ -243,17 +285,19 @@ def _classes(labels: np.ndarray | None, told: int | tuple[str, ...] | None) -> t
     return tuple(map(str, range(count)))
 
 
-def _block(rows: StreamedRows) -> Block:
-    """A row as it is: nothing is subtracted, nothing divided by. The extremes are those of
+def _blocks(rows: StreamedRows) -> tuple[Block, ...]:
+    """The inputs as they are: nothing is subtracted, nothing divided by. The extremes are those of
     sampled training rows.
     """
-    ends = [
-        (float(x.min()), float(x.max()))
-        for i in sampled_items(len(rows))
-        for x in [rows.X[i : i + 1]]
-    ]
-    shape = rows.stream.reader.shape
-    mean, scale = (0.0,) * shape[0], (1.0,) * shape[0]
-    return Block(
-        "x", shape, mean, scale, min(low for low, _ in ends), max(high for _, high in ends)
+    some = [by_name(rows.X[i : i + 1]) for i in sampled_items(len(rows))]
+    return tuple(
+        _block(name, one, [item[name] for item in some])
+        for name, one in by_name(rows.stream.reader.inputs).items()
     )
+
+
+def _block(name: str, one: Input, some: Sequence[np.ndarray]) -> Block:
+    low, high = min(float(x.min()) for x in some), max(float(x.max()) for x in some)
+    channels = (one.shape[0] if one.shape else 1) if one.is_float else 0
+    mean, scale = (0.0,) * channels, (1.0,) * channels
+    return Block(name, one.shape, mean, scale, low, high, dtype=one.dtype)

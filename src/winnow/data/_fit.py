@@ -14,12 +14,14 @@ import polars as pl
 
 from winnow.data._columns import Block, Column, Target
 from winnow.data._frames import Reading
+from winnow.data._inputs import InputArrays, input_dtype
 from winnow.data._preparation import Preparation
 from winnow.data._steps import fit_steps
 from winnow.data._table import Table
 from winnow.errors import DataError, RecipeError
 from winnow.methods import SCALERS, BaseScaler, Curve, Linear, Scaling
 from winnow.recipe import Data, Prepare, made
+from winnow.trees import Tree, by_name
 
 __all__ = ["fit"]
 
@@ -36,6 +38,9 @@ def fit(table: Table, data: Data, train: np.ndarray) -> tuple[Preparation, tuple
     """
     notes: list[str] = []
     target = _fit_target(table, table.y[train])
+    if isinstance(table.X, InputArrays):
+        blocks = _fit_inputs(table.X[train], data.prepare)
+        return Preparation.of_blocks(blocks, target, table.X.arrays), ()
     if isinstance(table.X, np.ndarray):
         X = table.X[train]
         columns = (
@@ -132,6 +137,20 @@ def _fit_array(
         )
         for i, name in enumerate(names)
     )
+
+
+def _fit_inputs(arrays: Tree, prepare: Prepare) -> tuple[Block, ...]:
+    """Floats are scaled as an array by itself is; whole numbers and booleans stay as they are."""
+    blocks = []
+    for name, X in by_name(arrays).items():
+        dtype = input_dtype(X.dtype)
+        if dtype == "float32":
+            block = _fit_block(X if X.ndim > 1 else X[:, None], name, prepare)
+            blocks.append(replace(block, shape=X.shape[1:]))
+        else:
+            ends = float(X.min()), float(X.max())
+            blocks.append(Block(name, X.shape[1:], (), (), *ends, dtype=dtype))
+    return tuple(blocks)
 
 
 def _fit_block(X: np.ndarray, name: str, prepare: Prepare) -> Block:

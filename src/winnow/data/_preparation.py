@@ -7,28 +7,32 @@ Axes: N rows, F features before the steps, G features after them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from winnow.data._columns import Block, Column, Target
-from winnow.data._rows import ParsedRows, read_block, read_columns
+from winnow.data._rows import ParsedRows, read_block, read_blocks, read_columns
 from winnow.data._unusual import Unusual, unusual_in_block, unusual_in_table
 from winnow.errors import DataError, InputError, Problem
 from winnow.methods import Curve, Program
+from winnow.trees import Input, Tree, leaves, like
 
 __all__ = ["Preparation"]
 
 # Of the dictionary; readers refuse what is newer. 1: columns did not say how their text was read;
-# 3: a column has a curve; 4: there are steps. What has neither is still written as 2, which earlier
-# versions read
+# 3: a column has a curve; 4: there are steps, several inputs, or one that is not of floats. What has
+# none of these is still written as 2, which earlier versions read
 FORMAT = 4
-_WITHOUT_STEPS = 3
-_WITHOUT_CURVES = 2
+_WITH_CURVES = 3
+_PLAIN = 2
 _NO_STEPS = Program()
 _AT_ONCE = 2**22  # features that go through the steps at once: 32 MiB in double precision
+
+Layout = Literal["one", "tuple", "mapping"]
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,13 @@ class Preparation:
 
     Attributes:
         columns: what rows consist of, in order; one ``Block`` when a row is an array of several
-            dimensions.
+            dimensions, and one for each of several inputs.
         target: what is predicted.
-        shape: one row's features as the model sees them.
+        shape: one row's features as the model sees them; () where there are several inputs.
         encoding, separator: of files of text, where the recipe said so.
         program: what steps learned to do to the features of a row; nothing where there are none.
+        layout: how the model gets its inputs: ``one``, or several as its arguments in order
+            (``tuple``) or by name (``mapping``).
     """
 
     columns: tuple[Column | Block, ...]
@@ -50,25 +56,51 @@ class Preparation:
     encoding: str | None = None
     separator: str | None = None
     program: Program = _NO_STEPS
+    layout: Layout = "one"
+
+    @classmethod
+    def of_blocks(cls, blocks: tuple[Block, ...], target: Target, inputs: Tree) -> Preparation:
+        """The preparation of rows that are arrays.
+
+        Args:
+            blocks: one for each input, in order.
+            target: what is predicted.
+            inputs: a tree of the model's inputs, for its structure.
+        """
+        if isinstance(inputs, Mapping | tuple):
+            layout: Layout = "mapping" if isinstance(inputs, Mapping) else "tuple"
+            return cls(blocks, target, (), layout=layout)
+        return cls(blocks, target, blocks[0].shape)
+
+    @cached_property
+    def inputs(self) -> Tree:
+        """What the model gets: one ``Input``, or a tuple or mapping of them."""
+        if self.layout == "one":
+            return Input(self.shape, self._block.dtype if self._block else "float32")
+        found = {block.name: block.input for block in self._blocks}
+        return found if self.layout == "mapping" else tuple(found.values())
 
     # -- rows to features --------------------------------------------------------------------------
 
-    def transform(self, rows: Any) -> np.ndarray:
-        """Features (N, *shape) as float32.
+    def transform(self, rows: Any) -> Tree:
+        """Features (N, *shape) as float32; of several inputs a tuple or mapping of arrays (N, ...).
 
         ``rows``: a polars or pandas frame, a list of records, a mapping of columns, one record, or
         an array (N, columns). NaN stands for a gap where gaps are allowed, and columns that are not
-        needed are passed over.
+        needed are passed over. Of several inputs: records, one record, or the arrays as a tuple or
+        by name.
 
         Raises:
             InputError: rows that do not fit; ``problems`` names the row and the field of each
                 mistake.
         """
+        if self.layout != "one":
+            return self._transform_blocks(self._read_blocks(rows))
         if self._block is not None:
             return self._transform_block(self._read_block(rows, self._block), self._block)
         return self._transform_table(self._read_table(rows))
 
-    def examine(self, rows: Any) -> tuple[np.ndarray, list[list[Unusual]]]:
+    def examine(self, rows: Any) -> tuple[Tree, list[list[Unusual]]]:
         """Features as ``transform`` gives them, and for each row the values unlike any in the
         training rows.
 
@@ -79,6 +111,13 @@ class Preparation:
             InputError: rows that do not fit; ``problems`` names the row and the field of each
                 mistake.
         """
+        if self.layout != "one":
+            arrays = self._read_blocks(rows)
+            found = [unusual_in_block(a, b) for a, b in zip(arrays, self._blocks, strict=True)]
+            each = [
+                [one for of_input in row for one in of_input] for row in zip(*found, strict=True)
+            ]
+            return self._transform_blocks(arrays), each
         if self._block is not None:
             array = self._read_block(rows, self._block)
             return self._transform_block(array, self._block), unusual_in_block(array, self._block)
@@ -90,6 +129,12 @@ class Preparation:
         if problems:
             raise InputError(problems)
         return array
+
+    def _read_blocks(self, rows: Any) -> list[np.ndarray]:
+        arrays, problems = read_blocks(rows, self._blocks)
+        if problems:
+            raise InputError(problems)
+        return arrays
 
     def _read_table(self, rows: Any) -> ParsedRows:
         parsed = read_columns(rows, self._table, lenient=True)
@@ -105,6 +150,8 @@ class Preparation:
         seen. ``lenient`` lets NaN be a gap and passes over unknown fields, as ``transform`` does;
         frames are always read so.
         """
+        if self.layout != "one":
+            return read_blocks(rows, self._blocks)[1]
         if self._block is not None:
             return read_block(rows, self._block)[1]
         return read_columns(rows, self._table, lenient=lenient).problems
@@ -145,15 +192,12 @@ class Preparation:
             X_NG[piece] = self.program.apply(X_NF[piece].astype(np.float64))
         return X_NG
 
+    def _transform_blocks(self, arrays: list[np.ndarray]) -> Tree:
+        found = [_scaled(array, block) for array, block in zip(arrays, self._blocks, strict=True)]
+        return like(self.inputs, iter(found))
+
     def _transform_block(self, array: np.ndarray, block: Block) -> np.ndarray:
-        per_channel = (1, -1, *(1,) * (len(block.shape) - 1))
-        scaled = (array - np.array(block.mean).reshape(per_channel)) / np.array(
-            block.scale
-        ).reshape(per_channel)
-        for channel, curve in enumerate(block.curves):
-            if curve is not None:
-                scaled[:, channel] = curve.apply(array[:, channel].astype(np.float64))
-        return scaled.astype(np.float32).reshape(len(array), *self.shape)
+        return _scaled(array, block).reshape(len(array), *self.shape)
 
     # -- outputs to answers ------------------------------------------------------------------------
 
@@ -210,7 +254,7 @@ class Preparation:
     @cached_property
     def width(self) -> int:
         """Number of features of a row."""
-        return int(np.prod(self.shape))
+        return sum(one.size for one in leaves(self.inputs))
 
     @property
     def out_features(self) -> int:
@@ -254,6 +298,10 @@ class Preparation:
         return first if isinstance(first, Block) else None
 
     @cached_property
+    def _blocks(self) -> tuple[Block, ...]:
+        return tuple(c for c in self.columns if isinstance(c, Block))
+
+    @cached_property
     def _table(self) -> tuple[Column, ...]:
         return tuple(c for c in self.columns if isinstance(c, Column))
 
@@ -263,11 +311,15 @@ class Preparation:
         """Plain data for JSON; ``from_dict`` gives an equal preparation."""
         columns = [_plain(column) for column in self.columns]
         has_curves = any({"curve", "curves"} & column.keys() for column in columns)
+        older = _WITH_CURVES if has_curves else _PLAIN
+        is_new = self.layout != "one" or any("dtype" in column for column in columns)
+        layout = {"layout": self.layout} if self.layout != "one" else {}
         plain = {
-            "format": _WITHOUT_STEPS if has_curves else _WITHOUT_CURVES,
+            "format": FORMAT if is_new else older,
             "columns": columns,
             "target": asdict(self.target),
             "shape": list(self.shape),
+            **layout,
             "encoding": self.encoding,
             "separator": self.separator,
         }
@@ -291,12 +343,20 @@ class Preparation:
         try:
             columns = tuple(_column(c) for c in plain["columns"])
             target = Target(**{**plain["target"], "classes": tuple(plain["target"]["classes"])})
-            shape = tuple(plain["shape"])
+            shape, layout = tuple(plain["shape"]), plain.get("layout", "one")
+            if layout not in get_args(Layout):
+                raise KeyError("layout")
             if not isinstance(found, int) or found < 1 or not columns:
                 raise KeyError("format")
             program = Program.from_plain(plain.get("program", ()))
             preparation = cls(
-                columns, target, shape, plain.get("encoding"), plain.get("separator"), program
+                columns,
+                target,
+                shape,
+                plain.get("encoding"),
+                plain.get("separator"),
+                program,
+                layout,
             )
             preparation._check_steps()
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -311,12 +371,28 @@ class Preparation:
             )
 
 
+def _scaled(array: np.ndarray, block: Block) -> np.ndarray:
+    """An input as the model gets it, (N, *shape of the block)."""
+    if not block.mean:  # whole numbers or booleans
+        return array.astype(block.dtype, copy=False)
+    per_channel = (1, -1, *(1,) * (len(block.shape) - 1)) if block.shape else (-1,)
+    mean, scale = (np.array(one).reshape(per_channel) for one in (block.mean, block.scale))
+    scaled = (array - mean) / scale
+    for channel, curve in enumerate(block.curves):
+        if curve is not None:
+            place = (slice(None), channel) if block.shape else slice(None)
+            scaled[place] = curve.apply(array[place].astype(np.float64))
+    return scaled.astype(np.float32)
+
+
 def _plain(column: Column | Block) -> dict[str, Any]:
     """A column as plain data, without curves where it has none."""
     plain = {"block": isinstance(column, Block), **asdict(column)}
     if isinstance(column, Column):
         curve = {"curve": column.curve and column.curve.to_dict()}
         return {**plain, **curve} if column.curve else _without(plain, "curve")
+    if column.input.is_float:
+        plain = _without(plain, "dtype")
     curves = {"curves": [curve and curve.to_dict() for curve in column.curves]}
     return {**plain, **curves} if column.curves else _without(plain, "curves")
 

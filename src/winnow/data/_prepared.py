@@ -10,6 +10,7 @@ import numpy as np
 
 from winnow.data._columns import Block, Column, rows_at_once
 from winnow.data._fit import fit
+from winnow.data._inputs import InputArrays
 from winnow.data._preparation import Preparation
 from winnow.data._record import DataRecord
 from winnow.data._source import DatasetSource, file_digest, read_source
@@ -19,6 +20,7 @@ from winnow.data._text import Style
 from winnow.data._warn import warnings
 from winnow.errors import DataError
 from winnow.recipe import Data, Task, is_file
+from winnow.trees import Tree, leaves, map_tree
 
 if TYPE_CHECKING:
     import torch
@@ -35,14 +37,14 @@ class Rows:
     """One part of the rows, ready to train on.
 
     Attributes:
-        X: (N, *in_shape) float32 features.
+        X: (N, *in_shape) float32 features; several inputs where the data has several.
         y: (N,) class indices as int64, or the standardized target as float32.
         index: (N,) number of each row in the source, from 0.
         weights: (N,) how much each row counts in training, 1 on average; None: all alike. Only
             training rows have them.
     """
 
-    X: np.ndarray
+    X: np.ndarray | InputArrays
     y: np.ndarray
     index: np.ndarray
     weights: np.ndarray | None = None
@@ -84,9 +86,14 @@ class PreparedData:
         return self.preparation.classes
 
     @property
-    def in_shape(self) -> tuple[int, ...]:
-        """Shape of one row's features."""
-        return self.preparation.shape
+    def inputs(self) -> Tree:
+        """What the model gets: one ``trees.Input``, or a tuple or mapping of them."""
+        return self.preparation.inputs
+
+    @property
+    def in_shape(self) -> Any:
+        """Shape of one row's features; of several inputs, a tuple or mapping of shapes."""
+        return map_tree(lambda one: one.shape, self.inputs)
 
     @property
     def out_features(self) -> int:
@@ -101,7 +108,7 @@ class PreparedData:
     @property
     def rows_at_once(self) -> int:
         """Rows that are held at once where a part is gone through piece by piece."""
-        return rows_at_once(self.in_shape)
+        return rows_at_once(self.preparation.width)
 
     def halves(self, seed: int) -> np.ndarray | None:
         """0 or 1 for each validation row, (N,) int64: the half that it is in, where the epoch at
@@ -130,7 +137,7 @@ class PreparedData:
         size: int | None = None,
         *,
         dtype: torch.dtype | Literal["float32", "float64"] = "float32",
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    ) -> Iterator[tuple[Tree, Tree]]:
         """``(x, y)`` of a part, ``size`` rows at a time (None: at most 4096, and 16 MiB), in order;
         as ``tensors`` gives them. Streamed rows are read meanwhile.
 
@@ -139,14 +146,16 @@ class PreparedData:
         """
         rows, size = getattr(self, part), size or self.rows_at_once
         if isinstance(rows, Rows):
-            yield from zip(*(t.split(size) for t in self.tensors(part, dtype)), strict=True)
+            held = self.tensors(part, dtype)
+            for start in range(0, len(rows), size):
+                yield _some(held, slice(start, start + size))
         else:
             for x, y in rows.batches(size):
                 yield self.typed(x, y, dtype)
 
     def head(
         self, part: Part, size: int, dtype: torch.dtype | Literal["float32", "float64"] = "float32"
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[Tree, Tree]:
         """``(x, y)`` of the first ``size`` rows of a part, or of all where there are fewer, to try
         a model on.
 
@@ -155,28 +164,32 @@ class PreparedData:
         """
         rows: Rows | StreamedRows = getattr(self, part)
         if isinstance(rows, Rows):
-            x, y = self.tensors(part, dtype)
-            return x[:size], y[:size]
+            return _some(self.tensors(part, dtype), slice(size))
         key, size = (part, "head"), min(size, len(rows))
-        if key not in self._tensors or len(self._tensors[key][0]) < size:
+        if key not in self._tensors or len(leaves(self._tensors[key])[0]) < size:
             self._tensors[key] = rows.read(slice(size))  # kept: every fleet asks for them
-        x, y = self._tensors[key]
-        return self.typed(x[:size], y[:size], dtype)
+        return self.typed(*_some(self._tensors[key], slice(size)), dtype)
 
     def typed(
-        self, x: torch.Tensor, y: torch.Tensor, dtype: torch.dtype | Literal["float32", "float64"]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """A streamed batch in the type that is trained in: x as ``dtype``, y too for a
-        regression.
+        self, x: Tree, y: Tree, dtype: torch.dtype | Literal["float32", "float64"]
+    ) -> tuple[Tree, Tree]:
+        """A streamed batch in the type that is trained in: floats, and unsigned numbers, as
+        ``dtype``; other whole numbers and booleans keep their type.
         """
         real = _real(dtype)
-        return x.to(real), y.to(real) if self.task == "regression" else y
+
+        def as_trained(tensor: torch.Tensor) -> torch.Tensor:
+            is_kept = not (tensor.is_floating_point() or str(tensor.dtype).startswith("torch.uint"))
+            return tensor if is_kept else tensor.to(real)
+
+        typed: tuple[Tree, Tree] = map_tree(as_trained, (x, y))
+        return typed
 
     def tensors(
         self, part: Part, dtype: torch.dtype | Literal["float32", "float64"] = "float32"
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """``(X, y)`` of a part as tensors on the CPU: X (N, *in_shape) of ``dtype``; y (N,) int64,
-        or ``dtype`` for a regression.
+    ) -> tuple[Tree, Tree]:
+        """``(X, y)`` of a part as tensors on the CPU: X (N, *in_shape) of ``dtype``, whole numbers
+        and booleans of several inputs of their own; y (N,) int64, or ``dtype`` for a regression.
 
         The same tensors are handed out at every call: do not write into them.
 
@@ -193,16 +206,18 @@ class PreparedData:
             )
         real = _real(dtype)
         if (part, real) not in self._tensors:
-            y = torch.tensor(rows.y)
-            self._tensors[part, real] = (
-                torch.tensor(rows.X, dtype=real),
-                y.to(real) if self.task == "regression" else y,
-            )
-        found: tuple[torch.Tensor, torch.Tensor] = self._tensors[part, real]
+            x, y = map_tree(torch.tensor, (rows.X[:], rows.y))
+            self._tensors[part, real] = self.typed(x, y, real)
+        found: tuple[Tree, Tree] = self._tensors[part, real]
         return found
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_tensors": {}}  # a copy for another process makes its own
+
+
+def _some(tree: Tree, rows: slice) -> tuple[Tree, Tree]:
+    found: tuple[Tree, Tree] = map_tree(lambda tensor: tensor[rows], tree)
+    return found
 
 
 def _real(dtype: torch.dtype | Literal["float32", "float64"]) -> torch.dtype:
@@ -249,7 +264,7 @@ def prepare(data: Data, *, table: Table | None = None, fold: int | None = None) 
     preparation, notes = fit(table, data, parts.train)
     train, validation, test = (
         Rows(
-            preparation.transform(table.X[rows]),
+            _held(preparation.transform(table.X[rows])),
             preparation.target.encode(table.y[rows]),
             table.rows[rows],
         )
@@ -271,6 +286,10 @@ def _mean_of_one(weights: np.ndarray, data: Data) -> np.ndarray:
     if not weights.any():
         raise DataError(f"data.weights: all training rows have the weight 0 in {data.weights!r}")
     return (weights / weights.mean()).astype(np.float32)
+
+
+def _held(X: Tree) -> np.ndarray | InputArrays:
+    return X if isinstance(X, np.ndarray) else InputArrays(X)
 
 
 # What a file gave last, and the settings and the digest it is for
@@ -297,7 +316,8 @@ def prepare_once(data: Data, *, table: Table | None = None) -> PreparedData:
     prepared = prepare(data, table=table)
     for rows in (prepared.train, prepared.validation, prepared.test):
         for array in (rows.X, rows.y, rows.index) if isinstance(rows, Rows) else ():
-            array.flags.writeable = False
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
     _last = (data.model_dump_json(), prepared.digest), prepared
     return prepared
 
@@ -343,7 +363,7 @@ def describe(data: PreparedData | Table) -> DataRecord:
             {**column.schema(), **_fitted(column)} for column in data.preparation.columns
         ),
         features=data.preparation.width,
-        in_shape=tuple(data.in_shape),
+        in_shape=data.in_shape if data.preparation.layout == "one" else None,
         notes=tuple(data.notes),
         digest=data.digest,
     )
@@ -355,6 +375,8 @@ def _fitted(column: Column | Block) -> dict[str, Any]:
     """
     if isinstance(column, Block):
         knots = [0 if curve is None else len(curve.x) for curve in column.curves]
+        if not column.input.is_float:
+            return {}
         shown = {"mean": list(column.mean), "scale": list(column.scale)}
         return shown | ({"knots": knots} if knots else {})
     if column.kind != "number":

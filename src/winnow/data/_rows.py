@@ -17,7 +17,7 @@ from winnow.data._frames import is_frame, plain, to_polars
 from winnow.data._written import expected, parse
 from winnow.errors import DataError, Problem, nearest
 
-__all__ = ["ParsedRows", "read_block", "read_columns"]
+__all__ = ["ParsedRows", "read_block", "read_blocks", "read_columns"]
 
 MOST_PROBLEMS = 100  # then reading goes on, but nobody reads more
 
@@ -82,25 +82,116 @@ def read_block(rows: Any, block: Block) -> tuple[np.ndarray, list[Problem]]:
         rows = _one_field(rows, block.name, None, parsed)
     elif isinstance(rows, list | tuple) and len(rows) and isinstance(rows[0], Mapping):
         rows = [_one_field(row, block.name, i, parsed) for i, row in enumerate(rows)]
-    empty = np.zeros((0, *block.shape))
+    array = np.zeros((0, *block.shape)) if parsed.problems else _array(rows, block, parsed)
+    return array, parsed.problems
+
+
+def read_blocks(rows: Any, blocks: Sequence[Block]) -> tuple[list[np.ndarray], list[Problem]]:
+    """Rows of several inputs, an array (N, ...) for each of ``blocks``.
+
+    Args:
+        rows: records ``[{name: value}, ...]``, one record, or the arrays of all rows by name or as
+            a tuple in the order of the blocks.
+        blocks: the inputs.
+    """
+    parsed = ParsedRows()
+    columns = _by_input(rows, blocks, parsed)
+    empty = [np.zeros((0, *block.shape)) for block in blocks]
     if parsed.problems:
         return empty, parsed.problems
+    arrays = [_array(columns[block.name], block, parsed) for block in blocks]
+    lengths = {block.name: len(array) for block, array in zip(blocks, arrays, strict=True)}
+    if not parsed.problems and len(set(lengths.values())) > 1:
+        parsed.add(None, "rows", f"expected inputs of one length, got {lengths}")
+    return (empty if parsed.problems else arrays), parsed.problems
+
+
+def _by_input(rows: Any, blocks: Sequence[Block], parsed: ParsedRows) -> dict[str, Any]:
+    """The values of all rows for each input."""
+    names = [block.name for block in blocks]
+    if isinstance(rows, tuple) and len(rows) == len(blocks) and not _are_records(rows):
+        return dict(zip(names, rows, strict=True))
+    if isinstance(rows, Mapping):
+        if any(np.ndim(rows[b.name]) > len(b.shape) for b in blocks if _is_there(rows, b.name)):
+            _compare_names(list(rows), blocks, None, parsed, lenient=False)
+            return dict(rows)
+        rows = [rows]
+    if not isinstance(rows, list | tuple) or not _are_records(rows):
+        known = ", ".join(names)
+        found = type(rows).__name__
+        parsed.add(None, "rows", f"expected records or arrays with the inputs {known}, got {found}")
+        return {}
+    for i, row in enumerate(rows):
+        if row.keys() != set(names):
+            _compare_names(list(row), blocks, i, parsed, lenient=False)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _is_there(rows: Mapping[str, Any], name: str) -> bool:
+    """Whether there is a value that has a shape, of which a ragged one is none."""
+    try:
+        return np.ndim(rows[name]) >= 0
+    except (KeyError, ValueError):
+        return False
+
+
+def _are_records(rows: Sequence[Any]) -> bool:
+    return all(isinstance(row, Mapping) for row in rows)
+
+
+# Kinds of NumPy's types that are taken for numbers, whole numbers and booleans
+_KINDS = {"numbers": "iufb", "whole numbers": "iub", "booleans": "iub"}
+
+
+def _array(rows: Any, block: Block, parsed: ParsedRows) -> np.ndarray:
+    """Rows of one input, (N, *shape) in a type that the model can get; empty where they do not fit,
+    which is then a problem.
+    """
     try:
         array = np.asarray(rows)
     except ValueError:
         array = np.asarray(None)
-    if array.dtype.kind not in "iufb":
-        parsed.add(None, block.name, f"expected rows of numbers, each of shape {block.shape}")
-    elif array.shape[1:] != block.shape:
+    odd = None
+    if array.shape[1:] != block.shape and isinstance(rows, list | tuple):
+        odd = next((i for i, row in enumerate(rows) if _shape(row) != block.shape), None)
+    shape = f"of shape {block.shape}" if block.shape else "one for each row"
+    if odd is not None and _shape(rows[odd]) is not None:
+        found = _show(rows[odd]) if _shape(rows[odd]) == () else f"shape {_shape(rows[odd])}"
+        parsed.add(odd, block.name, f"expected {block.kind} {shape}, got {found}")
+    elif array.dtype.kind not in _KINDS[block.kind]:
+        each = f"rows of {block.kind}, each {shape}" if block.shape else f"{block.kind}, {shape}"
+        parsed.add(odd, block.name, f"expected {each}")
+    elif array.ndim == 0 or array.shape[1:] != block.shape:
         parsed.add(None, block.name, f"expected rows of shape {block.shape}, got {array.shape[1:]}")
-    elif not (np.abs(array.astype(np.float64)) <= MAX_SIZE).all():
-        place = np.argwhere(~(np.abs(array.astype(np.float64)) <= MAX_SIZE))[0]
+    elif (bad := ~_takes(array, block)).any():
+        place = np.argwhere(bad)[0]
+        where = f" at {place[1:].tolist()}" if block.shape else ""
+        wanted = "finite numbers" if block.input.is_float else f"{block.kind} ({block.dtype})"
         parsed.add(
-            int(place[0]),
-            block.name,
-            f"expected finite numbers, got {array[tuple(place)]} at {place[1:].tolist()}",
+            int(place[0]), block.name, f"expected {wanted}, got {array[tuple(place)]}{where}"
         )
-    return (empty if parsed.problems else array), parsed.problems
+    else:
+        return array
+    return np.zeros((0, *block.shape))
+
+
+def _shape(row: Any) -> tuple[int, ...] | None:
+    """The shape of a row; None where its lists differ in length."""
+    try:
+        return np.shape(row)
+    except ValueError:
+        return None
+
+
+def _takes(array: np.ndarray, block: Block) -> np.ndarray:
+    """Which values the model can get, of the shape of ``array``."""
+    if block.dtype == "bool":
+        return (array == 0) | (array == 1)
+    if not block.input.is_float:
+        info = np.iinfo(block.dtype)
+        return (array >= info.min) & (array <= info.max)
+    with np.errstate(invalid="ignore"):
+        return np.abs(array.astype(np.float64)) <= MAX_SIZE
 
 
 # -- the forms rows come in ------------------------------------------------------------------------
@@ -206,7 +297,11 @@ def _matrix(rows: Any, columns: Sequence[Column], parsed: ParsedRows) -> np.ndar
 
 
 def _compare_names(
-    found: list[Any], columns: Sequence[Column], row: int | None, parsed: ParsedRows, lenient: bool
+    found: list[Any],
+    columns: Sequence[Column | Block],
+    row: int | None,
+    parsed: ParsedRows,
+    lenient: bool,
 ) -> None:
     names = [c.name for c in columns]
     known, there = set(names), set(found)

@@ -142,7 +142,7 @@ def _row_counters(table: Table) -> tuple[str, ...]:
     """Columns that are called a number of the row and are one; none when nothing else would be
     left.
     """
-    if isinstance(table.X, np.ndarray):
+    if not isinstance(table.X, pl.DataFrame):
         return ()
     named = [
         name for name in table.names if _COUNTER.search(name) and table.X[name].dtype == pl.Float64

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from winnow.data._arrays import feature_array, target_array
+from winnow.data._arrays import feature_array, input_arrays, target_array
 from winnow.data._csv import read_csv
 from winnow.data._frames import TypedFrame, is_frame, is_series, series_to_polars, to_polars
+from winnow.data._inputs import InputArrays
 from winnow.data._text import TEXT_FILES, Style
 from winnow.errors import DataError, did_you_mean, first_line, nearest
 from winnow.recipe import (
@@ -47,9 +48,11 @@ FORMS = "`sklearn:<name>`, a path to a .csv, .tsv or .parquet file, or `package.
 
 @dataclass(frozen=True)
 class ArraySource:
-    """Features (N, ...) and target (N,), with the names of the features where they have any."""
+    """Features (N, ...), or several inputs, and target (N,), with the names of the features where
+    they have any.
+    """
 
-    X: np.ndarray
+    X: np.ndarray | InputArrays
     y: np.ndarray
     label: str
     digest: str
@@ -222,9 +225,16 @@ def _python_object(source: str) -> ArraySource | DatasetSource | FrameSource:
             raise DataError(f"data.source: X has {typed.frame.height} rows but y has {len(y)}")
         target = series_to_polars(y, str(getattr(y, "name", None) or "y"))
         return FrameSource(typed, target, f"frame from {label}", _frame_digest(typed, target))
-    X = feature_array(X)
-    y = target_array(y.to_numpy() if is_series(y) else y, len(X))
-    return ArraySource(X, y, f"arrays from {label}", content_digest((X, y)))
+    arrays = input_arrays(X) if _is_several(X) else feature_array(X)
+    y = target_array(y.to_numpy() if is_series(y) else y, len(arrays))
+    return ArraySource(arrays, y, f"arrays from {label}", content_digest((arrays[:], y)))
+
+
+def _is_several(X: Any) -> bool:
+    """Whether it is several inputs: a mapping, or a tuple in which there are arrays."""
+    return isinstance(X, Mapping) or (
+        isinstance(X, tuple) and any(hasattr(part, "__array__") for part in X)
+    )
 
 
 def _is_dataset(value: Any) -> bool:

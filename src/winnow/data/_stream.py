@@ -25,10 +25,22 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from winnow.data._columns import rows_at_once
+from winnow.data._inputs import PAD, input_dtype, label
 from winnow.errors import DataError, kind_and_line
 from winnow.recipe import Task
+from winnow.trees import Input, Tree, by_name, leaves, like, main, map_tree
 
-__all__ = ["Loader", "Reader", "Stream", "StreamedFeatures", "StreamedRows", "pack", "pairs"]
+__all__ = [
+    "Loader",
+    "Reader",
+    "Stream",
+    "StreamedFeatures",
+    "StreamedRows",
+    "input_of",
+    "pack",
+    "pairs",
+    "target_of",
+]
 
 LARGEST_COPY = 2**28  # bytes of a dataset that are sent to a process
 
@@ -48,52 +60,55 @@ class Reader:
     Attributes:
         datasets: by part; one object may stand under all three.
         names: what messages call them, by part.
-        shape: of one row's features.
+        inputs: of the model, a tree of ``Input``.
         task: what is predicted.
         classes: labels are below it; None: not known yet.
+        target: the name of the main target, where items have several.
+        others: what the other targets are, by name.
     """
 
     datasets: Mapping[str, Any]
     names: Mapping[str, str]
-    shape: tuple[int, ...]
+    inputs: Tree
     task: Task
     classes: int | None = None
+    target: str | None = None
+    others: Mapping[str, Input] = field(default_factory=dict)
 
-    def __getitem__(self, key: tuple[str, np.ndarray]) -> tuple[Tensor, Tensor] | Wrong:
+    def __getitem__(self, key: tuple[str, np.ndarray]) -> tuple[Tree, Tree] | Wrong:
         """``read`` for a loader."""
         try:
             return self.read(*key)
         except DataError as error:
             return Wrong(str(error))
 
-    def read(self, part: str, positions: np.ndarray) -> tuple[Tensor, Tensor]:
-        """x (B, *F) as the dataset has it, y (B,) int64 or float64, of the items at ``positions``
-        (B,) of a part's dataset.
+    @property
+    def values(self) -> int:
+        """How many values the inputs of a row have."""
+        return sum(one.size for one in leaves(self.inputs))
+
+    def read(self, part: str, positions: np.ndarray) -> tuple[Tree, Tree]:
+        """The inputs, each (B, *F), floats and pixels as the dataset has them and all else of its
+        ``Input``'s type; and y (B,) int64 or float64, or a mapping of it and the other targets; of
+        the items at ``positions`` (B,) of a part's dataset.
 
         Raises:
             DataError: for an item that cannot be read or does not fit, by its number.
         """
         numbers = positions.tolist()
-        xs, ys = [], []
+        xs, ys, others = [], [], []
         for x, y, what in pairs(self.datasets[part], self.names[part], numbers):
-            if tuple(x.shape) != self.shape:
-                found, first = tuple(x.shape), self.shape
-                raise DataError(
-                    f"{what}: x has the shape {found}, that of the first item is {first}: all "
-                    f"must have one shape"
-                )
-            xs.append(x)
-            ys.append(self._target(y, what))
-        x_BF = _stacked(xs)
-        if x_BF.is_floating_point() and not bool(torch.isfinite(x_BF).all()):
-            at = int((~torch.isfinite(x_BF.flatten(1))).any(dim=1).int().argmax())
-            raise DataError(
-                f"data.source: item {numbers[at]} of {self.names[part]}: x holds NaN or infinite "
-                f"values"
-            )
-        return x_BF, torch.tensor(
-            ys, dtype=torch.int64 if self.task == "classification" else torch.float64
-        )
+            xs.append(_fitting(x, self.inputs, what))
+            main_target, more = target_of(y, self.target, what)
+            ys.append(self._target(main_target, what))
+            others.append(_fitting(more, self.others, what, "y"))
+        named = [f"data.source: item {i} of {self.names[part]}" for i in numbers]
+        dtype = torch.int64 if self.task == "classification" else torch.float64
+        y_B = torch.tensor(ys, dtype=dtype)
+        inputs = _batch(xs, self.inputs, named)
+        if self.target is None:
+            return inputs, y_B
+        return inputs, {self.target: y_B, **_batch(others, self.others, named, "y")}
 
     def _target(self, value: Any, what: str) -> int | float:
         if isinstance(value, Tensor | np.ndarray) and math.prod(value.shape) == 1:
@@ -121,10 +136,99 @@ class Reader:
         return int(value)
 
 
-def pairs(
-    dataset: Any, name: str, numbers: list[int]
-) -> Iterator[tuple[Tensor | np.ndarray, Any, str]]:
-    """x as numbers, y as it is, and what messages call the item, for each of ``numbers``.
+def target_of(y: Any, name: str | None, what: str) -> tuple[Any, dict[str, Any]]:
+    """The main target of an item, and the others as numbers by name.
+
+    Args:
+        y: of the item.
+        name: of the main one; None: there is one target.
+        what: messages call the item.
+
+    Raises:
+        DataError: it is not there, or there are others where there should be none.
+    """
+    if name is None:
+        return y, {}
+    if not isinstance(y, Mapping) or name not in y:
+        found = ", ".join(map(str, y)) if isinstance(y, Mapping) else _what(y)
+        raise DataError(f"{what}: expected y as a mapping with {name!r}, got {found}")
+    others = {key: _numbers(y[key], what, f"y[{key!r}]") for key in y if key != name}
+    return y[name], others
+
+
+def input_of(value: Tensor | np.ndarray) -> Input:
+    """What an input or a target is, by the value of an item."""
+    return Input(tuple(value.shape), input_dtype(value.dtype))
+
+
+def _fitting(x: Tree, expected: Tree, what: str, called: str = "x") -> list[Tensor | np.ndarray]:
+    """The values of an item in the order of ``expected``, a tree of ``Input``.
+
+    Raises:
+        DataError: there are others, or one has another shape or type.
+    """
+    if isinstance(expected, Mapping):
+        fits = isinstance(x, Mapping) and x.keys() == expected.keys()
+    elif isinstance(expected, tuple):
+        fits = isinstance(x, tuple) and len(x) == len(expected)
+    else:
+        fits = not isinstance(x, Mapping | tuple)
+    if not fits:
+        raise DataError(
+            f"{what}: {called} is {_listed(x)}, that of the first item is {_listed(expected)}: all "
+            f"must have the same"
+        )
+    found = []
+    there = by_name(x)
+    for name, one in by_name(expected).items():
+        value, place = there[name], label(expected, name, called)
+        if tuple(value.shape) != one.shape:
+            raise DataError(
+                f"{what}: {place} has the shape {tuple(value.shape)}, that of the first item is "
+                f"{one.shape}: all must have one shape; {PAD}"
+            )
+        dtype = input_of(value).dtype
+        if not one.is_float and dtype != one.dtype and (dtype == "float32" or one.dtype == "bool"):
+            raise DataError(
+                f"{what}: {place} holds {value.dtype}, that of the first item {one.dtype}: all "
+                f"must have one type"
+            )
+        found.append(value)
+    return found
+
+
+def _listed(tree: Tree) -> str:
+    if isinstance(tree, Mapping):
+        return f"a mapping of {', '.join(map(str, tree)) or 'nothing'}"
+    return f"a tuple of {len(tree)}" if isinstance(tree, tuple) else "one tensor or array"
+
+
+def _batch(
+    items: Sequence[list[Tensor | np.ndarray]],
+    expected: Tree,
+    named: Sequence[str],
+    called: str = "x",
+) -> Tree:
+    """The values of items as tensors (B, ...), in the structure of ``expected``.
+
+    Raises:
+        DataError: a value that is not finite.
+    """
+    batch = []
+    for i, (name, one) in enumerate(by_name(expected).items()):
+        values = _stacked([item[i] for item in items])
+        if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+            lost = ~torch.isfinite(values.reshape(len(values), -1))
+            place = label(expected, name, called)
+            at = named[int(lost.any(dim=1).int().argmax())]
+            raise DataError(f"{at}: {place} holds NaN or infinite values")
+        batch.append(values if one.is_float else values.to(getattr(torch, one.dtype)))
+    return like(expected, iter(batch))
+
+
+def pairs(dataset: Any, name: str, numbers: list[int]) -> Iterator[tuple[Tree, Any, str]]:
+    """x as numbers, y as it is, and what messages call the item, for each of ``numbers``. A
+    mapping, or a tuple in which there are tensors or arrays, is several inputs.
 
     Raises:
         DataError: for an item that cannot be read or is no pair.
@@ -133,7 +237,19 @@ def pairs(
         what = f"data.source: item {i} of {name}"
         if not isinstance(item, tuple | list) or len(item) != 2:
             raise DataError(f"{what}: expected a pair (x, y), got {_what(item)}")
-        yield _numbers(item[0], what), item[1], what
+        yield _inputs(item[0], what), item[1], what
+
+
+def _inputs(x: Any, what: str) -> Tree:
+    if isinstance(x, Mapping):
+        odd = next((name for name in x if not isinstance(name, str)), None)
+        if odd is not None or not x:
+            found = "none" if odd is None else repr(odd)
+            raise DataError(f"{what}: expected the names of inputs in x, got {found}")
+        return {name: _numbers(value, what, f"x[{name!r}]") for name, value in x.items()}
+    if isinstance(x, tuple) and any(isinstance(part, Tensor | np.ndarray) for part in x):
+        return tuple(_numbers(part, what, f"x[{i}]") for i, part in enumerate(x))
+    return _numbers(x, what)
 
 
 def _items(dataset: Any, name: str, numbers: list[int]) -> Iterator[Any]:
@@ -161,21 +277,23 @@ def _items(dataset: Any, name: str, numbers: list[int]) -> Iterator[Any]:
         yield item
 
 
-def _numbers(x: Any, what: str) -> Tensor | np.ndarray:
+def _numbers(x: Any, what: str, place: str = "x") -> Tensor | np.ndarray:
     if isinstance(x, Tensor):
         x = x.detach().cpu()
-    elif isinstance(x, np.ndarray | list | tuple):
+    elif isinstance(x, np.ndarray | list | tuple) or (
+        place != "x" and isinstance(x, int | float | np.generic)
+    ):
         try:
             x = np.asarray(x)
         except ValueError:
-            raise DataError(f"{what}: x is ragged: expected one shape") from None
+            raise DataError(f"{what}: {place} is ragged: expected one shape; {PAD}") from None
     else:
         raise DataError(
-            f"{what}: expected x as a tensor or an array, got {type(x).__name__}: turn it into "
-            f"one in the dataset"
+            f"{what}: expected {place} as a tensor or an array, got {type(x).__name__}: turn it "
+            f"into one in the dataset"
         )
     if (x.is_complex() or x.is_quantized) if isinstance(x, Tensor) else x.dtype.kind not in "iufb":
-        raise DataError(f"{what}: expected x of numbers, got {x.dtype}")
+        raise DataError(f"{what}: expected {place} of numbers, got {x.dtype}")
     return x
 
 
@@ -270,7 +388,7 @@ class _Sent:
         self._packed = packed
         self._reader: Reader | None = None
 
-    def __getitem__(self, key: tuple[str, np.ndarray]) -> tuple[Tensor, Tensor] | Wrong:
+    def __getitem__(self, key: tuple[str, np.ndarray]) -> tuple[Tree, Tree] | Wrong:
         if self._reader is None:
             try:
                 self._reader = pickle.loads(self._packed)
@@ -303,14 +421,14 @@ class Stream:
     _idle: list[Loader] = field(default_factory=list, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def read(self, part: str, positions: np.ndarray) -> tuple[Tensor, Tensor]:
+    def read(self, part: str, positions: np.ndarray) -> tuple[Tree, Tree]:
         """As ``Reader.read``, in this process, one thread at a time: a dataset may go to a
         place in a file, then read there.
         """
         with self._lock:
             return self.reader.read(part, positions)
 
-    def __getitem__(self, key: tuple[str, np.ndarray]) -> tuple[Tensor, Tensor] | Wrong:
+    def __getitem__(self, key: tuple[str, np.ndarray]) -> tuple[Tree, Tree] | Wrong:
         """``read`` for a loader without processes."""
         with self._lock:
             return self.reader[key]
@@ -357,10 +475,9 @@ class Loader:
             multiprocessing_context="spawn" if workers else None,
         )
 
-    def batches(
-        self, part: str, positions: Iterable[np.ndarray]
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """x (B, *F) and y (B,) for each of ``positions``, in their order.
+    def batches(self, part: str, positions: Iterable[np.ndarray]) -> Iterator[tuple[Tree, Tree]]:
+        """Inputs, each (B, *F), and targets, each (B, ...), for each of ``positions``, in their
+        order.
 
         Raises:
             DataError: for an item that cannot be read or does not fit, and for a process that ends.
@@ -419,19 +536,20 @@ class StreamedRows:
 
     @property
     def X(self) -> StreamedFeatures:  # noqa: N802 - as in Rows
-        """(N, *in_shape) float32 features, read when they are indexed."""
+        """(N, *in_shape) features, read when they are indexed."""
         return StreamedFeatures(self)
 
     @cached_property
     def y(self) -> np.ndarray:
-        """(N,) targets as int64 or float32: every item is read once, and these are kept."""
-        y = torch.cat([y_B for _, y_B in self.batches(rows_at_once(self.stream.reader.shape))])
+        """(N,) main targets as int64 or float32: every item is read once, and these are kept."""
+        size = rows_at_once(self.stream.reader.values)
+        y = torch.cat([main(y_B) for _, y_B in self.batches(size)])
         return y.numpy() if self.stream.reader.task == "classification" else y.float().numpy()
 
     def batches(
         self, size: int, *, order: np.ndarray | None = None, loader: Loader | None = None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """x (B, *F) and y (B,) as in the dataset.
+    ) -> Iterator[tuple[Tree, Tree]]:
+        """Inputs, each (B, *F), and targets, each (B, ...), as in the dataset.
 
         Args:
             size: rows at a time, the last batch may have fewer.
@@ -447,25 +565,32 @@ class StreamedRows:
         if loader is None:
             self.stream.give_back(own)
 
-    def read(self, rows: slice | np.ndarray) -> tuple[Tensor, Tensor]:
-        """x (B, *F) and y (B,) of some rows, read at once in this process."""
+    def read(self, rows: slice | np.ndarray) -> tuple[Tree, Tree]:
+        """Inputs, each (B, *F), and targets, each (B, ...), of some rows, read at once in this
+        process.
+        """
         return self.stream.read(self.part, self.index[rows])
 
 
 class StreamedFeatures:
-    """Features (N, *shape) of a part that is not in memory; a slice or positions give an array
-    of them.
+    """Features of a part that is not in memory; a slice or positions give those rows, an array
+    (n, *shape) or a tree of arrays.
     """
 
     def __init__(self, rows: StreamedRows) -> None:
         self._rows = rows
-        self.shape = (len(rows), *rows.stream.reader.shape)
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, which: slice | np.ndarray) -> np.ndarray:
-        return self._rows.read(which)[0].float().numpy()
+    def __getitem__(self, which: slice | np.ndarray) -> Tree:
+        found, _ = self._rows.read(which)
+        inputs = self._rows.stream.reader.inputs
+
+        def as_array(tensor: Tensor, one: Input) -> np.ndarray:
+            return (tensor.float() if one.is_float else tensor).numpy()
+
+        return map_tree(as_array, found, inputs)
 
 
 def pieces(index: np.ndarray, size: int) -> Iterator[np.ndarray]:

@@ -11,12 +11,14 @@ import polars as pl
 from winnow.data._arrays import plain_target
 from winnow.data._columns import MAX_SIZE
 from winnow.data._frames import ColumnNote, Doubt, Format, Reading, TypedFrame, plain
+from winnow.data._inputs import InputArrays
 from winnow.data._rare import settle_rare
 from winnow.data._source import ArraySource, DatasetSource, FrameSource, read_source
 from winnow.data._task import MOST_CLASSES, decide
 from winnow.data._text import PLAIN, Style
 from winnow.errors import DataError, did_you_mean
 from winnow.recipe import Data, Task
+from winnow.trees import by_name
 
 __all__ = ["MIN_ROWS", "Table", "load_table"]
 
@@ -28,15 +30,16 @@ class Table:
     """Rows with a known target, as they were given.
 
     Attributes:
-        X: a polars frame of Float64, Boolean and String columns with null for gaps, or an array (N,
-            ...) of finite numbers.
+        X: a polars frame of Float64, Boolean and String columns with null for gaps, an array (N,
+            ...) of finite numbers, or several inputs.
         y: (N,) raw target: int64, float64, bool, or text in an object array.
-        names: of the columns; ``("x",)`` for arrays of more than two dimensions.
+        names: of the columns; ``("x",)`` for arrays of more than two dimensions; of the inputs,
+            where there are several.
         task: what is to be predicted.
         target: the target's name.
         source_label: where the rows came from, for people.
         digest: SHA-256 of the content; of the bytes, for a file.
-        shape: of one row, (F,) or (C, ...).
+        shape: of one row, (F,) or (C, ...); () of several inputs.
         rows: (N,) number of each row in the source, from 0.
         formats: which columns were dates, or codes of categories.
         notes: what was decided on the way.
@@ -47,7 +50,7 @@ class Table:
         style: how the text of the file is written, as far as the recipe says it.
     """
 
-    X: pl.DataFrame | np.ndarray
+    X: pl.DataFrame | np.ndarray | InputArrays
     y: np.ndarray
     names: tuple[str, ...]
     task: Task
@@ -128,13 +131,21 @@ def _without_rare(table: Table, data: Data) -> Table:
     kept = settled.kept
     return replace(
         table,
-        X=table.X.filter(pl.Series(kept)) if isinstance(table.X, pl.DataFrame) else table.X[kept],
+        X=_some(table.X, kept),
         y=settled.y,
         rows=table.rows[kept],
         order=None if table.order is None else table.order[kept],
         weights=None if table.weights is None else table.weights[kept],
         notes=(*table.notes, settled.note),
     )
+
+
+def _some(
+    X: pl.DataFrame | np.ndarray | InputArrays, kept: np.ndarray
+) -> pl.DataFrame | np.ndarray | InputArrays:
+    if isinstance(X, InputArrays):
+        return InputArrays(X[kept])
+    return X.filter(pl.Series(kept)) if isinstance(X, pl.DataFrame) else X[kept]
 
 
 def _from_arrays(source: ArraySource, data: Data) -> Table:
@@ -153,6 +164,8 @@ def _from_arrays(source: ArraySource, data: Data) -> Table:
         raise DataError(
             f"data.{given[0]}: is for files of text, and {source.label} is none: leave it out"
         )
+    if isinstance(X, InputArrays):
+        return _from_inputs(source, X, data)
     names = source.names or (tuple(f"x{i}" for i in range(X.shape[1])) if X.ndim == 2 else ("x",))
     order = None
     if data.split.order_by is not None:
@@ -186,6 +199,39 @@ def _from_arrays(source: ArraySource, data: Data) -> Table:
         notes=notes,
         order=order,
         weights=weights,
+    )
+
+
+def _from_inputs(source: ArraySource, X: InputArrays, data: Data) -> Table:
+    """Rows of several inputs, which have no columns.
+
+    Raises:
+        DataError: a setting that is for columns, or for one input.
+    """
+    for name, value in (
+        ("drop", data.drop or None),
+        ("weights", data.weights),
+        ("split.order_by", data.split.order_by),
+        ("shape", data.shape),
+        ("prepare.steps", data.prepare.steps or None),
+    ):
+        if value is not None:
+            raise DataError(
+                f"data.{name}: {source.label} hold several inputs, which have no columns and keep "
+                f"their shapes: leave it out"
+            )
+    names = tuple(by_name(X.arrays))
+    rows = np.arange(len(source.y))
+    return Table(
+        X,
+        source.y,
+        names,
+        "classification",
+        source.target,
+        source.label,
+        source.digest,
+        (),
+        rows,
     )
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from winnow.data._inputs import InputArrays
 from winnow.data._split import Parts
 from winnow.data._table import Table
 from winnow.recipe import Data
+from winnow.trees import leaves
 
 __all__ = ["warnings"]
 
@@ -35,8 +37,14 @@ def warnings(table: Table, parts: Parts, data: Data) -> tuple[str, ...]:
 # -- columns that alone predict the target ---------------------------------------------------------
 
 
+def _has_columns(table: Table) -> bool:
+    if isinstance(table.X, np.ndarray):
+        return table.X.ndim == 2
+    return isinstance(table.X, pl.DataFrame)
+
+
 def _leaks(table: Table, parts: Parts) -> list[str]:
-    if len(parts.validation) < ENOUGH or (isinstance(table.X, np.ndarray) and table.X.ndim != 2):
+    if len(parts.validation) < ENOUGH or not _has_columns(table):
         return []
     rows = np.concatenate([parts.train, parts.validation])
     codes = _numbers(table, rows)
@@ -62,6 +70,7 @@ def _numbers(table: Table, rows: np.ndarray) -> np.ndarray:
     """(rows, columns) of numbers that stand for the values, gaps below all of them; text in the
     order of the alphabet.
     """
+    assert not isinstance(table.X, InputArrays)
     if isinstance(table.X, np.ndarray):
         return table.X[rows].astype(np.float64)
     frame = table.X[rows]
@@ -163,12 +172,17 @@ def _repeated(table: Table, parts: Parts) -> list[str]:
 def _keys(table: Table) -> np.ndarray:
     """(N,) a hash of each row and its target."""
     y = pl.Series("y", [str(v) for v in table.y.tolist()])
-    if isinstance(table.X, np.ndarray):
-        flat = np.ascontiguousarray(table.X.reshape(len(table.X), -1))
-        rows = pl.Series("x", [hash(row.tobytes()) for row in flat])
-        return pl.DataFrame([rows, y]).hash_rows().to_numpy()
+    if not isinstance(table.X, pl.DataFrame):
+        arrays = leaves(table.X[:] if isinstance(table.X, InputArrays) else table.X)
+        rows = [_hashes(array).alias(f"x{i}") for i, array in enumerate(arrays)]
+        return pl.DataFrame([*rows, y]).hash_rows().to_numpy()
     numbered = pl.DataFrame([table.X.hash_rows().alias("x"), y])
     return numbered.hash_rows().to_numpy()
+
+
+def _hashes(array: np.ndarray) -> pl.Series:
+    flat = np.ascontiguousarray(array.reshape(len(array), -1))
+    return pl.Series([hash(row.tobytes()) for row in flat])
 
 
 # -- dates that are divided at random --------------------------------------------------------------

@@ -24,6 +24,7 @@ from winnow.evaluation._records import Baseline, BaselinesRecord
 from winnow.recipe import derive_seed, metric_label, metric_of
 from winnow.records import plain
 from winnow.stats import Interval, paired_rows
+from winnow.trees import main
 
 __all__ = [
     "Baselines",
@@ -325,13 +326,16 @@ def _training_labels(prepared: PreparedData) -> NDArray[Any]:
     rng = np.random.default_rng(derive_seed(0, "baselines", "rows"))
     some = np.sort(rng.choice(len(train), min(len(train), MOST_STREAMED), replace=False))
     pieces = np.array_split(some, -(-len(some) // prepared.rows_at_once))
-    return np.concatenate([train.read(piece)[1].numpy() for piece in pieces])
+    return np.concatenate([main(train.read(piece)[1]).numpy() for piece in pieces])
 
 
 def _left_out(prepared: PreparedData) -> str | None:
     """Why only the constant is measured."""
     if not isinstance(prepared.train, Rows):
         return "left out: the rows are streamed"
+    if prepared.preparation.layout != "one":
+        names = ", ".join(column.name for column in prepared.preparation.columns)
+        return f"left out: a row has several inputs ({names})"
     if len(prepared.in_shape) > 1:
         return f"left out: a row is an array of shape {' x '.join(map(str, prepared.in_shape))}"
     if prepared.in_shape[0] > MOST_VALUES // 100:
@@ -345,7 +349,7 @@ def _training_rows(prepared: PreparedData) -> tuple[NDArray[Any], NDArray[Any], 
     """
     train = prepared.train
     assert isinstance(train, Rows)  # others are left out before
-    X, y = train.X, train.y
+    X, y = train.X[:], train.y
     most = min(MOST_ROWS, MOST_VALUES // X.shape[1])
     note = None
     if len(y) > most:

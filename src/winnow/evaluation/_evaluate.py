@@ -16,6 +16,7 @@ from winnow.records import keep
 from winnow.stats import FEW_ROWS, Interval, rows_interval
 from winnow.study import TrainingResult
 from winnow.training import predict
+from winnow.trees import main
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -142,7 +143,7 @@ def _outputs(trained: TrainingResult) -> tuple[NDArray[Any], dict[int, NDArray[n
     targets: list[NDArray[Any]] = []
     pieces: dict[int, list[NDArray[np.float64]]] = {i: [] for i in modules}
     for x, y in prepared.batches("test", dtype=trained.variants[0].train.weights_precision):
-        targets.append(y.numpy())
+        targets.append(main(y).numpy())
         for i, module in modules.items():
             pieces[i].append(predict(module, x).double().numpy())
     truth, raw = np.concatenate(targets), {i: np.concatenate(p) for i, p in pieces.items()}

@@ -349,9 +349,7 @@ class Planner:
             return 1, 0
         peak = found.peak_bytes(1, checkpoints=True)
         each = (
-            PROCESS_BYTES
-            + peak
-            + 4 * len(group.prepared.train) * math.prod(group.prepared.in_shape)
+            PROCESS_BYTES + peak + 4 * len(group.prepared.train) * group.prepared.preparation.width
         )
         return max(1, min(cores(), len(group.positions), memory_bytes() // each)), peak
 

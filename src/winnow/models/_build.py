@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from winnow.errors import ModelError, did_you_mean
+from winnow.models._example import example_rows
 from winnow.models._ready import READY
 from winnow.models._start import begin_from, start_digest
 from winnow.models._surgery import switch_off
@@ -31,6 +32,19 @@ from winnow.recipe import (
     uncallable,
     written_in_python,
 )
+from winnow.trees import (
+    Input,
+    Tree,
+    as_inputs,
+    by_name,
+    call,
+    described,
+    leaves,
+    main,
+    map_tree,
+    named_leaves,
+    without_none,
+)
 
 MOST_PARAMETERS = 2**29  # of a ready model: 2 GiB of float32, and training takes four times as much
 SURELY_SMALL = 4096  # width times depth of a model that need not be counted
@@ -42,7 +56,7 @@ SUM_TOLERANCE = 1e-3
 _TRIED_ROWS = 8
 
 
-def build(model: Model, *, in_shape: tuple[int, ...], out_features: int, seed: int) -> nn.Module:
+def build(model: Model, *, in_shape: Tree, out_features: int, seed: int) -> nn.Module:
     """A fresh module whose weights are a function of ``seed`` alone, its modules in
     ``model.without`` switched off.
 
@@ -52,7 +66,8 @@ def build(model: Model, *, in_shape: tuple[int, ...], out_features: int, seed: i
 
     Args:
         model: with nothing open.
-        in_shape: of one row, without the batch axis.
+        in_shape: of one row, without the batch axis; or what the inputs are, a tree of
+            ``trees.Input``.
         out_features: classes, or 1 for regression.
         seed: of the variant.
 
@@ -62,14 +77,15 @@ def build(model: Model, *, in_shape: tuple[int, ...], out_features: int, seed: i
     """
     builder = _builder(model.use)
     check_args(model)
+    inputs = as_inputs(in_shape)
     if model.use in READY:
         args = {
             **READY_ARGS[model.use](**model.args).model_dump(),
-            "in_shape": in_shape,
+            "in_shape": _of_floats(model.use, inputs),
             "out_features": out_features,
         }
     else:
-        args = {**_offered(builder, in_shape, out_features), **model.args}
+        args = {**_offered(builder, inputs, out_features), **model.args}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "init"))
         try:
@@ -88,10 +104,21 @@ def build(model: Model, *, in_shape: tuple[int, ...], out_features: int, seed: i
             f"model {model.use!r}: expected a torch.nn.Module, got {type(module).__name__}"
         )
     if model.without:
-        switch_off(module, model.without, in_shape=in_shape)
+        switch_off(module, model.without, in_shape=inputs)
     if model.start is not None:
         begin_from(module, model.start)
     return module
+
+
+def _of_floats(use: str, inputs: Tree) -> tuple[int, ...]:
+    """The shape of a row for a ready model, which takes one input of floats."""
+    if isinstance(inputs, Input) and inputs.is_float:
+        return inputs.shape
+    found = ", ".join(f"{n} {i.dtype} {i.shape}" for n, i in by_name(inputs).items())
+    raise ModelError(
+        f"model.use: {use} takes one input of floats, and the data has {found}: expected a model "
+        f"of your own"
+    )
 
 
 def _check_size(builder: Callable[..., Any], args: Mapping[str, Any]) -> None:
@@ -126,25 +153,22 @@ def check_args(model: Model) -> None:
         )
 
 
-def check_output(
-    module: nn.Module, *, in_shape: tuple[int, ...], out_features: int, task: str
-) -> None:
-    """Try two rows, as in training and as in prediction, and refuse a model whose output does not
-    fit the task.
+def check_output(module: nn.Module, *, in_shape: Tree, out_features: int, task: str) -> None:
+    """Try two rows, as in training and as in prediction, and refuse a model whose main output does
+    not fit the task.
 
     The module and PyTorch's global generator are left as they were.
 
     Raises:
         ModelError: the forward pass fails, nothing in the output depends on a parameter, or the
-            output is not (batch, classes), or (batch,) or (batch, 1) for regression.
+            main output is not (batch, classes), or (batch,) or (batch, 1) for regression.
     """
     tried = copy.deepcopy(module)  # a forward pass in training mode moves running means
-    dtype = next((p.dtype for p in tried.parameters()), torch.float32)
-    x = torch.zeros(2, *in_shape, dtype=dtype)
+    x = example_rows(in_shape, 2, tried)
     for is_training in (False, True):
         with torch.random.fork_rng(devices=[]):
-            output = _tried(tried.train(is_training), x)
-        _check_one(output, out_features=out_features, task=task)
+            outputs = _tried(tried.train(is_training), x)
+        output = _check_outputs(outputs, out_features=out_features, task=task)
     if not output.requires_grad:
         raise ModelError(
             "the model cannot be trained: no parameter that takes gradients has a part in its "
@@ -152,60 +176,84 @@ def check_output(
         )
 
 
-def _tried(module: nn.Module, x: torch.Tensor) -> Any:
+def _tried(module: nn.Module, x: Tree) -> Any:
     try:
-        return module(x)
+        return call(module, x)
     except Exception as error:
         mode = " in training mode" if module.training else ""
+        kept = [n for n, t in by_name(x).items() if not t.is_floating_point()]
+        hint = (
+            f" - {', '.join(kept)} of whole numbers goes into the model as it is: if it is a "
+            f"quantity, make it floats in the data"
+            if kept and "dtype" in str(error)
+            else ""
+        )
         raise ModelError(
-            f"the model fails{mode} on a batch of shape {tuple(x.shape)} (rows of shape "
-            f"{tuple(x.shape[1:])}): "
-            f"{type(error).__name__}: {error}"
+            f"the model fails{mode} on a batch of shape {described(x)} (rows of shape "
+            f"{described(map_tree(lambda tensor: tensor[0], x))}): {type(error).__name__}: "
+            f"{error}{hint}"
         ) from error
 
 
-def gives_probabilities(module: nn.Module, *, in_shape: tuple[int, ...], out_features: int) -> bool:
-    """Whether the outputs of a classifier look like probabilities: in [0, 1], the classes of every
-    row adding up to 1.
+def gives_probabilities(module: nn.Module, *, in_shape: Tree, out_features: int) -> bool:
+    """Whether the main outputs of a classifier look like probabilities: in [0, 1], the classes of
+    every row adding up to 1.
 
     Cross-entropy takes raw scores and applies a softmax of its own. Over probabilities it still
     trains, only slowly and to answers that can never be sure, so it must be told. The module and
     PyTorch's global generator are left as they were.
     """
     tried = copy.deepcopy(module).eval()
-    dtype = next((p.dtype for p in tried.parameters()), torch.float32)
-    x = torch.randn(_TRIED_ROWS, *in_shape, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    zeros = example_rows(in_shape, _TRIED_ROWS, tried)
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(tensor: torch.Tensor) -> torch.Tensor:
+        is_float = tensor.is_floating_point()
+        return tensor.normal_(generator=generator) if is_float else tensor
+
+    x = map_tree(lambda tensor: drawn(tensor.clone()), zeros)
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         try:
-            output = tried(x)
+            output = main(call(tried, x))
         # A model of whole numbers, an embedding say, refuses these rows; zeros went through
         except Exception:
-            output = tried(torch.zeros_like(x))
+            output = main(call(tried, zeros))
     if output.shape != (_TRIED_ROWS, out_features):
         return False
     in_range = bool((output >= 0).all() and (output <= 1).all())
     return in_range and bool((output.sum(dim=1) - 1).abs().max() < SUM_TOLERANCE)
 
 
-def _check_one(output: Any, *, out_features: int, task: str) -> None:
-    if not isinstance(output, torch.Tensor):
-        which = (
-            ": return the scores alone, `output[0]` say" if isinstance(output, tuple | list) else ""
-        )
-        raise ModelError(f"the model must return one tensor, got {type(output).__name__}{which}")
-    found = tuple(output.shape)
-    if task == "classification" and found != (2, out_features):
+def _check_outputs(outputs: Any, *, out_features: int, task: str) -> torch.Tensor:
+    """Return the main output.
+
+    Raises:
+        ModelError: it does not fit the task, or another output is no tensor.
+    """
+    expected = "the model must return a tensor, or a tuple or mapping of tensors"
+    if isinstance(outputs, Mapping | tuple | list):
+        outputs = without_none(outputs)
+    odd = [leaf for leaf in leaves(outputs) if not isinstance(leaf, torch.Tensor)]
+    if odd or not leaves(outputs):
+        raise ModelError(f"{expected}, got {type(odd[0] if odd else outputs).__name__}")
+    output: torch.Tensor = main(outputs)
+    which = "output"
+    if not isinstance(outputs, torch.Tensor):
+        names = ", ".join(name for name, _ in named_leaves(outputs))
+        which = f"main output (`logits` or the first of {names})"
+    shape = tuple(output.shape)
+    got = f"(batch, {', '.join(map(str, shape[1:]))})"
+    if task == "classification" and shape != (2, out_features):
         raise ModelError(
-            f"the model's output does not fit the {out_features} classes: expected (batch, "
-            f"{out_features}), got (batch, "
-            f"{', '.join(map(str, found[1:]))})"
-            + (" - two classes need two outputs" if found[1:] == (1,) else "")
+            f"the model's {which} does not fit the {out_features} classes: expected (batch, "
+            f"{out_features}), got {got}"
+            + (" - two classes need two outputs" if shape[1:] == (1,) else "")
         )
-    if task == "regression" and found not in ((2,), (2, 1)):
+    if task == "regression" and shape not in ((2,), (2, 1)):
         raise ModelError(
-            f"the model's output does not fit a regression: expected (batch, 1), got (batch, "
-            f"{', '.join(map(str, found[1:]))})"
+            f"the model's {which} does not fit a regression: expected (batch, 1), got {got}"
         )
+    return output
 
 
 def model_digest(model: Model) -> str:
@@ -311,15 +359,13 @@ def _parameters(builder: Callable[..., Any]) -> list[str] | None:
     return list(parameters)
 
 
-def _offered(
-    builder: Callable[..., Any], in_shape: tuple[int, ...], out_features: int
-) -> dict[str, Any]:
+def _offered(builder: Callable[..., Any], inputs: Tree, out_features: int) -> dict[str, Any]:
     known = _parameters(builder) or []
     offers: dict[str, Any] = {
-        "in_shape": in_shape,
+        "in_shape": map_tree(lambda one: one.shape, inputs),
         "out_features": out_features,
         "num_classes": out_features,
     }
-    if len(in_shape) == 1:
-        offers["in_features"] = in_shape[0]
+    if isinstance(inputs, Input) and len(inputs.shape) == 1:
+        offers["in_features"] = inputs.shape[0]
     return {name: value for name, value in offers.items() if name in known}

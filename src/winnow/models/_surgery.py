@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from winnow.errors import ModelError, did_you_mean
+from winnow.models._example import example_rows
+from winnow.trees import Tree, call, described
 
 __all__ = ["Zero", "module_names", "switch_off"]
 
@@ -53,7 +55,7 @@ def module_names(module: nn.Module) -> list[str]:
     return [name for name, _ in module.named_modules() if name]
 
 
-def switch_off(module: nn.Module, names: tuple[str, ...], *, in_shape: tuple[int, ...]) -> None:
+def switch_off(module: nn.Module, names: tuple[str, ...], *, in_shape: Tree) -> None:
     """Replace the named modules, in place: by the identity where output and input have one shape,
     else by zeros.
 
@@ -62,7 +64,7 @@ def switch_off(module: nn.Module, names: tuple[str, ...], *, in_shape: tuple[int
     Args:
         module: the whole network; changed.
         names: dotted names as in ``named_modules``.
-        in_shape: of one row.
+        in_shape: of one row, or a tree of ``trees.Input``.
 
     Raises:
         ModelError: for a name that does not exist, a module that the forward pass never calls, or
@@ -100,7 +102,7 @@ def _shape_of_any_batch(few: tuple[int, ...], many: tuple[int, ...]) -> Shape:
 
 
 def _shapes(
-    module: nn.Module, names: tuple[str, ...], in_shape: tuple[int, ...], rows: int
+    module: nn.Module, names: tuple[str, ...], in_shape: Tree, rows: int
 ) -> dict[str, tuple[Any, Any]]:
     """Shapes into and out of each named module when ``rows`` rows pass through the network."""
     seen: dict[str, tuple[Any, Any]] = {}
@@ -120,17 +122,15 @@ def _shapes(
         module.get_submodule(n).register_forward_hook(watch(n), with_kwargs=True) for n in names
     ]
     was_training = module.training
-    x = torch.zeros(
-        rows, *in_shape, dtype=next((p.dtype for p in module.parameters()), torch.float32)
-    )
+    x = example_rows(in_shape, rows, module)
     try:
         with torch.no_grad():
-            module.eval()(x)
+            call(module.eval(), x)
     except ModelError:
         raise
     except Exception as error:
         raise ModelError(
-            f"the model fails on a batch of shape {tuple(x.shape)}: {type(error).__name__}: {error}"
+            f"the model fails on a batch of shape {described(x)}: {type(error).__name__}: {error}"
         ) from error
     finally:
         module.train(was_training)

@@ -195,12 +195,12 @@ def _build(recipe: Recipe, prepared: PreparedData) -> nn.Module:
     """Build the model of a recipe with nothing open, and see that its output fits the task."""
     module = models.build(
         recipe.model,
-        in_shape=prepared.in_shape,
+        in_shape=prepared.inputs,
         out_features=prepared.out_features,
         seed=recipe.seed,
     )
     models.check_output(
-        module, in_shape=prepared.in_shape, out_features=prepared.out_features, task=prepared.task
+        module, in_shape=prepared.inputs, out_features=prepared.out_features, task=prepared.task
     )
     return module
 
@@ -219,7 +219,7 @@ def _warnings(recipe: Recipe, prepared: PreparedData, model: nn.Module) -> Itera
     if prepared.task != "classification" or recipe.model.use in READY:
         return
     if models.gives_probabilities(
-        model, in_shape=prepared.in_shape, out_features=prepared.out_features
+        model, in_shape=prepared.inputs, out_features=prepared.out_features
     ):
         yield (
             "the outputs of the model look like probabilities (every row adds up to 1): "

@@ -244,7 +244,7 @@ def _check_modules(module: nn.Module, names: Sequence[str]) -> None:
 
 def _try_model(recipe: Recipe, prepared: PreparedData) -> nn.Module:
     """Return the model, after two rows went through it: before anything is trained."""
-    in_shape, out_features = prepared.in_shape, prepared.out_features
-    module = models.build(recipe.model, in_shape=in_shape, out_features=out_features, seed=0)
-    models.check_output(module, in_shape=in_shape, out_features=out_features, task=prepared.task)
+    inputs, out_features = prepared.inputs, prepared.out_features
+    module = models.build(recipe.model, in_shape=inputs, out_features=out_features, seed=0)
+    models.check_output(module, in_shape=inputs, out_features=out_features, task=prepared.task)
     return module

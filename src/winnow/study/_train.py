@@ -216,7 +216,7 @@ def load_member(
     """
     module = models.build(
         variant.model,
-        in_shape=prepared.in_shape,
+        in_shape=prepared.inputs,
         out_features=prepared.out_features,
         seed=variant.seed,
     )

@@ -34,7 +34,7 @@ def build_members(variants: Sequence[Variant], prepared: PreparedData) -> list[n
     for variant in variants:
         module = build(
             variant.model,
-            in_shape=prepared.in_shape,
+            in_shape=prepared.inputs,
             out_features=prepared.out_features,
             seed=variant.seed,
         )

@@ -81,9 +81,7 @@ def open_teacher(
     if model is None:
         return None
     try:
-        module = build(
-            model, in_shape=prepared.in_shape, out_features=prepared.out_features, seed=0
-        )
+        module = build(model, in_shape=prepared.inputs, out_features=prepared.out_features, seed=0)
     except ModelError as error:
         raise ModelError(f"train.teacher: {error}") from error
     return Teacher(module.to(device, dtype_of(variant)))
