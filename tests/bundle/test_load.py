@@ -24,7 +24,7 @@ from sklearn import datasets
 from tests.bundle.conftest import Example
 
 from winnow import bundle
-from winnow.bundle import _files, _load
+from winnow.bundle import _files, _load, _model_file
 from winnow.errors import BundleError, InputError
 
 # -- predictions -----------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def test_many_rows_go_through_in_pieces(saved: Path, monkeypatch: pytest.MonkeyP
     X = datasets.load_iris().data
     whole = loaded.logits(X)
     sizes: list[int] = []
-    monkeypatch.setattr(_load, "_CHUNK_VALUES", 4 * 40)
+    monkeypatch.setattr(_model_file, "_CHUNK_VALUES", 4 * 40)
     session = loaded._session
 
     class Counting:
@@ -371,7 +371,8 @@ def test_a_model_for_other_data_is_refused(saved: Path, diabetes: Example) -> No
 
     with pytest.raises(
         BundleError,
-        match=r"model\.onnx: expected one input x \(batch, 4\) of floats, found x \['batch', 10\]",
+        match=r"model\.onnx: expected the inputs x \(batch, 4\) tensor\(float\), found x "
+        r"\(batch, 10\)",
     ):
         bundle.load(saved)
 
@@ -394,7 +395,7 @@ def test_a_model_with_other_outputs_or_inputs_is_refused(saved: Path) -> None:
         bundle.load(saved)
 
     replace(saved, "model.onnx", linear(4, 3, name="input").SerializeToString())
-    with pytest.raises(BundleError, match=r"expected one input x .*, found input"):
+    with pytest.raises(BundleError, match=r"expected the inputs x .*, found input"):
         bundle.load(saved)
 
 

@@ -335,8 +335,8 @@ class FixedBatch(nn.Module):
 
 
 class NotATensor(nn.Module):
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x, x
+    def forward(self, x: Tensor) -> str:
+        return "scores"
 
 
 @pytest.mark.parametrize(
@@ -355,14 +355,14 @@ class NotATensor(nn.Module):
         (FixedBatch(), r"the model fails on 1 rows"),
         (
             NotATensor(),
-            r"expected an output \(batch, \.\.\.\) = \(2, \.\.\.\), the model gave tuple",
+            r"expected an output \(batch, \.\.\.\) = \(2, \.\.\.\), the model gave str",
         ),
         (
             nn.Linear(3, 3),
             r"the model fails on 2 rows \(2, 8\): mat1 and mat2 shapes cannot be multiplied",
         ),
     ],
-    ids=["branch", "operator", "squeezed", "fixed batch", "tuple", "shapes"],
+    ids=["branch", "operator", "squeezed", "fixed batch", "no tensor", "shapes"],
 )
 def test_what_cannot_be_exported_is_named(
     part: nn.Module, message: str, capfd: pytest.CaptureFixture[str]

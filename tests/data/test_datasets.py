@@ -67,7 +67,7 @@ def test_one_dataset_is_divided_as_rows_in_memory_are() -> None:
         np.testing.assert_array_equal(a.X[:], b.X)
         np.testing.assert_array_equal(a.X[np.array([3, 1])], b.X[[3, 1]])
         assert a.y.dtype == b.y.dtype
-        assert len(a.X) == len(b.X)
+        assert a.X.shape == b.X.shape
     assert (streamed.classes, streamed.in_shape, streamed.task) == (
         held.classes,
         held.in_shape,

@@ -8,7 +8,7 @@ from winnow.bundle._onnx import BATCH_SIZES, Parity, export_onnx, inference_copy
 from winnow.bundle._predict_file import predict_file
 from winnow.bundle._record import BundleRecord, FileRecord
 from winnow.bundle._save import save
-from winnow.bundle._session import check_self_contained, open_session
+from winnow.bundle._session import check_self_contained, open_session, run_onnx
 from winnow.bundle._silence import quiet
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     "open_session",
     "predict_file",
     "quiet",
+    "run_onnx",
     "save",
 ]

@@ -4,7 +4,6 @@ and not imported.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +22,16 @@ from winnow.bundle._files import (
     read_file,
     read_manifest,
 )
+from winnow.bundle._model_file import check_fits, outputs_of
 from winnow.bundle._session import check_self_contained, open_session
 from winnow.data import Preparation, Unusual
 from winnow.errors import BundleError, DataError, InputError
+from winnow.trees import Tree
 
 if TYPE_CHECKING:
     import onnxruntime
 
 __all__ = ["Answer", "Bundle", "load"]
-
-_CHUNK_VALUES = 2**22  # numbers per call of the model: 16 MiB of input
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +92,8 @@ class Bundle:
 
         Args:
             rows: one record, a list of records, columns by name, a polars or pandas frame, or an
-                array (n, columns). Columns that the model does not know are passed over; NaN and
+                array (n, columns); of several inputs, records, or their arrays by name or as a
+                tuple. Columns that the model does not know are passed over; NaN and
                 None stand for a gap where gaps are allowed.
 
         Raises:
@@ -144,20 +144,13 @@ class Bundle:
             return np.empty((0, self.preparation.out_features), dtype=np.float32)
         return self.outputs(self.preparation.transform(rows))
 
-    def outputs(self, X: np.ndarray) -> np.ndarray:
+    def outputs(self, X: Tree) -> np.ndarray:
         """(n, C) or (n, 1) The model's raw outputs, float32, of rows (n, *shape) that
         ``preparation`` has prepared already.
 
         They go through the model in pieces, which bounds the memory.
         """
-        step = max(1, _CHUNK_VALUES // max(1, math.prod(self.preparation.shape)))
-        out = np.empty((len(X), self.preparation.out_features), dtype=np.float32)
-        for start in range(0, len(X), step):
-            piece = np.ascontiguousarray(X[start : start + step])
-            out[start : start + step] = self._session.run(None, {"x": piece})[0].reshape(
-                len(piece), -1
-            )
-        return out
+        return outputs_of(self._session, self.preparation, X)
 
     def weights(self) -> dict[str, np.ndarray]:
         """The trained float32 state dict, to go on training from: ``module.load_state_dict`` after
@@ -205,7 +198,7 @@ def load(path: str | Path, *, threads: int | None = None) -> Bundle:
         session = open_session(onnx, threads=threads)
     except Exception as error:  # ONNX Runtime's own exception types are many
         raise BundleError(f"ONNX Runtime cannot open {MODEL}: {error}") from error
-    _check_fits(session, preparation)
+    check_fits(session, preparation)
     return Bundle(folder, manifest, preparation, session)
 
 
@@ -218,23 +211,3 @@ def _preparation(content: bytes) -> Preparation:
         raise BundleError(
             f"{PREPARATION} cannot be read: {type(error).__name__}: {error}"
         ) from error
-
-
-def _check_fits(session: onnxruntime.InferenceSession, preparation: Preparation) -> None:
-    """The model and the preparation speak of the same inputs and outputs."""
-    inputs, outputs, shape = session.get_inputs(), session.get_outputs(), list(preparation.shape)
-    if (
-        [i.name for i in inputs] != ["x"]
-        or list(inputs[0].shape[1:]) != shape
-        or inputs[0].type != "tensor(float)"
-    ):
-        found = ", ".join(f"{i.name} {i.shape} {i.type}" for i in inputs)
-        raise BundleError(
-            f"{MODEL}: expected one input x (batch, {', '.join(map(str, shape))}) of floats, "
-            f"found {found}"
-        )
-    width = outputs[0].shape[1] if len(outputs[0].shape) > 1 else 1
-    if isinstance(width, int) and width != preparation.out_features:
-        raise BundleError(
-            f"{MODEL}: expected {preparation.out_features} outputs for each row, found {width}"
-        )

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from winnow.errors import BundleError
+from winnow.trees import Tree, by_name
 
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["check_self_contained", "open_session"]
+__all__ = ["check_self_contained", "open_session", "run_onnx"]
 
 _ERRORS_ONLY = 3  # ONNX Runtime's log level
 
@@ -25,6 +28,18 @@ def open_session(onnx: bytes, *, threads: int | None = None) -> onnxruntime.Infe
     if threads is not None:
         options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+
+
+def run_onnx(session: onnxruntime.InferenceSession, X: Tree) -> np.ndarray:
+    """Return the raw outputs of an exported model, (rows, ...).
+
+    Args:
+        session: over the model.
+        X: inputs in their types, an array (rows, ...) or a tuple or mapping of them.
+    """
+    inputs = {name: np.ascontiguousarray(array) for name, array in by_name(X).items()}
+    found: np.ndarray = session.run(None, inputs)[0]
+    return found
 
 
 def check_self_contained(onnx: bytes) -> None:

@@ -160,7 +160,7 @@ def compress_module(
     timing = timing or LatencyTiming()
     eager, rows = inference_copy(module), prepared.validation.X
     example = rows[: max(BATCH_SIZES)]
-    onnx = export_onnx(eager, prepared.in_shape, example=example)
+    onnx = export_onnx(eager, prepared.inputs, example=example)
     weights = {name: tensor.numpy() for name, tensor in eager.state_dict().items()}
     float32 = Float32(
         eager=eager_call(eager),
@@ -195,7 +195,7 @@ def compress_module(
         ingredients=Ingredients(
             preparation=prepared.preparation,
             weights=weights,
-            parity=measure_parity(eager, onnx, prepared.in_shape, example=example),
+            parity=measure_parity(eager, onnx, prepared.inputs, example=example),
             model={**(model or {"use": type(module).__name__}), "parameters": parameters},
             recipe_yaml=recipe_yaml,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,11 @@ class InputArrays:
 
     def __len__(self) -> int:
         return len(leaves(self.arrays)[0])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows, and the values of all inputs of a row."""
+        return len(self), sum(math.prod(array.shape[1:]) for array in leaves(self.arrays))
 
     def __getitem__(self, which: Any) -> Tree:
         def rows(array: np.ndarray) -> np.ndarray:

@@ -24,8 +24,8 @@ from winnow.trees import Input, Tree, leaves, like
 __all__ = ["Preparation"]
 
 # Of the dictionary; readers refuse what is newer. 1: columns did not say how their text was read;
-# 3: a column has a curve; 4: there are steps, several inputs, or one that is not of floats. What has
-# none of these is still written as 2, which earlier versions read
+# 3: a column has a curve; 4: there are steps, several inputs, or one that is not of floats. What
+# has none of these is still written as 2, which earlier versions read
 FORMAT = 4
 _WITH_CURVES = 3
 _PLAIN = 2

@@ -579,6 +579,10 @@ class StreamedFeatures:
 
     def __init__(self, rows: StreamedRows) -> None:
         self._rows = rows
+        reader = rows.stream.reader
+        is_one = isinstance(reader.inputs, Input)
+        # of several inputs, the values of all in a row
+        self.shape = (len(rows), *(reader.inputs.shape if is_one else (reader.values,)))
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -123,7 +123,7 @@ def check_export(checked: CheckedRecipe, *, file: Path | None = None) -> None:
         return
     example = checked.prepared.validation.X[: max(BATCH_SIZES)]
     try:
-        export_onnx(checked.model, checked.prepared.in_shape, example=example)
+        export_onnx(checked.model, checked.prepared.inputs, example=example)
     except ModelError as error:
         problem = Problem(
             "model.use",

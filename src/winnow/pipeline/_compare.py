@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from winnow.bundle import MODEL, load, open_session
+from winnow.bundle import MODEL, load, open_session, run_onnx
 from winnow.compression import Judge
 from winnow.data import PreparedData, Rows, prepare
 from winnow.errors import DataError, WinnowError, WorkspaceError
@@ -149,6 +149,7 @@ def _outputs(run: RunFacts, rows: Rows) -> np.ndarray:
     bundle = load(run.path)  # checks every file against the manifest
     session = open_session((bundle.path / MODEL).read_bytes())
     outputs: list[np.ndarray] = []
-    for piece in np.array_split(rows.X, max(1, len(rows) // ROWS_AT_ONCE)):
-        outputs.append(session.run(None, {"x": np.ascontiguousarray(piece)})[0])
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        piece = rows.X[start : start + ROWS_AT_ONCE]
+        outputs.append(run_onnx(session, piece))
     return np.concatenate(outputs)
