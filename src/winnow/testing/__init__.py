@@ -17,6 +17,7 @@ from winnow.testing._compressors import check_compressor
 from winnow.testing._gradients import check_gradient_rule
 from winnow.testing._losses import check_loss
 from winnow.testing._metrics import check_metric
+from winnow.testing._noise import check_noise
 from winnow.testing._optimizers import check_optimizer
 from winnow.testing._penalties import check_penalty
 from winnow.testing._samplers import check_sampler
@@ -31,6 +32,7 @@ __all__ = [
     "check_gradient_rule",
     "check_loss",
     "check_metric",
+    "check_noise",
     "check_optimizer",
     "check_penalty",
     "check_sampler",

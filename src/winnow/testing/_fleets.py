@@ -54,7 +54,11 @@ def train(settings: dict[str, object], *, epochs: int = _EPOCHS) -> Train:
 
 
 def check_fleet(
-    name: str, settings: Sequence[dict[str, object]], task: Task = "classification"
+    name: str,
+    settings: Sequence[dict[str, object]],
+    task: Task = "classification",
+    *,
+    model: type[nn.Module] = Tiny,
 ) -> list[list[float]]:
     """Train members as a fleet and alone, and compare.
 
@@ -65,6 +69,7 @@ def check_fleet(
         name: of the method, for sentences.
         settings: of ``Train``, one for each member.
         task: of the rows.
+        model: that is trained.
 
     Returns:
         The course of the training loss of each member, (members, epochs).
@@ -75,8 +80,8 @@ def check_fleet(
     data, prepared = _rows(task)
     trains = [*(train(own) for own in settings), train(settings[0], epochs=_EPOCHS - 1)]
     metric = "accuracy" if task == "classification" else "rmse"
-    model = Model(Tiny)
-    variants = [Variant(data=data, model=model, train=t, metric=metric, seed=0) for t in trains]
+    section = Model(model)
+    variants = [Variant(data=data, model=section, train=t, metric=metric, seed=0) for t in trains]
     with calling(f"{name}: a fleet"):
         reason = probe(variants[0], prepared).reason
         expect(reason is None, f"{name}: two members cannot be stacked: {reason}")

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from winnow.errors import ModelError
 from winnow.models import to_training
 from winnow.training._functional import FunctionalNoise
-from winnow.training._noise import drop_scale, drop_threshold, dropout_keep
+from winnow.training._noise import drop_scale, drop_threshold, dropout_keep, uniforms
 from winnow.trees import Tree, call, described, leaves
 
 __all__ = [
     "CALLS",
     "CallNoise",
     "KeyedNoise",
+    "KeyedUniform",
     "MemberDropout",
     "dry_run",
     "key_places",
@@ -94,6 +95,22 @@ class MemberDropout(KeyedNoise):
         if not self.training or not self.active:
             return x
         return _drop(x, self.next_key(), self.threshold, self.scale, self.spatial)
+
+
+class KeyedUniform(KeyedNoise):
+    """Gives a layer of the user's own its numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(active=True, num_calls=1)
+
+    def forward(self, shape: tuple[int, ...], x: Tensor) -> Tensor:
+        """Return numbers in (0, 1) of the type of ``x``."""
+        size = torch.Size(shape)
+        numbers = uniforms(self.next_key().unsqueeze(0), size.numel(), call=0)
+        # In single precision the outermost of the 2 ** 32 cells would round to an end.
+        inside = torch.finfo(x.dtype)
+        numbers = numbers.to(x.dtype).clamp(inside.tiny, 1 - inside.eps / 2)
+        return numbers.view(size)
 
 
 class CallNoise(KeyedNoise):

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from winnow.training._dropout import MemberDropout
+from winnow.models import BaseNoise
+from winnow.training._dropout import KeyedUniform, MemberDropout
 from winnow.training._functional import FunctionalNoise
 
 __all__ = ["free_noise", "make_stackable"]
@@ -170,7 +171,8 @@ def make_stackable(module: nn.Module) -> nn.Module:
 
 def free_noise(module: nn.Module, rate: float | None = None) -> nn.Module:
     """Turn layers of ``module`` that drop something within into kin that do so by a
-    ``MemberDropout``, in place; for fleets of one, too. Parameters and their names stay.
+    ``MemberDropout``, in place; for fleets of one, too. Parameters and their names stay. Layers of
+    the user's own that make noise are given a source of numbers.
 
     Args:
         module: changed.
@@ -186,4 +188,6 @@ def free_noise(module: nn.Module, rate: float | None = None) -> nn.Module:
             layer.__class__ = _RECURRENT[type(layer)]
             layer.add_module("between", MemberDropout(layer.dropout if rate is None else rate))
             layer.dropout = 0.0
+        elif isinstance(layer, BaseNoise):
+            layer.add_module("draws", KeyedUniform())
     return module
