@@ -12,11 +12,12 @@ import scipy.stats
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import prune
 
 from winnow import AuxiliaryLoss, Data, Log, Model, Recipe
 from winnow.data import PreparedData, prepare
 from winnow.errors import DataError, ModelError, RecipeError
-from winnow.methods import MSE, SGD, BaseLoss, Batch, Distillation, Mixup
+from winnow.methods import LAMB, MSE, SGD, AdamW, BaseLoss, Batch, Distillation, Mixup
 from winnow.models import build
 from winnow.recipe import Start, Train, Variant, derive_seed
 from winnow.testing import check_loss
@@ -343,6 +344,48 @@ def test_training_goes_on_from_given_weights_with_a_frozen_body(prepared: Prepar
         same_weights(found, module)
 
 
+@pytest.mark.parametrize("optimizer", [SGD(lr=0.1), AdamW(lr=0.01), LAMB(lr=0.01)])
+def test_masked_weights_stay_zero_as_pruned_ones_do(optimizer: Any, prepared: PreparedData) -> None:
+    mask = (torch.rand(8, FEATURES, generator=torch.Generator().manual_seed(0)) < 0.5).double()
+    start = Start(masks={"body.weight": mask})
+    fleet = [
+        variant(seed=seed, optimizer=optimizer, clip_norm=0.5).model_copy(
+            update={"model": Model(TwoHeads, start=start)}
+        )
+        for seed in range(3)
+    ]
+    assert probe(fleet[0], prepared).reason is None
+    plain = train_fleet([variant(optimizer=optimizer, clip_norm=0.5)], prepared)[0]
+    for compiled in (False, True) if optimizer.kind == "sgd" else (False,):
+        for found in train_fleet(fleet, prepared, compiled=compiled):
+            alone = train_fleet([found.variant], prepared)[0]
+            for name, tensor in (alone.weights or {}).items():
+                torch.testing.assert_close(
+                    (found.weights or {})[name], tensor, rtol=1e-9, atol=1e-9
+                )
+            weight = (found.weights or {})["body.weight"]
+            assert bool((weight[mask == 0] == 0).all())
+            assert bool((weight[mask == 1] != 0).all())
+            assert not torch.equal(weight, (plain.weights or {})["body.weight"])
+    if optimizer.kind != "sgd":
+        return
+    found = train_fleet(fleet[:1], prepared)[0]
+    module = build(Model(TwoHeads), in_shape=(FEATURES,), out_features=CLASSES, seed=0).double()
+    prune.custom_from_mask(module.body, "weight", mask)  # type: ignore[no-untyped-call]
+    torch_optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+    x, y = prepared.tensors("train", torch.float64)
+    for epoch in range(found.outcome.best_epoch + 1):
+        key = derive_seed(0, "order", epoch)
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(key))
+        for batch in order.split(BATCH)[: len(x) // BATCH]:
+            torch_optimizer.zero_grad()
+            F.cross_entropy(module(x[batch])["logits"], y[batch]).backward()
+            nn.utils.clip_grad_norm_(module.parameters(), 0.5)
+            torch_optimizer.step()
+    prune.remove(module.body, "weight")  # type: ignore[no-untyped-call]
+    same_weights(found, module)
+
+
 # -- in a recipe -----------------------------------------------------------------------------------
 
 
@@ -360,3 +403,10 @@ def test_the_weight_is_searched_and_the_loss_is_a_part() -> None:
 def test_names_differ() -> None:
     with pytest.raises(RecipeError, match="'sum' twice"):
         Train(auxiliary_losses=[AUXILIARY, AUXILIARY])
+
+
+def test_the_start_is_a_part() -> None:
+    start = Start(frozen=("body",))
+    recipe = Recipe(data=DATA, model=Model(TwoHeads, start=start))
+    assert recipe.parts()["start"].what == "the weights that the model begins from"
+    assert recipe.without("start").model.start is None

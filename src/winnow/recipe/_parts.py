@@ -112,6 +112,7 @@ _SWITCHES = (
         False,
         lambda _: "indicators of missing values",
     ),
+    _Switch("start", "model.start", None, lambda _: "the weights that the model begins from"),
     *_of_methods(),
     _Switch("schedule", "train.schedule", Constant(), lambda now: f"{now} schedule"),
     # The usual loss of the task is no part: training needs one.
@@ -135,8 +136,9 @@ def find(recipe: Sections) -> dict[str, Part]:
     """
     data = list(_switched(recipe, "data."))
     train = list(_switched(recipe, "train."))
+    start = list(_switched(recipe, "model."))
     model = [p for p in (*_argument_parts(recipe), *_module_parts(recipe)) if _is_on(p.now, p.off)]
-    parts = [*data, *model, *train, *_listed_parts(recipe)]
+    parts = [*data, *start, *model, *train, *_listed_parts(recipe)]
     return {part.name: part for part in parts}
 
 

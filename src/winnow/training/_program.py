@@ -15,13 +15,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from winnow.methods import BaseGradientRule, BasePenalty, Batch
-from winnow.models import to_training
+from winnow.models import masks_of, to_training
 from winnow.recipe import derive_seed
 from winnow.training._dropout import key_places, keyed_noises, noisy_forward, undrawn
 from winnow.training._methods import Methods
@@ -32,6 +32,7 @@ __all__ = [
     "BaseProgram",
     "ParameterGroup",
     "SoloProgram",
+    "flat_mask",
     "init_state_",
     "penalized_names",
     "perturb_",
@@ -39,7 +40,8 @@ __all__ = [
     "update_",
 ]
 
-_AVERAGE = "average of weights"  # a name that no slot of an optimizer has
+# Names that no slot of an optimizer has
+_AVERAGE, _MASK = "average of weights", "mask of weights"
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
@@ -55,6 +57,8 @@ class ParameterGroup:
             group.
         shape: of the parameter of one member; None where several lie flat.
         average: of the parameters over the steps, the same shape; None: there is none.
+        mask: 0 where a parameter is and stays 0, and 1 elsewhere, the same shape; None: there is
+            none.
     """
 
     name: str
@@ -63,6 +67,7 @@ class ParameterGroup:
     penalized: Tensor | bool
     shape: torch.Size | None = None
     average: Tensor | None = None
+    mask: Tensor | None = None
 
     @property
     def evaluated(self) -> Tensor:
@@ -70,10 +75,11 @@ class ParameterGroup:
         return self.params if self.average is None else self.average
 
     def slots(self) -> dict[str, Tensor]:
-        """Return all that goes with the parameters, by name: the optimizer's state, and their
-        average.
+        """Return all that goes with the parameters, by name: the optimizer's state, their average
+        and their mask.
         """
-        return self.state if self.average is None else {**self.state, _AVERAGE: self.average}
+        beside = {_AVERAGE: self.average, _MASK: self.mask}
+        return {**self.state, **{n: t for n, t in beside.items() if t is not None}}
 
     def shaped(self, tensor: Tensor) -> Tensor:
         """View a tensor of the group's elements as (variants, *shape of the parameter)."""
@@ -83,8 +89,8 @@ class ParameterGroup:
     def like(self, params: Tensor, slots: Mapping[str, Tensor]) -> ParameterGroup:
         """Return the same group with other tensors."""
         state = dict(slots)
-        average = state.pop(_AVERAGE, None)
-        return ParameterGroup(self.name, params, state, self.penalized, self.shape, average)
+        average, mask = state.pop(_AVERAGE, None), state.pop(_MASK, None)
+        return replace(self, params=params, state=state, average=average, mask=mask)
 
 
 def init_state_(methods: Methods, groups: Sequence[ParameterGroup]) -> None:
@@ -118,6 +124,7 @@ def update_(
         lr_V1: learning rates at this step, (variants, 1).
         number: of this step, from 1, scalar.
     """
+    _mask_(groups, grads)
     for role, penalty in methods.penalties:
         for group, grad in zip(groups, grads, strict=True):
             _penalize_(methods, role, penalty, group, grad)
@@ -131,6 +138,7 @@ def update_(
     else:
         params, named_grads, states = _by_name(groups, grads)
         optimizer.step_(params, named_grads, states, settings, number=number)
+    _mask_(groups, [group.params for group in groups])
     for group in groups:
         if group.average is not None:
             methods.average_(group.average, group.params, number)
@@ -143,8 +151,20 @@ def perturb_(
     lr_V1: Tensor,
 ) -> None:
     """Move the parameters to where the optimizer wants its second gradient."""
+    _mask_(groups, grads)
     params, named_grads, states = _by_name(groups, grads)
     methods.optimizer.perturb_(params, named_grads, states, methods.optimizer_settings(lr_V1))
+
+
+def _mask_(groups: Sequence[ParameterGroup], tensors: Sequence[Tensor]) -> None:
+    """Set to 0 what is masked, in a tensor for each group.
+
+    Gradients are masked as those of ``torch.nn.utils.prune`` are, before anything is made of them;
+    parameters again after the step, since a rule or an optimizer may bring masked ones back.
+    """
+    for group, tensor in zip(groups, tensors, strict=True):
+        if group.mask is not None:
+            tensor.mul_(group.mask)
 
 
 def _penalize_(
@@ -312,12 +332,22 @@ class SoloProgram(BaseProgram):
             torch.full((p.numel(),), float(n in weights), dtype=flat.dtype, device=flat.device)
             for n, p in named.items()
         ]
+        masks = masks_of(module)
         if methods.elementwise:
-            self._groups = [ParameterGroup("", flat, {}, torch.cat(marks))]
+            mask = None
+            if masks:
+                own = [
+                    masks[n].to(p) if n in masks else torch.ones_like(p) for n, p in named.items()
+                ]
+                mask = torch.cat([part.reshape(1, -1) for part in own], dim=1)
+            self._groups = [ParameterGroup("", flat, {}, torch.cat(marks), mask=mask)]
             self._grads = [self._grad]
         else:
             parts = zip(named.items(), flat.split(sizes, dim=1), strict=True)
-            self._groups = [ParameterGroup(n, t, {}, n in weights, p.shape) for (n, p), t in parts]
+            self._groups = [
+                ParameterGroup(n, t, {}, n in weights, p.shape, mask=flat_mask([masks], n, t))
+                for (n, p), t in parts
+            ]
             self._grads = list(self._grad.split(sizes, dim=1))
         init_state_(methods, self._groups)
         self._weights = {n: p.detach().unsqueeze(0) for n, p in named.items()}
@@ -444,6 +474,19 @@ def _as_column(outputs: Tensor, *, mixed: bool) -> Tensor:
     """Return outputs with an axis for their numbers, in the precision of all that follows."""
     outputs = outputs.float() if mixed and outputs.is_floating_point() else outputs
     return outputs.unsqueeze(-1) if outputs.dim() == 1 else outputs
+
+
+def flat_mask(masks: Sequence[Mapping[str, Tensor]], name: str, params: Tensor) -> Tensor | None:
+    """Return the members' masks on one parameter, flat as ``params`` is; None where it has none.
+
+    Args:
+        masks: of each member, by name, of equal names.
+        name: of the parameter.
+        params: its values, (variants, elements).
+    """
+    if name not in masks[0]:
+        return None
+    return torch.stack([own[name].flatten() for own in masks]).to(params)
 
 
 def penalized_names(module: nn.Module) -> set[str]:

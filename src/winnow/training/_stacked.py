@@ -11,10 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from winnow.methods import Batch
+from winnow.models import masks_of
 from winnow.training._dropout import keyed_noises
 from winnow.training._layers import make_stackable
 from winnow.training._methods import Methods
-from winnow.training._program import BaseProgram, ParameterGroup, init_state_, penalized_names
+from winnow.training._program import (
+    BaseProgram,
+    ParameterGroup,
+    flat_mask,
+    init_state_,
+    penalized_names,
+)
 from winnow.training._runners import BlockRunner, PlainRunner
 from winnow.training._stack import Stack, StackedStep, StepInputs
 from winnow.trees import Tree
@@ -107,12 +114,15 @@ def _parameter_groups(modules: Sequence[nn.Module]) -> list[ParameterGroup]:
     """Return one group for each trainable parameter, stacked."""
     parameters = [dict(module.named_parameters()) for module in modules]
     penalized = penalized_names(modules[0])
+    masks = [masks_of(module) for module in modules]
     groups = []
     for name, first in parameters[0].items():
         if not first.requires_grad:
             continue
         params = torch.stack([own[name].detach().flatten() for own in parameters])
-        groups.append(ParameterGroup(name, params, {}, name in penalized, first.shape))
+        mask = flat_mask(masks, name, params)
+        group = ParameterGroup(name, params, {}, name in penalized, first.shape, mask=mask)
+        groups.append(group)
     return groups
 
 
