@@ -118,6 +118,10 @@ def _a(record: type[Settings]) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
+# Each record repeats the constructor that it would inherit. Of a class that defines none itself, type
+# checkers make one up from its fields, which takes neither `use` by position nor arguments by name.
+
+
 class Optimizer(Used):
     """An optimizer that is no part of winnow: a subclass of ``BaseOptimizer``, or of
     ``torch.optim.Optimizer``.
@@ -174,52 +178,44 @@ class Averaging(Used):
         super().__init__(use, args=args, **more)
 
 
-class Sampler(Used):
+class _Fixed(Used):
+    """What is itself no part of what is searched, so that its arguments are values."""
+
+    def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
+        super().__init__(use, args=args, **more)
+
+    @field_validator("args", mode="after")
+    @classmethod
+    def _are_fixed(cls, args: dict[str, Any]) -> dict[str, Any]:
+        return without_ranges(args)
+
+
+class Sampler(_Fixed):
     """A sampler that is no part of winnow: a subclass of ``BaseSampler``."""
 
     def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
         super().__init__(use, args=args, **more)
 
-    @field_validator("args", mode="after")
-    @classmethod
-    def _are_fixed(cls, args: dict[str, Any]) -> dict[str, Any]:
-        return without_ranges(args)
 
-
-class Scaler(Used):
+class Scaler(_Fixed):
     """A scaler that is no part of winnow: a subclass of ``BaseScaler``."""
 
     def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
         super().__init__(use, args=args, **more)
 
-    @field_validator("args", mode="after")
-    @classmethod
-    def _are_fixed(cls, args: dict[str, Any]) -> dict[str, Any]:
-        return without_ranges(args)
 
-
-class DataStep(Used):
+class DataStep(_Fixed):
     """A step from features to features that is no part of winnow: a subclass of ``BaseStep``."""
 
     def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
         super().__init__(use, args=args, **more)
 
-    @field_validator("args", mode="after")
-    @classmethod
-    def _are_fixed(cls, args: dict[str, Any]) -> dict[str, Any]:
-        return without_ranges(args)
 
-
-class Compressor(Used):
+class Compressor(_Fixed):
     """A compressor that is no part of winnow: a subclass of ``BaseCompressor``."""
 
     def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
         super().__init__(use, args=args, **more)
-
-    @field_validator("args", mode="after")
-    @classmethod
-    def _are_fixed(cls, args: dict[str, Any]) -> dict[str, Any]:
-        return without_ranges(args)
 
 
 def without_ranges(args: dict[str, Any]) -> dict[str, Any]:
