@@ -118,8 +118,9 @@ def _a(record: type[Settings]) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-# Each record repeats the constructor that it would inherit. Of a class that defines none itself, type
-# checkers make one up from its fields, which takes neither `use` by position nor arguments by name.
+# Each record repeats the constructor that it would inherit. Of a class that defines none itself,
+# type checkers make one up from its fields, which takes neither `use` by position nor arguments by
+# name.
 
 
 class Optimizer(Used):
