@@ -9,9 +9,12 @@ import pkgutil
 
 import pytest
 
+import winnow.data
+import winnow.evaluation
+import winnow.metrics
 import winnow.stats
 
-PACKAGES = (winnow.stats,)
+PACKAGES = (winnow.metrics, winnow.stats, winnow.data, winnow.evaluation)
 
 
 def module_names() -> list[str]:

@@ -157,6 +157,7 @@ def partly(trained: TrainingResult, **changes: Any) -> Any:
     names = (
         "recipe",
         "variants",
+        "metric",
         "outcomes",
         "best",
         "prepared",

@@ -9,7 +9,8 @@ import pytest
 from scipy import special
 from sklearn import metrics
 
-from winnow.evaluation import classification_metrics, confusion_matrix, regression_metrics, softmax
+from winnow.data import softmax
+from winnow.evaluation import classification_metrics, confusion_matrix, regression_metrics
 
 Y = np.array([0, 0, 0, 1, 1, 2])
 P = np.array(

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.compression._records import ParityRecord
-from winnow.data import Preparation
-from winnow.evaluation import softmax
+from winnow.data import Preparation, softmax
 
 __all__ = ["Difference", "difference"]
 

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from winnow.compression._rare import Changes, upper_end, when_nothing_is_known
+from winnow.data import softmax
 from winnow.errors import ModelError
-from winnow.evaluation import softmax
 from winnow.metrics import BaseMetric
 from winnow.recipe import metric_of
 from winnow.stats import (

@@ -16,9 +16,9 @@ from torch import nn
 from winnow.bundle import MODEL, Bundle, inference_copy
 from winnow.compression._difference import Difference, difference
 from winnow.compression._records import ShippedRecord
-from winnow.data import PreparedData
+from winnow.data import PreparedData, softmax
 from winnow.errors import ModelError
-from winnow.evaluation import measure, softmax
+from winnow.evaluation import measure
 from winnow.recipe import metric_of
 from winnow.stats import Interval, rows_interval
 

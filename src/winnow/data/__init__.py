@@ -9,6 +9,7 @@ from winnow.data._prepared import Part, PreparedData, Rows, describe, prepare, p
 from winnow.data._read_rows import read_rows
 from winnow.data._record import DataRecord
 from winnow.data._sketch import sketch_notes, sketch_recipe
+from winnow.data._softmax import softmax
 from winnow.data._source import file_digest
 from winnow.data._table import Table, load_table
 from winnow.data._unusual import Unusual
@@ -36,4 +37,5 @@ __all__ = [
     "row_worth",
     "sketch_notes",
     "sketch_recipe",
+    "softmax",
 ]

@@ -16,6 +16,7 @@ import numpy as np
 
 from winnow.data._columns import Block, Column, Target
 from winnow.data._rows import ParsedRows, read_block, read_blocks, read_columns
+from winnow.data._softmax import softmax
 from winnow.data._unusual import Unusual, unusual_in_block, unusual_in_table
 from winnow.errors import DataError, InputError, Problem
 from winnow.methods import Curve, Program
@@ -209,9 +210,7 @@ class Preparation:
         """
         if self.target.task != "classification":
             raise ValueError(f"{self.target.name!r} is a quantity: it has no probabilities")
-        logits = self._outputs(outputs)
-        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return exponents / exponents.sum(axis=1, keepdims=True)
+        return softmax(self._outputs(outputs))
 
     def decode(self, outputs: Any) -> np.ndarray:
         """(N,) predictions from raw outputs: classes as they were in the data from (N, C),

@@ -1,19 +1,13 @@
 """Metrics of trained models on the test rows, and of baselines beside them."""
 
-from winnow.evaluation._baselines import (
-    Baselines,
-    FittedBaseline,
-    ahead_of_the_model,
-    compare_baselines,
-    fit_baselines,
-)
+from winnow.evaluation._baselines import Baselines, ahead_of_the_model, compare_baselines
 from winnow.evaluation._evaluate import Evaluation, evaluate
+from winnow.evaluation._fit_baselines import FittedBaseline, fit_baselines
 from winnow.evaluation._metrics import (
     classification_metrics,
     confusion_matrix,
     measure,
     regression_metrics,
-    softmax,
 )
 from winnow.evaluation._records import Baseline, BaselinesRecord, EvaluationRecord, ScatterRecord
 
@@ -33,5 +27,4 @@ __all__ = [
     "fit_baselines",
     "measure",
     "regression_metrics",
-    "softmax",
 ]

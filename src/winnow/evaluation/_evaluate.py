@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.data import softmax
 from winnow.errors import ModelError
-from winnow.evaluation._metrics import confusion_matrix, measure, softmax
+from winnow.evaluation._metrics import confusion_matrix, measure
 from winnow.evaluation._records import EvaluationRecord, ScatterRecord
 from winnow.recipe import metric_label, metric_of
 from winnow.records import keep
@@ -50,26 +52,27 @@ class Evaluation:
     shipped: dict[str, float]
     confusion: NDArray[np.int64] | None
     classes: tuple[str, ...] | None
-    truth: NDArray[Any]
+    truth: np.ndarray
     predictions: NDArray[np.float64]
     notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
-        """Test rows."""
+        """How many test rows there are."""
         return len(self.truth)
 
     @property
     def record(self) -> EvaluationRecord:
         """The ``evaluation`` document."""
+        confusion = None
+        if self.confusion is not None:
+            confusion = tuple(tuple(row) for row in self.confusion.tolist())
         return EvaluationRecord(
             task=self.task,
             metrics=self.metrics,
             per_seed={name: tuple(values) for name, values in self.per_seed.items()},
             shipped=self.shipped,
-            confusion=None
-            if self.confusion is None
-            else tuple(tuple(row) for row in self.confusion.tolist()),
+            confusion=confusion,
             classes=self.classes,
             rows=self.rows,
             scatter=self._scatter(),
@@ -77,19 +80,19 @@ class Evaluation:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """``record`` as plain data."""
+        """Return ``record`` as plain data."""
         return self.record.to_dict()
 
     def _scatter(self) -> ScatterRecord | None:
         if self.task != "regression":
             return None
-        # evenly through the rows, which the split has shuffled already
-        some = np.unique(
-            np.linspace(0, self.rows - 1, min(self.rows, SCATTER_POINTS)).round().astype(int)
-        )
-        return ScatterRecord(
-            tuple(self.truth[some].tolist()), tuple(self.predictions[some].tolist())
-        )
+        # Evenly through the rows, which the split has shuffled already
+        points = min(self.rows, SCATTER_POINTS)
+        positions = np.linspace(0, self.rows - 1, points).round().astype(int)
+        some = np.unique(positions)
+        truth = tuple(self.truth[some].tolist())
+        prediction = tuple(self.predictions[some].tolist())
+        return ScatterRecord(truth, prediction)
 
 
 def evaluate(trained: TrainingResult) -> Evaluation:
@@ -98,104 +101,127 @@ def evaluate(trained: TrainingResult) -> Evaluation:
     Call it once, when nothing will be chosen by it any more: a test score that chose something is
     no test score.
 
+    Args:
+        trained: by ``winnow.train``.
+
     Raises:
         DataError: an item of a dataset cannot be read or does not fit.
         ModelError: when the outputs of a member are not finite, or its weights do not fit.
         WorkspaceError: when weights are missing.
     """
-    classification = trained.prepared.task == "classification"
-    truth, outputs = _outputs(trained)
-    metric = trained.variants[0].metric
+    prepared = trained.prepared
+    truth, predictions = _predictions(trained)
     measured = {
-        i: measure(trained.prepared.task, truth, output, metric=metric)
-        for i, output in outputs.items()
+        i: measure(prepared.task, truth, prediction, metric=trained.metric)
+        for i, prediction in predictions.items()
     }
-    names = [n for n in measured[trained.best] if all(n in values for values in measured.values())]
+    # A metric may be defined for one member and not for another, and has no mean then
+    shipped = measured[trained.best]
+    names = [name for name in shipped if all(name in values for values in measured.values())]
     per_seed = {name: [values[name] for values in measured.values()] for name in names}
-    best = outputs[trained.best]
+    metrics = {
+        name: rows_interval(metric_of(name), truth, list(predictions.values()), scores)
+        for name, scores in per_seed.items()
+    }
+    of_shipped = predictions[trained.best]
+    confusion = None
+    if prepared.task == "classification":
+        confusion = confusion_matrix(truth, of_shipped.argmax(axis=1), of_shipped.shape[1])
     evaluation = Evaluation(
-        task=trained.prepared.task,
-        metrics={
-            name: rows_interval(metric_of(name), truth, list(outputs.values()), values)
-            for name, values in per_seed.items()
-        },
+        task=prepared.task,
+        metrics=metrics,
         per_seed=per_seed,
-        shipped={name: measured[trained.best][name] for name in names},
-        confusion=confusion_matrix(truth, best.argmax(axis=1), best.shape[1])
-        if classification
-        else None,
-        classes=trained.prepared.classes,
+        shipped={name: shipped[name] for name in names},
+        confusion=confusion,
+        classes=prepared.classes,
         truth=truth,
-        predictions=best,
+        predictions=of_shipped,
         notes=tuple(_notes(trained, names, truth)),
     )
     keep(trained.workspace.ledger, evaluation.record)
     return evaluation
 
 
-def _outputs(trained: TrainingResult) -> tuple[NDArray[Any], dict[int, NDArray[np.float64]]]:
-    """One pass over the test rows for all members: class indices, or targets in their own units,
-    (rows,); and by member, probabilities (rows, classes), or predictions (rows,) in the units of
-    the target.
+def _predictions(trained: TrainingResult) -> tuple[np.ndarray, dict[int, NDArray[np.float64]]]:
+    """Return the truth and the predictions of each member, from one pass over the test rows.
+
+    Returns:
+        Class indices, or targets in their own units, (rows,); and by member, probabilities (rows,
+        classes), or predictions (rows,) in the units of the target.
     """
     prepared = trained.prepared
+    targets, outputs = _outputs(trained)
+    for i, rows in outputs.items():
+        lost = int((~np.isfinite(rows)).any(axis=1).sum())
+        if lost:
+            raise ModelError(
+                f"member {i} gives outputs that are not finite for {lost} of {len(rows)} test "
+                f"rows: train it again with a lower rate"
+            )
+    if prepared.task == "classification":
+        return targets, {i: softmax(rows) for i, rows in outputs.items()}
+    decode = prepared.preparation.decode
+    return decode(targets), {i: decode(rows) for i, rows in outputs.items()}
+
+
+def _outputs(trained: TrainingResult) -> tuple[np.ndarray, dict[int, NDArray[np.float64]]]:
+    """Return the targets as prepared, and the raw outputs of each member that finished."""
     modules = {i: trained.module(i) for i in trained.finished}
-    targets: list[NDArray[Any]] = []
+    targets: list[np.ndarray] = []
     pieces: dict[int, list[NDArray[np.float64]]] = {i: [] for i in modules}
-    for x, y in prepared.batches("test", dtype=trained.variants[0].train.weights_precision):
+    precision = trained.variants[0].train.weights_precision
+    # Batches outside and members inside: rows that are streamed are read once
+    for x, y in trained.prepared.batches("test", dtype=precision):
         targets.append(main(y).numpy())
         for i, module in modules.items():
             pieces[i].append(predict(module, x).double().numpy())
-    truth, raw = np.concatenate(targets), {i: np.concatenate(p) for i, p in pieces.items()}
-    for i, rows in raw.items():
-        lost = int((~np.isfinite(rows)).any(axis=1).sum())
-        if lost:
-            what = f"for {lost} of {len(rows)} test rows"
-            raise ModelError(
-                f"member {i} gives outputs that are not finite {what}: train it again with a "
-                f"lower rate"
-            )
-    if prepared.task == "classification":
-        return truth, {i: softmax(rows) for i, rows in raw.items()}
-    decode = prepared.preparation.decode
-    return decode(truth), {i: decode(rows) for i, rows in raw.items()}
+    return np.concatenate(targets), {i: np.concatenate(own) for i, own in pieces.items()}
 
 
-def _notes(trained: TrainingResult, names: list[str], truth: NDArray[Any]) -> list[str]:
-    metric = trained.variants[0].metric
+def _notes(trained: TrainingResult, names: Sequence[str], truth: np.ndarray) -> list[str]:
+    """Return what the reader of the figures should know.
+
+    Args:
+        trained: what was measured.
+        names: of the metrics that are defined for every member.
+        truth: of the test rows.
+    """
+    finished = len(trained.finished)
+    asked = len(trained.outcomes)
     notes = [
-        f"the intervals cover {len(trained.finished)} trainings and the choice of the "
-        f"{len(truth)} test rows among rows like them"
+        f"the intervals cover {finished} trainings and the choice of the {len(truth)} test rows "
+        f"among rows like them"
     ]
     if len(truth) < FEW_ROWS:
         notes.append(
             f"{len(truth)} test rows are few: read the intervals, not the means; more rows, or a "
-            f"larger data.split.test, would "
-            "tell more"
+            f"larger data.split.test, would tell more"
         )
-    lost = len(trained.outcomes) - len(trained.finished)
-    if lost:
+    if finished < asked:
         notes.append(
-            f"{lost} of {len(trained.outcomes)} final trainings failed and are not in these figures"
+            f"{asked - finished} of {asked} final trainings failed and are not in these figures"
         )
     if trained.prepared.task == "classification":
-        present = set(truth.tolist())
-        absent = [
-            label for i, label in enumerate(trained.prepared.classes or ()) if i not in present
-        ]
-        if "roc_auc" not in names:
-            notes.append(
-                f"no ROC AUC: the test rows hold no row of class {', '.join(map(str, absent))}"
-            )
-        elif absent:
-            notes.append(
-                f"ROC AUC is the mean without class {', '.join(map(str, absent))}, of which the "
-                f"test rows hold no row"
-            )
-    if trained.prepared.task == "regression" and "r2" not in names:
+        notes.extend(_notes_on_classes(trained, names, truth))
+    elif "r2" not in names:
         notes.append("no R2: every test row has the same target")
-    if metric not in (*names, "roc_auc", "r2"):
-        notes.append(
-            f"no {metric_label(metric)}: it is not defined on these test rows for every training"
-        )
+    # The absence of these two has been explained
+    if trained.metric not in (*names, "roc_auc", "r2"):
+        label = metric_label(trained.metric)
+        notes.append(f"no {label}: it is not defined on these test rows for every training")
     return notes
+
+
+def _notes_on_classes(
+    trained: TrainingResult, names: Sequence[str], truth: np.ndarray
+) -> list[str]:
+    """Return a note where the test rows hold no row of some class."""
+    present = set(truth.tolist())
+    classes = trained.prepared.classes or ()
+    absent = [str(label) for i, label in enumerate(classes) if i not in present]
+    which = ", ".join(absent)
+    if "roc_auc" not in names:
+        return [f"no ROC AUC: the test rows hold no row of class {which}"]
+    if absent:
+        return [f"ROC AUC is the mean without class {which}, of which the test rows hold no row"]
+    return []

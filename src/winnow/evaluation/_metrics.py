@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,30 +11,39 @@ from sklearn import metrics
 from winnow.metrics import METRICS
 from winnow.recipe import Task, metric_of
 
-__all__ = ["classification_metrics", "confusion_matrix", "measure", "regression_metrics", "softmax"]
+__all__ = ["classification_metrics", "confusion_matrix", "measure", "regression_metrics"]
 
 SUM_TOLERANCE = 1e-6  # of a row of probabilities, from 1
 
 
 def measure(
-    task: Task, y: NDArray[Any], prediction: NDArray[Any], *, metric: str | None = None
+    task: Task, y: np.ndarray, prediction: np.ndarray, *, metric: str | None = None
 ) -> dict[str, float]:
-    """Metrics of a task: those that every evaluation reports, and ``metric``; see
-    ``classification_metrics`` and ``regression_metrics``.
+    """Return the metrics that every evaluation of a task reports, and one more, by name.
+
+    Args:
+        task: says which of ``classification_metrics`` and ``regression_metrics`` they are.
+        y: class indices, or targets, shape (rows,).
+        prediction: probabilities (rows, classes), or values (rows,).
+        metric: one that is measured besides, by name or import path.
+
+    Raises:
+        ValueError: for arrays that these functions refuse.
     """
-    of_task = classification_metrics if task == "classification" else regression_metrics
-    return of_task(y, prediction, metric=metric)
+    if task == "classification":
+        return classification_metrics(y, prediction, metric=metric)
+    return regression_metrics(y, prediction, metric=metric)
 
 
 def classification_metrics(
     y: NDArray[np.int64], probabilities: NDArray[np.floating], *, metric: str | None = None
 ) -> dict[str, float]:
-    """Metrics of class probabilities, by name; the predicted class is the most probable, the first
-    among equals.
+    """Return metrics of class probabilities, by name.
 
-    Each is told in ``winnow.metrics``; ``accuracy``, ``balanced_accuracy``, ``roc_auc``,
-    ``log_loss`` and ``macro_f1`` are always there. One that is not defined on these rows is left
-    out: ``roc_auc`` is, when ``y`` holds one class only.
+    The predicted class is the most probable one, the first among equals. Each metric is described
+    in ``winnow.metrics``; ``accuracy``, ``balanced_accuracy``, ``roc_auc``, ``log_loss`` and
+    ``macro_f1`` are always there. One that is not defined on these rows is left out: ``roc_auc``
+    is, when ``y`` holds one class only.
 
     Args:
         y: class indices, shape (rows,).
@@ -45,8 +53,15 @@ def classification_metrics(
     Raises:
         ValueError: for other shapes, no rows, a class index that has no column, or rows that are no
             probabilities.
+
+    Example:
+        >>> y = np.array([0, 1, 1])
+        >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+        >>> classification_metrics(y, probabilities)["balanced_accuracy"]
+        0.75
     """
-    y, p = np.asarray(y), np.asarray(probabilities, dtype=np.float64)
+    y = np.asarray(y)
+    p = np.asarray(probabilities, dtype=np.float64)
     _check_probabilities(y, p)
     return _values("classification", y, p, metric)
 
@@ -54,20 +69,26 @@ def classification_metrics(
 def regression_metrics(
     y: NDArray[np.floating], prediction: NDArray[np.floating], *, metric: str | None = None
 ) -> dict[str, float]:
-    """Metrics of predictions, by name, both of shape (rows,) and in the units of the target.
+    """Return metrics of predictions, by name.
 
-    Each is told in ``winnow.metrics``; ``rmse``, ``mae``, ``r2`` and ``mse`` are always there. One
-    that is not defined on these rows is left out: ``r2`` is, when ``y`` holds a single value only.
+    Each is described in ``winnow.metrics``; ``rmse``, ``mae``, ``r2`` and ``mse`` are always there.
+    One that is not defined on these rows is left out: ``r2`` is, when ``y`` holds a single value
+    only.
 
     Args:
-        y: targets.
-        prediction: of the model.
+        y: targets in their own units, shape (rows,).
+        prediction: of the model, in the same units, shape (rows,).
         metric: one that is measured besides, by name or import path.
 
     Raises:
         ValueError: for other shapes, no rows, or values that are not finite.
+
+    Example:
+        >>> regression_metrics(np.array([1.0, 2.0]), np.array([1.5, 2.5]))["mae"]
+        0.5
     """
-    y, prediction = np.asarray(y, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
+    y = np.asarray(y, dtype=np.float64)
+    prediction = np.asarray(prediction, dtype=np.float64)
     if y.ndim != 1 or y.shape != prediction.shape or not len(y):
         raise ValueError(
             f"expected y and prediction as (rows,), at least one row, got {y.shape} and "
@@ -79,33 +100,43 @@ def regression_metrics(
 
 
 def _values(
-    task: Task, y: NDArray[Any], prediction: NDArray[Any], also: str | None
+    task: Task, y: np.ndarray, prediction: np.ndarray, also: str | None
 ) -> dict[str, float]:
-    asked = {m.name: m for m in METRICS if m.task == task and m.in_evaluation}
+    """Return the metrics of a task that are defined on these rows."""
+    asked = {metric.name: metric for metric in METRICS if metric.in_evaluation}
     if also is not None:
         asked[also] = metric_of(also)
-    values = {name: float(m.value(y, prediction)) for name, m in asked.items() if m.task == task}
-    return {name: value for name, value in values.items() if not math.isnan(value)}
+    values = {}
+    for name, metric in asked.items():
+        if metric.task != task:
+            continue
+        value = float(metric.value(y, prediction))
+        if not math.isnan(value):
+            values[name] = value
+    return values
 
 
 def confusion_matrix(
     y: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int
 ) -> NDArray[np.int64]:
-    """Counts of shape (classes, classes): row = true class, column = predicted class."""
+    """Return how often each class was predicted for each.
+
+    Args:
+        y: class indices, shape (rows,).
+        predicted: class indices, shape (rows,).
+        num_classes: how many there are, also those that no row has.
+
+    Returns:
+        Counts, shape (classes, classes): row = true class, column = predicted class.
+
+    Example:
+        >>> confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, 1]), 2).tolist()
+        [[1, 0], [1, 1]]
+    """
     matrix: NDArray[np.int64] = metrics.confusion_matrix(
         y, predicted, labels=np.arange(num_classes)
     )
     return matrix
-
-
-def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Probabilities of logits, shape (rows, classes), in float64: sums of float32 miss 1 by
-    more than scikit-learn allows.
-    """
-    z = np.asarray(logits, dtype=np.float64)
-    e = np.exp(z - z.max(axis=1, keepdims=True))
-    shares: NDArray[np.float64] = e / e.sum(axis=1, keepdims=True)
-    return shares
 
 
 def _check_probabilities(y: NDArray[np.int64], p: NDArray[np.float64]) -> None:
@@ -118,7 +149,8 @@ def _check_probabilities(y: NDArray[np.int64], p: NDArray[np.float64]) -> None:
         raise ValueError(
             f"expected class indices 0 to {p.shape[1] - 1} in y, found {y.min()} to {y.max()}"
         )
-    if not np.isfinite(p).all() or p.min() < 0 or np.abs(p.sum(axis=1) - 1).max() > SUM_TOLERANCE:
+    in_range = np.isfinite(p).all() and p.min() >= 0
+    if not in_range or np.abs(p.sum(axis=1) - 1).max() > SUM_TOLERANCE:
         raise ValueError(
             "expected probabilities: finite, not negative, every row summing to 1 (give logits "
             "to `softmax` first)"
