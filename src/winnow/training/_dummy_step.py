@@ -24,13 +24,13 @@ def dummy_step(
         seeds: of the members.
         lr: learning rate of all.
     """
-    keys = (
-        torch.from_numpy(noise_keys(list(seeds), program.num_keys, range(1)))[0]
-        if program.num_keys
-        else None
-    )
-    dtype = program.groups[0].params.dtype
-    program.step(batch, keys, torch.full((len(seeds),), lr, dtype=dtype))
+    like = program.groups[0].params
+    keys = None
+    if program.num_keys:
+        of_steps = noise_keys(list(seeds), program.num_keys, range(1))
+        keys = torch.from_numpy(of_steps)[0].to(like.device)
+    rates_V = torch.full((len(seeds),), lr, dtype=like.dtype, device=like.device)
+    program.step(batch, keys, rates_V)
 
 
 def same_rows(rows: Batch, members: int) -> Batch:

@@ -20,11 +20,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from winnow.data import PreparedData
-from winnow.methods import Batch
 from winnow.recipe import Variant, metric_of
 from winnow.training._augment import Augmentation
-from winnow.training._batches import open_batches
+from winnow.training._batches import head_batch, open_batches
 from winnow.training._build import build_members, build_program
+from winnow.training._device import training_device
 from winnow.training._digest import OutputDigest
 from winnow.training._dummy_step import dummy_step
 from winnow.training._member import MemberResult
@@ -122,8 +122,10 @@ class Footprint:
 def footprint(
     variant: Variant, prepared: PreparedData, *, stacked: bool = True, free_bytes: float = math.inf
 ) -> Footprint:
-    """What a member like ``variant`` takes, by one step and one forward pass at the real batch
-    size; a stacked one by those of two members. Changes nothing.
+    """Return what a member like ``variant`` takes.
+
+    It is found by one step and one forward pass at the real batch size, on the device that it would
+    train on; for a stacked one by those of two members. Nothing is changed.
 
     Args:
         variant: with nothing open.
@@ -144,11 +146,18 @@ def footprint(
     batch = batch_size(variant, len(prepared.train))
     steps = num_steps(variant, len(prepared.train))
     modules = build_members(group, prepared)
-    x, _ = prepared.head("train", _FEW, dtype)
+    device = training_device()
+
+    def there(tree: Tree) -> Tree:
+        return map_tree(lambda tensor: tensor.to(device), tree)
+
+    few = there(prepared.head("train", _FEW, dtype)[0])
     members = len(group)
+    # Rows in memory lie on the device once, however many members there are
+    batches = None if prepared.is_streamed else open_batches(prepared, dtype, 0, device)
     with _HighWater() as held:
-        program = build_program(modules, group, prepared, stacked=stacked)
-        planned_row_bytes = row_bytes(program, x)
+        program = build_program(modules, group, prepared, stacked=stacked, device=device)
+        planned_row_bytes = row_bytes(program, few)
         if held.now + members * batch * planned_row_bytes > free_bytes:
             raise OutOfMemory(
                 f"{members * batch} rows of {planned_row_bytes:,} bytes do not fit "
@@ -157,16 +166,15 @@ def footprint(
             )
         resident = held.now
         held.peak = held.now
-        if prepared.is_streamed:  # one batch for all
-            rows = Batch(*prepared.head("train", batch, dtype))
+        if batches is None:  # one batch for all
+            rows = head_batch(prepared, batch, dtype).map(lambda tensor: tensor.to(device))
             first = rows.map(lambda tensor: tensor.expand(members, *tensor.shape))
         else:
-            order = open_batches(prepared, dtype, 0).epoch(0, seeds, size=batch, steps=steps)
-            first = next(iter(order))
-        augment = Augmentation.of(group, prepared, range(1), dtype)
+            first = next(iter(batches.epoch(0, seeds, size=batch, steps=steps)))
+        augment = Augmentation.of(group, prepared, range(1), dtype, device)
         dummy_step(program, augment(first, 0), seeds)
     several = min(len(prepared.validation), 2 * batch)
-    x, y = prepared.head("validation", several, dtype)
+    x, y = there(prepared.head("validation", several, dtype))
     metric = metric_of(variant.metric)
 
     def validate(rows: int) -> None:
