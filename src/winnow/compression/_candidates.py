@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+from torch import nn
 
 from winnow.compression._attempts import Attempt
 from winnow.compression._choice import Prefer, judged
@@ -20,16 +24,23 @@ class Float32:
     """The model before compression.
 
     Attributes:
-        eager: the PyTorch module as a contestant.
-        weight_bytes: of its weights.
+        module: in PyTorch, on the CPU and in evaluation mode.
+        eager: the module as a contestant.
+        weights: its state dict as arrays.
         onnx: the exported model.
         session: the exported model as a contestant.
     """
 
+    module: nn.Module
     eager: Call
-    weight_bytes: int
+    weights: Mapping[str, NDArray[Any]]
     onnx: bytes
     session: Call
+
+    @property
+    def weight_bytes(self) -> int:
+        """How much its weights take."""
+        return sum(weight.nbytes for weight in self.weights.values())
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,8 @@ class _Timed:
 
     latency: Mapping[str, Mapping[int, Latency]]
 
-    def versus(self, name: str, reference: str, confidence: float) -> dict[int, Interval]:
+    def versus(self, name: str, reference: str, confidence: float = 0.95) -> dict[int, Interval]:
+        """Return how many times as fast one is as the other, by batch size."""
         return {
             size: speedup(self.latency[reference][size], own, confidence=confidence)
             for size, own in self.latency[name].items()
@@ -83,8 +95,8 @@ def _eager(trial: CompressionTrial, float32: Float32, timed: _Timed) -> Candidat
         score=trial.score,
         score_drop=None,
         latency=timed.latency["eager"],
-        versus_eager=timed.versus("eager", "eager", 0.95),
-        versus_onnx=timed.versus("eager", "onnx", 0.95),
+        versus_eager=timed.versus("eager", "eager"),
+        versus_onnx=timed.versus("eager", "onnx"),
         accepted=True,
         reason="as trained: what the others are held against; ships as ONNX",
     )
@@ -98,8 +110,8 @@ def _onnx(trial: CompressionTrial, float32: Float32, timed: _Timed) -> Candidate
         score=trial.score_of(outputs),
         score_drop=None,
         latency=timed.latency["onnx"],
-        versus_eager=timed.versus("onnx", "eager", 0.95),
-        versus_onnx=timed.versus("onnx", "onnx", 0.95),
+        versus_eager=timed.versus("onnx", "eager"),
+        versus_onnx=timed.versus("onnx", "onnx"),
         accepted=True,
         reason="computes what PyTorch computes, but for rounding",
         onnx=float32.onnx,

@@ -153,52 +153,90 @@ def compress_module(
         ModelError: the model cannot be exported to ONNX, or its score is not defined on the
             validation rows.
         ValueError: for a budget below 0, an unknown metric, or a compressor given twice.
+
+    Example:
+        >>> import winnow
+        >>> prepared = winnow.data.prepare(winnow.Data(source="sklearn:iris"))
+        >>> module = nn.Linear(4, 3)  # trained, in earnest
+        >>> quick = LatencyTiming(seconds=0.05)
+        >>> found = compress_module(module, prepared, metric="accuracy", budget=0.1, timing=quick)
+        >>> [candidate.name for candidate in found.candidates]
+        ['eager', 'onnx', 'int8', 'int8 dynamic']
+        >>> found.chosen  # a model so small does not become smaller
+        'onnx'
     """
     _check_arguments(metric, budget, log_loss_budget, prefer)
     turns = in_order(methods)
+    # What may be tried counts, not what will be: the rows must not decide how strictly they judge.
     confidence = confidence_for(sum(map(len, turns)))
     timing = timing or LatencyTiming()
-    eager, rows = inference_copy(module), prepared.validation.X
-    example = rows[: max(BATCH_SIZES)]
-    onnx = export_onnx(eager, prepared.inputs, example=example)
-    weights = {name: tensor.numpy() for name, tensor in eager.state_dict().items()}
-    float32 = Float32(
-        eager=eager_call(eager),
-        weight_bytes=sum(weight.nbytes for weight in weights.values()),
-        onnx=onnx,
-        session=onnx_call(onnx, timing.threads),
-    )
-    criteria = _criteria(_judge(prepared, metric, confidence), budget, log_loss_budget)
+    float32 = _export(module, prepared, timing.threads)
+    judge = _judge(prepared, metric, confidence)
+    criteria = _criteria(judge, budget, log_loss_budget)
     with threads_of_torch(timing.threads), torch.inference_mode():
-        trial = CompressionTrial(float32.eager, rows, criteria, prepared.preparation)
-        exported = ExportedModel(onnx, prepared.train.X, eager)
+        trial = CompressionTrial(
+            float32.eager, prepared.validation.X, criteria, prepared.preparation
+        )
+        exported = ExportedModel(float32.onnx, prepared.train.X, float32.module)
         attempts = try_all(trial, exported, turns, threads=timing.threads)
         candidates = candidates_of(
             trial, float32, attempts.made, timing=timing, prefer=prefer, confidence=confidence
         )
     chosen = choose(candidates, prefer=prefer)
     verdicts = tuple(notes(candidates, chosen))
-    parameters = sum(parameter.numel() for parameter in eager.parameters())
     return CompressionResult(
         metric=metric,
         budget=budget,
         prefer=prefer,
         allowed=trial.allowed,
-        higher_is_better=criteria[0].judge.higher_is_better,
+        higher_is_better=judge.higher_is_better,
         candidates=tuple(candidates),
         declined=attempts.declined,
         chosen=chosen.name,
         notes=(*_warnings(trial.reference_outputs, prepared), *attempts.notes, *verdicts),
         verdict_notes=verdicts,
-        rows=len(rows),
+        rows=len(prepared.validation.X),
         threads=timing.threads,
-        ingredients=Ingredients(
-            preparation=prepared.preparation,
-            weights=weights,
-            parity=measure_parity(eager, onnx, prepared.inputs, example=example),
-            model={**(model or {"use": type(module).__name__}), "parameters": parameters},
-            recipe_yaml=recipe_yaml,
+        ingredients=_ingredients(
+            float32, prepared, model or {"use": type(module).__name__}, recipe_yaml
         ),
+    )
+
+
+def _export(module: nn.Module, prepared: PreparedData, threads: int) -> Float32:
+    eager = inference_copy(module)
+    onnx = export_onnx(eager, prepared.inputs, example=_example(prepared))
+    return Float32(
+        module=eager,
+        eager=eager_call(eager),
+        weights={name: tensor.numpy() for name, tensor in eager.state_dict().items()},
+        onnx=onnx,
+        session=onnx_call(onnx, threads),
+    )
+
+
+def _example(prepared: PreparedData) -> NDArray[Any]:
+    """Rows on which the exported model is compared with PyTorch."""
+    return prepared.validation.X[: max(BATCH_SIZES)]
+
+
+def _ingredients(
+    float32: Float32,
+    prepared: PreparedData,
+    model: Mapping[str, Any],
+    recipe_yaml: str | None,
+) -> Ingredients:
+    """What a bundle holds besides the model that ships."""
+    parity = measure_parity(
+        float32.module, float32.onnx, prepared.inputs, example=_example(prepared)
+    )
+    num_parameters = sum(parameter.numel() for parameter in float32.module.parameters())
+    return Ingredients(
+        preparation=prepared.preparation,
+        weights=float32.weights,
+        parity=parity,
+        model={**model, "parameters": num_parameters},
+        recipe_yaml=recipe_yaml,
     )
 
 
@@ -223,6 +261,7 @@ def _criteria(judge: Judge, budget: float, log_loss_budget: float) -> list[Crite
 
 
 def _judge(prepared: PreparedData, metric: str, confidence: float) -> Judge:
+    """The judge of the validation rows, in the units of the target."""
     y, decode = prepared.validation.y, prepared.preparation.decode
     if prepared.task == "regression":
         in_units = decode(y.reshape(-1, 1).astype(np.float64))

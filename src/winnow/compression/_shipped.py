@@ -84,6 +84,37 @@ def measure_shipped(
         DataError: an item of a dataset cannot be read or does not fit.
         ModelError: the file's outputs are not finite.
     """
+    truth, outputs, reference = _run(bundle, prepared, module)
+    num_lost = int((~np.isfinite(outputs)).any(axis=1).sum())
+    if num_lost:
+        raise ModelError(
+            f"the model file gives outputs that are not finite for {num_lost} of {len(outputs)} "
+            f"test rows"
+        )
+    predictions = softmax(outputs)
+    if prepared.task == "regression":
+        truth, predictions = _in_units(prepared, truth), _in_units(prepared, outputs)
+    measured = measure(prepared.task, truth, predictions, metric=metric)
+    metrics = {
+        name: _over_rows(name, truth, predictions, value) for name, value in measured.items()
+    }
+    few = f"only {len(truth)} test rows: these figures are rough, and would be others on other rows"
+    return ShippedFile(
+        kind=str(bundle.manifest["deployed"]),
+        sha256=str(bundle.manifest["files"][MODEL]["sha256"]),
+        rows=len(truth),
+        metrics=metrics,
+        difference=difference(reference, outputs, prepared.preparation, on="test"),
+        truth=truth,
+        predictions=predictions,
+        notes=(few,) if len(truth) < FEW_ROWS else (),
+    )
+
+
+def _run(
+    bundle: Bundle, prepared: PreparedData, module: nn.Module
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """The targets of the test rows, the file's raw outputs and PyTorch's, in one pass."""
     eager = inference_copy(module)
     truths, ours, theirs = [], [], []
     for x, y in prepared.batches("test"):
@@ -91,34 +122,13 @@ def measure_shipped(
         ours.append(bundle.outputs(x.numpy()))
         with torch.inference_mode():
             theirs.append(eager(x).reshape(len(x), -1).numpy())
-    truth, outputs, reference = (np.concatenate(pieces) for pieces in (truths, ours, theirs))
-    lost = int((~np.isfinite(outputs)).any(axis=1).sum())
-    if lost:
-        raise ModelError(
-            f"the model file gives outputs that are not finite for {lost} of {len(outputs)} test "
-            f"rows"
-        )
-    if prepared.task == "classification":
-        predictions = softmax(outputs)
-    else:
-        decode = prepared.preparation.decode
-        truth, predictions = (
-            np.asarray(decode(a.astype(np.float64))).reshape(-1) for a in (truth, outputs)
-        )
-    measured = measure(prepared.task, truth, predictions, metric=metric)
-    few = f"only {len(truth)} test rows: these figures are rough, and would be others on other rows"
-    return ShippedFile(
-        kind=str(bundle.manifest["deployed"]),
-        sha256=str(bundle.manifest["files"][MODEL]["sha256"]),
-        rows=len(truth),
-        metrics={
-            name: _over_rows(name, truth, predictions, value) for name, value in measured.items()
-        },
-        difference=difference(reference, outputs, prepared.preparation, on="test"),
-        truth=truth,
-        predictions=predictions,
-        notes=(few,) if len(truth) < FEW_ROWS else (),
-    )
+    return np.concatenate(truths), np.concatenate(ours), np.concatenate(theirs)
+
+
+def _in_units(prepared: PreparedData, values: NDArray[Any]) -> NDArray[Any]:
+    """Numbers as the model knows them, in the units of the target, (rows,)."""
+    decoded = prepared.preparation.decode(values.astype(np.float64))
+    return np.asarray(decoded).reshape(-1)
 
 
 def _over_rows(

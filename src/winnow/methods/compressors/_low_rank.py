@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from winnow.methods.compressors._base import (
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
+
+    Matrix = NDArray[np.float64]
 
 __all__ = ["LowRank"]
 
@@ -56,30 +58,39 @@ class LowRank(BaseCompressor):
             return NotCompressed("unsupported", said)
         layers = _linear_layers(found)
         if not layers:
-            return NotCompressed(
-                "nothing_to_change", "the model has no linear layer of its own weight"
-            )
+            said = "the model has no linear layer of its own weight"
+            return NotCompressed("nothing_to_change", said)
         if not len(model.rows):
             return NotCompressed("failed", "there are no calibration rows")
         weights = {name: _weight(found, node) for name, node in layers.items()}
-        moments = _second_moments(model, layers, weights)
-        factored = {}
-        for name, weight in weights.items():
-            directions = _directions(moments[name], self.error)
-            if directions.shape[1] * sum(weight.shape) < weight.size:
-                factored[name] = (weight @ directions, directions.T)
-        if not factored:
+        factors = _factors(weights, _second_moments(model, layers, weights), self.error)
+        if not factors:
             said = f"at an error of {self.error:g} no linear layer would hold fewer weights"
             return NotCompressed("nothing_to_change", said)
-        share = sum(weights[name].size for name in factored) / _matrix_values(found)
-        for name, factors in factored.items():
-            _replace(found, layers[name], *factors)
-        ranks = [
-            f"{len(first)} x {len(second.T)} at rank {len(second)}"
-            for first, second in factored.values()
-        ]
-        note = f"{len(factored)} of {len(layers)} linear layers are factored: {', '.join(ranks)}"
+        changed = sum(weights[name].size for name in factors)
+        share = changed / _matrix_values(found)
+        for name, (first, second) in factors.items():
+            _replace(found, layers[name], first, second)
+        told = [_in_words(*both) for both in factors.values()]
+        note = f"{len(factors)} of {len(layers)} linear layers are factored: {', '.join(told)}"
         return Compressed(found.SerializeToString(), share=share, notes=(note,))
+
+
+def _factors(
+    weights: Mapping[str, Matrix], moments: Mapping[str, Matrix], error: float
+) -> dict[str, tuple[Matrix, Matrix]]:
+    """Two thinner weights for each layer where they hold fewer values than the one."""
+    found = {}
+    for name, weight in weights.items():
+        directions = _directions(moments[name], error)
+        rank = directions.shape[1]
+        if rank * sum(weight.shape) < weight.size:
+            found[name] = (weight @ directions, directions.T)
+    return found
+
+
+def _in_words(first: Matrix, second: Matrix) -> str:
+    return f"{len(first)} x {second.shape[1]} at rank {len(second)}"
 
 
 def _linear_layers(model: ModelProto) -> dict[str, NodeProto]:
@@ -114,7 +125,7 @@ def _has_branches(node: NodeProto) -> bool:
     return any(one.HasField("g") or one.graphs for one in node.attribute)
 
 
-def _weight(model: ModelProto, node: NodeProto) -> NDArray[np.float64]:
+def _weight(model: ModelProto, node: NodeProto) -> Matrix:
     """The weight of a layer, (inputs, outputs)."""
     import numpy as np
     from onnx import numpy_helper
@@ -127,28 +138,13 @@ def _weight(model: ModelProto, node: NodeProto) -> NDArray[np.float64]:
 def _second_moments(
     model: ExportedModel,
     layers: Mapping[str, NodeProto],
-    weights: Mapping[str, NDArray[np.float64]],
-) -> dict[str, NDArray[np.float64]]:
+    weights: Mapping[str, Matrix],
+) -> dict[str, Matrix]:
     """``Y^T Y`` of each layer's outputs ``Y`` on the calibration rows, (outputs, outputs)."""
     import numpy as np
-    import onnx
-    import onnxruntime
 
-    shown = onnx.load_model_from_string(model.onnx)
-    outputs = {value.name for value in shown.graph.output}
-    inputs = sorted({node.input[0] for node in layers.values()} - {"x"})
-    for name in inputs:
-        if name not in outputs:
-            shown.graph.output.append(onnx.ValueInfoProto(name=name))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        shown.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
     moments = {name: np.zeros((weight.shape[1],) * 2) for name, weight in weights.items()}
-    for piece in model.calibration():
-        seen = dict(zip(inputs, session.run(inputs, {"x": piece}), strict=True)) if inputs else {}
-        seen["x"] = piece
+    for seen in _inputs_of_layers(model, layers):
         for name, node in layers.items():
             rows = seen[node.input[0]].astype(np.float64)
             responses = rows.reshape(-1, rows.shape[-1]) @ weights[name]
@@ -156,14 +152,41 @@ def _second_moments(
     return moments
 
 
-def _directions(moments: NDArray[np.float64], error: float) -> NDArray[np.float64]:
+def _inputs_of_layers(
+    model: ExportedModel, layers: Mapping[str, NodeProto]
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """What the layers read, by name, for some calibration rows after the other."""
+    import onnx
+    import onnxruntime
+
+    shown = onnx.load_model_from_string(model.onnx)
+    outputs = {value.name for value in shown.graph.output}
+    inputs = sorted({node.input[0] for node in layers.values()} - {"x"})
+    # ONNX Runtime gives what is named as an output, and nothing else of what it computes.
+    for name in inputs:
+        if name not in outputs:
+            shown.graph.output.append(onnx.ValueInfoProto(name=name))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    content, providers = shown.SerializeToString(), ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(content, options, providers=providers)
+    for piece in model.calibration():
+        # Without names it would run for all outputs, so the first layer alone is not asked about
+        found = session.run(inputs, {"x": piece}) if inputs else []
+        yield {"x": piece, **dict(zip(inputs, found, strict=True))}
+
+
+def _directions(moments: Matrix, error: float) -> Matrix:
     """The fewest leading eigenvectors, (outputs, rank), that leave at most ``error``."""
     import numpy as np
 
     values, vectors = np.linalg.eigh(moments)  # from the smallest value
-    left = np.cumsum(np.maximum(values, 0.0))
-    dropped = int(np.searchsorted(left, error**2 * left[-1], side="right"))
-    return vectors[:, min(dropped, len(values) - 1) :][:, ::-1]
+    # Rounding leaves values below 0 where there is nothing.
+    left_out = np.cumsum(np.maximum(values, 0.0))
+    num_dropped = int(np.searchsorted(left_out, error**2 * left_out[-1], side="right"))
+    # Outputs that are all 0 keep one direction, as a layer of rank 0 is none.
+    num_dropped = min(num_dropped, len(values) - 1)
+    return vectors[:, num_dropped:][:, ::-1]
 
 
 def _matrix_values(model: ModelProto) -> int:
@@ -172,9 +195,7 @@ def _matrix_values(model: ModelProto) -> int:
     return sum(math.prod(tensor.dims) for tensor in tensors)
 
 
-def _replace(
-    model: ModelProto, node: NodeProto, first: NDArray[np.float64], second: NDArray[np.float64]
-) -> None:
+def _replace(model: ModelProto, node: NodeProto, first: Matrix, second: Matrix) -> None:
     """Put two layers in the place of one; the bias goes to the second."""
     import numpy as np
     from onnx import helper, numpy_helper
