@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.compression._drop import Comparison, Draws, draw, drop_of, is_drawn
+from winnow.data import softmax
 from winnow.errors import ModelError
 from winnow.metrics import BaseMetric
 from winnow.recipe import metric_of
