@@ -4,15 +4,15 @@ out as plain data.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import prod
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import polars as pl
 
-from winnow.data._columns import Block, Column, Target
+from winnow.data._columns import Block, ClassKind, Column, Target
 from winnow.data._frames import Reading
 from winnow.data._inputs import InputArrays, input_dtype
 from winnow.data._preparation import Preparation
@@ -26,11 +26,26 @@ from winnow.trees import Tree, by_name
 __all__ = ["fit"]
 
 _SCALE = "data.prepare.scale"
+_VALUES_AT_ONCE = 10_000_000  # 80 MB in double precision
+_CLASS_KINDS: dict[str, ClassKind] = {"O": "text", "i": "integer", "b": "boolean", "f": "number"}
+
+
+class _Scaled(TypedDict):
+    """How a column is scaled, as its attributes."""
+
+    mean: float
+    scale: float
+    curve: Curve | None
 
 
 def fit(table: Table, data: Data, train: np.ndarray) -> tuple[Preparation, tuple[str, ...]]:
-    """The preparation learned from the rows ``train`` of ``table`` and from no other, and notes on
-    what was left out.
+    """Return what is learned from the training rows and from no other, and notes on what was left
+    out.
+
+    Args:
+        table: all rows.
+        data: the settings.
+        train: positions of the training rows, (rows,).
 
     Raises:
         DataError: no usable column, a step that fails, or features that do not fit
@@ -41,17 +56,7 @@ def fit(table: Table, data: Data, train: np.ndarray) -> tuple[Preparation, tuple
     if isinstance(table.X, InputArrays):
         blocks = _fit_inputs(table.X[train], data.prepare)
         return Preparation.of_blocks(blocks, target, table.X.arrays), ()
-    if isinstance(table.X, np.ndarray):
-        X = table.X[train]
-        columns = (
-            _fit_array(X, table.names, data.prepare, notes)
-            if X.ndim == 2
-            else (_fit_block(X, table.names[0], data.prepare),)
-        )
-    else:
-        columns = _fit_frame(table, table.X[train], data, notes)
-        if not columns:
-            raise DataError("data.source: no column can be learned from: " + "; ".join(notes))
+    columns = _fit_columns(table, data, train, notes)
     own = columns[0].shape if isinstance(columns[0], Block) else (_width(columns),)
     style = table.style
     preparation = Preparation(columns, target, own, style.encoding, style.separator)
@@ -63,13 +68,37 @@ def fit(table: Table, data: Data, train: np.ndarray) -> tuple[Preparation, tuple
     return replace(preparation, shape=shape), tuple(notes)
 
 
+def _fit_columns(
+    table: Table, data: Data, train: np.ndarray, notes: list[str]
+) -> tuple[Column | Block, ...]:
+    """Return the columns of a table, or the one block of rows that are arrays.
+
+    Raises:
+        DataError: no column is usable.
+    """
+    assert not isinstance(table.X, InputArrays)
+    if isinstance(table.X, pl.DataFrame):
+        columns = _fit_frame(table, table.X[train], data, notes)
+        if not columns:
+            raise DataError("data.source: no column can be learned from: " + "; ".join(notes))
+        return columns
+    X = table.X[train]
+    if X.ndim == 2:
+        return _fit_array(X, table.names, data.prepare, notes)
+    return (_fit_block(X, table.names[0], data.prepare),)
+
+
 def _width(columns: Iterable[Column | Block]) -> int:
-    """How many features the columns of a table give."""
+    """Return how many features the columns of a table give."""
     return sum(len(column.features) for column in columns)
 
 
 def _row_shape(shape: tuple[int, ...], data: Data, notes: list[str]) -> tuple[int, ...]:
-    """The shape of a row's features that the recipe asks for, else the one that they have."""
+    """Return the shape of a row's features that the recipe asks for, else the one that they have.
+
+    Raises:
+        DataError: the features do not fit it.
+    """
     if data.shape is None:
         return shape
     if prod(data.shape) != prod(shape):
@@ -83,25 +112,18 @@ def _row_shape(shape: tuple[int, ...], data: Data, notes: list[str]) -> tuple[in
 
 
 def _fit_target(table: Table, y: np.ndarray) -> Target:
+    """Return what is predicted: the classes of the training rows, or the range of their values."""
     if table.task == "classification":
-        kinds: dict[str, Any] = {"O": "text", "i": "integer", "b": "boolean", "f": "number"}
-        return Target(
-            table.target,
-            "classification",
-            tuple(Target.label(v) for v in np.unique(y)),
-            kinds[y.dtype.kind],
-        )
+        labels = tuple(Target.label(value) for value in np.unique(y))
+        return Target(table.target, "classification", labels, _CLASS_KINDS[y.dtype.kind])
     y = y.astype(np.float64)
-    scale = float(y.std()) or 1.0
     return Target(
         table.target,
         "regression",
-        (),
-        "number",
-        float(y.mean()),
-        scale,
-        float(y.min()),
-        float(y.max()),
+        mean=float(y.mean()),
+        scale=float(y.std()) or 1.0,
+        minimum=float(y.min()),
+        maximum=float(y.max()),
     )
 
 
@@ -111,19 +133,23 @@ def _fit_target(table: Table, y: np.ndarray) -> Target:
 def _fit_array(
     X: np.ndarray, names: tuple[str, ...], prepare: Prepare, notes: list[str]
 ) -> tuple[Column, ...]:
-    """Every column is kept, the constant ones too: an array says what the model sees."""
+    """Return the columns of an array (rows, columns).
+
+    Every column is kept, the constant ones too: an array says what the model sees.
+    """
     X = X.astype(np.float64)
     scalings = _fit_scalings([X], X.shape[1], prepare)
     low, high, middle = X.min(axis=0), X.max(axis=0), np.median(X, axis=0)
     whole = (np.floor(X) == X).all(axis=0)
-    if constant := [name for i, name in enumerate(names) if low[i] == high[i]]:
-        more = f" and {len(constant) - 10} more" if len(constant) > 10 else ""
+    constant = [name for name, is_one in zip(names, low == high, strict=True) if is_one]
+    if constant:
         notes.append(
             f"{len(constant)} of {len(names)} columns hold one value only in the training rows: "
-            f"{', '.join(constant[:10])}{more}"
+            f"{', '.join(constant[:10])}{_and_more(constant)}"
         )
-    return tuple(
-        Column(
+    columns = []
+    for i, name in enumerate(names):
+        column = Column(
             name,
             "number",
             fill=float(middle[i]),
@@ -135,12 +161,15 @@ def _fit_array(
             typical=_typical(float(middle[i]), bool(whole[i])),
             example=float(X[0, i]),
         )
-        for i, name in enumerate(names)
-    )
+        columns.append(column)
+    return tuple(columns)
 
 
 def _fit_inputs(arrays: Tree, prepare: Prepare) -> tuple[Block, ...]:
-    """Floats are scaled as an array by itself is; whole numbers and booleans stay as they are."""
+    """Return a block for each of several inputs.
+
+    Floats are scaled as an array by itself is; whole numbers and booleans stay as they are.
+    """
     blocks = []
     for name, X in by_name(arrays).items():
         dtype = input_dtype(X.dtype)
@@ -154,14 +183,9 @@ def _fit_inputs(arrays: Tree, prepare: Prepare) -> tuple[Block, ...]:
 
 
 def _fit_block(X: np.ndarray, name: str, prepare: Prepare) -> Block:
-    """One scaling for each channel (axis 1)."""
+    """Return the block of rows that are arrays, with one scaling for each channel (axis 1)."""
     channels = X.shape[1]
-    # A copy in double precision of a part at a time
-    chunks = (
-        np.moveaxis(chunk, 1, -1).reshape(-1, channels).astype(np.float64)
-        for chunk in np.array_split(X, max(1, X.size // 10_000_000))
-    )
-    scaled = [_scaled(scaling) for scaling in _fit_scalings(chunks, channels, prepare)]
+    scaled = [_scaled(s) for s in _fit_scalings(_in_chunks(X), channels, prepare)]
     curves = tuple(one["curve"] for one in scaled)
     return Block(
         name,
@@ -174,10 +198,21 @@ def _fit_block(X: np.ndarray, name: str, prepare: Prepare) -> Block:
     )
 
 
+def _in_chunks(X: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield copies in double precision of a part at a time, each (values, channels)."""
+    for chunk in np.array_split(X, max(1, X.size // _VALUES_AT_ONCE)):
+        yield np.moveaxis(chunk, 1, -1).reshape(-1, X.shape[1]).astype(np.float64)
+
+
 def _fit_scalings(
     chunks: Iterable[np.ndarray], columns: int, prepare: Prepare
 ) -> Sequence[Scaling]:
-    """The scaling of every column, learned from ``chunks``, each (rows, columns).
+    """Return the scaling of every column.
+
+    Args:
+        chunks: the training rows, a part at a time, each (rows, columns).
+        columns: how many there are.
+        prepare: says by which scaler.
 
     Raises:
         DataError: a scaler of the user's cannot be found, or does not give what it should.
@@ -202,8 +237,8 @@ def _fit_scalings(
     return scalings
 
 
-def _scaled(scaling: Scaling) -> dict[str, Any]:
-    """A scaling as the attributes of a column."""
+def _scaled(scaling: Scaling) -> _Scaled:
+    """Return a scaling as the attributes of a column."""
     if isinstance(scaling, Linear):
         return {"mean": scaling.center, "scale": scaling.scale, "curve": None}
     return {"mean": 0.0, "scale": 1.0, "curve": scaling}
@@ -215,73 +250,87 @@ def _scaled(scaling: Scaling) -> dict[str, Any]:
 def _fit_frame(
     table: Table, train: pl.DataFrame, data: Data, notes: list[str]
 ) -> tuple[Column, ...]:
+    """Return the usable columns of a frame, in its order."""
     kept = _usable(table, train, data, notes)
-    numbers = _fit_numbers(
-        train.select([n for n in kept if train[n].dtype == pl.Float64]), table, data.prepare
-    )
-    fitted = dict(numbers)
+    are_numbers = [name for name in kept if train[name].dtype == pl.Float64]
+    fitted = _fit_numbers(train.select(are_numbers), table, data.prepare)
     for name in kept:
-        if train[name].dtype == pl.Boolean:
-            fitted[name] = _fit_boolean(train[name])
-        elif train[name].dtype == pl.String:
-            fitted[name] = _fit_category(train[name], table, data.prepare, notes)
-            if name in table.doubts:
-                doubt = table.doubts[name]
+        series = train[name]
+        if series.dtype == pl.Boolean:
+            fitted[name] = _fit_boolean(series)
+        elif series.dtype == pl.String:
+            fitted[name] = _fit_category(series, table, data.prepare, notes)
+            doubt = table.doubts.get(name)
+            if doubt is not None:
                 notes.append(f"column {name!r}: {doubt.why}: taken as text; {doubt.fix}")
-    _warn_of_row_numbers(
-        train.select([name for name in numbers if table.formats.get(name) != "date"]), notes
-    )
+    no_dates = [name for name in are_numbers if table.formats.get(name) != "date"]
+    _warn_of_row_numbers(train.select(no_dates), notes)
     return tuple(fitted[name] for name in kept)
 
 
 def _usable(table: Table, train: pl.DataFrame, data: Data, notes: list[str]) -> list[str]:
-    """The columns whose training rows say anything; a note on the others. With ``data.shape``
-    every number counts.
+    """Return the columns whose training rows say anything, and note why the others go.
+
+    With ``data.shape`` every number counts.
     """
     distinct = train.select(pl.all().drop_nulls().n_unique()).row(0) if train.width else ()
     kept: list[str] = []
-    reasons: dict[str, list[str]] = {}
+    gone: dict[str, list[str]] = {}
     for series, count in zip(train.get_columns(), distinct, strict=True):
-        present = len(series) - series.null_count()
-        if count == 0:
-            reason = "no values in the training rows"
-        elif (
-            count == 1
-            and not (data.shape is not None and series.dtype != pl.String)
-            and not _gaps_say_something(series, data.prepare)
-        ):
-            reason = f"the same value in all training rows, {series.drop_nulls()[0]!r}"
-        elif series.dtype == pl.String and count == present and count > 2:
-            doubt = table.doubts.get(series.name)
-            if doubt is not None:
-                what = f"{doubt.why}: left out, since as text it differs in every row; {doubt.fix}"
-                notes.append(f"column {series.name!r}: {what}")
-                continue
-            reason = f"text that differs in every row, such as {series.drop_nulls()[0]!r}"
-        else:
-            kept.append(series.name)
+        doubt = table.doubts.get(series.name)
+        if _differs_everywhere(series, count) and doubt is not None:
+            what = f"{doubt.why}: left out, since as text it differs in every row; {doubt.fix}"
+            notes.append(f"column {series.name!r}: {what}")
             continue
-        reasons.setdefault(reason, []).append(series.name)
-    for reason, names in reasons.items():
+        reason = _why_useless(series, count, data)
+        if reason is None:
+            kept.append(series.name)
+        else:
+            gone.setdefault(reason, []).append(series.name)
+    for reason, names in gone.items():
         if len(names) == 1:
             verb = "has" if reason.startswith(("no ", "the ")) else "holds"
             notes.append(f"column {names[0]!r} {verb} {reason}: left out")
         else:
-            more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-            notes.append(
-                f"columns {', '.join(map(repr, names[:10]))}{more} have {reason}: left out"
-            )
+            shown = ", ".join(map(repr, names[:10])) + _and_more(names)
+            notes.append(f"columns {shown} have {reason}: left out")
     return kept
 
 
+def _why_useless(series: pl.Series, distinct: int, data: Data) -> str | None:
+    """Return why nothing can be learned from a column, in words; None: something can.
+
+    Args:
+        series: its training rows.
+        distinct: how many different values it has there.
+        data: the settings.
+    """
+    if distinct == 0:
+        return "no values in the training rows"
+    is_asked_for = data.shape is not None and series.dtype != pl.String
+    if distinct == 1 and not is_asked_for and not _gaps_say_something(series, data.prepare):
+        return f"the same value in all training rows, {series.drop_nulls()[0]!r}"
+    if _differs_everywhere(series, distinct):
+        return f"text that differs in every row, such as {series.drop_nulls()[0]!r}"
+    return None
+
+
+def _differs_everywhere(series: pl.Series, distinct: int) -> bool:
+    """Say whether a column is text of which no two rows have the same."""
+    present = len(series) - series.null_count()
+    return series.dtype == pl.String and distinct == present and distinct > 2
+
+
 def _gaps_say_something(series: pl.Series, prepare: Prepare) -> bool:
-    """Whether gaps get a feature of their own."""
-    return series.null_count() > 0 and (
-        series.dtype == pl.String or (series.dtype == pl.Float64 and prepare.missing_indicator)
-    )
+    """Say whether gaps get a feature of their own."""
+    if series.null_count() == 0:
+        return False
+    is_number = series.dtype == pl.Float64
+    return series.dtype == pl.String or (is_number and prepare.missing_indicator)
 
 
 def _fit_numbers(frame: pl.DataFrame, table: Table, prepare: Prepare) -> dict[str, Column]:
+    """Return the columns of a frame of numbers, by name."""
     if frame.width == 0:
         return {}
     from sklearn.impute import SimpleImputer
@@ -295,7 +344,8 @@ def _fit_numbers(frame: pl.DataFrame, table: Table, prepare: Prepare) -> dict[st
     firsts = frame.select(pl.all().drop_nulls().first()).row(0)
     columns = {}
     for i, name in enumerate(frame.columns):
-        reading, gaps = table.readings.get(name, Reading()), frame.to_series(i).null_count()
+        reading = table.readings.get(name, Reading())
+        gaps = frame.to_series(i).null_count()
         columns[name] = Column(
             name,
             "number",
@@ -318,6 +368,7 @@ def _fit_numbers(frame: pl.DataFrame, table: Table, prepare: Prepare) -> dict[st
 
 
 def _fit_boolean(series: pl.Series) -> Column:
+    """Return a column of true and false, whose gaps are what most rows are."""
     present = series.drop_nulls()
     most = bool(2 * int(present.sum()) > present.len())
     return Column(
@@ -333,8 +384,8 @@ def _fit_boolean(series: pl.Series) -> Column:
 
 
 def _fit_category(series: pl.Series, table: Table, prepare: Prepare, notes: list[str]) -> Column:
-    """One feature for each frequent category, one for all others, one for gaps. Gaps take no
-    part in the count.
+    """Return a column of text: one feature for each frequent category, one for all others, one for
+    gaps. Gaps take no part in the count.
     """
     from sklearn.preprocessing import OneHotEncoder
 
@@ -349,14 +400,11 @@ def _fit_category(series: pl.Series, table: Table, prepare: Prepare, notes: list
     if others:
         notes.append(
             f"column {series.name!r} has {len(others) + len(categories)} categories: the "
-            f"{len(categories)} most frequent have a "
-            "feature each, the others share one (data.prepare.max_categories)"
+            f"{len(categories)} most frequent have a feature each, the others share one "
+            f"(data.prepare.max_categories)"
         )
-    counts = (
-        present.alias("value")
-        .value_counts(name="rows")
-        .sort(["rows", "value"], descending=[True, False])
-    )
+    counts = present.alias("value").value_counts(name="rows")
+    counts = counts.sort(["rows", "value"], descending=[True, False])
     return Column(
         series.name,
         "category",
@@ -370,13 +418,14 @@ def _fit_category(series: pl.Series, table: Table, prepare: Prepare, notes: list
 
 
 def _warn_of_row_numbers(frame: pl.DataFrame, notes: list[str]) -> None:
+    """Note which columns are whole numbers that rise from row to row."""
     if frame.width == 0 or frame.height <= 2:
         return
-    rising = frame.select(
-        (pl.all().diff().drop_nulls() > 0).all() & (pl.all() == pl.all().floor()).all()
-    ).row(0)
-    for series, rises in zip(frame.get_columns(), rising, strict=True):
-        if rises and series.null_count() == 0:
+    rises = (pl.all().diff().drop_nulls() > 0).all()
+    is_whole = (pl.all() == pl.all().floor()).all()
+    found = frame.select(rises & is_whole).row(0)
+    for series, is_found in zip(frame.get_columns(), found, strict=True):
+        if is_found and series.null_count() == 0:
             notes.append(
                 f"column {series.name!r} rises from row to row: if it only numbers the rows, "
                 f"name it in data.drop"
@@ -384,4 +433,10 @@ def _warn_of_row_numbers(frame: pl.DataFrame, notes: list[str]) -> None:
 
 
 def _typical(value: float, whole: bool) -> float:
+    """Return the middle of a column as a value that a row may have."""
     return float(round(value)) if whole else value
+
+
+def _and_more(names: Sequence[str]) -> str:
+    """Return how many names there are beyond the ten that are shown."""
+    return f" and {len(names) - 10} more" if len(names) > 10 else ""
