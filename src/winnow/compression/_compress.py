@@ -215,7 +215,7 @@ def _export(module: nn.Module, prepared: PreparedData, threads: int) -> Float32:
     )
 
 
-def _example(prepared: PreparedData) -> NDArray[Any]:
+def _example(prepared: PreparedData) -> Tree:
     """Rows on which the exported model is compared with PyTorch."""
     return prepared.validation.X[: max(BATCH_SIZES)]
 

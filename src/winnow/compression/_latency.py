@@ -15,10 +15,11 @@ import numpy as np
 
 from winnow.compression._records import LatencyRecord
 from winnow.stats import Interval
+from winnow.trees import Tree, map_tree
 
 __all__ = ["Call", "Latency", "LatencyTiming", "measure_latency", "speedup"]
 
-Call = Callable[[np.ndarray], Any]
+Call = Callable[[Tree], Any]
 _SLICE_SECONDS = 0.002  # a contestant's turn, unless one call takes longer
 _MOST_CALLS = 50  # in one turn
 
@@ -77,7 +78,7 @@ class Latency:
 
 
 def measure_latency(
-    contestants: Mapping[str, Call], rows: np.ndarray, *, timing: LatencyTiming
+    contestants: Mapping[str, Call], rows: Tree, *, timing: LatencyTiming
 ) -> dict[str, dict[int, Latency]]:
     """Time every contestant at every batch size.
 
@@ -87,7 +88,7 @@ def measure_latency(
 
     Args:
         contestants: by name, functions of a batch (batch, *shape). Threads are the caller's matter.
-        rows: (n, *shape) float32, repeated where a batch needs more.
+        rows: (n, *shape) in the types that the model gets, repeated where a batch needs more.
         timing: how much.
 
     Returns:
@@ -98,7 +99,7 @@ def measure_latency(
     gc.disable()  # a collection in the middle of a call is not the model's time
     try:
         for size in timing.batch_sizes:
-            batch = np.ascontiguousarray(np.resize(rows, (size, *rows.shape[1:])), dtype=np.float32)
+            batch = map_tree(lambda array, size=size: _resized(array, size), rows)
             turns = _rounds(contestants, batch, timing)
             for name, taken in turns.items():
                 found[name][size] = _summary(taken)
@@ -108,8 +109,12 @@ def measure_latency(
     return found
 
 
+def _resized(array: np.ndarray, size: int) -> np.ndarray:
+    return np.ascontiguousarray(np.resize(array, (size, *array.shape[1:])))
+
+
 def _rounds(
-    contestants: Mapping[str, Call], batch: np.ndarray, timing: LatencyTiming
+    contestants: Mapping[str, Call], batch: Tree, timing: LatencyTiming
 ) -> dict[str, list[list[float]]]:
     """Seconds of each call, by contestant and turn."""
     clock, names = timing.clock, list(contestants)
@@ -128,7 +133,7 @@ def _rounds(
             return turns
 
 
-def _calls_per_turn(call: Call, batch: np.ndarray, timing: LatencyTiming) -> int:
+def _calls_per_turn(call: Call, batch: Tree, timing: LatencyTiming) -> int:
     """How many calls fill a turn, found while warming up; a slow model is not warmed up for
     ever.
     """
@@ -144,7 +149,7 @@ def _calls_per_turn(call: Call, batch: np.ndarray, timing: LatencyTiming) -> int
     return max(1, min(_MOST_CALLS, int(_SLICE_SECONDS / shortest))) if shortest > 0 else _MOST_CALLS
 
 
-def _turn(call: Call, batch: np.ndarray, calls: int, clock: Callable[[], float]) -> list[float]:
+def _turn(call: Call, batch: Tree, calls: int, clock: Callable[[], float]) -> list[float]:
     if calls > 1:
         call(batch)
     taken = []

@@ -21,6 +21,7 @@ from winnow.errors import ModelError
 from winnow.evaluation import measure
 from winnow.recipe import metric_of
 from winnow.stats import Interval, rows_interval
+from winnow.trees import call, main, map_tree
 
 __all__ = ["ShippedFile", "measure_shipped"]
 
@@ -118,10 +119,10 @@ def _run(
     eager = inference_copy(module)
     truths, ours, theirs = [], [], []
     for x, y in prepared.batches("test"):
-        truths.append(y.numpy())
-        ours.append(bundle.outputs(x.numpy()))
+        truths.append(main(y).numpy())
+        ours.append(bundle.outputs(map_tree(lambda tensor: tensor.numpy(), x)))
         with torch.inference_mode():
-            theirs.append(eager(x).reshape(len(x), -1).numpy())
+            theirs.append(main(call(eager, x)).reshape(len(truths[-1]), -1).numpy())
     return np.concatenate(truths), np.concatenate(ours), np.concatenate(theirs)
 
 

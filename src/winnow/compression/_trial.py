@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from winnow.bundle import open_session
+from winnow.bundle import open_session, run_onnx
 from winnow.compression._compressed import CompressionLoss
 from winnow.compression._difference import Difference, difference
 from winnow.compression._judge import Judge
@@ -20,6 +20,7 @@ from winnow.compression._latency import Call
 from winnow.data import Preparation
 from winnow.errors import ModelError
 from winnow.methods import Features
+from winnow.trees import call, main, map_tree
 
 __all__ = ["CompressionTrial", "Criterion", "eager_call", "onnx_call"]
 
@@ -29,13 +30,13 @@ _CHUNK_VALUES = 2**24  # of the features in memory at once
 
 def eager_call(module: nn.Module) -> Call:
     """Return PyTorch as a contestant, which is called in inference mode."""
-    return lambda batch: module(torch.from_numpy(batch)).numpy()
+    return lambda batch: main(call(module, map_tree(torch.from_numpy, batch))).numpy()
 
 
 def onnx_call(onnx: bytes, threads: int) -> Call:
     """Return ONNX Runtime as a contestant."""
     session = open_session(onnx, threads=threads)
-    return lambda batch: session.run(None, {"x": batch})[0]
+    return lambda batch: run_onnx(session, batch)
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,12 @@ class CompressionTrial:
         self.score = self._judge.score(self._reference)
         self.allowed = self._judge.allowed(self._criteria[0].budget, self.score)
 
-    def outputs(self, call: Call) -> NDArray[Any]:
+    def outputs(self, contestant: Call) -> NDArray[Any]:
         """Return raw outputs for the validation rows, (rows, classes) or (rows, 1)."""
         values_of_a_row = math.prod(self.rows.shape[1:])
-        size = max(1, min(_CHUNK_ROWS, _CHUNK_VALUES // values_of_a_row))
+        size = max(1, min(_CHUNK_ROWS, _CHUNK_VALUES // max(1, values_of_a_row)))
         pieces = (self.rows[start : start + size] for start in range(0, len(self.rows), size))
-        found = np.concatenate([call(np.array(piece, dtype=np.float32)) for piece in pieces])
+        found = np.concatenate([contestant(map_tree(np.array, piece)) for piece in pieces])
         return found.reshape(len(found), -1)
 
     def parity(self, outputs: NDArray[Any]) -> Difference:

@@ -36,7 +36,8 @@ class InputField:
         format: ``date``: a number column whose values are ISO dates; ``code``: categories that were
             whole numbers.
         minimum, maximum: observed in training; ISO text for dates.
-        shape: of an array's nested lists.
+        shape: of an array's nested lists; () for one value.
+        dtype: of an array's values: floats, whole numbers (``int64``, ...) or ``bool``.
         written: a value as it stood in the training file, where numbers or dates were written as
             people do (``$1,200``): such text is taken, too.
     """
@@ -54,6 +55,7 @@ class InputField:
     missing_allowed: bool = False
     had_gaps: bool = False  # in training; without any, a form need not offer "unknown"
     written: str | None = None
+    dtype: str = "float32"
 
     @property
     def size(self) -> int:
@@ -66,7 +68,7 @@ class InputField:
         if self.format == "date":
             words = "a date such as 2024-05-01" + (f" or {self.written}" if self.written else "")
         elif self.kind == "array":
-            words = f"numbers in nested lists of shape {' x '.join(map(str, self.shape))}"
+            words = self._array_words
         elif self.kind == "number" and self.written is not None:
             words = f"a number, or text such as {self.written}"
         else:
@@ -78,9 +80,21 @@ class InputField:
         return words
 
     @property
+    def _array_words(self) -> str:
+        one, many = "a number", "numbers"
+        if self.dtype != "float32":
+            one, many = "a whole number", "whole numbers"
+        if self.dtype == "bool":
+            one, many = "true or false", "true or false"
+        if not self.shape:
+            return one
+        return f"{many} in nested lists of shape {' x '.join(map(str, self.shape))}"
+
+    @property
     def observed(self) -> str:
         """The range that training saw: ``0.1 to 6.9``; empty when there is none."""
-        if self.kind in ("category", "boolean") or self.minimum is None or self.maximum is None:
+        is_range = self.kind in ("number", "array") and self.dtype != "bool"
+        if not is_range or self.minimum is None or self.maximum is None:
             return ""
         return f"{_words(self.minimum)} to {_words(self.maximum)}"
 
@@ -112,7 +126,7 @@ class InputField:
         if self.kind == "category":
             facts["categories"] = list(self.categories)
         if self.kind == "array":
-            return facts | {"shape": list(self.shape)}
+            return facts | {"shape": list(self.shape), "dtype": self.dtype}
         return facts | {"typical": self.typical, "example": self.example}
 
 
@@ -132,7 +146,9 @@ def _read(column: Mapping[str, Any]) -> InputField:
     typical, example = tidy(column.get("typical")), tidy(column.get("example"))
     minimum, maximum = tidy(column.get("minimum")), tidy(column.get("maximum"))
     if column["kind"] == "array":
-        typical = example = _filled(shape, minimum or 0)
+        # A mask that hides everything makes a poor example
+        value = bool(maximum) if column.get("dtype") == "bool" else minimum or 0
+        typical = example = _filled(shape, value)
     return InputField(
         name=str(column["name"]),
         kind=column["kind"],
@@ -146,6 +162,7 @@ def _read(column: Mapping[str, Any]) -> InputField:
         example=typical if example is None else example,
         missing_allowed=bool(column.get("missing_allowed", False)),
         written=column.get("written"),
+        dtype=column.get("dtype", "float32"),
         had_gaps=bool(column.get("missing_allowed", False) and column.get("gaps", 1)),
     )
 
@@ -214,7 +231,7 @@ def _type_of(field: InputField, max_text_length: int) -> Any:
     if field.kind == "boolean":
         return StrictBool
     if field.kind == "array":
-        kind: Any = number
+        kind: Any = _array_value(field.dtype, number)
         for length in reversed(field.shape):
             kind = Annotated[list[kind], Field(min_length=length, max_length=length)]
         return kind
@@ -223,6 +240,16 @@ def _type_of(field: InputField, max_text_length: int) -> Any:
     if all(isinstance(c, str) for c in field.categories):
         return text
     return text | StrictBool | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)]
+
+
+def _array_value(dtype: str, number: Any) -> Any:
+    """The type of one value of an array. What a client writes as 0 and 1 is taken for booleans."""
+    if dtype == "float32":
+        return number
+    if dtype == "bool":
+        return StrictBool | Annotated[StrictInt, Field(ge=0, le=1)]
+    limit = 2 ** (int(dtype.removeprefix("int")) - 1)
+    return Annotated[StrictInt, Field(ge=-limit, le=limit - 1)]
 
 
 def _fits_float32(value: float) -> float:

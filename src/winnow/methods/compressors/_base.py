@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from winnow.methods._method import BaseMethod
+from winnow.trees import Tree, map_tree
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from torch import nn
 
@@ -30,13 +30,17 @@ _TAKEN = ("eager", "onnx")
 
 
 class Features(Protocol):
-    """Prepared rows (rows, *shape): an array, or something that reads what it is asked for."""
+    """Prepared rows (rows, *shape), or several inputs: an array, or something that reads what it
+    is asked for. The ``shape`` of several inputs is (rows, values of all).
+    """
 
     @property
     def shape(self) -> tuple[int, ...]: ...
     def __len__(self) -> int: ...
     def __getitem__(self, which: Any, /) -> Any:
-        """Return the rows of a slice, or at positions (m,), as an array."""
+        """Return the rows of a slice, or at positions (m,), as an array; of several inputs as a
+        tuple or mapping of arrays.
+        """
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class ExportedModel:
     """The trained model that is to become smaller or faster.
 
     Attributes:
-        onnx: the float32 model; input ``x`` (batch, *shape), output ``y`` (batch, ...).
+        onnx: the float32 model; input ``x`` (batch, *shape), or several by their names, output
+            ``y`` (batch, ...).
         rows: the training rows as the model sees them, (rows, *shape).
         original: the PyTorch module on the CPU, in evaluation mode; not to be changed.
     """
@@ -57,8 +62,9 @@ class ExportedModel:
         """Return a copy of the PyTorch module, which may be changed."""
         return copy.deepcopy(self.original)
 
-    def calibration(self, *, most: int = 1024, at_once: int = 64) -> Iterator[NDArray[np.float32]]:
-        """Yield training rows, evenly spaced and a few at a time.
+    def calibration(self, *, most: int = 1024, at_once: int = 64) -> Iterator[Tree]:
+        """Yield training rows, evenly spaced and a few at a time: an array, or a tuple or mapping
+        of arrays where the model has several inputs.
 
         Args:
             most: how many in all, where there are more.
@@ -69,8 +75,15 @@ class ExportedModel:
         count = min(len(self.rows), most)
         chosen = np.linspace(0, len(self.rows) - 1, count).round().astype(int)
         for start in range(0, count, at_once):
-            some = self.rows[chosen[start : start + at_once]]
-            yield np.ascontiguousarray(some, dtype=np.float32)
+            yield map_tree(_as_fed, self.rows[chosen[start : start + at_once]])
+
+
+def _as_fed(array: NDArray[Any]) -> NDArray[Any]:
+    """Floats in single precision; whole numbers and booleans as they are."""
+    import numpy as np
+
+    dtype = np.float32 if array.dtype.kind == "f" else array.dtype
+    return np.ascontiguousarray(array, dtype=dtype)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from winnow.methods.compressors._base import (
     ExportedModel,
     NotCompressed,
 )
+from winnow.trees import by_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +101,7 @@ def _quantize(model: ExportedModel, how: str, folder: Path) -> bytes:
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             piece = next(self.pieces, None)
-            return None if piece is None else {"x": piece}
+            return None if piece is None else by_name(piece)
 
     given, prepared, done = folder / "given.onnx", folder / "prepared.onnx", folder / "done.onnx"
     given.write_bytes(model.onnx)

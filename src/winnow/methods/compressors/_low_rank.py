@@ -14,6 +14,7 @@ from winnow.methods.compressors._base import (
     NotCompressed,
 )
 from winnow.spec import Inside
+from winnow.trees import by_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,14 +155,15 @@ def _second_moments(
 
 def _inputs_of_layers(
     model: ExportedModel, layers: Mapping[str, NodeProto]
-) -> Iterator[dict[str, NDArray[np.float32]]]:
+) -> Iterator[dict[str, NDArray[Any]]]:
     """What the layers read, by name, for some calibration rows after the other."""
     import onnx
     import onnxruntime
 
     shown = onnx.load_model_from_string(model.onnx)
     outputs = {value.name for value in shown.graph.output}
-    inputs = sorted({node.input[0] for node in layers.values()} - {"x"})
+    given = {value.name for value in shown.graph.input}
+    inputs = sorted({node.input[0] for node in layers.values()} - given)
     # ONNX Runtime gives what is named as an output, and nothing else of what it computes.
     for name in inputs:
         if name not in outputs:
@@ -172,8 +174,9 @@ def _inputs_of_layers(
     session = onnxruntime.InferenceSession(content, options, providers=providers)
     for piece in model.calibration():
         # Without names it would run for all outputs, so the first layer alone is not asked about
-        found = session.run(inputs, {"x": piece}) if inputs else []
-        yield {"x": piece, **dict(zip(inputs, found, strict=True))}
+        fed = by_name(piece)
+        found = session.run(inputs, fed) if inputs else []
+        yield {**fed, **dict(zip(inputs, found, strict=True))}
 
 
 def _directions(moments: Matrix, error: float) -> Matrix:
