@@ -27,6 +27,7 @@ from winnow.metrics import METRICS
 from winnow.recipe import Recipe, is_own_metric, made
 from winnow.records import keep
 from winnow.threads import threads_of_torch
+from winnow.trees import Tree
 
 __all__ = ["TrainedModel", "compress", "compress_module", "compressors_of"]
 
