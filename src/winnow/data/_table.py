@@ -74,9 +74,10 @@ class Table:
 def load_table(
     data: Data, source: ArraySource | DatasetSource | FrameSource | None = None
 ) -> Table:
-    """Read what ``data`` names.
+    """Return the rows that a recipe names.
 
     Args:
+        data: the settings.
         source: what ``read_source(data.source)`` gave, when it was read before.
 
     Raises:
@@ -90,32 +91,38 @@ def load_table(
             f"data.source: the {source.label} is no table: write a recipe with a model for its "
             f"items"
         )
-    for name, value in (
-        ("classes", data.classes),
-        ("version", data.version),
-        ("workers", data.workers or None),
-    ):
-        if value is not None:
-            raise DataError(
-                f"data.{name}: is for datasets, and {source.label} is read into memory: leave it "
-                f"out"
-            )
-    table = (
-        _from_arrays(source, data) if isinstance(source, ArraySource) else _from_frame(source, data)
-    )
+    _refuse_dataset_settings(data, source.label)
+    if isinstance(source, ArraySource):
+        table = _from_arrays(source, data)
+    else:
+        table = _from_frame(source, data)
     if len(table) < MIN_ROWS:
         raise DataError(
             f"data.source: expected at least {MIN_ROWS} rows with a target, {table.source_label} "
             f"has {len(table)}"
         )
     task, note = decide(table.y, data.task, table.target)
-    table = replace(
-        table, task=task, notes=(*table.notes, note) if note else table.notes, style=style
-    )
+    notes = (*table.notes, note) if note else table.notes
+    table = replace(table, task=task, notes=notes, style=style)
     return table if data.rare_classes == "error" else _without_rare(table, data)
 
 
+def _refuse_dataset_settings(data: Data, label: str) -> None:
+    """Raise DataError for a setting that is for datasets only."""
+    given = {"classes": data.classes, "version": data.version, "workers": data.workers or None}
+    for name, value in given.items():
+        if value is not None:
+            raise DataError(
+                f"data.{name}: is for datasets, and {label} is read into memory: leave it out"
+            )
+
+
 def _without_rare(table: Table, data: Data) -> Table:
+    """Return the table with its rare classes merged, or without their rows.
+
+    Raises:
+        DataError: there are no classes, or too few rows are left.
+    """
     if table.task != "classification":
         raise DataError(
             f"data.rare_classes: is for classes, and {table.target!r} is a quantity: leave it out"
@@ -143,39 +150,44 @@ def _without_rare(table: Table, data: Data) -> Table:
 def _some(
     X: pl.DataFrame | np.ndarray | InputArrays, kept: np.ndarray
 ) -> pl.DataFrame | np.ndarray | InputArrays:
+    """Return the rows that are kept, (rows,) bool."""
     if isinstance(X, InputArrays):
         return InputArrays(X[kept])
     return X.filter(pl.Series(kept)) if isinstance(X, pl.DataFrame) else X[kept]
 
 
+# -- arrays ----------------------------------------------------------------------------------------
+
+
 def _from_arrays(source: ArraySource, data: Data) -> Table:
+    """Return the table of arrays.
+
+    Raises:
+        DataError: a setting that is for files or for columns where there are none, or no such
+            column.
+    """
     if data.target not in (None, source.target):
         raise DataError(
             f"data.target: {source.label} brings its target along: leave it out, got "
             f"{data.target!r}"
         )
-    X, notes = source.X, ()
-    given = [
-        name
-        for name in ("encoding", "separator", "decimal", "dates")
-        if getattr(data, name) is not None
-    ]
-    if given:
-        raise DataError(
-            f"data.{given[0]}: is for files of text, and {source.label} is none: leave it out"
-        )
-    if isinstance(X, InputArrays):
-        return _from_inputs(source, X, data)
-    names = source.names or (tuple(f"x{i}" for i in range(X.shape[1])) if X.ndim == 2 else ("x",))
-    order = None
+    for name in ("encoding", "separator", "decimal", "dates"):
+        if getattr(data, name) is not None:
+            raise DataError(
+                f"data.{name}: is for files of text, and {source.label} is none: leave it out"
+            )
+    if isinstance(source.X, InputArrays):
+        return _from_inputs(source, source.X, data)
+    X, names = source.X, _array_names(source)
+    columns = names if X.ndim == 2 else ()
+    order, weights = None, None
     if data.split.order_by is not None:
-        _known([data.split.order_by], names if X.ndim == 2 else (), "data.split.order_by")
+        _known([data.split.order_by], columns, "data.split.order_by")
         order = X[:, names.index(data.split.order_by)]
-    weights = None
     if data.weights is not None:
-        _known([data.weights], names if X.ndim == 2 else (), "data.weights")
+        _known([data.weights], columns, "data.weights")
         weights = _weights(X[:, names.index(data.weights)], data.weights, source.label)
-    gone = {*data.drop, *([] if data.weights is None else [data.weights])}
+    gone = _no_features(data)
     if gone:
         if X.ndim > 2:
             raise DataError(
@@ -185,7 +197,6 @@ def _from_arrays(source: ArraySource, data: Data) -> Table:
         keep = [i for i, name in enumerate(names) if name not in gone]
         X, names = X[:, keep], tuple(names[i] for i in keep)
         _something_left(names)
-    rows = np.arange(len(source.y))
     return Table(
         X,
         source.y,
@@ -195,97 +206,95 @@ def _from_arrays(source: ArraySource, data: Data) -> Table:
         source.label,
         source.digest,
         X.shape[1:],
-        rows,
-        notes=notes,
+        np.arange(len(source.y)),
         order=order,
         weights=weights,
     )
 
 
+def _array_names(source: ArraySource) -> tuple[str, ...]:
+    """Return the names of an array's columns: its own, else ``x0``, ``x1``, ...; ``x`` of rows that
+    are arrays themselves.
+    """
+    if source.names:
+        return source.names
+    assert isinstance(source.X, np.ndarray)
+    if source.X.ndim != 2:
+        return ("x",)
+    return tuple(f"x{i}" for i in range(source.X.shape[1]))
+
+
+def _no_features(data: Data) -> set[str]:
+    """Return the columns that are none of the features: those that are dropped, and the weights."""
+    return {*data.drop} if data.weights is None else {*data.drop, data.weights}
+
+
 def _from_inputs(source: ArraySource, X: InputArrays, data: Data) -> Table:
-    """Rows of several inputs, which have no columns.
+    """Return the table of rows of several inputs, which have no columns.
 
     Raises:
         DataError: a setting that is for columns, or for one input.
     """
-    for name, value in (
-        ("drop", data.drop or None),
-        ("weights", data.weights),
-        ("split.order_by", data.split.order_by),
-        ("shape", data.shape),
-        ("prepare.steps", data.prepare.steps or None),
-    ):
+    given = {
+        "drop": data.drop or None,
+        "weights": data.weights,
+        "split.order_by": data.split.order_by,
+        "shape": data.shape,
+        "prepare.steps": data.prepare.steps or None,
+    }
+    for name, value in given.items():
         if value is not None:
             raise DataError(
                 f"data.{name}: {source.label} hold several inputs, which have no columns and keep "
                 f"their shapes: leave it out"
             )
-    names = tuple(by_name(X.arrays))
-    rows = np.arange(len(source.y))
     return Table(
         X,
         source.y,
-        names,
+        tuple(by_name(X.arrays)),
         "classification",
         source.target,
         source.label,
         source.digest,
         (),
-        rows,
+        np.arange(len(source.y)),
     )
+
+
+# -- frames ----------------------------------------------------------------------------------------
 
 
 def _from_frame(source: FrameSource, data: Data) -> Table:
+    """Return the table of a frame, without the rows that have no target.
+
+    Raises:
+        DataError: no such column, no column left, or values that cannot be used.
+    """
     frame, target = source.typed.frame, _target(source, data)
     _known(data.drop, frame.columns, "data.drop")
-    formats, notes = source.typed.formats, source.typed.notes
-    is_code = formats.get(target.name) == "code"
-    order = (
-        None if data.split.order_by is None else _order(frame, data.split.order_by, source.label)
-    )
-    weights = None
+    order, weights = None, None
+    if data.split.order_by is not None:
+        order = _order(frame, data.split.order_by, source.label)
     if data.weights is not None:
         _known([data.weights], frame.columns, "data.weights")
         column = plain(TypedFrame(frame.select(data.weights))).frame[data.weights]
         weights = _weights(column.to_numpy(), data.weights, source.label)
-    gone = {*data.drop, target.name, *([] if data.weights is None else [data.weights])}
-    frame = frame.drop([name for name in frame.columns if name in gone])
-    _something_left(frame.columns)
-    kept = set(frame.columns)
-    typed = plain(
-        replace(
-            source.typed,
-            frame=frame,
-            formats={k: v for k, v in formats.items() if k in kept},
-            notes=notes,
-        )
-    )
-    if target.name in typed.doubts:
-        typed = replace(
-            typed, notes=(*typed.notes, _target_doubt(target, typed.doubts[target.name], data))
-        )
+    typed = _features(source.typed, {*_no_features(data), target.name})
+    is_code = source.typed.formats.get(target.name) == "code"
     y, present = _target_values(target.cast(pl.Int64) if is_code else target)
-    notes = tuple(
-        note
-        for note in typed.notes
-        if not (isinstance(note, ColumnNote) and note.column in data.drop)
-    )
-    if not present.all():
-        notes += (f"{int((~present).sum())} rows without a target were left out",)
+    notes = _notes(typed, target, present, data)
     _finite(typed)
     X = typed.frame.filter(pl.Series(present))
-    rows, names = np.flatnonzero(present), tuple(X.columns)
-    shape = (len(names),)
     return Table(
         X,
         y,
-        names,
+        tuple(X.columns),
         "classification",
         target.name,
         source.label,
         source.digest,
-        shape,
-        rows,
+        (X.width,),
+        np.flatnonzero(present),
         typed.formats,
         notes,
         typed.readings,
@@ -293,6 +302,42 @@ def _from_frame(source: FrameSource, data: Data) -> Table:
         None if order is None else order[present],
         weights=None if weights is None else weights[present],
     )
+
+
+def _features(typed: TypedFrame, gone: set[str]) -> TypedFrame:
+    """Return a frame of the features alone, as columns of numbers, booleans and text.
+
+    Raises:
+        DataError: no column is left.
+    """
+    frame = typed.frame.drop([name for name in typed.frame.columns if name in gone])
+    _something_left(frame.columns)
+    kept = set(frame.columns)
+    formats = {name: found for name, found in typed.formats.items() if name in kept}
+    return plain(replace(typed, frame=frame, formats=formats))
+
+
+def _notes(
+    typed: TypedFrame, target: pl.Series, present: np.ndarray, data: Data
+) -> tuple[str, ...]:
+    """Return what was decided so far, but on columns that are dropped.
+
+    Args:
+        typed: the features.
+        target: the column to predict.
+        present: whether a row has a target, (rows,).
+        data: the settings.
+
+    Raises:
+        DataError: the target is text that is nearly numbers, and nobody asked for classes.
+    """
+    notes: list[str] = list(typed.notes)
+    if target.name in typed.doubts:
+        notes.append(_target_doubt(target, typed.doubts[target.name], data))
+    notes = [n for n in notes if not (isinstance(n, ColumnNote) and n.column in data.drop)]
+    if not present.all():
+        notes.append(f"{int((~present).sum())} rows without a target were left out")
+    return tuple(notes)
 
 
 def _weights(values: np.ndarray, name: str, label: str) -> np.ndarray:
@@ -315,8 +360,11 @@ def _weights(values: np.ndarray, name: str, label: str) -> np.ndarray:
 
 
 def _order(frame: pl.DataFrame, name: str, label: str) -> np.ndarray:
-    """(rows,) the values of a column that rows are put in order by: numbers, dates as days, or
-    text.
+    """Return the values of a column that rows are put in order by, (rows,): numbers, dates as days,
+    or text.
+
+    Raises:
+        DataError: no such column, or rows without a value in it.
     """
     _known([name], frame.columns, "data.split.order_by")
     series = plain(TypedFrame(frame.select(name))).frame[name]
@@ -324,15 +372,17 @@ def _order(frame: pl.DataFrame, name: str, label: str) -> np.ndarray:
         row = series.is_null().arg_max()
         raise DataError(
             f"data.split.order_by: column {name!r} of {label} has no value in "
-            f"{series.null_count()} rows, the first is row {row}"
-            ": expected a value in every row to put them in order by"
+            f"{series.null_count()} rows, the first is row {row}: expected a value in every row to "
+            f"put them in order by"
         )
     return series.to_numpy()
 
 
 def _target_doubt(target: pl.Series, doubt: Doubt, data: Data) -> str:
-    """A note; or an error, of text that is nearly numbers and has too many values for classes
-    that nobody asked for.
+    """Return a note on a target of text that is nearly numbers.
+
+    Raises:
+        DataError: it has too many values for classes, and nobody asked for these.
     """
     words = f"target {target.name!r}: {doubt.why}"
     if data.task != "classification" and target.n_unique() > MOST_CLASSES:
@@ -344,6 +394,11 @@ def _target_doubt(target: pl.Series, doubt: Doubt, data: Data) -> str:
 
 
 def _target(source: FrameSource, data: Data) -> pl.Series:
+    """Return the column to predict.
+
+    Raises:
+        DataError: there is none of that name, none is named, or one too many is.
+    """
     frame = source.typed.frame
     if source.y is not None:
         if data.target not in (None, source.y.name):
@@ -363,8 +418,11 @@ def _target(source: FrameSource, data: Data) -> pl.Series:
 
 
 def _target_values(target: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Raw values (N,) of the rows that have one, and which rows of the source those are,
-    (rows,) bool.
+    """Return the raw values of the rows that have one, (N,), and which rows of the source those
+    are, (rows,) bool.
+
+    Raises:
+        DataError: values of another kind, infinite ones, or none at all.
     """
     dtype = target.dtype
     if dtype.is_temporal():
@@ -388,32 +446,33 @@ def _target_values(target: pl.Series) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _finite(typed: TypedFrame) -> None:
+    """Raise DataError for the first column that holds a number beyond what features can be."""
     numbers = typed.frame.select(pl.selectors.float())
     if numbers.width == 0:
         return
-    worst = numbers.select((pl.all().abs() > MAX_SIZE).any()).row(0)
-    for name, is_bad in zip(numbers.columns, worst, strict=True):
-        if not is_bad:
-            continue
-        series = numbers[name]
-        bad = (series.abs() > MAX_SIZE).fill_null(False)
-        row = bad.arg_max()
-        assert row is not None
-        where = f"row {row}" if typed.line is None else typed.line(row)
-        count = "1 row" if int(bad.sum()) == 1 else f"{int(bad.sum())} rows"
-        kind = (
-            "infinite values"
-            if bool(series.is_infinite().any())
-            else f"values beyond ±{MAX_SIZE:.3g}"
-        )
-        raise DataError(
-            f"data.source: column {series.name!r} holds {kind} ({count}, the first is {where}): "
-            f"expected finite "
-            "numbers; leave those values empty or name the column in data.drop"
-        )
+    are_beyond = numbers.select((pl.all().abs() > MAX_SIZE).any()).row(0)
+    for series, is_beyond in zip(numbers.get_columns(), are_beyond, strict=True):
+        if is_beyond:
+            raise DataError(_what_is_beyond(series, typed))
+
+
+def _what_is_beyond(series: pl.Series, typed: TypedFrame) -> str:
+    """Return what a column of numbers holds that cannot be used, and where."""
+    beyond = (series.abs() > MAX_SIZE).fill_null(False)
+    row = beyond.arg_max()
+    assert row is not None
+    where = f"row {row}" if typed.line is None else typed.line(row)
+    count = "1 row" if int(beyond.sum()) == 1 else f"{int(beyond.sum())} rows"
+    is_infinite = bool(series.is_infinite().any())
+    kind = "infinite values" if is_infinite else f"values beyond ±{MAX_SIZE:.3g}"
+    return (
+        f"data.source: column {series.name!r} holds {kind} ({count}, the first is {where}): "
+        f"expected finite numbers; leave those values empty or name the column in data.drop"
+    )
 
 
 def _known(asked: Iterable[str], names: Iterable[str], setting: str) -> None:
+    """Raise DataError for a name that is none of a column."""
     names = list(names)
     known = set(names)
     for name in asked:
@@ -422,5 +481,6 @@ def _known(asked: Iterable[str], names: Iterable[str], setting: str) -> None:
 
 
 def _something_left(names: Iterable[str]) -> None:
+    """Raise DataError where no column is left."""
     if not list(names):
         raise DataError("data.drop: no columns are left to learn from")
