@@ -33,11 +33,12 @@ from winnow.methods import (
     SCALERS,
     SCHEDULES,
     STEPS,
+    STOPPINGS,
     Distillation,
     Focal,
 )
 from winnow.metrics import METRICS
-from winnow.recipe import READY, AuxiliaryLoss, Data, EarlyStopping, Model, Recipe
+from winnow.recipe import READY, AuxiliaryLoss, Data, Model, Recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -208,7 +209,7 @@ def test_the_files_that_a_page_names_are_there(page: Path) -> None:
 # -- the tables of docs/recipes.md -----------------------------------------------------------------
 
 # Families whose methods have a row each in the table of records
-RECORDED = (*OPTIMIZERS, *SCHEDULES, *AUGMENTS, *STEPS, *GRADIENT_RULES, *AVERAGINGS)
+RECORDED = (*OPTIMIZERS, *SCHEDULES, *AUGMENTS, *STEPS, *GRADIENT_RULES, *AVERAGINGS, *STOPPINGS)
 
 
 def settings_of(record: BaseModel | type[BaseModel], path: str = "") -> Iterator[tuple[str, str]]:
@@ -275,7 +276,6 @@ def test_the_tables_hold_every_setting_with_its_default() -> None:
             (f"{{kind: {m.model_fields['kind'].default}}}", m)
             for m in (*RECORDED, Focal, Distillation)
         ],
-        ("early_stopping", EarlyStopping),
         ("auxiliary_losses", AuxiliaryLoss),
     ],
 )

@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from winnow.methods import Constant as Constant
     from winnow.methods import Cosine as Cosine
     from winnow.methods import Focal as Focal
+    from winnow.methods import GeneralizationLoss as GeneralizationLoss
     from winnow.methods import InputNoise as InputNoise
     from winnow.methods import Lion as Lion
     from winnow.methods import Mixup as Mixup
     from winnow.methods import OneCycle as OneCycle
+    from winnow.methods import Patience as Patience
     from winnow.methods import Step as Step
     from winnow.pipeline import Flow as Flow
     from winnow.pipeline import run as run
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from winnow.recipe import Search as Search
     from winnow.recipe import Split as Split
     from winnow.recipe import Start as Start
+    from winnow.recipe import Stopping as Stopping
     from winnow.recipe import Train as Train
     from winnow.recipe import Uniform as Uniform
     from winnow.serving import serve as serve
@@ -97,7 +100,9 @@ _ROOMS = {
         "Constant",
         "Cosine",
         "Focal",
+        "GeneralizationLoss",
         "InputNoise",
+        "Patience",
         "Mixup",
         "LAMB",
         "Lion",
@@ -129,6 +134,7 @@ _ROOMS = {
         "Schedule",
         "Search",
         "Split",
+        "Stopping",
         "Start",
         "Train",
         "Uniform",

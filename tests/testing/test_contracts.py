@@ -28,6 +28,7 @@ from winnow.methods import (
     SCHEDULES,
     SGD,
     STEPS,
+    STOPPINGS,
     SWA,
     AdamW,
     BaseAugment,
@@ -67,6 +68,7 @@ from winnow.testing import (
     check_scaler,
     check_schedule,
     check_step,
+    check_stopping,
 )
 
 CHECKS: list[tuple[tuple[type[Any], ...], Callable[[Any], None]]] = [
@@ -81,6 +83,7 @@ CHECKS: list[tuple[tuple[type[Any], ...], Callable[[Any], None]]] = [
     (SCALERS, check_scaler),
     (COMPRESSORS, check_compressor),
     (STEPS, check_step),
+    (STOPPINGS, check_stopping),
 ]
 # settings at which a method does something, where its defaults are those of "off"
 ON: dict[type[BaseMethod], BaseMethod] = {

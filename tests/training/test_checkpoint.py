@@ -213,6 +213,7 @@ def test_a_torn_or_foreign_file_is_never_read(prepared: PreparedData, tmp_path: 
         "zeros": whole[:-5000] + bytes(5000),
         "weights": save(tensors),
         "no numbers": save(tensors, metadata={**header, "format": "one"}),
+        "an earlier version": save(tensors, metadata={**header, "format": "1"}),
         "no facts": save(tensors, metadata={**header, "facts": "[]"}),
         "torn facts": save(tensors, metadata={**header, "facts": header["facts"][:-9]}),
         "fewer facts": save(
@@ -284,7 +285,7 @@ def test_a_checkpoint_from_a_newer_winnow_is_refused(
     save_file(load_file(place), place, metadata={"format": "9", "facts": "{}"})
     with pytest.raises(
         WorkspaceError,
-        match=r"newer winnow \(checkpoint format 9, this one reads 1\): go on with that one, or",
+        match=r"newer winnow \(checkpoint format 9, this one reads 2\): go on with that one, or",
     ):
         train_fleet(fleet("stacked")[:2], prepared, checkpoint=place)
 

@@ -54,12 +54,10 @@ def unpack(points: bytes) -> list[float]:
 
 def outcome_row(outcome: Outcome, created: str) -> dict[str, Any]:
     """The row of ``outcomes``; the curves go elsewhere."""
-    reason = outcome.reason  # the words of any exception: may hold what no database takes as text
     return {
         "variant_id": outcome.variant_id,
         "status": outcome.status,
-        "reason": reason
-        and reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00"),
+        "reason": _storable(outcome.reason),
         "score": outcome.score,
         "metrics": to_json(outcome.metrics),
         "best_epoch": int(outcome.best_epoch),
@@ -67,6 +65,7 @@ def outcome_row(outcome: Outcome, created: str) -> dict[str, Any]:
         "steps": int(outcome.steps),
         "seconds": outcome.seconds,
         "predictions_digest": outcome.predictions_digest,
+        "stopped": _storable(outcome.stopped),
         "weights": outcome.weights,
         "fleet": outcome.fleet,
         "cause": outcome.cause,
@@ -89,12 +88,18 @@ def outcome_from_row(row: sa.RowMapping, curves: dict[str, list[float]]) -> Outc
         steps=row["steps"],
         seconds=row["seconds"],
         predictions_digest=row["predictions_digest"],
+        stopped=row["stopped"],
         weights=row["weights"],
         fleet=row["fleet"],
         cause=row["cause"],
         device=row["device"] or "",
         versions=from_json(row["versions"] or "{}"),
     )
+
+
+def _storable(text: str | None) -> str | None:
+    """Words of any exception or of a user's method, which may hold what no database takes."""
+    return text and text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def now() -> str:

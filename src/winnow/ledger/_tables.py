@@ -19,7 +19,7 @@ __all__ = [
     "variants",
 ]
 
-SCHEMA_VERSION = 3  # raised with every column that is added below
+SCHEMA_VERSION = 4  # raised with every column that is added below
 
 
 class Real(sa.types.TypeDecorator[float]):
@@ -82,6 +82,7 @@ outcomes = sa.Table(
     sa.Column("device", sa.Text),
     sa.Column("versions", sa.Text),  # JSON
     sa.Column("predictions_digest", sa.Text),
+    sa.Column("stopped", sa.Text),
 )
 
 # Without row ids these two are stored in the order of their keys: what is read together lies

@@ -11,7 +11,7 @@ from winnow.execution import PlannedFleet, Planner, cores
 from winnow.pipeline._check import CheckedRecipe
 from winnow.recipe import Recipe, Variant, resolve_metric
 from winnow.study import Study, most_trainings, plan_search, plan_training
-from winnow.training import measure, num_steps, probe
+from winnow.training import measure, num_steps, probe, stopping_of
 
 __all__ = ["describe_plan", "expected_trainings", "training_seconds"]
 
@@ -63,8 +63,8 @@ def training_seconds(checked: CheckedRecipe) -> tuple[float, float] | None:
         raise
     except Exception:  # a model that does not stack; what is wrong with it, training will tell
         return None
-    stopping, epochs = variant.train.early_stopping, variant.train.epochs
-    fewest = epochs if stopping is None else min(epochs, stopping.patience + 1)
+    stopping, epochs = stopping_of(variant.train), variant.train.epochs
+    fewest = epochs if stopping is None else max(1, min(epochs, stopping.fewest_epochs(epochs)))
     steps = num_steps(variant, len(checked.prepared.train))
     least = fewest * steps * min(timing.stacked_seconds, timing.alone_seconds) / cores()
     about = SHARED_CORE * math.sqrt(fewest * epochs) * steps * timing.stacked_seconds

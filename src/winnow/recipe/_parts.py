@@ -19,6 +19,7 @@ from winnow.methods import (
     STEPS,
     BaseGradientRule,
     BasePenalty,
+    BaseStopping,
     Constant,
     Standardize,
 )
@@ -26,7 +27,7 @@ from winnow.recipe._arguments import DROPOUT_NAMES
 from winnow.recipe._ready import READY
 from winnow.recipe._sections import Sections
 from winnow.recipe._settings import AuxiliaryLoss
-from winnow.recipe._used import Used
+from winnow.recipe._used import Stopping, Used
 from winnow.spec import Choice, Settings, describe, is_range, option_labels
 
 __all__ = ["Part", "find", "switch_off", "unknown"]
@@ -125,7 +126,7 @@ _SWITCHES = (
         "early_stopping",
         "train.early_stopping",
         None,
-        lambda now: f"early stopping after {now} epochs without progress",
+        lambda now: f"early stopping {now}",
     ),
 )
 
@@ -294,12 +295,17 @@ def _in_words(value: Any) -> str:
         return " or ".join(_in_words(option) for option in value.options)
     if is_range(value):
         return f"{value.low:g} to {value.high:g}"
+    if isinstance(value, BaseStopping):
+        settings = {name: _in_words(setting) for name, setting in value if name != "kind"}
+        return value.phrase.format(**settings)
+    if isinstance(value, Stopping):
+        return f"by {value.use.rpartition(':')[2]}"
     if isinstance(value, Used):
         return re.split(r"[:.]", value.use)[-1]
     if isinstance(value, AuxiliaryLoss):
         return value.name
     if isinstance(value, Settings):
-        named = getattr(value, "kind", getattr(value, "patience", ""))
+        named = getattr(value, "kind", "")
         return named.replace("_", "-") if isinstance(named, str) else _in_words(named)
     if isinstance(value, float):
         return f"{value:g}"

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from winnow.recipe._ready import READY
 from winnow.recipe._sections import Sections
+from winnow.recipe._used import USUAL
 from winnow.spec import Settings
 
 __all__ = ["json_schema"]
@@ -50,7 +51,7 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
 
 def _tidy(node: dict[str, Any]) -> None:
     """What pydantic cannot know: a choice's options are what a fixed value may be, and a
-    ``kind`` is always written.
+    ``kind`` is always written, but for the usual methods.
     """
     members = node.get("oneOf", [])
     choice = {"$ref": "#/$defs/Choice"}
@@ -65,7 +66,8 @@ def _tidy(node: dict[str, Any]) -> None:
         }
         members[members.index(choice)] = inline
     kind = node.get("properties", {}).get("kind", {})
-    if "const" in kind and "kind" not in node.get("required", []):
+    usual = [method.model_fields["kind"].default for method in USUAL]
+    if "const" in kind and kind["const"] not in usual and "kind" not in node.get("required", []):
         node["required"] = ["kind", *node.get("required", [])]
     if isinstance(node.get("title"), str):
         del node["title"]

@@ -24,6 +24,7 @@ from winnow.methods import (
     SCHEDULES,
     SGD,
     STEPS,
+    STOPPINGS,
     BaseAugment,
     BaseAveraging,
     BaseCompressor,
@@ -36,7 +37,9 @@ from winnow.methods import (
     BaseScaler,
     BaseSchedule,
     BaseStep,
+    BaseStopping,
     Constant,
+    Patience,
 )
 from winnow.recipe import _names, _objects
 from winnow.recipe._ready import READY
@@ -52,6 +55,7 @@ from winnow.recipe._used import (
     Sampler,
     Scaler,
     Schedule,
+    Stopping,
     Used,
     one_of,
     without_ranges,
@@ -112,6 +116,7 @@ if TYPE_CHECKING:
     AnyGradientRule = BaseGradientRule | GradientRule
     AnyScaler = str | BaseScaler | Scaler
     AnyStep = BaseStep | DataStep
+    AnyStopping = BaseStopping | Stopping
     AnyCompressor = str | BaseCompressor | Compressor
 else:
     AnyOptimizer = one_of(OPTIMIZERS, Optimizer)
@@ -124,6 +129,7 @@ else:
     AnySampler = one_of(SAMPLERS, Sampler, names=_kinds(SAMPLERS))
     AnyScaler = one_of(SCALERS, Scaler, names=_kinds(SCALERS))
     AnyStep = one_of(STEPS, DataStep)
+    AnyStopping = one_of(STOPPINGS, Stopping, usual=Patience)
     AnyCompressor = one_of(COMPRESSORS, Compressor, names=_kinds(COMPRESSORS))
 
 
@@ -406,13 +412,7 @@ class AuxiliaryLoss(Settings):
         super().__init__(**{k: v for k, v in given.items() if v is not None}, **more)
 
 
-class EarlyStopping(Settings):
-    """Stop a member when its score has not improved by more than ``min_delta`` for ``patience``
-    epochs.
-    """
-
-    patience: Open[Count] = 10
-    min_delta: Open[NonNegative] = 0.0
+EarlyStopping = Patience  # by the name of its setting
 
 
 class Train(Settings):
@@ -447,7 +447,8 @@ class Train(Settings):
     """What else changes the gradient before the optimizer, in this order, after clip_norm."""
     averaging: Open[AnyAveraging] | None = None
     """The average of weights that is validated and kept; None: the weights themselves."""
-    early_stopping: EarlyStopping | None = None
+    early_stopping: AnyStopping | None = None
+    """When a member leaves before its last epoch; without a kind: patience."""
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
     """``bfloat16``: forward and backward pass; weights stay float32."""
 

@@ -22,12 +22,13 @@ from pydantic import (
 )
 
 from winnow.errors import Problem, RecipeError, nearest
-from winnow.methods import LOSSES, BaseLoss, BaseMethod
+from winnow.methods import LOSSES, BaseLoss, BaseMethod, Patience
 from winnow.recipe import _arguments, _names, _objects
 from winnow.recipe._callables import TRUST
 from winnow.spec import Open, Positive, Settings, is_range, join
 
 __all__ = [
+    "USUAL",
     "Augment",
     "Averaging",
     "Compressor",
@@ -39,6 +40,7 @@ __all__ = [
     "Sampler",
     "Scaler",
     "Schedule",
+    "Stopping",
     "Used",
     "loss_name",
     "made",
@@ -49,6 +51,8 @@ __all__ = [
 
 M = TypeVar("M", bound=BaseMethod)
 
+# Methods that a mapping without a ``kind`` stands for
+USUAL: tuple[type[BaseMethod], ...] = (Patience,)
 # Names of the forms that a method may have. No setting is called so, which keeps paths readable.
 _BUILT_IN, _USED, _NAME, _PATH = "<kind>", "<use>", "<name>", "<path>"
 
@@ -179,6 +183,13 @@ class Averaging(Used):
         super().__init__(use, args=args, **more)
 
 
+class Stopping(Used):
+    """A rule for stopping early that is no part of winnow: a subclass of ``BaseStopping``."""
+
+    def __init__(self, /, use: Any = None, *, args: Any = None, **more: Any) -> None:
+        super().__init__(use, args=args, **more)
+
+
 class _Fixed(Used):
     """What is itself no part of what is searched, so that its arguments are values."""
 
@@ -239,7 +250,11 @@ def _is_open(value: Any) -> bool:
 
 
 def one_of(
-    methods: Sequence[type[BaseMethod]], used: type[Used], *, names: Sequence[str] = ()
+    methods: Sequence[type[BaseMethod]],
+    used: type[Used],
+    *,
+    names: Sequence[str] = (),
+    usual: type[BaseMethod] | None = None,
 ) -> Any:
     """Return the type of a setting that is one of winnow's own methods or one from elsewhere.
 
@@ -248,6 +263,7 @@ def one_of(
         used: the record of one from elsewhere. Its import path alone stands for one without
             arguments.
         names: methods that are written by their name alone, without settings.
+        usual: the method that a mapping without a ``kind`` is.
     """
     kinds = {method.model_fields["kind"].default: method for method in methods}
 
@@ -264,6 +280,8 @@ def one_of(
             raise ValueError("this setting cannot be a range")
         if isinstance(value, str) and _names.is_own(value):
             return {"use": value}
+        if usual is not None and isinstance(value, Mapping) and not {"kind", "use"} & set(value):
+            return {"kind": usual.model_fields["kind"].default, **value}
         if not names:
             return value
         if isinstance(value, str) and value in kinds and value not in names:

@@ -17,6 +17,7 @@ from winnow.recipe import _names, _space
 from winnow.recipe._metrics import is_own_metric, metric_of
 from winnow.recipe._ready import READY
 from winnow.recipe._settings import Data, Model, Train
+from winnow.recipe._used import USUAL
 from winnow.spec import Index, Seed, Settings
 
 __all__ = [
@@ -107,7 +108,11 @@ class Variant(Settings):
         prepare = {name for name in ("scale", "steps") if not getattr(self.data.prepare, name)}
         if prepare:
             absent["prepare"] = prepare
-        train = {name for name in OPTIONAL_OF_TRAINING if not getattr(self.train, name)}
+        train: dict[str, Any] = {
+            name: True for name in OPTIONAL_OF_TRAINING if not getattr(self.train, name)
+        }
+        if isinstance(self.train.early_stopping, USUAL):
+            train["early_stopping"] = {"kind"}
         model = set() if self.model.start else {"start"}
         content = self.model_dump(
             mode="json",
@@ -154,10 +159,12 @@ class Outcome:
             -1 when failed. The curves say what it scored; as the best of many epochs on the rows
             that chose it, that is optimistic.
         epochs: epochs trained: with early stopping, until the two halves and all rows had each
-            waited their patience.
+            been stopped.
         steps: optimizer steps taken.
         seconds: this member's share of its fleet's wall time.
         weights: path of the weights, relative to the run directory, when they were kept.
+        stopped: why it ended before its last epoch, by all validation rows, as ``code: text``; None
+            when it did not.
         fleet: how it was trained: ``stacked x 16``, ``stacked x 16, compiled``, ``alone`` or
             ``process``.
         device: what it was trained on: ``cpu``, or the name of a GPU.
@@ -180,6 +187,7 @@ class Outcome:
     weights: str | None = None
     fleet: str = ""
     predictions_digest: str | None = None
+    stopped: str | None = None
     cause: Cause | None = None
     device: str = ""
     versions: dict[str, str] = field(default_factory=dict)

@@ -17,6 +17,7 @@ import yaml
 
 from winnow.errors import Problem, RecipeError, nearest
 from winnow.recipe._sections import Sections
+from winnow.recipe._used import USUAL
 from winnow.spec import Choice, Settings, describe, is_range, join, option_labels, range_key
 
 __all__ = ["Document", "dumps", "load", "loads", "written"]
@@ -356,7 +357,7 @@ def written(value: Any, *, defaults: bool) -> Any:
             n
             for n, f in fields.items()
             if defaults
-            or n == "kind"
+            or (n == "kind" and not isinstance(value, USUAL))
             or getattr(value, n) != f.get_default(call_default_factory=True)
         ]
         return {name: written(getattr(value, name), defaults=defaults) for name in kept}

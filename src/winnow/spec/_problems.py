@@ -170,10 +170,12 @@ def _as_kind(value: Any, annotation: Any) -> str:
 
 def _path(given: Any, error: ErrorDetails) -> str:
     """The dotted path of an error. Steps of ``loc`` that do not exist in what was given are
-    pydantic's names of union members.
+    pydantic's names of union members, and so is a kind of method, which may be called as a setting.
     """
     path, value = "", given
-    for step in error["loc"]:
+    for before, step in zip(("", *error["loc"]), error["loc"], strict=False):
+        if before == "<kind>":
+            continue
         if isinstance(step, int) and isinstance(value, list | tuple) and step < len(value):
             path, value = f"{path}[{step}]", value[step]
         elif not path or (

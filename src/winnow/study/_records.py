@@ -253,6 +253,7 @@ class MemberRecord(Record):
     weights: str | None = None
     fleet: str = ""
     predictions_digest: str | None = None
+    stopped: str | None = None
     cause: str | None = None
     device: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)

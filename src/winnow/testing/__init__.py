@@ -24,6 +24,7 @@ from winnow.testing._samplers import check_sampler
 from winnow.testing._scalers import check_scaler
 from winnow.testing._schedules import check_schedule
 from winnow.testing._steps import check_step
+from winnow.testing._stopping import check_stopping
 
 __all__ = [
     "check_augment",
@@ -39,4 +40,5 @@ __all__ = [
     "check_scaler",
     "check_schedule",
     "check_step",
+    "check_stopping",
 ]

@@ -9,7 +9,13 @@ from winnow.training._driver import EpochReport, train_fleet
 from winnow.training._measure import StepTiming, measure, measure_compiled
 from winnow.training._member import MemberResult
 from winnow.training._memory import Footprint, OutOfMemory, footprint, is_out_of_memory
-from winnow.training._methods import check_methods, code_digest, methods_key, used_methods
+from winnow.training._methods import (
+    check_methods,
+    code_digest,
+    methods_key,
+    stopping_of,
+    used_methods,
+)
 from winnow.training._predict import predict
 from winnow.training._probe import Probe, probe, shape_key
 from winnow.training._settings import dtype_of, num_steps
@@ -46,6 +52,7 @@ __all__ = [
     "remember",
     "shape_key",
     "stacking",
+    "stopping_of",
     "train_fleet",
     "training_device",
     "used_methods",

@@ -25,7 +25,7 @@ from winnow.files import written_aside
 
 __all__ = ["Checkpoint", "UnusableCheckpoint", "checksum", "peek", "read", "write"]
 
-FORMAT = 1
+FORMAT = 2
 
 
 class UnusableCheckpoint(Exception):
@@ -68,7 +68,12 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         n: t.detach().to("cpu", copy=True).contiguous() for n, t in checkpoint.tensors.items()
     }
     facts = {name: value for name, value in vars(checkpoint).items() if name != "tensors"}
-    header = {"format": str(FORMAT), "facts": json.dumps(facts), "sum": str(checksum(tensors))}
+    try:
+        told = json.dumps(facts)
+    except (TypeError, ValueError) as error:
+        why = f"what train.early_stopping remembers is no plain data: {error}"
+        raise WorkspaceError(f"cannot write checkpoints to {path.parent}: {why}") from error
+    header = {"format": str(FORMAT), "facts": told, "sum": str(checksum(tensors))}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_aside(path) as aside:
@@ -124,6 +129,8 @@ def _facts(path: Path) -> tuple[dict[str, Any], int]:
                 f"reads {FORMAT}): "
                 "go on with that one, or remove the file to train its variants from the start"
             )
+        if number < FORMAT:
+            raise UnusableCheckpoint(f"{path} is a checkpoint of an earlier version of winnow")
         facts: dict[str, Any] = json.loads(header["facts"])
         if set(facts) != set(Checkpoint.__dataclass_fields__) - {"tensors"}:
             raise _damaged(path, "its header lacks something")

@@ -38,7 +38,7 @@ from winnow.training._device import training_device
 from winnow.training._digest import OutputDigest
 from winnow.training._member import EpochChoice, Member, MemberResult
 from winnow.training._memory import OutOfMemory, evaluation_rows, is_out_of_memory, row_bytes
-from winnow.training._methods import rates
+from winnow.training._methods import rates, stopping_of
 from winnow.training._metrics import BaseTally, membership, open_tally
 from winnow.training._noise import noise_keys
 from winnow.training._settings import batch_size, dtype_of, num_steps
@@ -210,15 +210,17 @@ class _Run:
         self.of_part_NH = membership(part_N, self.parts).to(self.device)
         self.digest = OutputDigest(len(prepared.validation), self.device)
         choices = self.parts if self.parts == 1 else self.parts + 1
+        stoppings = [stopping_of(variant.train) for variant in variants]
         self.members = [
             Member(
                 variant,
                 i,
                 variant.train,
                 rates(variant.train, self.steps * variant.train.epochs),
-                [EpochChoice() for _ in range(choices)],
+                stopping,
+                [EpochChoice.before(stopping) for _ in range(choices)],
             )
-            for i, variant in enumerate(variants)
+            for i, (variant, stopping) in enumerate(zip(variants, stoppings, strict=True))
         ]
         self.alive = list(self.members)
         self.metric = first.metric
@@ -360,11 +362,16 @@ class _Run:
                 member.result = member.failed(epoch, bad, self.steps, self.label)
                 leaving.append(i)
                 continue
-            stopping = member.train.early_stopping
+            how = {
+                "metric": metric,
+                "train_loss": train_loss[i],
+                "num_epochs": member.train.epochs,
+                "stopping": member.stopping,
+            }
             for choice, score, loss, better_now in zip(
                 member.choices, scores, losses, improved, strict=True
             ):
-                if choice.see(epoch, score, loss, metric=metric, stopping=stopping):
+                if choice.see(epoch, score, loss, **how):
                     better_now.append(i)
             if member.is_done(epoch):
                 leaving.append(i)
@@ -443,6 +450,7 @@ class _Run:
         member.take(facts, weights)
         member.train = self.members[member.settings_of].variant.train
         member.rates = rates(member.train, self.steps * member.train.epochs)
+        member.stopping = stopping_of(member.train)
 
     def state(self) -> Checkpoint:
         """The fleet between two epochs."""

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from winnow.recipe import EarlyStopping, Outcome, Train, Variant, better, metric_of
+from winnow.methods import BaseStopping, SeenEpoch
+from winnow.recipe import Outcome, Train, Variant, better, metric_of
 
 __all__ = ["EpochChoice", "Member", "MemberResult"]
 
@@ -29,31 +30,42 @@ class MemberResult:
 
 @dataclass
 class EpochChoice:
-    """The epoch that some rows choose, and their patience: what training with these rows alone for
+    """The epoch that some rows choose, and when they stop: what training with these rows alone for
     validation would come to.
 
     Attributes:
         epoch: the best so far; -1 before the first.
         score, loss: that these rows had at it.
-        reference: the score that patience counts from.
-        waited: epochs since.
-        done: whether training would have ended; nothing is chosen any more.
+        state: of the rule by which training ends early, plain data.
+        stopped: why it has ended, as ``code: text``; nothing is chosen any more. None: it goes on.
     """
 
     epoch: int = -1
     score: float = math.nan
     loss: float = math.inf
-    reference: float = math.nan
-    waited: int = 0
-    done: bool = False
+    state: dict[str, Any] = field(default_factory=dict)
+    stopped: str | None = None
+
+    @classmethod
+    def before(cls, stopping: BaseStopping | None) -> EpochChoice:
+        """Return the choice before the first epoch."""
+        return cls() if stopping is None else cls(state=stopping.begin())
 
     def see(
-        self, epoch: int, score: float, loss: float, *, metric: str, stopping: EarlyStopping | None
+        self,
+        epoch: int,
+        score: float,
+        loss: float,
+        *,
+        metric: str,
+        train_loss: float,
+        num_epochs: int,
+        stopping: BaseStopping | None,
     ) -> bool:
         """Count an epoch in; whether it is the best so far: a better score, or the same with a
         lower loss (accuracy has many ties).
         """
-        if self.done:
+        if self.stopped is not None:
             return False
         tie = score == self.score or (math.isnan(score) and math.isnan(self.score))
         improved = self.epoch < 0 or (
@@ -62,13 +74,10 @@ class EpochChoice:
         if improved:
             self.epoch, self.score, self.loss = epoch, score, loss
         if stopping is not None:
-            gain = score - self.reference
-            gain = gain if metric_of(metric).higher_is_better else -gain
-            if math.isnan(self.reference) or gain > float(stopping.min_delta):
-                self.reference, self.waited = score, 0
-            else:
-                self.waited += 1
-            self.done = self.waited >= int(stopping.patience)
+            up = metric_of(metric).higher_is_better
+            seen = SeenEpoch(epoch, num_epochs, score, loss, train_loss, improved, up)
+            stop = stopping.see(seen, self.state)
+            self.stopped = None if stop is None else f"{stop.code}: {stop.text}"
         return improved
 
 
@@ -86,6 +95,7 @@ class Member:
     settings_of: int
     train: Train  # those settings
     rates: NDArray[np.float64]  # the learning rate at every step of the training, (steps,)
+    stopping: BaseStopping | None  # by which it ends early, of the same settings
     choices: list[EpochChoice]
     score: float = math.nan  # of all parts, each at the epoch that another one chose
     metrics: dict[str, float] = field(default_factory=dict)  # of the same
@@ -99,7 +109,7 @@ class Member:
         plain = {
             n: v
             for n, v in vars(self).items()
-            if n not in ("variant", "train", "rates", "choices", "result")
+            if n not in ("variant", "train", "rates", "stopping", "choices", "result")
         }
         return {
             **plain,
@@ -120,7 +130,9 @@ class Member:
 
     def is_done(self, epoch: int) -> bool:
         """Whether this epoch, which every choice has seen, is the last."""
-        return epoch + 1 == self.train.epochs or all(choice.done for choice in self.choices)
+        return epoch + 1 == self.train.epochs or all(
+            choice.stopped is not None for choice in self.choices
+        )
 
     def outcome(self, epoch: int, steps: int, fleet: str) -> Outcome:
         """Of a member that leaves after ``epoch``, of ``steps`` each; ``fleet`` says how it
@@ -138,6 +150,7 @@ class Member:
             seconds=self.seconds,
             fleet=fleet,
             predictions_digest=self.digest,
+            stopped=self.choices[-1].stopped if epoch + 1 < self.train.epochs else None,
         )
 
     def failed(self, epoch: int, step: int, steps: int, fleet: str) -> MemberResult:

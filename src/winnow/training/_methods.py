@@ -27,6 +27,7 @@ from winnow.methods import (
     BaseOptimizer,
     BasePenalty,
     BaseSchedule,
+    BaseStopping,
     Batch,
     CrossEntropy,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "method_of",
     "methods_key",
     "rates",
+    "stopping_of",
     "used_methods",
 ]
 
@@ -367,6 +369,19 @@ def rates(train: Train, num_steps: int) -> Any:
     return float(train.optimizer.lr) * schedule.factors(num_steps)
 
 
+def stopping_of(train: Train) -> BaseStopping | None:
+    """Return the rule by which a training ends early; None: there is none.
+
+    Raises:
+        ModelError: a rule of the user's cannot be found, or does not take its arguments.
+    """
+    if train.early_stopping is None:
+        return None
+    _, stopping = method_of(train.early_stopping, BaseStopping, "train.early_stopping")
+    assert isinstance(stopping, BaseStopping)
+    return stopping
+
+
 def code_digest(model: Model, train: Train, metric: str = "") -> str:
     """Return a digest of all code that a recipe only names: of its model, and of methods and a
     metric from elsewhere.
@@ -403,6 +418,7 @@ def used_methods(train: Train) -> Iterator[tuple[Used, type[BaseMethod]]]:
         *((augment, BaseAugment) for augment in train.augment),
         *((rule, BaseGradientRule) for rule in train.gradient_rules),
         (train.averaging, BaseAveraging),
+        (train.early_stopping, BaseStopping),
     ]
     for value, base in named:
         for option in value.options if isinstance(value, Choice) else (value,):
@@ -431,6 +447,7 @@ def check_methods(train: Train, task: str) -> None:
         method_of(rule, BaseGradientRule, f"train.gradient_rules[{i}]")
     if train.averaging is not None:
         method_of(train.averaging, BaseAveraging, "train.averaging")
+    stopping_of(train)
     takes_soft = all(getattr(loss, "soft_targets", False) for loss in found.values())
     for i, augment in enumerate(train.augment):
         method, _ = method_of(augment, BaseAugment, f"train.augment[{i}]")
