@@ -60,6 +60,7 @@ class CompressionLoss:
 
     @property
     def record(self) -> LossRecord:
+        """Its entry in the ``compression`` document."""
         return LossRecord(self.metric, self.drop, self.allowed, self.verdict, self.rows_needed)
 
 
@@ -112,6 +113,7 @@ class Candidate:
     @property
     def record(self) -> CandidateRecord:
         """Its entry in the ``compression`` document."""
+        # The smallest batch is what one request takes.
         first = min(self.latency, default=None)
         return CandidateRecord(
             name=self.name,

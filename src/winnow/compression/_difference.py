@@ -37,6 +37,7 @@ class Difference:
 
     @property
     def record(self) -> ParityRecord:
+        """The same as documents hold it."""
         return ParityRecord(
             on=self.on,
             rows=self.rows,
@@ -58,7 +59,14 @@ def difference(
     *,
     on: Literal["validation", "test"],
 ) -> Difference:
-    """``Difference`` of raw outputs, both of shape (rows, classes) or (rows, 1)."""
+    """Return how far raw outputs are from others of the same rows.
+
+    Args:
+        reference: of the PyTorch model, (rows, classes) or (rows, 1).
+        outputs: of the file, the same shape.
+        preparation: says what outputs mean.
+        on: which part the rows are of.
+    """
     furthest = float(np.abs(outputs.astype(np.float64) - reference).max())
     if preparation.target.task == "classification":
         changed = float((outputs.argmax(axis=1) != reference.argmax(axis=1)).mean())
@@ -66,9 +74,8 @@ def difference(
         return Difference(
             len(outputs), on, furthest, changed_classes=changed, max_probability=probability
         )
-    decode = preparation.decode
-    numbers = np.abs(
-        np.asarray(decode(outputs.astype(np.float64)))
-        - np.asarray(decode(reference.astype(np.float64)))
+    found, expected = (
+        np.asarray(preparation.decode(raw.astype(np.float64))) for raw in (outputs, reference)
     )
-    return Difference(len(outputs), on, furthest, max_prediction=float(numbers.max()))
+    furthest_number = float(np.abs(found - expected).max())
+    return Difference(len(outputs), on, furthest, max_prediction=furthest_number)

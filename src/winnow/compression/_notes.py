@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from winnow.compression._choice import shown_faster, shown_slower
 from winnow.compression._compressed import Candidate
+from winnow.stats import Interval
 
 __all__ = ["notes"]
 
@@ -27,17 +28,19 @@ def notes(candidates: Sequence[Candidate], chosen: Candidate) -> list[str]:
 
 def _slow(candidate: Candidate) -> list[str]:
     """Where a compressed model is not faster than the same model in float32."""
-    if all(shown_faster(ratio) for ratio in candidate.versus_onnx.values()):
+    ratios = candidate.versus_onnx
+    if all(map(shown_faster, ratios.values())):
         return []
-    said = []
-    for size, ratio in candidate.versus_onnx.items():
-        if shown_faster(ratio):
-            said.append(f"at batch {size} it is {ratio.mean:.2f} times as fast")
-        elif shown_slower(ratio):
-            said.append(f"at batch {size} it takes {1 / ratio.mean:.2f} times as long")
-        else:
-            said.append(f"at batch {size} no difference was found")
+    said = [f"at batch {size} {_how_fast(ratio)}" for size, ratio in ratios.items()]
     return [
         f"{candidate.name} is not faster everywhere than float32 in ONNX Runtime on this "
         f"machine: {'; '.join(said)}"
     ]
+
+
+def _how_fast(ratio: Interval) -> str:
+    if shown_faster(ratio):
+        return f"it is {ratio.mean:.2f} times as fast"
+    if shown_slower(ratio):
+        return f"it takes {1 / ratio.mean:.2f} times as long"
+    return "no difference was found"

@@ -54,25 +54,37 @@ class Changes:
         changes where nothing is known.
         """
         beyond = self.ignorant[self.ignorant > self.threshold]
-        return float(beyond.mean()) - self.threshold if len(beyond) else 0.0
+        if not len(beyond):
+            return 0.0
+        return float(beyond.mean()) - self.threshold
 
     def small(self) -> RowGroup:
+        """Return the changes cut off at the threshold."""
         return RowGroup(np.minimum(self.rows, self.threshold) + self.slope)
 
     def unseen(self, alpha: float, times: float) -> float:
-        """How much the large changes may add to the mean beyond what they add on the rows seen.
+        """Return how much the large changes may add to the mean beyond what those seen add.
+
+        Args:
+            alpha: the probability with which they may add more, in (0, 1).
+            times: as if every row had been seen so many times.
 
         Source: the exact upper end of a share, Clopper and Pearson 1934.
         """
         large = self.rows[self.rows > self.threshold] - self.threshold
         n, count = len(self.rows) * times, len(large) * times
-        highest = 1.0 if count >= n else float(special.betaincinv(count + 1, n - count, 1 - alpha))
-        seen = float(large.mean()) if len(large) else 0.0
-        return (highest - count / n) * max(self.severity, seen)
+        highest_share = 1.0
+        if count < n:
+            highest_share = float(special.betaincinv(count + 1, n - count, 1 - alpha))
+        severity = self.severity
+        if len(large):
+            # Those seen may be worse than what knows nothing of its row
+            severity = max(severity, float(large.mean()))
+        return (highest_share - count / n) * severity
 
 
 def upper_end(mean: float, groups: Sequence[Changes], *, confidence: float, times: float) -> float:
-    """The highest that a loss may be of which ``mean`` was found.
+    """Return the highest that a loss may be of which ``mean`` was found.
 
     The error probability above it is that of a two-sided interval, ``(1 - confidence) / 2``, shared
     out between the small and the large changes (Bonferroni); the large ones of independent groups
@@ -87,19 +99,14 @@ def upper_end(mean: float, groups: Sequence[Changes], *, confidence: float, time
     Source: for MOVER, Zou and Donner 2008.
     """
     alpha = (1 - confidence) / 2
-    small = mean_over_rows(
-        [g.small() for g in groups], confidence=1 - 2 * alpha * (1 - _OF_RARE), times=times
-    )
-    return (
-        mean
-        + small.high
-        - small.mean
-        + math.hypot(*(g.unseen(alpha * _OF_RARE, times) for g in groups))
-    )
+    of_small = 1 - 2 * alpha * (1 - _OF_RARE)
+    small = mean_over_rows([group.small() for group in groups], confidence=of_small, times=times)
+    unseen = [group.unseen(alpha * _OF_RARE, times) for group in groups]
+    return mean + small.high - small.mean + math.hypot(*unseen)
 
 
 def when_nothing_is_known(losses: Callable[[NDArray[np.intp]], _Floats], n: int) -> _Floats:
-    """How much the n rows lose when they get other rows' answers.
+    """Return how much the n rows lose when they get other rows' answers.
 
     Args:
         losses: (n,) the loss of each row, when row i is answered as row ``rows[i]``.
@@ -110,5 +117,7 @@ def when_nothing_is_known(losses: Callable[[NDArray[np.intp]], _Floats], n: int)
     """
     rows = np.arange(n)
     own = losses(rows)
-    shifts = np.unique(np.linspace(1, max(n - 1, 1), min(_MOST_SHIFTS, max(n - 1, 1))).astype(int))
+    furthest = max(n - 1, 1)
+    num_shifts = min(_MOST_SHIFTS, furthest)
+    shifts = np.unique(np.linspace(1, furthest, num_shifts).astype(int))
     return np.concatenate([losses(np.roll(rows, shift)) - own for shift in shifts])

@@ -26,10 +26,14 @@ FORM = 'expected {"rows": [{field: value, ...}, ...]}'
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:
-    """The body of a JSON request, read no further than is allowed.
+    """Return the body of a JSON request, read no further than is allowed.
+
+    Args:
+        request: whose headers are looked at first.
+        limits: in bytes and seconds.
 
     Raises:
-        Refused: 415 not JSON, 413 too large, 408 too slow, 400 broken off.
+        RefusalError: 415 not JSON, 413 too large, 408 too slow, 400 broken off.
     """
     _check_headers(request, limits)
     chunks, size = [], 0
@@ -81,55 +85,56 @@ def _too_large(limits: Limits) -> RefusalError:
 
 
 def parse_rows(body: bytes, limits: Limits) -> list[Any]:
-    """The list under ``rows``.
+    """Return the list under ``rows``.
 
     NaN and Infinity are let through here although JSON has no such words, so that the field that
     holds one can be named.
 
+    Args:
+        body: of the request.
+        limits: how much is taken.
+
     Raises:
-        Refused: 400 not JSON, 422 another form than expected, 413 too many rows.
+        RefusalError: 400 not JSON, 422 another form than expected, 413 too many rows.
     """
     content = _parse(body)
+    _check_keys(content, limits)
+    rows = content["rows"]
+    if not isinstance(rows, list):
+        raise _refused_rows(f"{FORM}, got {_kind(rows)} under `rows`", "expected a list")
+    if not rows:
+        raise _refused_rows("expected at least one row, got none", "expected at least one row")
+    if len(rows) > limits.max_rows:
+        message = f"at most {limits.max_rows:,} rows in one request, got {len(rows):,}"
+        raise _refused_rows(message, message, status=413)
+    return rows
+
+
+def _refused_rows(message: str, fault: str, *, status: int = 422) -> RefusalError:
+    return RefusalError(status, message, faults=[Fault(None, "rows", fault)])
+
+
+def _check_keys(content: Any, limits: Limits) -> None:
+    """Refuse anything but an object with the one key ``rows``."""
     if not isinstance(content, dict):
         raise RefusalError(422, f"{FORM}, got {_kind(content)}")
     if "rows" not in content:
-        hint = meant_instead(next(iter(content)), ["rows"]) if len(content) == 1 else ""
-        found = (
-            f"the keys {', '.join(_show(k) for k in list(content)[:5])}"
-            if content
-            else "an empty object"
-        )
-        raise RefusalError(
-            422,
-            f"{FORM}, got {found}{hint}",
-            faults=[Fault(None, "rows", "missing")],
-        )
+        raise _refused_rows(f"{FORM}, got {_keys_in_words(content)}", "missing")
     extra = [key for key in content if key != "rows"]
     if extra:
-        faults = [
-            Fault(None, _short(key), "not expected beside `rows`")
-            for key in extra[: limits.max_problems]
-        ]
-        raise RefusalError(
-            422, f"{FORM}, got also {', '.join(_show(k) for k in extra[:5])}", faults=faults
-        )
-    rows = content["rows"]
-    if not isinstance(rows, list):
-        raise RefusalError(
-            422,
-            f"{FORM}, got {_kind(rows)} under `rows`",
-            faults=[Fault(None, "rows", "expected a list")],
-        )
-    if not rows:
-        raise RefusalError(
-            422,
-            "expected at least one row, got none",
-            faults=[Fault(None, "rows", "expected at least one row")],
-        )
-    if len(rows) > limits.max_rows:
-        message = f"at most {limits.max_rows:,} rows in one request, got {len(rows):,}"
-        raise RefusalError(413, message, faults=[Fault(None, "rows", message)])
-    return rows
+        told = extra[: limits.max_problems]
+        faults = [Fault(None, _short(key), "not expected beside `rows`") for key in told]
+        names = ", ".join(map(_show, extra[:5]))
+        raise RefusalError(422, f"{FORM}, got also {names}", faults=faults)
+
+
+def _keys_in_words(content: dict[str, Any]) -> str:
+    """The keys of an object without ``rows``; a single one may be a slip of the keyboard."""
+    if not content:
+        return "an empty object"
+    names = ", ".join(map(_show, list(content)[:5]))
+    hint = meant_instead(next(iter(content)), ["rows"]) if len(content) == 1 else ""
+    return f"the keys {names}{hint}"
 
 
 def _parse(body: bytes) -> Any:
@@ -155,14 +160,13 @@ def _parse(body: bytes) -> Any:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        faults = [Fault(None, _short(twice), "given twice")]
-        raise RefusalError(
-            400, f"the key {_show(twice)} is given twice in one object", faults=faults
-        )
+    """An object of JSON, which may name a key once."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            message = f"the key {_show(key)} is given twice in one object"
+            raise RefusalError(400, message, faults=[Fault(None, _short(key), "given twice")])
+        found[key] = value
     return found
 
 
@@ -172,27 +176,32 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def check_rows(
     rows: Sequence[Any], model: type[BaseModel], fields: Sequence[InputField], limits: Limits
 ) -> list[dict[str, Any]]:
-    """The rows with every value of its column's type.
+    """Return the rows with every value of its column's type.
+
+    Args:
+        rows: as JSON gave them.
+        model: of one row.
+        fields: the columns.
+        limits: how many problems are told.
 
     Raises:
-        Refused: 422 with the row and the field of every mistake, up to ``limits.max_problems``.
+        RefusalError: 422 with the row and the field of every mistake, up to
+            ``limits.max_problems``.
     """
-    checked, faults = [], []
-    by_name = {f.name: f for f in fields}
+    checked: list[dict[str, Any]] = []
+    faults: list[Fault] = []
+    by_name = {field.name: field for field in fields}
+    most_fields = len(fields) + limits.max_problems
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
-            faults.append(
-                Fault(i, None, f"expected an object {{field: value, ...}}, got {_kind(row)}")
-            )
-        elif len(row) > len(fields) + limits.max_problems:  # not worth a look at each
+            expected = "expected an object {field: value, ...}"
+            faults.append(Fault(i, None, f"{expected}, got {_kind(row)}"))
+        elif len(row) > most_fields:  # not worth a look at each
             faults.append(Fault(i, None, f"expected {len(fields):,} fields, got {len(row):,}"))
         else:
             try:
-                checked.append(
-                    model.model_validate(row, by_alias=True, by_name=False).model_dump(
-                        by_alias=True
-                    )
-                )
+                found = model.model_validate(row, by_alias=True, by_name=False)
+                checked.append(found.model_dump(by_alias=True))
             except ValidationError as error:
                 faults += _faults(i, row, error.errors(include_url=False), by_name)
         if len(faults) >= limits.max_problems:
@@ -203,11 +212,9 @@ def check_rows(
 
 
 def _summary(faults: Sequence[Fault], limits: Limits) -> str:
-    first = ": ".join(
-        str(word)
-        for word in (f"row {faults[0].row}", faults[0].field, faults[0].message)
-        if word is not None
-    )
+    fault = faults[0]
+    place = f"row {fault.row}" if fault.field is None else f"row {fault.row}: {fault.field}"
+    first = f"{place}: {fault.message}"
     if len(faults) == 1:
         return first
     if len(faults) < limits.max_problems:
@@ -261,9 +268,9 @@ def _message(
         return f"expected a finite number, got {_show(value)}{where}"
     if error["type"] == "string_unicode":
         return "expected text in Unicode, got a lone surrogate"
-    if error["type"] == "too_large" or (
-        error["type"] == "float_type" and isinstance(value, int) and not isinstance(value, bool)
-    ):
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    # Whole numbers beyond float64 are no floats to pydantic
+    if error["type"] == "too_large" or (error["type"] == "float_type" and is_whole):
         return f"expected a number between -3.4e38 and 3.4e38, got {_show(value)}{where}"
     return f"expected {field.expected}, got {_show(value)}{where}"
 
@@ -274,11 +281,12 @@ def _short(name: str) -> str:
 
 
 def _kind(value: Any) -> str:
+    """What a value of JSON is, in words."""
     if isinstance(value, bool | int | float) or value is None:
         return _show(value)
-    return (
-        "text" if isinstance(value, str) else "a list" if isinstance(value, list) else "an object"
-    )
+    if isinstance(value, str):
+        return "text"
+    return "a list" if isinstance(value, list) else "an object"
 
 
 def _show(value: Any) -> str:
