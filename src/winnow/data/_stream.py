@@ -46,8 +46,9 @@ LARGEST_COPY = 2**28  # bytes of a dataset that are sent to a process
 
 
 class Wrong(NamedTuple):
-    """What is wrong with a batch, in a sentence: an exception would come out of a process
-    wrapped in its traceback.
+    """What is wrong with a batch, in a sentence.
+
+    An exception would come out of a process wrapped in its traceback.
     """
 
     message: str
@@ -76,7 +77,7 @@ class Reader:
     others: Mapping[str, Input] = field(default_factory=dict)
 
     def __getitem__(self, key: tuple[str, np.ndarray]) -> tuple[Tree, Tree] | Wrong:
-        """``read`` for a loader."""
+        """Return what ``read`` gives, or what is wrong, for a loader."""
         try:
             return self.read(*key)
         except DataError as error:
@@ -84,13 +85,20 @@ class Reader:
 
     @property
     def values(self) -> int:
-        """How many values the inputs of a row have."""
+        """The number of values that the inputs of a row have."""
         return sum(one.size for one in leaves(self.inputs))
 
     def read(self, part: str, positions: np.ndarray) -> tuple[Tree, Tree]:
-        """The inputs, each (B, *F), floats and pixels as the dataset has them and all else of its
-        ``Input``'s type; and y (B,) int64 or float64, or a mapping of it and the other targets; of
-        the items at ``positions`` (B,) of a part's dataset.
+        """Return the inputs and the targets of some items.
+
+        Args:
+            part: whose dataset is read.
+            positions: of the items in it, (B,).
+
+        Returns:
+            The inputs, each (B, *F): floats and pixels as the dataset has them, all else of its
+            ``Input``'s type. And the targets, (B,) int64 or float64; where there are several, a
+            mapping of these and the others.
 
         Raises:
             DataError: for an item that cannot be read or does not fit, by its number.
@@ -111,6 +119,11 @@ class Reader:
         return inputs, {self.target: y_B, **_batch(others, self.others, named, "y")}
 
     def _target(self, value: Any, what: str) -> int | float:
+        """Return the main target of an item as a number.
+
+        Raises:
+            DataError: it is no finite number, or no index of a class.
+        """
         if isinstance(value, Tensor | np.ndarray) and math.prod(value.shape) == 1:
             value = value.reshape(()).item()
         elif isinstance(value, np.generic):
@@ -119,25 +132,16 @@ class Reader:
             if not isinstance(value, int | float) or not math.isfinite(value):
                 raise DataError(f"{what}: expected y as a finite number, got {_what(value)}")
             return value
-        if (
-            not isinstance(value, int)
-            or value < 0
-            or (self.classes is not None and value >= self.classes)
-        ):
-            known = "0, 1, 2, ..." if self.classes is None else f"0 to {self.classes - 1}"
-            hint = (
-                "; for a quantity, task: regression"
-                if isinstance(value, float) and math.isfinite(value)
-                else ""
-            )
-            raise DataError(
-                f"{what}: expected y as a class index ({known}), got {_what(value)}{hint}"
-            )
-        return int(value)
+        if isinstance(value, int) and 0 <= value < (self.classes or math.inf):
+            return int(value)
+        known = "0, 1, 2, ..." if self.classes is None else f"0 to {self.classes - 1}"
+        is_quantity = isinstance(value, float) and math.isfinite(value)
+        hint = "; for a quantity, task: regression" if is_quantity else ""
+        raise DataError(f"{what}: expected y as a class index ({known}), got {_what(value)}{hint}")
 
 
 def target_of(y: Any, name: str | None, what: str) -> tuple[Any, dict[str, Any]]:
-    """The main target of an item, and the others as numbers by name.
+    """Return the main target of an item, and the others as numbers by name.
 
     Args:
         y: of the item.
@@ -157,23 +161,23 @@ def target_of(y: Any, name: str | None, what: str) -> tuple[Any, dict[str, Any]]
 
 
 def input_of(value: Tensor | np.ndarray) -> Input:
-    """What an input or a target is, by the value of an item."""
+    """Return what an input or a target is, by the value of an item."""
     return Input(tuple(value.shape), input_dtype(value.dtype))
 
 
 def _fitting(x: Tree, expected: Tree, what: str, called: str = "x") -> list[Tensor | np.ndarray]:
-    """The values of an item in the order of ``expected``, a tree of ``Input``.
+    """Return the values of an item in the order of what is expected.
+
+    Args:
+        x: a tree of values.
+        expected: a tree of ``Input``.
+        what: messages call the item.
+        called: what they call the tree.
 
     Raises:
         DataError: there are others, or one has another shape or type.
     """
-    if isinstance(expected, Mapping):
-        fits = isinstance(x, Mapping) and x.keys() == expected.keys()
-    elif isinstance(expected, tuple):
-        fits = isinstance(x, tuple) and len(x) == len(expected)
-    else:
-        fits = not isinstance(x, Mapping | tuple)
-    if not fits:
+    if not _alike(x, expected):
         raise DataError(
             f"{what}: {called} is {_listed(x)}, that of the first item is {_listed(expected)}: all "
             f"must have the same"
@@ -188,7 +192,9 @@ def _fitting(x: Tree, expected: Tree, what: str, called: str = "x") -> list[Tens
                 f"{one.shape}: all must have one shape; {PAD}"
             )
         dtype = input_of(value).dtype
-        if not one.is_float and dtype != one.dtype and (dtype == "float32" or one.dtype == "bool"):
+        # Of whole numbers a smaller type does: they become what the first item has
+        is_lost = dtype == "float32" or one.dtype == "bool"
+        if not one.is_float and dtype != one.dtype and is_lost:
             raise DataError(
                 f"{what}: {place} holds {value.dtype}, that of the first item {one.dtype}: all "
                 f"must have one type"
@@ -197,7 +203,17 @@ def _fitting(x: Tree, expected: Tree, what: str, called: str = "x") -> list[Tens
     return found
 
 
+def _alike(x: Tree, expected: Tree) -> bool:
+    """Say whether two trees have the same names, or as many places."""
+    if isinstance(expected, Mapping):
+        return isinstance(x, Mapping) and x.keys() == expected.keys()
+    if isinstance(expected, tuple):
+        return isinstance(x, tuple) and len(x) == len(expected)
+    return not isinstance(x, Mapping | tuple)
+
+
 def _listed(tree: Tree) -> str:
+    """Return what a tree is, in words."""
     if isinstance(tree, Mapping):
         return f"a mapping of {', '.join(map(str, tree)) or 'nothing'}"
     return f"a tuple of {len(tree)}" if isinstance(tree, tuple) else "one tensor or array"
@@ -209,7 +225,13 @@ def _batch(
     named: Sequence[str],
     called: str = "x",
 ) -> Tree:
-    """The values of items as tensors (B, ...), in the structure of ``expected``.
+    """Return the values of items as tensors (B, ...).
+
+    Args:
+        items: of each, its values in the order of ``expected``.
+        expected: a tree of ``Input``, whose structure the batch has.
+        named: what messages call the items.
+        called: what they call the tree.
 
     Raises:
         DataError: a value that is not finite.
@@ -227,8 +249,14 @@ def _batch(
 
 
 def pairs(dataset: Any, name: str, numbers: list[int]) -> Iterator[tuple[Tree, Any, str]]:
-    """x as numbers, y as it is, and what messages call the item, for each of ``numbers``. A
-    mapping, or a tuple in which there are tensors or arrays, is several inputs.
+    """Yield x as numbers, y as it is, and what messages call the item.
+
+    A mapping, or a tuple in which there are tensors or arrays, is several inputs.
+
+    Args:
+        dataset: that is read.
+        name: what messages call it.
+        numbers: of the items.
 
     Raises:
         DataError: for an item that cannot be read or is no pair.
@@ -241,6 +269,11 @@ def pairs(dataset: Any, name: str, numbers: list[int]) -> Iterator[tuple[Tree, A
 
 
 def _inputs(x: Any, what: str) -> Tree:
+    """Return the inputs of an item as numbers.
+
+    Raises:
+        DataError: they are none, or not named by text.
+    """
     if isinstance(x, Mapping):
         odd = next((name for name in x if not isinstance(name, str)), None)
         if odd is not None or not x:
@@ -253,58 +286,79 @@ def _inputs(x: Any, what: str) -> Tree:
 
 
 def _items(dataset: Any, name: str, numbers: list[int]) -> Iterator[Any]:
+    """Yield the items of a dataset, which it gives at once where it can.
+
+    Raises:
+        DataError: it raises, or gives another number of items.
+    """
     if hasattr(dataset, "__getitems__"):
-        try:
-            found = list(dataset.__getitems__(numbers))
-        except Exception as error:  # a dataset of the user's may raise anything
-            raise DataError(
-                f"data.source: reading items {numbers[0]}, ... of {name} raised "
-                f"{kind_and_line(error)}"
-            ) from error
-        if len(found) != len(numbers):
-            raise DataError(
-                f"data.source: {name} gave {len(found)} items when it was asked for {len(numbers)}"
-            )
-        yield from found
+        yield from _items_at_once(dataset, name, numbers)
         return
     for i in numbers:
         try:
             item = dataset[i]
-        except Exception as error:
+        except Exception as error:  # a dataset of the user's may raise anything
             raise DataError(
                 f"data.source: reading item {i} of {name} raised {kind_and_line(error)}"
             ) from error
         yield item
 
 
+def _items_at_once(dataset: Any, name: str, numbers: list[int]) -> list[Any]:
+    try:
+        found = list(dataset.__getitems__(numbers))
+    except Exception as error:  # a dataset of the user's may raise anything
+        raise DataError(
+            f"data.source: reading items {numbers[0]}, ... of {name} raised {kind_and_line(error)}"
+        ) from error
+    if len(found) != len(numbers):
+        raise DataError(
+            f"data.source: {name} gave {len(found)} items when it was asked for {len(numbers)}"
+        )
+    return found
+
+
 def _numbers(x: Any, what: str, place: str = "x") -> Tensor | np.ndarray:
+    """Return a value of an item as a tensor on the CPU or an array.
+
+    Args:
+        x: the value. A number alone is one where it is one of several.
+        what: messages call the item.
+        place: what they call the value.
+
+    Raises:
+        DataError: it is neither, is ragged, or holds something else than numbers.
+    """
+    found: Tensor | np.ndarray
+    is_number = place != "x" and isinstance(x, int | float | np.generic)
     if isinstance(x, Tensor):
-        x = x.detach().cpu()
-    elif isinstance(x, np.ndarray | list | tuple) or (
-        place != "x" and isinstance(x, int | float | np.generic)
-    ):
+        found = x.detach().cpu()
+        is_of_numbers = not (found.is_complex() or found.is_quantized)
+    elif isinstance(x, np.ndarray | list | tuple) or is_number:
         try:
-            x = np.asarray(x)
+            found = np.asarray(x)
         except ValueError:
             raise DataError(f"{what}: {place} is ragged: expected one shape; {PAD}") from None
+        is_of_numbers = found.dtype.kind in "iufb"
     else:
         raise DataError(
             f"{what}: expected {place} as a tensor or an array, got {type(x).__name__}: turn it "
             f"into one in the dataset"
         )
-    if (x.is_complex() or x.is_quantized) if isinstance(x, Tensor) else x.dtype.kind not in "iufb":
-        raise DataError(f"{what}: expected {place} of numbers, got {x.dtype}")
-    return x
+    if not is_of_numbers:
+        raise DataError(f"{what}: expected {place} of numbers, got {found.dtype}")
+    return found
 
 
 def _stacked(xs: Sequence[Tensor | np.ndarray]) -> Tensor:
-    """One new tensor (B, *F): a view of a read-only file must not be handed on."""
+    """Return one new tensor (B, *F): a view of a read-only file must not be handed on."""
     if all(isinstance(x, Tensor) for x in xs):
         return torch.stack(xs)  # type: ignore[arg-type]
     return torch.from_numpy(np.stack([np.asarray(x) for x in xs]))
 
 
 def _what(value: Any) -> str:
+    """Return what a value is, for messages."""
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
     if isinstance(value, Tensor | np.ndarray):
@@ -316,8 +370,9 @@ def _what(value: Any) -> str:
 
 
 def pack(reader: Reader) -> bytes:
-    """The reader as its copies travel to the processes that read. A memory-mapped array goes by the
-    name of its file.
+    """Return the reader as its copies travel to the processes that read.
+
+    A memory-mapped array goes by the name of its file.
 
     Raises:
         DataError: the dataset cannot be pickled, or is so large that it should not be copied.
@@ -328,24 +383,25 @@ def pack(reader: Reader) -> bytes:
     except _TooLarge:
         raise DataError(
             f"data.workers: a copy of the dataset goes to each process, and it takes more than "
-            f"{LARGEST_COPY // 2**20} MiB: "
-            "let it hold file names or np.memmap, and read in __getitem__; or workers: 0"
+            f"{LARGEST_COPY // 2**20} MiB: let it hold file names or np.memmap, and read in "
+            f"__getitem__; or workers: 0"
         ) from None
     except Exception as error:  # what pickling raises depends on what cannot be pickled
         raise DataError(
             f"data.workers: the dataset must go to other processes and cannot be pickled "
-            f"({kind_and_line(error)}): define its "
-            "class and functions at the top of a module, and open files in __getitem__; or "
-            "workers: 0"
+            f"({kind_and_line(error)}): define its class and functions at the top of a module, and "
+            f"open files in __getitem__; or workers: 0"
         ) from error
     return sink.getvalue()
 
 
 class _TooLarge(Exception):
-    pass
+    """A dataset takes more bytes than are sent to a process."""
 
 
 class _Sink(io.BytesIO):
+    """Bytes in memory, up to ``LARGEST_COPY``."""
+
     def write(self, data: Any) -> int:
         if self.tell() + memoryview(data).nbytes > LARGEST_COPY:
             raise _TooLarge
@@ -353,26 +409,25 @@ class _Sink(io.BytesIO):
 
 
 class _Packer(pickle.Pickler):
+    """Pickles memory-mapped arrays as the names of their files."""
+
     def reducer_override(self, value: Any) -> Any:
-        # a view of a map does not know where in the file it begins, and a private copy is in no
-        # file
-        if (
-            type(value) is not np.memmap
-            or not isinstance(value.base, mmap.mmap)
-            or value.mode == "c"
-            or not value.filename
-        ):
+        """Return how to open a map again; for all else, leave it to pickle."""
+        if type(value) is not np.memmap or not _is_of_a_file(value):
             return NotImplemented
+        place = str(Path(value.filename or "").resolve())
         order = "C" if value.flags.c_contiguous else "F"
         mode = "r" if value.mode == "r" else "r+"  # to open with w+ empties the file
-        return _mapped, (
-            str(Path(value.filename).resolve()),
-            value.dtype,
-            mode,
-            value.offset,
-            value.shape,
-            order,
-        )
+        return _mapped, (place, value.dtype, mode, value.offset, value.shape, order)
+
+
+def _is_of_a_file(value: np.memmap) -> bool:
+    """Say whether a map can be opened again by the name of its file.
+
+    A view of a map does not know where in the file it begins, and a private copy is in no file.
+    """
+    is_whole = isinstance(value.base, mmap.mmap)
+    return is_whole and value.mode != "c" and bool(value.filename)
 
 
 def _mapped(
@@ -382,7 +437,10 @@ def _mapped(
 
 
 class _Sent:
-    """A reader in another process, unpacked when it is first asked: what fails then can be told."""
+    """A reader in another process.
+
+    It is unpacked when it is first asked, since what fails then can be told.
+    """
 
     def __init__(self, packed: bytes) -> None:
         self._packed = packed
@@ -395,8 +453,8 @@ class _Sent:
             except Exception as error:  # whatever the user's classes may raise
                 return Wrong(
                     f"data.workers: the dataset cannot be opened in another process "
-                    f"({kind_and_line(error)}): define its class in a "
-                    "module that can be imported; or workers: 0"
+                    f"({kind_and_line(error)}): define its class in a module that can be imported; "
+                    f"or workers: 0"
                 )
         return self._reader[key]
 
@@ -406,8 +464,10 @@ class _Sent:
 
 @dataclass(frozen=True)
 class Stream:
-    """Where batches come from; fleets in several threads may share it. Loaders are kept for the
-    next who asks, since to start their processes takes seconds; these end with the stream.
+    """Where batches come from; fleets in several threads may share it.
+
+    Loaders are kept for the next who asks, since to start their processes takes seconds; these end
+    with the stream.
 
     Attributes:
         reader: reads them.
@@ -422,37 +482,42 @@ class Stream:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def read(self, part: str, positions: np.ndarray) -> tuple[Tree, Tree]:
-        """As ``Reader.read``, in this process, one thread at a time: a dataset may go to a
-        place in a file, then read there.
+        """Return what ``Reader.read`` gives, read in this process.
+
+        One thread reads at a time: a dataset may go to a place in a file, then read there.
         """
         with self._lock:
             return self.reader.read(part, positions)
 
     def __getitem__(self, key: tuple[str, np.ndarray]) -> tuple[Tree, Tree] | Wrong:
-        """``read`` for a loader without processes."""
+        """Return what ``read`` gives, or what is wrong, for a loader without processes."""
         with self._lock:
             return self.reader[key]
 
     def take(self) -> Loader:
-        """A loader that nobody else has; to be given back."""
+        """Return a loader that nobody else has; it is to be given back."""
         try:
             return self._idle.pop()
         except IndexError:
             return Loader(self)
 
     def give_back(self, loader: Loader) -> None:
-        """Keep a loader; one whose pass did not come to its end is dropped, and its processes
-        end.
+        """Keep a loader for the next who asks.
+
+        One whose pass did not come to its end is dropped, and its processes end.
         """
         if not loader.is_busy:
             self._idle.append(loader)
 
 
 class Loader:
-    """One ``DataLoader`` for any number of passes, one after another. Its processes start with the
-    first and live as long as it.
+    """One ``DataLoader`` for any number of passes, one after another.
 
-    At most two batches for each process are read ahead.
+    Its processes start with the first and live as long as it. At most two batches for each process
+    are read ahead.
+
+    Args:
+        stream: what it reads from.
 
     Attributes:
         is_busy: whether a pass has begun and not come to its end.
@@ -476,8 +541,11 @@ class Loader:
         )
 
     def batches(self, part: str, positions: Iterable[np.ndarray]) -> Iterator[tuple[Tree, Tree]]:
-        """Inputs, each (B, *F), and targets, each (B, ...), for each of ``positions``, in their
-        order.
+        """Yield inputs, each (B, *F), and targets, each (B, ...).
+
+        Args:
+            part: whose dataset is read.
+            positions: of the items of each batch, in order.
 
         Raises:
             DataError: for an item that cannot be read or does not fit, and for a process that ends.
@@ -495,8 +563,8 @@ class Loader:
                 raise
             raise DataError(
                 f"data.workers: a process that reads the dataset ended ({kind_and_line(error)}). "
-                f"Out of memory? In a script, what "
-                "starts winnow must stand under `if __name__ == '__main__':`"
+                f"Out of memory? In a script, what starts winnow must stand under "
+                f"`if __name__ == '__main__':`"
             ) from error
 
 
@@ -536,12 +604,12 @@ class StreamedRows:
 
     @property
     def X(self) -> StreamedFeatures:  # noqa: N802 - as in Rows
-        """(N, *in_shape) features, read when they are indexed."""
+        """Features (N, *in_shape), read when they are indexed."""
         return StreamedFeatures(self)
 
     @cached_property
     def y(self) -> np.ndarray:
-        """(N,) main targets as int64 or float32: every item is read once, and these are kept."""
+        """Main targets (N,) as int64 or float32: every item is read once, and these are kept."""
         size = rows_at_once(self.stream.reader.values)
         y = torch.cat([main(y_B) for _, y_B in self.batches(size)])
         return y.numpy() if self.stream.reader.task == "classification" else y.float().numpy()
@@ -549,7 +617,7 @@ class StreamedRows:
     def batches(
         self, size: int, *, order: np.ndarray | None = None, loader: Loader | None = None
     ) -> Iterator[tuple[Tree, Tree]]:
-        """Inputs, each (B, *F), and targets, each (B, ...), as in the dataset.
+        """Yield inputs, each (B, *F), and targets, each (B, ...), as in the dataset.
 
         Args:
             size: rows at a time, the last batch may have fewer.
@@ -566,23 +634,32 @@ class StreamedRows:
             self.stream.give_back(own)
 
     def read(self, rows: slice | np.ndarray) -> tuple[Tree, Tree]:
-        """Inputs, each (B, *F), and targets, each (B, ...), of some rows, read at once in this
-        process.
+        """Return inputs, each (B, *F), and targets, each (B, ...), of some rows.
+
+        Args:
+            rows: which of this part; they are read at once in this process.
         """
         return self.stream.read(self.part, self.index[rows])
 
 
 class StreamedFeatures:
-    """Features of a part that is not in memory; a slice or positions give those rows, an array
-    (n, *shape) or a tree of arrays.
+    """Features of a part that is not in memory.
+
+    A slice or positions give those rows, as an array (n, *shape) or a tree of arrays.
+
+    Args:
+        rows: the part.
+
+    Attributes:
+        shape: rows and the shape of a row; of several inputs, rows and the values of all in a row.
     """
 
     def __init__(self, rows: StreamedRows) -> None:
         self._rows = rows
         reader = rows.stream.reader
         is_one = isinstance(reader.inputs, Input)
-        # of several inputs, the values of all in a row
-        self.shape = (len(rows), *(reader.inputs.shape if is_one else (reader.values,)))
+        of_a_row = reader.inputs.shape if is_one else (reader.values,)
+        self.shape = (len(rows), *of_a_row)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -598,5 +675,5 @@ class StreamedFeatures:
 
 
 def pieces(index: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """``index`` (N,) in consecutive pieces of ``size``, the last one shorter."""
+    """Return ``index`` (N,) in consecutive pieces of ``size``, of which the last may be shorter."""
     return (index[start : start + size] for start in range(0, len(index), size))
