@@ -61,8 +61,15 @@ class HostGuard:
 
 
 def is_allowed(host: str, names: Iterable[str]) -> bool:
-    """Whether a ``Host`` header is an address, or one of ``names`` (in lower case), with or
-    without a port.
+    """Return whether the server answers to a name.
+
+    Args:
+        host: the ``Host`` header, with or without a port.
+        names: in lower case; addresses are allowed besides.
+
+    Example:
+        >>> is_allowed("127.0.0.1:8000", []), is_allowed("evil.example", ["localhost"])
+        (True, False)
     """
     names = frozenset(names)
     if ANY in names:

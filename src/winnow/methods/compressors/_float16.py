@@ -24,7 +24,7 @@ class Float16(BaseCompressor):
     """The file is half as large, and every weight keeps 11 significant bits.
 
     The weights are cast back when the file is opened, so the model computes in 32 bits as before,
-    at the same speed and with as much memory. It ships for its size alone.
+    at about the same speed and with as much memory. It is for those who prefer size.
     """
 
     phrase: ClassVar[str] = "weights stored as 16-bit floats"
