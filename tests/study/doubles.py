@@ -13,6 +13,7 @@ import numpy as np
 
 from winnow.execution import Workspace
 from winnow.recipe import Data, Model, Outcome, Recipe, Variant
+from winnow.trees import Input
 
 __all__ = ["Pretender", "recipe"]
 
@@ -72,6 +73,7 @@ class Pretender:
 
     def prepared(self, data: Data) -> Any:
         return SimpleNamespace(
+            inputs=Input((4,)),
             in_shape=(4,),
             out_features=3,
             task="classification",
