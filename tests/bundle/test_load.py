@@ -24,7 +24,7 @@ from sklearn import datasets
 from tests.bundle.conftest import Example
 
 from winnow import bundle
-from winnow.bundle import _files, _load, _model_file
+from winnow.bundle import _files, _load, _manifest, _model_file
 from winnow.errors import BundleError, InputError
 
 # -- predictions -----------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def test_a_bundle_describes_itself(saved: Path) -> None:
     loaded = bundle.load(saved)
 
     assert repr(loaded) == f"Bundle({str(saved)!r}, 3 classes, fp32, 4 columns)"
-    assert json.loads(json.dumps(loaded.schema)) == loaded.manifest["schema"]
+    assert json.loads(json.dumps(loaded.schema)) == list(loaded.manifest.schema)
 
 
 def test_loading_and_predicting_imports_neither_torch_nor_a_pickle_reader(saved: Path) -> None:
@@ -180,6 +180,65 @@ def test_threads_must_be_some(saved: Path) -> None:
         bundle.load(saved, threads=0)
 
 
+def test_names_that_are_not_known_are_passed_over_and_missing_ones_have_defaults(
+    saved: Path,
+) -> None:
+    def other(manifest: dict[str, Any]) -> None:
+        manifest["mood"] = "good"  # by a version that writes more
+        for name in ("verdict", "recipe_metrics", "examples", "parity"):  # by one that wrote less
+            manifest.pop(name)
+
+    rewrite(saved, other)
+
+    found = bundle.load(saved).manifest
+
+    assert (found.verdict, found.recipe_metrics, found.examples, found.parity) == (
+        None,
+        {},
+        (),
+        None,
+    )
+    assert found.files["model.onnx"].bytes == (saved / "model.onnx").stat().st_size
+
+
+def test_the_manifest_is_written_again_as_it_was_read(saved: Path) -> None:
+    text = (saved / "manifest.json").read_bytes()
+
+    found = bundle.load(saved).manifest
+
+    assert _files.to_json(found.to_dict()) == text
+    assert list(json.loads(text)) == [
+        "format",
+        "format_version",
+        "created",
+        "versions",
+        "name",
+        "task",
+        "target",
+        "classes",
+        "metric",
+        "metrics",
+        "recipe_metrics",
+        "test_rows",
+        "verdict",
+        "schema",
+        "model",
+        "deployed",
+        "parity",
+        "compression",
+        "examples",
+        "files",
+        "digest",
+    ]
+
+
+def test_a_value_of_another_type_is_told(saved: Path) -> None:
+    rewrite(saved, lambda m: m.update(target=3))
+
+    with pytest.raises(BundleError, match=r"manifest\.json: target: expected text, got 3"):
+        bundle.load(saved)
+
+
 # -- what is refused -------------------------------------------------------------------------------
 
 
@@ -188,7 +247,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], Any], *, sign: bool
     manifest = json.loads((folder / "manifest.json").read_text())
     change(manifest)
     if sign:
-        manifest["digest"] = _files.manifest_digest(manifest)
+        manifest["digest"] = _manifest.manifest_digest(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 

@@ -101,7 +101,7 @@ def test_weights_and_recipe_may_be_left_out(iris: Example, tmp_path: Path) -> No
 
     loaded = bundle.load(path)
 
-    assert set(loaded.manifest["files"]) == {"model.onnx", "preparation.json"}
+    assert set(loaded.manifest.files) == {"model.onnx", "preparation.json"}
     with pytest.raises(BundleError, match=r"has no weights\.safetensors"):
         loaded.weights()
     with pytest.raises(BundleError, match=r"has no recipe\.yaml"):

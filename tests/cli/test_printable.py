@@ -10,7 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from winnow.cli import app
-from winnow.cli._progress import Bars, Lines
+from winnow.cli._progress import ProgressBars, ProgressLines
 from winnow.errors import printable
 from winnow.execution import Event
 
@@ -98,9 +98,9 @@ def test_messages_while_something_runs() -> None:
         )
         event = Event("train", 1, 2, message=f"column {RED} is odd")
         if terminal:
-            with Bars(console) as bars:
+            with ProgressBars(console) as bars:
                 bars(event)
         else:
-            Lines(console)(event)
+            ProgressLines(console)(event)
         assert isinstance(console.file, io.StringIO)
         assert "column \\x1b[31mred is odd" in console.file.getvalue()

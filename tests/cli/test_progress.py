@@ -12,7 +12,7 @@ from rich.console import Console
 
 from winnow.bundle import quiet
 from winnow.cli import _progress
-from winnow.cli._progress import Bars, Lines, describe, display, shown_on
+from winnow.cli._progress import ProgressBars, ProgressLines, describe, display, shown_on
 from winnow.execution import Event
 
 
@@ -63,7 +63,7 @@ def test_times_read_well(seconds: float, words: str) -> None:
 
 def test_a_log_gets_a_line_when_a_stage_begins_and_ends_and_now_and_then() -> None:
     shown, clock = console(terminal=False), Clock()
-    lines = Lines(shown, clock=clock)
+    lines = ProgressLines(shown, clock=clock)
 
     for now, event in [
         (0.0, Event("search", 0, 4)),
@@ -88,7 +88,7 @@ def test_a_log_gets_a_line_when_a_stage_begins_and_ends_and_now_and_then() -> No
 
 def test_a_silent_stage_is_heard_of_every_fifteen_seconds() -> None:
     shown, clock = console(terminal=False), Clock()
-    lines = Lines(shown, clock=clock)
+    lines = ProgressLines(shown, clock=clock)
     lines.tick()  # nothing runs
     lines(Event("compress", 0, 1))
     for now in range(1, 50):
@@ -106,12 +106,12 @@ def test_a_silent_stage_is_heard_of_every_fifteen_seconds() -> None:
 def test_compiling_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_progress, "compiling", lambda: True)
     shown, clock = console(terminal=False), Clock()
-    lines = Lines(shown, clock=clock)
+    lines = ProgressLines(shown, clock=clock)
     lines(Event("search", 3, 64))
     clock.now = 16.0
     lines.tick()
     on_terminal = console(terminal=True)
-    with Bars(on_terminal) as bars:
+    with ProgressBars(on_terminal) as bars:
         bars(Event("search", 3, 64, best=0.5))
 
     assert text(shown).splitlines()[-1] == "  compiling, 3 of 64 trained, 16 s so far"
@@ -143,7 +143,7 @@ def test_a_log_is_told_while_other_libraries_are_kept_quiet(
 
 def test_a_stage_that_needed_less_than_expected_has_no_time_left() -> None:
     shown = console(terminal=False)
-    lines = Lines(shown, clock=Clock())
+    lines = ProgressLines(shown, clock=Clock())
     lines(Event("search", 8, 14, best=0.5, seconds_left=2.1))
     lines.close()
 
@@ -153,7 +153,7 @@ def test_a_stage_that_needed_less_than_expected_has_no_time_left() -> None:
 def test_messages_are_shown_as_they_are() -> None:
     shown = console(terminal=False)
 
-    Lines(shown)(Event("train", 0, 0, message="[red] layer[0] cannot be stacked"))
+    ProgressLines(shown)(Event("train", 0, 0, message="[red] layer[0] cannot be stacked"))
 
     assert text(shown) == "note: [red] layer[0] cannot be stacked\n"
 
@@ -161,7 +161,7 @@ def test_messages_are_shown_as_they_are() -> None:
 def test_a_terminal_gets_bars() -> None:
     shown = console(terminal=True)
 
-    with Bars(shown) as bars:
+    with ProgressBars(shown) as bars:
         bars(Event("search", 0, 4))
         bars(Event("search", 3, 4, best=0.9, message="[x] is slow"))
         bars(Event("compress", 0, 1))
@@ -173,9 +173,9 @@ def test_a_terminal_gets_bars() -> None:
 
 def test_the_display_fits_the_place() -> None:
     with shown_on(console(terminal=False)) as lines:
-        assert isinstance(lines, Lines)
+        assert isinstance(lines, ProgressLines)
     with shown_on(console(terminal=True)) as bars:
-        assert isinstance(bars, Bars)
+        assert isinstance(bars, ProgressBars)
 
 
 @pytest.mark.skipif(

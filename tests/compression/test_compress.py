@@ -464,15 +464,15 @@ def test_a_bundle_holds_the_chosen_model(
 
     loaded = bundle.load(path)
 
-    assert (loaded.manifest["deployed"], loaded.manifest["metrics"]) == ("int8", {"accuracy": 0.97})
-    assert loaded.manifest["compression"]["score_drop"]["n"] == 359
-    assert loaded.manifest["model"] == {
+    assert (loaded.manifest.deployed, loaded.manifest.metrics) == ("int8", {"accuracy": 0.97})
+    assert loaded.manifest.compression["score_drop"]["n"] == 359
+    assert loaded.manifest.model == {
         "use": "Sequential",
         "parameters": sum(p.numel() for p in convnet.module.parameters()),
     }
     parity = compressed["int8"].parity
     assert parity is not None
-    assert loaded.manifest["parity"] == parity.to_dict()
+    assert loaded.manifest.parity == parity.to_dict()
     assert loaded.recipe_yaml() == "name: digits\n"
     rows = datasets.load_digits().data[convnet.prepared.test.index]
     expected = session(compressed["int8"].onnx).run(None, {"x": convnet.prepared.test.X})[0]
@@ -487,8 +487,7 @@ def test_a_bundle_holds_the_chosen_model(
 
 def test_another_candidate_may_be_saved(compressed: CompressionResult, tmp_path: Path) -> None:
     assert (
-        bundle.load(compressed.save(tmp_path / "a", candidate="onnx")).manifest["deployed"]
-        == "fp32"
+        bundle.load(compressed.save(tmp_path / "a", candidate="onnx")).manifest.deployed == "fp32"
     )
     for name in ("eager", "int9"):
         with pytest.raises(ValueError, match=f"expected one of onnx, int8, got '{name}'"):
@@ -516,7 +515,7 @@ def test_compress_takes_what_training_gave(mlp: Model, tmp_path: Path) -> None:
     assert documents["compression"] == found.to_dict()
     loaded = bundle.load(found.save(tmp_path / "b"))
     assert Recipe.from_yaml(loaded.recipe_yaml()) == recipe
-    assert loaded.manifest["model"]["use"] == "mlp"
+    assert loaded.manifest.model["use"] == "mlp"
     assert compress(trained, budget=0.5, timing=QUICK).budget == 0.5
 
 

@@ -60,14 +60,14 @@ def test_metrics_and_parity_are_those_of_the_file(
             metric_of(name), test.y, [special.softmax(ours, axis=1)], [interval.mean]
         )
         assert (interval.low, interval.high, interval.n) == (same.low, same.high, len(test))
-    assert found.to_dict()["sha256"] == bundle.load(path).manifest["files"]["model.onnx"]["sha256"]
+    assert found.to_dict()["sha256"] == bundle.load(path).manifest.files["model.onnx"].sha256
 
 
 def test_the_manifest_of_an_int8_file_has_the_parity_of_that_file(
     compressed: CompressionResult, convnet: Model, tmp_path: Path
 ) -> None:
     parities = {
-        name: bundle.load(compressed.save(tmp_path / name, candidate=name)).manifest["parity"]
+        name: bundle.load(compressed.save(tmp_path / name, candidate=name)).manifest.parity
         for name in ("onnx", "int8")
     }
 

@@ -232,7 +232,7 @@ def test_the_verdict_is_about_the_file_that_ships(
     assert compared["shipped"] == {
         name: interval["mean"] for name, interval in shipped["metrics"].items()
     }
-    assert winnow.load(done.bundle).manifest["verdict"]["text"] == compared["verdict"]
+    assert winnow.load(done.bundle).manifest.verdict.text == compared["verdict"]
     place = tmp_path / "copy"
     shutil.copytree(done.path, place)
     with Flow(done.recipe, place) as flow:
@@ -252,7 +252,7 @@ def test_the_verdict_is_about_the_file_that_ships(
     assert said.startswith(
         "no better than a constant: the model answers 'setosa' for every test row"
     )
-    assert winnow.load(again.bundle).manifest["verdict"]["text"] == said
+    assert winnow.load(again.bundle).manifest.verdict.text == said
     assert said in again.summary()
     assert said[1:] in html.unescape(again.report.read_text())
 
@@ -436,19 +436,19 @@ def test_the_figures_of_the_file_that_ships_are_its_own(finished: tuple[Run, Tol
     # Raw rows, through the bundle
     right = bundle.predict(data.data[rows]) == data.target_names[data.target[rows]]
 
-    assert shipped["rows"] == bundle.manifest["test_rows"] == 30
+    assert shipped["rows"] == bundle.manifest.test_rows == 30
     assert (
-        bundle.manifest["metrics"]["accuracy"]["mean"]
+        bundle.manifest.metrics["accuracy"]["mean"]
         == shipped["metrics"]["accuracy"]["mean"]
         == right.mean()
     )
-    assert bundle.manifest["metrics"]["accuracy"]["n"] == 30
+    assert bundle.manifest.metrics["accuracy"]["n"] == 30
     assert (
-        bundle.manifest["recipe_metrics"]["accuracy"]["mean"]
+        bundle.manifest.recipe_metrics["accuracy"]["mean"]
         == done.evaluation.metrics["accuracy"].mean
     )
-    assert bundle.manifest["parity"] == shipped["parity"]
-    assert shipped["sha256"] == bundle.manifest["files"]["model.onnx"]["sha256"]
+    assert bundle.manifest.parity == shipped["parity"]
+    assert shipped["sha256"] == bundle.manifest.files["model.onnx"].sha256
     assert "only 30 test rows" in done.summary()
     report = done.report.read_text()
     assert "The file that ships" in report

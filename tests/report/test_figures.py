@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import itertools
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from markupsafe import Markup
 
 import winnow.report
 from winnow.report import NothingToDraw, ReportError, figure
-from winnow.report._figures import FIGURES
-from winnow.report._style import labels
+from winnow.report.figures import FIGURES, BaseFigure
+from winnow.report.figures._style import labels
 
 Documents = dict[str, dict[str, Any]]
 
@@ -206,16 +208,68 @@ def test_a_panel_figure_says_how_it_folds_on_a_narrow_page(classified: Documents
     assert narrow["height"] > drawn.layout.height
 
 
+# -- the contract ----------------------------------------------------------------------------------
+
+SECTIONS = Path(winnow.report.__file__).parent / "templates" / "sections"
+
+
+def document_of(name: str, classified: Documents, regressed: Documents) -> dict[str, Any]:
+    """The document of a figure, of a run that has something to draw in it."""
+    source = regressed if name == "truth_scatter" else classified
+    return source[FIGURES[name].document.NAME]
+
+
+def test_every_figure_has_its_name_its_file_and_its_place_in_the_report() -> None:
+    assert list(FIGURES) == [one.name for one in FIGURES.values()]
+    assert set(FIGURES) == set(get_args(winnow.report.FigureName))
+    sections = "".join(path.read_text() for path in SECTIONS.iterdir())
+    for name, one in FIGURES.items():
+        assert isinstance(one, BaseFigure)
+        assert type(one).__module__ == f"winnow.report.figures._{name}"
+        assert sections.count(f'm.figure("{name}")') == 1
+
+
 @pytest.mark.parametrize("name", FIGURES)
-def test_figures_are_json_and_leave_documents_alone(
+def test_a_figure_is_json_and_leaves_its_document_alone(
     name: str, classified: Documents, regressed: Documents
 ) -> None:
-    source = regressed if name == "truth_scatter" else classified
-    document = source[FIGURES[name][0].NAME]
+    document = document_of(name, classified, regressed)
     before = json.dumps(document)
-    parsed = json.loads(figure(name, document).to_json())  # type: ignore[arg-type]
-    assert parsed["data"]
+    drawn = figure(name, document)  # type: ignore[arg-type]
+    assert json.loads(drawn.to_json())["data"]
     assert json.dumps(document) == before
+    assert drawn.to_json() == figure(name, document).to_json()  # type: ignore[arg-type]
+    assert drawn.layout.height > 0
+    assert "narrow" in drawn.layout.meta
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_says_what_it_shows_and_how_it_is_read(
+    name: str, classified: Documents, regressed: Documents
+) -> None:
+    one = FIGURES[name]
+    record = one.document.from_dict(document_of(name, classified, regressed))
+    assert len(one.alternative(record)) > 20
+    caption = one.caption(record)
+    assert isinstance(caption, Markup)
+    assert caption.endswith(".")
+    assert type(one).__doc__
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_text_of_the_users_is_no_markup_in_a_figure(
+    name: str, classified: Documents, regressed: Documents
+) -> None:
+    """Names of settings, parts, classes and candidates, which are all that a figure shows of them;
+    a metric's are winnow's.
+    """
+    text = json.dumps(document_of(name, classified, regressed))
+    for known in ("train.optimizer.lr", "int8", "mixup", "early_stopping"):
+        text = text.replace(known, f"<b onclick=1>{known}</b>")
+    one = FIGURES[name]
+    record = one.document.from_dict(json.loads(text))
+    assert "<b onclick" not in json.dumps(json.loads(one.draw(record).to_json()))
+    assert "<b onclick" not in one.caption(record)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from plotly.offline import get_plotlyjs
 
 from winnow.report import ReportError, figure, render_report, write_report
 from winnow.report import _format as fmt
-from winnow.report._figures import FIGURES
 from winnow.report._report import _in_script
 from winnow.report._tables import STAGES
+from winnow.report.figures import FIGURES
 from winnow.stats import Interval
 
 from . import documents
@@ -379,7 +379,7 @@ def test_the_figures_in_the_page_are_the_figures(page: str, request: pytest.Fixt
     other = "truth_scatter" if page == "classified_page" else "confusion"
     assert set(held) == set(FIGURES) - {other}
     for name, parsed in held.items():
-        assert parsed == json.loads(figure(name, source[FIGURES[name][0].NAME]).to_json())  # type: ignore[arg-type]
+        assert parsed == json.loads(figure(name, source[FIGURES[name].document.NAME]).to_json())  # type: ignore[arg-type]
 
 
 def test_size_is_that_of_a_letter_with_pictures(classified_page: str, regressed_page: str) -> None:

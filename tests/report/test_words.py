@@ -274,7 +274,7 @@ def test_speeds_carry_intervals_where_there_are_any(classified: Plain) -> None:
 
 def test_fleets_of_a_kind_share_a_row(classified: Plain) -> None:
     rows = fleets(classified["plan"])
-    assert [(r["study"], r["number"], r["members"], r["how"]) for r in rows] == [
+    assert [(r.study, r.number, r.members, r.how) for r in rows] == [
         ("search", 2, 16, "stacked"),
         ("search", 1, 31, "stacked"),
         ("search", 1, 1, "alone"),
@@ -288,7 +288,7 @@ def test_failures_are_gathered_from_every_stage(classified: Plain) -> None:
         status="failed", reason="the loss became NaN in epoch 2"
     )
     classified["ablation"]["comparisons"][0].update(lost=2, failed=2)
-    assert [(r["stage"], r["reason"]) for r in failures(classified)][2:] == [
+    assert [(r.stage, r.reason) for r in failures(classified)][2:] == [
         ("ablation", "2 pairs lost to failed trainings: 2 failed without it, 0 with it"),
         ("final training", "the loss became NaN in epoch 2"),
     ]
@@ -296,8 +296,8 @@ def test_failures_are_gathered_from_every_stage(classified: Plain) -> None:
 
 def test_confusions_are_those_off_the_diagonal(classified: Plain) -> None:
     rows = confused(classified["evaluation"])
-    assert rows[0] == {"truth": "8", "predicted": "1", "rows": 2, "share": 2 / 35}
-    assert sum(r["rows"] for r in rows) == 7
+    assert rows[0] == ("8", "1", 2, 2 / 35)
+    assert sum(r.rows for r in rows) == 7
 
 
 def test_residual_quantiles_equal_numpys(regressed: Plain) -> None:
@@ -317,8 +317,8 @@ def test_long_curves_are_thinned_and_keep_both_ends(classified: Plain) -> None:
     }
     rows = curve_rows({"outcomes": [outcome]})
     assert len(rows) <= _tables.MAX_CURVE_ROWS + 1
-    assert (rows[0]["epoch"], rows[-1]["epoch"]) == (1, 500)
-    assert rows[-1]["score"] == 1.0
+    assert (rows[0].epoch, rows[-1].epoch) == (1, 500)
+    assert rows[-1].score == 1.0
 
 
 def test_lines_that_differ_are_marked() -> None:

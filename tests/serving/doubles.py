@@ -15,7 +15,7 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI
 
-from winnow.bundle import Answer
+from winnow.bundle import Answer, Manifest
 from winnow.data import Unusual
 from winnow.serving._connections import Deadlines, server_config
 
@@ -37,7 +37,7 @@ class LinearBundle:
         self.schema = list(schema)
         self.classes = None if classes is None else tuple(classes)
         self.task = "regression" if classes is None else "classification"
-        self.manifest = {"name": "double", "format": 1, "target": "kind", **manifest}
+        self.manifest = Manifest.from_dict({"name": "double", "target": "kind", **manifest})
         outputs = len(self.classes) if self.classes else 1
         self.weights = (
             np.random.default_rng(0).normal(size=(len(self.schema), outputs))

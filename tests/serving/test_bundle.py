@@ -91,8 +91,8 @@ def test_a_table_with_everything(table: Path) -> None:
     assert answer["model"] == {
         "name": "people",
         "task": "classification",
-        "format": loaded.manifest["format_version"],
-        "digest": loaded.manifest["digest"][:16],
+        "format": loaded.manifest.format_version,
+        "digest": loaded.manifest.digest[:16],
     }
 
 

@@ -36,7 +36,7 @@ def test_the_digest_changes_with_the_manifest() -> None:
         )
 
     assert digest() == digest()
-    assert digest() != digest(files={"model.onnx": "abc"})
+    assert digest() != digest(files={"model.onnx": {"bytes": 3, "sha256": "abc"}})
     assert digest(digest="0123456789abcdef0123") == "0123456789abcdef"
 
 

@@ -12,7 +12,7 @@ import pytest
 from scipy.special import softmax
 from tests.serving.doubles import GOOD, Client, LinearBundle, mixed, price, served
 
-from winnow.bundle import Answer
+from winnow.bundle import Answer, Manifest
 from winnow.serving import create_app
 
 
@@ -103,7 +103,7 @@ def test_labels_keep_their_type() -> None:
 class Recorder:
     """A predictor that keeps the rows it was given."""
 
-    task, classes, manifest = "regression", None, {"name": "recorder"}
+    task, classes, manifest = "regression", None, Manifest(name="recorder")
 
     def __init__(self, *schema: dict[str, Any]) -> None:
         self.schema, self.rows = schema, []

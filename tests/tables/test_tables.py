@@ -101,7 +101,7 @@ def test_the_files_metrics_are_those_of_its_predictions(run: Run, tmp_path: Path
     """scikit-learn's, of the answers of ``predict_file`` for the lines of the test rows."""
     loaded = run.bundle()
     truth, answers = _answers(run, loaded, tmp_path)
-    shown = loaded.manifest["metrics"]
+    shown = loaded.manifest.metrics
     if loaded.task == "classification":
         found = metrics.accuracy_score([_label(v) for v in truth], [_label(v) for v in answers])
         assert _mean(shown["accuracy"]) == pytest.approx(found, abs=1e-9)
@@ -113,7 +113,7 @@ def test_the_files_metrics_are_those_of_its_predictions(run: Run, tmp_path: Path
 
 def test_every_interval_is_possible_and_has_a_width(run: Run) -> None:
     loaded = run.bundle()
-    for name, interval in loaded.manifest["metrics"].items():
+    for name, interval in loaded.manifest.metrics.items():
         low, high = BOUNDS[name]
         if (
             isinstance(interval, Mapping)
@@ -127,7 +127,7 @@ def test_every_interval_is_possible_and_has_a_width(run: Run) -> None:
 def test_no_constant_is_sold(run: Run, tmp_path: Path) -> None:
     loaded, found = run.bundle(), run.document("baselines")
     assert found["verdict"] in run.said
-    assert loaded.manifest["verdict"]["beats_constant"] == found["beats_constant"]
+    assert loaded.manifest.verdict.beats_constant == found["beats_constant"]
     if TABLES[run.name].learnable is False:
         assert not found["beats_constant"]
     if loaded.task == "classification":

@@ -2,14 +2,17 @@
 reading it does not.
 """
 
-from winnow.bundle._files import MODEL, clean_up, find_bundle, is_bundle
+from winnow.bundle._files import MODEL
+from winnow.bundle._find import find_bundle, is_bundle
 from winnow.bundle._load import Answer, Bundle, load
+from winnow.bundle._manifest import Manifest, VerdictRecord
 from winnow.bundle._onnx import BATCH_SIZES, Parity, export_onnx, inference_copy, measure_parity
 from winnow.bundle._predict_file import predict_file
 from winnow.bundle._record import BundleRecord, FileRecord
 from winnow.bundle._save import save
 from winnow.bundle._session import check_self_contained, open_session, run_onnx
 from winnow.bundle._silence import quiet
+from winnow.bundle._write import clean_up
 
 __all__ = [
     "BATCH_SIZES",
@@ -18,7 +21,9 @@ __all__ = [
     "Bundle",
     "BundleRecord",
     "FileRecord",
+    "Manifest",
     "Parity",
+    "VerdictRecord",
     "check_self_contained",
     "clean_up",
     "export_onnx",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from winnow.bundle._load import Bundle
-from winnow.data import Preparation, read_rows
+from winnow.bundle._load import Answer, Bundle
+from winnow.data import Preparation, Unusual, read_rows
 from winnow.data._read_rows import read_table
 from winnow.errors import InputError, Problem
 from winnow.files import without_formulas, written_aside
@@ -43,9 +44,23 @@ def predict_file(bundle: Bundle, source: str | Path, out: str | Path) -> int:
         InputError: rows that do not fit the schema, another kind of file, a column that is already
             called as an answer, or ``out`` is ``source`` or cannot be written.
     """
-    import polars as pl
-
     source, out = Path(source), Path(out)
+    _check_places(source, out)
+    rows = read_rows(source, bundle.preparation)
+    added = _columns(bundle, bundle.answer(rows))
+    if out.suffix.lower() == ".csv":
+        added = without_formulas(added)
+    kept = _as_written(source, rows, bundle.preparation)
+    for name in added.columns:
+        if name in kept.columns:
+            message = f"{source.name} already has a column of this name: rename it there"
+            raise InputError([Problem(name, message)])
+    _write(kept.with_columns(*added.get_columns()), out)
+    return len(rows)
+
+
+def _check_places(source: Path, out: Path) -> None:
+    """Refuse files of other kinds, and to write where that cannot be or would do harm."""
     _check_suffix(source, _READ, "read")
     _check_suffix(out, _WRITE, "write")
     if not out.parent.is_dir():
@@ -54,35 +69,40 @@ def predict_file(bundle: Bundle, source: str | Path, out: str | Path) -> int:
         raise InputError(
             f"{str(out)!r} is the file of the rows: choose another one for the predictions"
         )
-    rows = read_rows(source, bundle.preparation)
-    answer = bundle.answer(rows)
-    added = {"prediction": pl.Series(answer.predictions.tolist())}
-    if answer.probabilities is not None:
-        labels = enumerate(bundle.classes or ())
-        added |= {
-            f"probability_{label}": pl.Series(answer.probabilities[:, i]) for i, label in labels
-        }
-    words = ["; ".join(f"{w.field}: {w.message}" for w in row) for row in answer.warnings]
-    added["warnings"] = pl.Series(words, dtype=pl.String)
-    if out.suffix.lower() == ".csv":
-        added = {
-            series.name: series for series in without_formulas(pl.DataFrame(added)).get_columns()
-        }
-    kept = _as_written(source, rows, bundle.preparation)
-    taken = [name for name in added if name in kept.columns]
-    if taken:
+
+
+def _check_suffix(path: Path, known: tuple[str, ...], verb: str) -> None:
+    if path.suffix.lower() not in known:
         raise InputError(
-            [Problem(taken[0], f"{source.name} already has a column of this name: rename it there")]
+            f"cannot {verb} {path.name!r}: expected a file that ends in {', '.join(known)}"
         )
-    _write(kept.with_columns(**added), out)
-    return len(rows)
+
+
+def _columns(bundle: Bundle, answer: Answer) -> pl.DataFrame:
+    """Return the columns that stand beside the rows."""
+    import polars as pl
+
+    columns = [pl.Series("prediction", answer.predictions.tolist())]
+    if answer.probabilities is not None:
+        for i, label in enumerate(bundle.classes or ()):
+            columns.append(pl.Series(f"probability_{label}", answer.probabilities[:, i]))
+    warnings = [_in_words(row) for row in answer.warnings]
+    columns.append(pl.Series("warnings", warnings, dtype=pl.String))
+    return pl.DataFrame(columns)
+
+
+def _in_words(warnings: Sequence[Unusual]) -> str:
+    return "; ".join(f"{warning.field}: {warning.message}" for warning in warnings)
 
 
 def _as_written(source: Path, rows: pl.DataFrame, preparation: Preparation) -> pl.DataFrame:
-    """The columns of the file without another reading of their values: text stays as it stands
-    there.
+    """Return the columns of the file without another reading of their values.
+
+    Text stays as it stands there.
     """
-    return rows if source.suffix.lower() == ".parquet" else read_table(source, preparation).frame
+    if source.suffix.lower() == ".parquet":
+        return rows
+    return read_table(source, preparation).frame
 
 
 def _write(frame: pl.DataFrame, out: Path) -> None:
@@ -94,10 +114,3 @@ def _write(frame: pl.DataFrame, out: Path) -> None:
                 frame.write_csv(aside)
     except OSError as error:
         raise InputError(f"cannot write {str(out)!r}: {error.strerror or error}") from error
-
-
-def _check_suffix(path: Path, known: tuple[str, ...], verb: str) -> None:
-    if path.suffix.lower() not in known:
-        raise InputError(
-            f"cannot {verb} {path.name!r}: expected a file that ends in {', '.join(known)}"
-        )

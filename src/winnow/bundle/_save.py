@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime as dt
 import importlib.metadata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,20 @@ import numpy as np
 
 from winnow import __version__
 from winnow.bundle._files import (
-    FORMAT,
     MANIFEST,
     MODEL,
     PREPARATION,
     RECIPE,
-    VERSION,
     WEIGHTS,
     digest_of,
-    manifest_digest,
     to_json,
-    write_folder,
 )
+from winnow.bundle._manifest import Manifest, VerdictRecord, manifest_digest
+from winnow.bundle._record import FileRecord
 from winnow.bundle._session import check_self_contained
+from winnow.bundle._write import write_folder
 from winnow.data import Preparation
 from winnow.errors import BundleError
-from winnow.records import plain
 
 __all__ = ["save"]
 
@@ -72,8 +71,8 @@ def save(
         recipe_metrics: what the recipe gives on average: means over trainings with several seeds,
             before compression.
         test_rows: how many rows ``metrics`` are of.
-        verdict: whether the model is shown to be better than a constant, as ``text`` and the
-            baselines it was held against.
+        verdict: whether the model is shown to be better than the simple ones that it was held
+            against; see ``VerdictRecord``.
         model: how the model was made: ``use``, ``args``, ``parameters`` and whatever else is JSON.
         recipe_yaml: the recipe with nothing open.
         parity: how far this very model file is from the PyTorch model that it came from.
@@ -93,58 +92,75 @@ def save(
         files[WEIGHTS] = _safetensors(weights)
     if recipe_yaml is not None:
         files[RECIPE] = recipe_yaml.encode()
-    manifest = {
-        "format": FORMAT,
-        "format_version": VERSION,
-        "created": (created or dt.datetime.now(dt.UTC)).isoformat(timespec="seconds"),
-        "versions": {
-            "winnow": __version__,
-            **{name: _version(name) for name in ("torch", "onnx", "onnxruntime")},
-        },
-        "name": name or Path(path).stem,
-        "task": preparation.target.task,
-        "target": preparation.target.name,
-        "classes": list(preparation.classes) if preparation.classes else None,
-        "metric": metric,
-        "metrics": plain(metrics or {}),
-        "recipe_metrics": plain(recipe_metrics or {}),
-        "test_rows": test_rows,
-        "verdict": plain(verdict),
-        "schema": plain(preparation.schema),
-        "model": plain(model or {}),
-        "deployed": kind,
-        "parity": plain(parity),
-        "compression": plain(compression),
-        "examples": plain(list(examples)),
-        "files": {
-            name: {"bytes": len(content), "sha256": digest_of(content)}
-            for name, content in files.items()
-        },
-    }
-    manifest["digest"] = manifest_digest(manifest)
-    write_folder(Path(path), {**files, MANIFEST: to_json(manifest)})
+    manifest = Manifest(
+        created=(created or dt.datetime.now(dt.UTC)).isoformat(timespec="seconds"),
+        versions=_versions(),
+        name=name or Path(path).stem,
+        task=preparation.target.task,
+        target=preparation.target.name,
+        classes=preparation.classes or None,
+        metric=metric,
+        metrics=metrics or {},
+        recipe_metrics=recipe_metrics or {},
+        test_rows=test_rows,
+        verdict=None if verdict is None else VerdictRecord.from_dict(verdict),
+        schema=tuple(preparation.schema),
+        model=model or {},
+        deployed=kind,
+        parity=parity,
+        compression=compression,
+        examples=tuple(examples),
+        files={name: _listed(content) for name, content in files.items()},
+    )
+    # Of the plain data, which is what a reader has before it can trust any of it
+    signed = replace(manifest, digest=manifest_digest(manifest.to_dict()))
+    write_folder(Path(path), {**files, MANIFEST: to_json(signed.to_dict())})
     return Path(path)
 
 
+def _listed(content: bytes) -> FileRecord:
+    """Return the size and the digest of a file, as the manifest lists them."""
+    return FileRecord(len(content), digest_of(content))
+
+
 def _safetensors(weights: Mapping[str, Any]) -> bytes:
-    """The state dict, every floating tensor as float32."""
+    """Return the state dict as a file, every floating tensor as float32."""
     from safetensors.numpy import save as to_bytes
 
-    arrays = {}
-    for name, value in weights.items():
-        if hasattr(value, "detach"):  # a tensor; NumPy has no bfloat16
-            value = value.detach().cpu()
-            value = (value.float() if value.is_floating_point() else value).numpy()
-        array = np.asarray(value)
-        if array.dtype.kind not in "fiub":
-            raise BundleError(
-                f"cannot store the weights {name!r}: expected numbers, found {array.dtype}"
-            )
-        # a copy: tensors that share memory are each written whole, and load back the same
-        arrays[name] = np.array(
-            array, dtype=np.float32 if array.dtype.kind == "f" else array.dtype, order="C"
+    return to_bytes({name: _array(name, value) for name, value in weights.items()})
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    """Return a tensor or an array as NumPy's, floats in 32 bits.
+
+    Args:
+        name: in the state dict, for the message.
+        value: a tensor of PyTorch's, or whatever NumPy makes an array of.
+
+    Raises:
+        BundleError: no numbers.
+    """
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        if value.is_floating_point():
+            value = value.float()  # NumPy has no bfloat16
+        value = value.numpy()
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise BundleError(
+            f"cannot store the weights {name!r}: expected numbers, found {array.dtype}"
         )
-    return to_bytes(arrays)
+    dtype = np.float32 if array.dtype.kind == "f" else array.dtype
+    # A copy: tensors that share memory are each written whole, and load back the same.
+    return np.array(array, dtype=dtype, order="C")
+
+
+def _versions() -> dict[str, str | None]:
+    """Return the versions of what writes a bundle; None where a library is not installed."""
+    versions: dict[str, str | None] = {"winnow": __version__}
+    for distribution in ("torch", "onnx", "onnxruntime"):
+        versions[distribution] = _version(distribution)
+    return versions
 
 
 def _version(distribution: str) -> str | None:

@@ -23,13 +23,17 @@ _has_limit = False
 
 
 def process_began() -> float:
-    """Reading of ``time.perf_counter`` when this process began; where the system does not tell,
-    now.
+    """Return the reading of ``time.perf_counter`` when this process began.
+
+    Where the system does not tell, that is now.
     """
     now = time.perf_counter()
     try:
         with open("/proc/self/stat", encoding="utf-8") as file:
-            ticks = int(file.read().rpartition(")")[2].split()[19])
+            text = file.read()
+        # The name of the program, in brackets, may hold anything; the start is the 22nd field.
+        fields = text.rpartition(")")[2].split()
+        ticks = int(fields[19])
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, AttributeError, ValueError, IndexError):
         return now
@@ -45,8 +49,11 @@ class Deadline:
         self._timer: threading.Timer | None = None
 
     def set(self, minutes: float, left: float) -> None:
-        """End a twentieth of ``minutes`` after they are over, which is in ``left`` seconds;
-        infinite: never.
+        """End the process a twentieth of its minutes after they are over.
+
+        Args:
+            minutes: that the run was given.
+            left: seconds until they are over; infinite: it is never ended.
         """
         global _has_limit
         self.cancel()
@@ -60,6 +67,7 @@ class Deadline:
             self._timer.start()
 
     def cancel(self) -> None:
+        """Let the process live."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -87,18 +95,19 @@ def run_process(command: Callable[[], None]) -> None:
     they are over.
 
     At its end the interpreter is not taken apart, which with PyTorch loaded takes more than a
-    second. What libraries wish to do
-    at the end is done, except where minutes were given: that may take seconds, too.
+    second. What libraries wish to do at the end is done, except where minutes were given: that may
+    take seconds, too.
+
+    Args:
+        command: the command, which ends with ``SystemExit``.
     """
     global _is_ours
     _is_ours = True
     try:
         command()
     except SystemExit as end:
-        at_work = [
-            t for t in threading.enumerate() if t is not threading.current_thread() and not t.daemon
-        ]
-        if not isinstance(end.code, int) or (at_work and not _has_limit):
+        # Python prints a code that is text, and waits for threads that are at work.
+        if not isinstance(end.code, int) or (_has_threads_at_work() and not _has_limit):
             raise
         if not _has_limit:
             atexit._run_exitfuncs()
@@ -110,7 +119,14 @@ def run_process(command: Callable[[], None]) -> None:
         os._exit(end.code)
 
 
+def _has_threads_at_work() -> bool:
+    """Tell whether there are threads that the interpreter would wait for."""
+    others = [t for t in threading.enumerate() if t is not threading.current_thread()]
+    return any(not thread.daemon for thread in others)
+
+
 def _end(minutes: float) -> None:
+    """End the process; what is in the run directory outlives it."""
     tell(
         f"winnow: {minutes:g} minutes were over before everything was done. What was finished is "
         f"kept: run the same command with "

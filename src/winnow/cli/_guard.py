@@ -18,12 +18,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 DEBUG = "WINNOW_DEBUG"  # set to 1 to see the traceback of an error
-WRONG, STOPPED = 2, 130
+WRONG, STOPPED = 2, 130  # exit codes: as of a mistyped option, and as of a shell after SIGINT
 
 
 def guarded(command: Callable[P, T]) -> Callable[P, T]:
-    """A command whose errors are told in one message on standard error: exit code 2; 130 when
-    it was stopped with Ctrl-C.
+    """Wrap a command so that its errors are told in one message on standard error.
+
+    Args:
+        command: any function.
+
+    Returns:
+        The command, which exits with code 2 after an error, and with 130 when it was stopped with
+        Ctrl-C.
     """
 
     @functools.wraps(command)
@@ -38,6 +44,7 @@ def guarded(command: Callable[P, T]) -> Callable[P, T]:
         except BrokenPipeError:  # the reader of our output went away
             raise
         except OSError as error:
+            # Without a file it is no mistake of the user's that a sentence could explain.
             if os.environ.get(DEBUG) == "1" or error.filename is None:
                 raise
             tell(f"winnow: {error.filename}: {error.strerror}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -13,18 +12,25 @@ from rich.text import Text
 
 from winnow.errors import printable
 from winnow.pipeline import CheckedRecipe, Comparison, RunFacts, few_notes
-from winnow.recipe import Choice
+from winnow.recipe import Choice, OpenSetting, Range
 from winnow.stats import Interval
 
 __all__ = ["print_check", "print_comparison", "print_notes", "print_result", "print_runs"]
 
+TableRow = Sequence[str]
+BETTER = {
+    "a": "A is better",
+    "b": "B is better",
+    "cannot tell": "cannot tell which is better",
+}
+
 
 def print_notes(notes: Sequence[str]) -> None:
-    """What was decided before anything ran, on standard error."""
+    """Print what was decided before anything ran, on standard error."""
     for note in few_notes(notes):
-        Console(stderr=True).print(
-            printable(f"note: {note}"), markup=False, highlight=False, soft_wrap=True
-        )
+        text = printable(f"note: {note}")
+        # Notes hold names with brackets, which rich would take for markup.
+        Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_result(
@@ -33,7 +39,13 @@ def print_result(
     report: Path,
     bundle: str | None,
 ) -> None:
-    """The summary, where things are, and what one may do next."""
+    """Print the summary of a run, where things are, and what one may do next.
+
+    Args:
+        lines: (what, text) of the summary.
+        report: the HTML file.
+        bundle: the folder of the bundle; None: there is none.
+    """
     console = Console()
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
@@ -42,134 +54,135 @@ def print_result(
         grid.add_row(what, Text(printable(text)))
     console.print()
     console.print(grid)
-    if bundle is not None:
-        console.print()
-        print(printable(f"try it:    winnow serve {shlex.quote(bundle)}"))
-        print(
-            printable(
-                f"predict:   winnow predict {shlex.quote(bundle)} rows.csv -o predictions.csv"
-            )
-        )
+    if bundle is None:
+        return
+    console.print()
+    # By ``print``, so that a long path is not broken and the line can be copied.
+    place = shlex.quote(bundle)
+    print(printable(f"try it:    winnow serve {place}"))
+    print(printable(f"predict:   winnow predict {place} rows.csv -o predictions.csv"))
 
 
 def print_check(checked: CheckedRecipe, plan: Sequence[str]) -> None:
-    """The recipe with its defaults, its open settings, its parts and the plan."""
+    """Print the recipe with its defaults, its open settings, its parts and the plan."""
     recipe, console = checked.recipe, Console()
-    console.print(Text(printable(recipe.to_yaml(defaults=True).rstrip())), soft_wrap=True)
+    _print_text(console, recipe.to_yaml(defaults=True).rstrip())
     ranges = recipe.ranges()
-    _table(
-        console,
-        f"{len(ranges)} open settings" if ranges else "no open settings",
-        ("setting", "range", "only when"),
-        [
-            (path, _range(s.range), " is ".join(map(str, s.condition)) if s.condition else "")
-            for path, s in ranges.items()
-        ],
-    )
+    title = f"{len(ranges)} open settings" if ranges else "no open settings"
+    settings = [(path, _range(found.range), _condition(found)) for path, found in ranges.items()]
+    _print_table(console, title, ("setting", "range", "only when"), settings)
     parts = recipe.parts()
-    _table(
-        console,
-        f"{len(parts)} parts can be switched off" if parts else "no part can be switched off",
-        ("part", "what", "setting"),
-        [(part.name, part.what, part.path) for part in parts.values()],
-    )
+    title = f"{len(parts)} parts can be switched off" if parts else "no part can be switched off"
+    rows = [(part.name, part.what, part.path) for part in parts.values()]
+    _print_table(console, title, ("part", "what", "setting"), rows)
     for warning in checked.warnings:
-        console.print(Text(printable(f"note: {warning}")), soft_wrap=True)
+        _print_text(console, f"note: {warning}")
     console.print("\n[bold]the plan[/bold]")
     for line in plan:
-        console.print(Text(printable(f"  {line}")), soft_wrap=True)
+        _print_text(console, f"  {line}")
 
 
 def print_runs(runs: Sequence[RunFacts], folder: Path) -> None:
-    """A line for each run."""
+    """Print a line for each run that lies in ``folder``."""
     if not runs:
         print(printable(f"no runs in {folder}"))
         return
-    rows = [
-        (
-            str(run.path),
-            run.name,
-            run.started[:16].replace("T", " "),
-            run.metric,
-            "" if run.test is None else str(run.test),
-            "" if run.bytes is None else f"{run.bytes / 1e3:,.1f} kB",
-            run.state,
-        )
-        for run in runs
-    ]
-    _columns(("run", "name", "began (UTC)", "metric", "test score", "bundle", "state"), rows)
+    head = ("run", "name", "began (UTC)", "metric", "test score", "bundle", "state")
+    _print_columns(head, [_run_row(run) for run in runs])
+
+
+def _run_row(run: RunFacts) -> TableRow:
+    return (
+        str(run.path),
+        run.name,
+        run.started[:16].replace("T", " "),
+        run.metric,
+        "" if run.test is None else str(run.test),
+        "" if run.bytes is None else f"{run.bytes / 1e3:,.1f} kB",
+        run.state,
+    )
 
 
 def print_comparison(found: Comparison) -> None:
-    """Settings that differ, scores, and whether it can be told which is better."""
+    """Print the settings that differ, the scores, and whether it can be told which is better."""
     a, b = found.a, found.b
-    _columns(
-        ("", f"A: {a.path}", f"B: {b.path}"),
-        [
-            ("metric", a.metric, b.metric),
-            *(
-                (path, _setting(left), _setting(right))
-                for path, (left, right) in found.settings.items()
-            ),
-            ("validation", _score(a.validation), _score(b.validation)),
-            ("test", _score(a.test), _score(b.test)),
-        ],
-    )
+    rows: list[TableRow] = [("metric", a.metric, b.metric)]
+    for path, (left, right) in found.settings.items():
+        rows.append((path, _setting(left), _setting(right)))
+    rows.append(("validation", _score(a.validation), _score(b.validation)))
+    rows.append(("test", _score(a.test), _score(b.test)))
+    _print_columns(("", f"A: {a.path}", f"B: {b.path}"), rows)
     if not found.settings:
         print("no setting differs")
+    print(printable(_verdict(found)))
+
+
+def _verdict(found: Comparison) -> str:
     if found.advantage is None:
-        print(printable(f"cannot tell which is better: {found.reason}"))
-        return
-    said = {"a": "A is better", "b": "B is better", "cannot tell": "cannot tell which is better"}[
-        found.better
-    ]
+        return f"cannot tell which is better: {found.reason}"
     confidence = f"{100 * found.advantage.confidence:g} %"
-    print(
-        printable(
-            f"{said}: A is ahead by {found.advantage} {a.metric} ({confidence} interval; "
-            f"{found.reason})"
-        )
+    return (
+        f"{BETTER[found.better]}: A is ahead by {found.advantage} {found.a.metric} ({confidence} "
+        f"interval; {found.reason})"
     )
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+
+def _print_text(console: Console, text: str) -> None:
+    """Print text as it is: no markup in it, and no line broken that fits a terminal's scrolling."""
+    console.print(Text(printable(text)), soft_wrap=True)
+
+
+def _print_columns(head: TableRow, rows: Sequence[TableRow]) -> None:
+    """Print a table, as wide as it needs to be where nobody looks at it on a terminal."""
+    console = Console()
+    columns = [Column(Text(printable(name))) for name in head]
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0), header_style="bold")
+    _add_rows(table, rows)
+    if not console.is_terminal:
+        # A pipe has no width, and a program that reads it cannot mend a folded cell.
+        widths = [max(map(len, column)) + 2 for column in zip(head, *rows, strict=True)]
+        console = Console(width=sum(widths))
+    console.print(table)
+
+
+def _print_table(console: Console, title: str, head: TableRow, rows: Sequence[TableRow]) -> None:
+    """Print a title, and a table below it unless it is empty."""
+    console.print(f"\n[bold]{title}[/bold]")
+    if not rows:
+        return
+    table = Table(*head, box=None, padding=(0, 2, 0, 2), header_style="dim")
+    _add_rows(table, rows)
+    console.print(table)
+
+
+def _add_rows(table: Table, rows: Sequence[TableRow]) -> None:
+    for row in rows:
+        cells = [Text(printable(cell)) for cell in row]
+        table.add_row(*cells)
+
+
+# -- cells -----------------------------------------------------------------------------------------
 
 
 def _score(score: Interval | None) -> str:
     return "not yet" if score is None else str(score)
 
 
-def _setting(value: Any) -> str:
+def _setting(value: object) -> str:
     return "nothing" if value is None else str(value)
 
 
-def _columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table as wide as it needs to be where nobody looks at it on a terminal."""
-    console = Console()
-    table = Table(
-        *(Column(Text(printable(name))) for name in head),
-        box=None,
-        padding=(0, 2, 0, 0),
-        header_style="bold",
-    )
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    if not console.is_terminal:
-        console = Console(
-            width=sum(max(map(len, column)) + 2 for column in zip(head, *rows, strict=True))
-        )
-    console.print(table)
-
-
-def _table(
-    console: Console, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]
-) -> None:
-    console.print(f"\n[bold]{title}[/bold]")
-    if rows:
-        table = Table(*head, box=None, padding=(0, 2, 0, 2), header_style="dim")
-        for row in rows:
-            table.add_row(*(Text(printable(cell)) for cell in row))
-        console.print(table)
-
-
-def _range(found: Any) -> str:
+def _range(found: Range) -> str:
     if isinstance(found, Choice):
         return " | ".join(map(str, found.labels))
     return f"{found.key} {found.low:g} to {found.high:g}"
+
+
+def _condition(setting: OpenSetting) -> str:
+    """Return the choice on which a setting depends; empty where it depends on none."""
+    if setting.condition is None:
+        return ""
+    return " is ".join(map(str, setting.condition))

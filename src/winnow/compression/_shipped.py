@@ -101,8 +101,8 @@ def measure_shipped(
     }
     few = f"only {len(truth)} test rows: these figures are rough, and would be others on other rows"
     return ShippedFile(
-        kind=str(bundle.manifest["deployed"]),
-        sha256=str(bundle.manifest["files"][MODEL]["sha256"]),
+        kind=bundle.manifest.deployed,
+        sha256=bundle.manifest.files[MODEL].sha256 or "",
         rows=len(truth),
         metrics=metrics,
         difference=difference(reference, outputs, prepared.preparation, on="test"),

@@ -16,7 +16,7 @@ LEAST_SECONDS, LEAST_SHARE = 3.0, 0.1
 
 
 @dataclass(frozen=True)
-class Batch:
+class StartedBatch:
     """A batch of variants that the runner is at.
 
     Attributes:
@@ -55,7 +55,7 @@ class StageProgress:
         self._clock = clock
         self._stage: str | None = None
         self._began: float | None = None  # when the first batch of the stage did
-        self._batch: Batch | None = None
+        self._batch: StartedBatch | None = None
         self._trained = 0  # in the batches of the stage that are over
         self._best: float | None = None
 
@@ -67,7 +67,7 @@ class StageProgress:
             self._begin(event.stage)
         now = self._clock()
         if self._batch is None:
-            self._batch = Batch(now, event.done)
+            self._batch = StartedBatch(now, event.done)
         if self._began is None:
             self._began = now
         if event.best is not None:
@@ -107,7 +107,7 @@ class StageProgress:
         elapsed = self._clock() - began
         return elapsed >= LEAST_SECONDS and elapsed >= LEAST_SHARE * (elapsed + left)
 
-    def _seconds_left(self, event: Event, batch: Batch, later: int) -> float | None:
+    def _seconds_left(self, event: Event, batch: StartedBatch, later: int) -> float | None:
         """Return how long the stage still takes, with ``later`` trainings after this batch."""
         if event.seconds_left is None or event.total == batch.known:
             return event.seconds_left

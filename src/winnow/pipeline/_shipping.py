@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow import bundle
-from winnow.bundle import Bundle, BundleRecord, FileRecord
+from winnow.bundle import Bundle, BundleRecord
 from winnow.compression import (
     CompressionRecord,
     CompressionResult,
@@ -79,7 +79,7 @@ def is_current(path: Path, key: str, ledger: Ledger) -> bool:
     if not facts.files[bundle.MODEL].sha256 == shipped.sha256 == compared.file:
         return False
     try:
-        return files_of(bundle.load(path)) == facts.files
+        return bundle.load(path).manifest.files == facts.files
     except BundleError:
         return False
 
@@ -115,10 +115,4 @@ def bundle_facts(loaded: Bundle, *, made_from: str) -> BundleRecord:
         made_from: names the trained variants and the settings that it belongs to.
     """
     size = sum(path.stat().st_size for path in loaded.path.iterdir() if path.is_file())
-    return BundleRecord(str(loaded.path), size, files_of(loaded), made_from)
-
-
-def files_of(loaded: Bundle) -> dict[str, FileRecord]:
-    """Return the files that a bundle's manifest names, which are all but the manifest."""
-    files = loaded.manifest["files"]
-    return {name: FileRecord.from_dict(file) for name, file in files.items()}
+    return BundleRecord(str(loaded.path), size, loaded.manifest.files, made_from)

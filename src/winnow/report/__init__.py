@@ -4,8 +4,8 @@ ledger.
 
 from winnow.report._documents import Documents
 from winnow.report._errors import NothingToDraw, ReportError
-from winnow.report._figures import FigureName, figure
 from winnow.report._report import render_report, write_report
+from winnow.report.figures import FigureName, figure
 
 __all__ = [
     "Documents",

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from winnow.report import _format as fmt
 from winnow.report._documents import Documents
-from winnow.report._figures_training import curve_focus, focus
+from winnow.report._focus import curve_focus, search_focus
 from winnow.report._words import say, score_shown
 from winnow.stats import FEW_ROWS, smallest_seeds
 from winnow.study import AblationRecord, FinalRecord, SearchRecord
@@ -171,7 +171,7 @@ def _minutes(minutes: float | None) -> str:
 
 def outside(search: SearchRecord) -> str:
     """How many trials the search figures leave outside the range they open with; empty for none."""
-    window = focus(search)
+    window = search_focus(search)
     if window is None:
         return ""
     n = sum(

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import html
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from winnow.report import _caveats, _tables, _words
 from winnow.report import _format as fmt
 from winnow.report._documents import Documents
 from winnow.report._errors import NothingToDraw
-from winnow.report._figures import FIGURES
-from winnow.report._style import VERDICTS
+from winnow.report.figures import FIGURES
+from winnow.report.figures._style import VERDICTS
 
 __all__ = ["render_report", "write_report"]
 
@@ -49,7 +50,7 @@ def write_report(documents: Mapping[str, Mapping[str, Any]], path: str | Path) -
 
 
 def render_report(documents: Mapping[str, Mapping[str, Any]]) -> str:
-    """The report as HTML text: about 2 MB, of which Plotly's script is nearly all.
+    """Return the report as HTML text: about 2 MB, of which Plotly's script is nearly all.
 
     Everything reads as text and tables before the figures' script runs. A document that is absent
     (a run that was stopped, a study alone) leaves a sentence in its section that says so.
@@ -61,71 +62,119 @@ def render_report(documents: Mapping[str, Mapping[str, Any]]) -> str:
         ReportError: a document is no mapping, or holds a value of another type than its record.
     """
     known = Documents.of(documents)
-    figures, undrawn = _draw(known)
-    script = _source("report.js")
-    library = get_plotlyjs()
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            documents=known,
-            missing=_tables.missing(known),
-            figures=figures,
-            undrawn=undrawn,
-            title=f"{(known.run and known.run.name) or 'winnow'}: report",
-            library=Markup(_packed(library)),
-            library_version=plotly.__version__,
-            script=Markup(script),
-            hashes=(_digest(script), _digest(library)),
-            style=Markup(_source("report.css")),
-        )
+    drawn, undrawn = _draw(known)
+    name = known.run.name if known.run is not None else None
+    script, library = _source("report.js"), get_plotlyjs()
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        documents=known,
+        missing=_tables.missing(known),
+        figures=drawn,
+        undrawn=undrawn,
+        title=f"{name or 'winnow'}: report",
+        library=Markup(_packed(library)),
+        library_version=plotly.__version__,
+        script=Markup(script),
+        hashes=(_digest(script), _digest(library)),
+        style=Markup(_source("report.css")),
     )
 
 
-def _draw(documents: Documents) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Figures by name, as JSON with their height in pixels, and why the others could not be
-    drawn.
+@dataclass(frozen=True)
+class DrawnFigure:
+    """A figure as the page holds it.
+
+    Attributes:
+        json: for Plotly's script.
+        height: in pixels.
+        alternative: what it shows, for those who cannot see it.
+        caption: how it is read.
     """
-    drawn, undrawn = {}, {}
-    for name, (kind, draw) in FIGURES.items():
-        document = getattr(documents, kind.NAME)
-        if document is not None:
-            try:
-                figure = draw(document)
-                drawn[name] = {"json": _in_script(figure.to_json()), "height": figure.layout.height}
-            except NothingToDraw as reason:
-                undrawn[name] = str(reason)
+
+    json: Markup
+    height: int
+    alternative: str
+    caption: Markup
+
+
+def _draw(documents: Documents) -> tuple[dict[str, DrawnFigure], dict[str, str]]:
+    """Return the figures by name, and why the others could not be drawn."""
+    drawn: dict[str, DrawnFigure] = {}
+    undrawn: dict[str, str] = {}
+    for name, figure in FIGURES.items():
+        document = getattr(documents, figure.document.NAME)
+        if document is None:
+            continue
+        try:
+            plot = figure.draw(document)
+        except NothingToDraw as reason:
+            undrawn[name] = str(reason)
+            continue
+        drawn[name] = DrawnFigure(
+            json=_in_script(plot.to_json()),
+            height=plot.layout.height,
+            alternative=figure.alternative(document),
+            caption=figure.caption(document),
+        )
     return drawn, undrawn
 
 
 def _in_script(text: str) -> Markup:
-    """JSON that cannot end the script element it stands in, whatever its strings hold."""
+    """Return JSON that cannot end the script element it stands in, whatever its strings hold."""
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 @functools.cache
 def _packed(text: str) -> str:
-    """gzip in base64: 2 MB in place of Plotly's 4.8, and the report's own text stays findable
-    in the file.
+    """Return text as gzip in base64: 2 MB in place of Plotly's 4.8.
+
+    The report's own text stays findable in the file.
     """
-    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+    # Without a time, so that the same documents make the same file.
+    packed = gzip.compress(text.encode(), 9, mtime=0)
+    return base64.b64encode(packed).decode()
 
 
 def _digest(script: str) -> str:
-    """The script's entry in a content security policy: nothing but these two scripts may run in
-    the report.
+    """Return a script's entry in the content security policy.
+
+    Nothing but the scripts that are named there may run in the report.
     """
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def _source(name: str) -> str:
+    """Return a file of the templates' folder as it is."""
     environment = _environment()
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]
 
 
+# Functions of ``_format`` that templates use as filters
+FILTERS = (
+    "count",
+    "duration",
+    "interval",
+    "interval_ends",
+    "interval_mean",
+    "level",
+    "ms",
+    "number",
+    "open_range",
+    "p_value",
+    "percent",
+    "plural",
+    "signed",
+    "size",
+    "value",
+    "words",
+)
+
+
 @functools.cache
 def _environment() -> Environment:
+    """Return what the templates are rendered in, with our filters."""
     environment = Environment(
         loader=PackageLoader("winnow.report", "templates"),
         autoescape=True,
@@ -133,40 +182,31 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
-    for helper in (
-        "count",
-        "duration",
-        "interval",
-        "interval_ends",
-        "interval_mean",
-        "level",
-        "ms",
-        "number",
-        "open_range",
-        "p_value",
-        "percent",
-        "plural",
-        "signed",
-        "size",
-        "value",
-        "words",
-    ):
-        environment.filters[helper] = getattr(fmt, helper)
-    environment.filters["code"] = _words.code
-    environment.filters["dotted"] = _words.dotted
-    environment.filters["rich"] = _rich
-    environment.globals |= {"say": _words, "caveats": _caveats, "tables": _tables, "fmt": fmt}
-    environment.globals |= {"verdicts": VERDICTS, "finite": fmt.finite}
+    environment.filters.update({name: getattr(fmt, name) for name in FILTERS})
+    environment.filters.update(
+        capitalize_first=_capitalize_first, code=_words.code, dotted=_words.dotted, rich=_rich
+    )
+    environment.globals.update(
+        say=_words,
+        caveats=_caveats,
+        tables=_tables,
+        fmt=fmt,
+        verdicts=VERDICTS,
+        finite=fmt.finite,
+    )
     return environment
 
 
+def _capitalize_first(text: str) -> str:
+    """Return the text with its first letter large; the others stay, as in names of metrics."""
+    return text[:1].upper() + text[1:]
+
+
 def _rich(text: str) -> Markup:
-    """A sentence of ours: what stands between backticks set as code, everything escaped."""
-    pieces = text.split("`")
-    return Markup(
-        "".join(
-            f"<code>{html.escape(p)}</code>" if i % 2 else html.escape(p)
-            for i, p in enumerate(pieces)
-        )
-    )
+    """Return a sentence of ours, everything escaped and what stands between backticks as code."""
+    pieces: list[str] = []
+    for i, piece in enumerate(text.split("`")):
+        escaped = html.escape(piece)
+        is_code = i % 2 == 1
+        pieces.append(f"<code>{escaped}</code>" if is_code else escaped)
+    return Markup("".join(pieces))

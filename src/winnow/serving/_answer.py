@@ -33,7 +33,7 @@ class ModelInfo(BaseModel):
 
     name: str
     task: str
-    format: Any = Field(description="version of the bundle's format")
+    format: int = Field(description="version of the bundle's format")
     digest: str = Field(description="changes whenever the bundle changes")
 
 
@@ -41,13 +41,14 @@ def model_info(predictor: Predictor, name: str) -> ModelInfo:
     """What the manifest says about the model. Without a digest of its own it gets one over all
     it says.
     """
-    manifest = dict(predictor.manifest)
-    text = json.dumps(manifest, sort_keys=True, default=str)
+    manifest = predictor.manifest
+    text = json.dumps(manifest.to_dict(), sort_keys=True, default=str)
+    digest = manifest.digest or hashlib.sha256(text.encode()).hexdigest()
     return ModelInfo(
-        name=str(manifest.get("name") or name),
+        name=manifest.name or name,
         task=predictor.task,
-        format=manifest.get("format_version", manifest.get("format")),
-        digest=str(manifest.get("digest") or hashlib.sha256(text.encode()).hexdigest())[:16],
+        format=manifest.format_version,
+        digest=digest[:16],
     )
 
 

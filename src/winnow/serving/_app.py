@@ -146,19 +146,19 @@ def _add_facts(
     manifest = predictor.manifest
     measured = {
         "model": info.model_dump(),
-        "deployed": manifest.get("deployed"),
-        "metric": manifest.get("metric"),
+        "deployed": manifest.deployed or None,
+        "metric": manifest.metric,
         "metrics": {
             "of": "this model file, over test rows; intervals over the rows",
-            "values": manifest.get("metrics") or {},
+            "values": manifest.metrics,
         },
         "recipe_metrics": {
             "of": "the recipe: means over trainings with several seeds, in PyTorch, before "
             "compression",
-            "values": manifest.get("recipe_metrics") or {},
+            "values": manifest.recipe_metrics,
         },
-        "test_rows": manifest.get("test_rows"),
-        "parity": manifest.get("parity"),
+        "test_rows": manifest.test_rows,
+        "parity": manifest.parity,
     }
 
     @app.get("/model", summary="What was measured of the model file, and of its recipe")

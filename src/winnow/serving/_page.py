@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
+from winnow.bundle import VerdictRecord
 from winnow.serving._answer import ModelInfo
 from winnow.serving._fields import InputField, tidy
 from winnow.serving._protocol import Limits, Predictor
@@ -23,6 +24,7 @@ __all__ = ["Image", "Pages", "find_image"]
 
 LARGEST_SIDE = 128  # of an image that can be drawn, in pixels
 GRID_FROM = 40  # more number columns than this stand in a compact grid
+MOST_EXAMPLES = 10  # rows that the page offers to load into the form
 PIXEL_NAME = re.compile(r"^(?:pixel|px|p)[_ -]?(\d+)[_x, -](\d+)$", re.IGNORECASE)
 
 
@@ -127,7 +129,7 @@ def _facts(
     predictor: Predictor, fields: Sequence[InputField], limits: Limits, info: ModelInfo
 ) -> dict[str, Any]:
     manifest = predictor.manifest
-    image = find_image(fields, manifest.get("in_shape") or ())
+    image = find_image(fields, manifest.in_shape or ())
     numbers = sum(f.kind == "number" for f in fields)
     example = {f.name: f.example for f in fields}
     facts: dict[str, Any] = {
@@ -135,15 +137,15 @@ def _facts(
         "fields": fields,
         "limits": limits,
         "classes": [str(tidy(c)) for c in predictor.classes or ()],
-        "target": str(manifest.get("target") or ""),
-        "unit": str(manifest.get("unit") or ""),
+        "target": manifest.target,
+        "unit": manifest.unit or "",
         "layout": "image" if image else "grid" if numbers > GRID_FROM else "form",
         "image": image,
-        "scores": _scores(manifest.get("metrics")),
-        "recipe_scores": _scores(manifest.get("recipe_metrics")),
-        "deployed": _deployed(manifest.get("deployed")),
-        "test_rows": manifest.get("test_rows"),
-        "verdict": _verdict(manifest.get("verdict")),
+        "scores": _scores(manifest.metrics),
+        "recipe_scores": _scores(manifest.recipe_metrics),
+        "deployed": _deployed(manifest.deployed),
+        "test_rows": manifest.test_rows,
+        "verdict": _verdict(manifest.verdict),
         "example_json": _json({"rows": [example]}, 2000),
         "example_texts": [_json(f.example, 80) for f in fields],
     }
@@ -151,7 +153,7 @@ def _facts(
         "task": info.task,
         "fields": [asdict(f) for f in fields],
         "image": asdict(image) if image else None,
-        "examples": _examples(manifest, fields, example),
+        "examples": _examples(manifest.examples, fields, example),
         "target": facts["target"],
         "unit": facts["unit"],
     }
@@ -164,18 +166,19 @@ def _json(value: Any, length: int) -> str:
 
 
 def _examples(
-    manifest: Mapping[str, Any], fields: Sequence[InputField], example: Mapping[str, Any]
+    given: Sequence[Mapping[str, Any]], fields: Sequence[InputField], example: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Rows to load into the form: the manifest's ``examples`` where it has some, else the row
-    of the schema's examples.
+    """Return rows to load into the form.
+
+    Args:
+        given: the manifest's; those that lack a field are passed over.
+        fields: of the form.
+        example: the row of the schema's examples, for a manifest without any.
     """
-    names = [f.name for f in fields]
-    rows = [
-        dict(r)
-        for r in manifest.get("examples") or ()
-        if isinstance(r, Mapping) and all(n in r for n in names)
-    ]
-    return [{n: tidy(r[n]) for n in names} for r in rows[:10]] or [dict(example)]
+    names = [field.name for field in fields]
+    whole = [row for row in given if all(name in row for name in names)]
+    rows = [{name: tidy(row[name]) for name in names} for row in whole[:MOST_EXAMPLES]]
+    return rows or [dict(example)]
 
 
 def _scores(measured: Any) -> list[tuple[str, str]]:
@@ -201,19 +204,19 @@ def _scores(measured: Any) -> list[tuple[str, str]]:
     return found[:6]
 
 
-def _deployed(kind: Any) -> str:
-    """What the model file is, in a word; empty where the manifest does not say it."""
-    return "float32" if kind == "fp32" else str(kind or "")
+def _deployed(kind: str) -> str:
+    """Return what the model file is, in a word; empty where the manifest does not say it."""
+    return "float32" if kind == "fp32" else kind
 
 
-def _verdict(found: Any) -> tuple[str, bool] | None:
-    """What the manifest says of the model beside simple ones, and whether it is shown to beat a
-    constant; None: nothing.
+def _verdict(found: VerdictRecord | None) -> tuple[str, bool] | None:
+    """Return what the manifest says of the model beside simple ones, and whether it is shown to
+    beat a constant; None: nothing.
     """
-    if not isinstance(found, Mapping) or not found.get("text"):
+    if found is None or not found.text:
         return None
-    text = str(found["text"])
-    return f"{text[:1].upper()}{text[1:]}.", bool(found.get("beats_constant"))
+    text = found.text
+    return f"{text[:1].upper()}{text[1:]}.", found.beats_constant
 
 
 def _is_number(value: Any) -> bool:

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["Answer", "Limits", "Predictor"]
+from winnow.bundle import Manifest
+
+__all__ = ["Limits", "Predictor", "PredictorAnswer"]
 
 
-class Answer(Protocol):
+class PredictorAnswer(Protocol):
     """Answers to some rows; a ``winnow.bundle.Answer`` is one."""
 
     @property
@@ -41,10 +43,8 @@ class Predictor(Protocol):
         ...
 
     @property
-    def manifest(self) -> Mapping[str, Any]:
-        """What is known about the model, JSON values. All optional: name, target, unit,
-        metrics, examples, in_shape, digest.
-        """
+    def manifest(self) -> Manifest:
+        """What is known about the model; everything in it may be missing."""
         ...
 
     @property
@@ -57,7 +57,7 @@ class Predictor(Protocol):
         """The class labels in the order of the probabilities; None for regression."""
         ...
 
-    def answer(self, rows: Any, /) -> Answer:
+    def answer(self, rows: Any, /) -> PredictorAnswer:
         """What the model says to the rows, from one pass."""
         ...
 
