@@ -6,7 +6,8 @@ from winnow.bundle._files import MODEL
 from winnow.bundle._find import find_bundle, is_bundle
 from winnow.bundle._load import Answer, Bundle, load
 from winnow.bundle._manifest import Manifest, VerdictRecord
-from winnow.bundle._onnx import BATCH_SIZES, Parity, export_onnx, inference_copy, measure_parity
+from winnow.bundle._onnx import export_onnx
+from winnow.bundle._parity import BATCH_SIZES, Parity, inference_copy, measure_parity
 from winnow.bundle._predict_file import predict_file
 from winnow.bundle._record import BundleRecord, FileRecord
 from winnow.bundle._save import save

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from winnow.report import _format as fmt
 from winnow.report._documents import Documents
 from winnow.report._focus import curve_focus, search_focus
+from winnow.report._tables import trial_score
 from winnow.report._words import say, score_shown
-from winnow.stats import FEW_ROWS, smallest_seeds
-from winnow.study import AblationRecord, FinalRecord, SearchRecord
+from winnow.stats import FEW_ROWS, Interval, smallest_seeds
+from winnow.study import AblationRecord, FinalRecord, MemberRecord, SearchRecord
 
 __all__ = [
     "covers",
@@ -24,34 +27,42 @@ __all__ = [
 
 
 def power_note(ablation: AblationRecord) -> Markup | None:
-    """Said when the seeds are too few for any part to be found significant, whatever its effect."""
-    rows = [c.n for c in ablation.comparisons if c.n is not None]
-    if not rows:
+    """Say it when the seeds are too few for any part to be found significant, whatever its effect.
+
+    Returns:
+        A sentence or two; None where the seeds are enough.
+    """
+    numbers = [row.n for row in ablation.comparisons if row.n is not None]
+    if not numbers:
         return None
+    # Rounded, because 1 - 0.95 is a little above 0.05.
     alpha = round(1 - (ablation.confidence or 0.95), 10)
-    pairs, needed = max(rows), smallest_seeds(len(rows), alpha)
+    pairs, num_parts = max(numbers), len(numbers)
+    needed = smallest_seeds(num_parts, alpha)
     if pairs >= needed:
         return None
-    floor = min(1.0, 2.0 / 2**pairs * len(rows))
+    # Of the exact sign-flip test, two-sided, after Holm's correction
+    smallest_p = min(1.0, 2.0 / 2**pairs * num_parts)
     return say(
         "With {} and {} the smallest corrected p value that the test can give is {}, so "
-        "<strong>no part could have been found to "
-        "help or hurt at the level {}</strong>, however large its effect. At least {} are needed.",
+        "<strong>no part could have been found to help or hurt at the level {}</strong>, however "
+        "large its effect. At least {} are needed.",
         fmt.plural(pairs, "pair of seeds", "pairs of seeds"),
-        fmt.plural(len(rows), "part"),
-        fmt.p_value(floor),
+        fmt.plural(num_parts, "part"),
+        fmt.p_value(smallest_p),
         fmt.number(alpha),
         fmt.plural(needed, "seed"),
     )
 
 
 def leader_notes(search: SearchRecord) -> list[Markup]:
-    """How far the order of the leaders can be trusted, and how much the search flattered them."""
-    leaders = [
-        (leader.trial, leader.interval)
-        for leader in search.leaders
-        if leader.interval is not None and fmt.finite(leader.interval.mean)
-    ]
+    """Say how far the order of the leaders can be trusted, and how much the search flattered
+    them.
+    """
+    leaders: dict[int, Interval] = {}  # trial -> its scores on fresh seeds
+    for leader in search.leaders:
+        if leader.interval is not None and fmt.finite(leader.interval.mean):
+            leaders[leader.trial] = leader.interval
     if not leaders:
         return [
             say(
@@ -59,94 +70,100 @@ def leader_notes(search: SearchRecord) -> list[Markup]:
                 "itself, and is flattered by that."
             )
         ]
-    out = []
-    higher = search.higher_is_better is not False
-    ranked = sorted((interval for _, interval in leaders), key=lambda i: i.mean, reverse=higher)
-    if (
-        len(ranked) > 1
-        and fmt.half_width(ranked[0]) is not None
-        and fmt.half_width(ranked[1]) is not None
-    ):
-        first, second = ranked[:2]
-        if first.low <= second.high and second.low <= first.high:
-            out.append(
-                say(
-                    "The intervals of the first two leaders overlap: we cannot tell which of "
-                    "them is better."
-                )
+    notes: list[Markup] = []
+    is_higher_better = search.higher_is_better is not False
+    if _first_two_overlap(list(leaders.values()), is_higher_better):
+        notes.append(
+            say(
+                "The intervals of the first two leaders overlap: we cannot tell which of them is "
+                "better."
             )
-    scores = {t.number: t.score for t in search.trials if fmt.finite(t.score)}
-    best = search.best and search.best.trial
-    again = next((interval for trial, interval in leaders if trial == best), None)
-    if best in scores and again is not None:
-        out.append(
+        )
+    winner = search.best.trial if search.best is not None else None
+    chosen_at = None if winner is None else trial_score(search, winner)
+    again = None if winner is None else leaders.get(winner)
+    if fmt.finite(chosen_at) and again is not None:
+        among = f"; it still chose among {len(leaders)} leaders" if len(leaders) > 1 else ""
+        notes.append(
             say(
                 "Trial {} scored {} when it was chosen and {} on average on fresh seeds. The "
                 "second number is the fairer one{}.",
-                best,
-                fmt.number(scores[best], fmt.places(again)),
+                winner,
+                fmt.number(chosen_at, fmt.places(again)),
                 fmt.interval_mean(again),
-                f"; it still chose among {len(leaders)} leaders" if len(leaders) > 1 else "",
+                among,
             )
         )
-    return out
+    return notes
+
+
+def _first_two_overlap(intervals: Sequence[Interval], is_higher_better: bool) -> bool:
+    """Tell whether the intervals of the two best means overlap."""
+    ranked = sorted(intervals, key=lambda interval: interval.mean, reverse=is_higher_better)
+    if len(ranked) < 2:
+        return False
+    first, second = ranked[:2]
+    if fmt.half_width(first) is None or fmt.half_width(second) is None:
+        return False
+    return first.low <= second.high and second.low <= first.high
 
 
 def curve_notes(final: FinalRecord) -> list[Markup]:
-    """What the final seeds' outcomes say beside their curves."""
+    """Return what the final seeds' outcomes say beside their curves."""
     outcomes = final.outcomes
-    failed = [o for o in outcomes if o.status == "failed"]
-    out = []
+    notes: list[Markup] = []
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed:
-        out.append(
+        notes.append(
             say(
                 "{} of {} failed and count in no mean; see Notes.",
                 len(failed),
                 fmt.plural(len(outcomes), "seed"),
             )
         )
-    at_end = [
-        o for o in outcomes if o.status == "finished" and o.epochs and o.best_epoch == o.epochs - 1
-    ]
+    at_end = [outcome for outcome in outcomes if _kept_its_last_epoch(outcome)]
     if outcomes and len(at_end) > len(outcomes) / 2:
-        said = fmt.plural(len(at_end), "seed")
-        out.append(
+        notes.append(
             say(
                 "{} of {} kept the weights of the last epoch: more epochs may still have helped.",
-                said,
+                fmt.plural(len(at_end), "seed"),
                 len(outcomes),
             )
         )
-    return out
+    return notes
+
+
+def _kept_its_last_epoch(outcome: MemberRecord) -> bool:
+    if outcome.status != "finished" or not outcome.epochs:
+        return False
+    return outcome.best_epoch == outcome.epochs - 1
 
 
 def covers(documents: Documents) -> Markup:
-    """What the headline's interval covers, and what it does not."""
-    shown, _, _ = score_shown(documents)
+    """Say what the headline's interval covers, and what it does not."""
+    shown = score_shown(documents).interval
     assert shown is not None
-    runs = fmt.plural(shown.n, "training")
+    trainings = fmt.plural(shown.n, "training")
     evaluation = documents.evaluation
     if evaluation is not None and shown in evaluation.metrics.values():
         return say(
             "Brackets: the {} interval over {} that differ only in their seed, and over {} as a "
-            "sample of rows like them. It "
-            "says nothing about data from elsewhere.",
+            "sample of rows like them. It says nothing about data from elsewhere.",
             fmt.level(shown.confidence),
-            runs,
+            trainings,
             fmt.plural(evaluation.rows or 0, "test row"),
         )
     return say(
         "Brackets: the {} t interval of the mean over {} that differ only in their seed, on one "
-        "fixed split. It covers the "
-        "randomness of training; it does not cover the choice of rows, and says nothing about "
-        "data from elsewhere.",
+        "fixed split. It covers the randomness of training; it does not cover the choice of rows, "
+        "and says nothing about data from elsewhere.",
         fmt.level(shown.confidence),
-        runs,
+        trainings,
     )
 
 
 def few_rows(documents: Documents) -> Markup | None:
-    """Said when the test rows are so few that the mean alone would mislead."""
+    """Say it when the test rows are so few that the mean alone would mislead."""
     rows = documents.evaluation and documents.evaluation.rows
     if not rows or rows >= FEW_ROWS:
         return None
@@ -154,7 +171,7 @@ def few_rows(documents: Documents) -> Markup | None:
 
 
 def left_out(documents: Documents) -> Markup | None:
-    """Said when less was done than the recipe asks for, because the run was given minutes."""
+    """Say it when less was done than the recipe asks for, because the run was given minutes."""
     budget = documents.budget
     if budget is None or not budget.notes:
         return None
@@ -166,22 +183,26 @@ def left_out(documents: Documents) -> Markup | None:
 
 
 def _minutes(minutes: float | None) -> str:
-    return "a limit" if minutes is None else f"{minutes:g} minute{'s' * (minutes != 1)}"
+    if minutes is None:
+        return "a limit"
+    return f"{minutes:g} minute" if minutes == 1 else f"{minutes:g} minutes"
 
 
 def outside(search: SearchRecord) -> str:
-    """How many trials the search figures leave outside the range they open with; empty for none."""
+    """Say how many trials the figures of the search leave outside the range they open with.
+
+    Returns:
+        A sentence; empty where there are none.
+    """
     window = search_focus(search)
     if window is None:
         return ""
-    n = sum(
-        not window[0] <= t.score <= window[1]
-        for t in search.trials
-        if t.score is not None and fmt.finite(t.score)
-    )
-    return (
-        f"{fmt.plural(n, 'poor trial')} outside the range shown: a double click on the figure "
-        f"shows all."
-        if n
-        else ""
-    )
+    low, high = window
+    hidden = 0
+    for trial in search.trials:
+        if trial.score is not None and fmt.finite(trial.score) and not low <= trial.score <= high:
+            hidden += 1
+    if not hidden:
+        return ""
+    poor = fmt.plural(hidden, "poor trial")
+    return f"{poor} outside the range shown: a double click on the figure shows all."

@@ -58,57 +58,68 @@ class Shown(Protocol):
 
 
 def finite(x: Any) -> bool:
-    """Whether ``x`` is a number that can be drawn: not None, NaN or infinite."""
+    """Tell whether ``x`` is a number that can be drawn: not None, NaN or infinite."""
     return isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x)
 
 
 def number(x: Any, decimals: int | None = None, significant: int = 4) -> str:
-    """``x`` with ``decimals`` places, or else with ``significant`` digits. What is no number
-    becomes a dash.
+    """Return a number as text; what is no number becomes a dash.
+
+    Args:
+        x: any value.
+        decimals: places after the point; None: as many as ``significant`` leaves.
+        significant: digits, where no ``decimals`` are given.
     """
     if not finite(x):
         return ABSENT
-    if decimals is None:
-        text = f"{x:.{significant}g}" if abs(x) < 1e4 or abs(x) >= 1e15 else f"{x:.0f}"
-        if "e" in text:  # 2.1e-06 rather than 2.1e-06000
-            mantissa, exponent = text.split("e")
-            text = f"{mantissa}e{int(exponent)}"
-    else:
-        text = in_digits(x, decimals)
+    text = _in_significant(x, significant) if decimals is None else in_digits(x, decimals)
     if float(text) == 0:
         text = text.lstrip("-")  # no "-0.000"
     return text.replace("-", "−")
 
 
+def _in_significant(x: float, significant: int) -> str:
+    if 1e4 <= abs(x) < 1e15:
+        return f"{x:.0f}"  # 12345 rather than 1.234e+04
+    text = f"{x:.{significant}g}"
+    if "e" not in text:
+        return text
+    mantissa, exponent = text.split("e")
+    return f"{mantissa}e{int(exponent)}"  # 2.1e-6 rather than 2.1e-06
+
+
 def signed(x: Any, decimals: int | None = None) -> str:
-    """``number`` with its sign written out."""
+    """Return ``number`` with its sign written out."""
     text = number(x, decimals)
-    return text if text == ABSENT or text.startswith("−") or float(text) == 0 else f"+{text}"
+    has_sign = text == ABSENT or text.startswith("−") or float(text) == 0
+    return text if has_sign else f"+{text}"
 
 
 def half_width(shown: Shown) -> float | None:
-    """Half the width of an interval, None where it has none (one value, a missing end)."""
+    """Return half the width of an interval; None where it has none (one value, a missing end)."""
     return half_of(shown.low, shown.high)
 
 
 def half_of(low: Any, high: Any) -> float | None:
-    """Half the distance of two ends; None where one is missing."""
+    """Return half the distance of two ends; None where one is missing."""
     if not (finite(low) and finite(high)):
         return None
     half: float = (high - low) / 2
     # Equal values may differ in a last bit
-    return half if half > 1e-9 * max(abs(low), abs(high)) else 0.0
+    is_wide = half > 1e-9 * max(abs(low), abs(high))
+    return half if is_wide else 0.0
 
 
 def places(shown: Shown | None) -> int | None:
-    """Places that show an interval to 1 significant digit of its half width, 2 where that digit
-    is a 1; None: no interval.
+    """Return the places that show an interval; None where there is none.
+
+    They give 1 significant digit of its half width, 2 where that digit is a 1.
     """
     return None if shown is None else places_between(shown.low, shown.high)
 
 
 def places_between(low: Any, high: Any) -> int | None:
-    """``places`` of an interval with these ends."""
+    """Return ``places`` of an interval with these ends."""
     half = half_of(low, high)
     if half is None or half <= 0:
         return None
@@ -116,22 +127,31 @@ def places_between(low: Any, high: Any) -> int | None:
 
 
 def _own_places(shown: Shown) -> int | None:
-    """``places``; 3 for an interval without width around a number of ordinary size."""
-    flat = half_width(shown) == 0 and (shown.mean == 0 or 0.001 <= abs(shown.mean) < 100)
-    return 3 if flat else places(shown)
+    """Return ``places``; 3 for an interval without width around a number of ordinary size."""
+    is_ordinary = shown.mean == 0 or 0.001 <= abs(shown.mean) < 100
+    if half_width(shown) == 0 and is_ordinary:
+        return 3
+    return places(shown)
 
 
 def common_places(rows: Iterable[Shown | None]) -> int | None:
-    """Places for a column of intervals: what the narrowest calls for, but not more than one
-    beyond the widest.
+    """Return the places for a column of intervals; None where none of them has any.
+
+    They are what the narrowest calls for, but not more than one beyond the widest.
     """
-    found = [p for p in map(places, rows) if p is not None]
-    return min(max(found), min(found) + 1) if found else None
+    found = [own for own in map(places, rows) if own is not None]
+    if not found:
+        return None
+    return min(max(found), min(found) + 1)
 
 
 def interval(shown: Shown | None, *, sign: bool = False, decimals: int | None = None) -> str:
-    """``0.973 [0.969, 0.977]``; only the mean where there is no interval. ``decimals``: see
-    ``places``.
+    """Return ``0.973 [0.969, 0.977]``; only the mean where there is no interval.
+
+    Args:
+        shown: the interval; None becomes a dash.
+        sign: whether signs are written out.
+        decimals: see ``places``; None: those that the interval calls for.
     """
     if not shown or not finite(shown.mean):
         return ABSENT
@@ -141,64 +161,69 @@ def interval(shown: Shown | None, *, sign: bool = False, decimals: int | None = 
 
 
 def interval_mean(shown: Shown, *, sign: bool = False, decimals: int | None = None) -> str:
-    """The mean alone, with the places that its interval calls for."""
-    return (signed if sign else number)(
-        shown.mean, _own_places(shown) if decimals is None else decimals
-    )
+    """Return the mean alone, with the places that its interval calls for."""
+    write = signed if sign else number
+    return write(shown.mean, _own_places(shown) if decimals is None else decimals)
 
 
 def interval_ends(shown: Shown, *, sign: bool = False, decimals: int | None = None) -> str:
-    """``[0.969, 0.977]``; empty where there is no interval."""
+    """Return ``[0.969, 0.977]``; empty where there is no interval."""
     if half_width(shown) is None:
         return ""
     write = signed if sign else number
     decimals = _own_places(shown) if decimals is None else decimals
-    return f"[{write(shown.low, decimals)}, {write(shown.high, decimals)}]"
+    low, high = write(shown.low, decimals), write(shown.high, decimals)
+    return f"[{low}, {high}]"
 
 
 def p_value(p: Any) -> str:
-    """Three places; below a thousandth, ``< 0.001``."""
+    """Return a p value in three places; below a thousandth, ``< 0.001``."""
     if not finite(p):
         return ABSENT
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def percent(x: Any) -> str:
-    """A share in [0, 1] as per cent, without places unless it is small."""
-    return (
-        ABSENT
-        if not finite(x)
-        else f"{100 * x:.0f}{NBSP}%"
-        if x >= 0.1 or x == 0
-        else f"{100 * x:.1f}{NBSP}%"
-    )
+    """Return a share in [0, 1] as per cent, without places unless it is small."""
+    if not finite(x):
+        return ABSENT
+    decimals = 0 if x >= 0.1 or x == 0 else 1
+    return f"{100 * x:.{decimals}f}{NBSP}%"
 
 
 def level(confidence: Any) -> str:
-    """A confidence in (0, 1) as per cent, with the places it has: 97.5 %."""
-    return ABSENT if not finite(confidence) else f"{100 * confidence:.4g}{NBSP}%"
+    """Return a confidence in (0, 1) as per cent, with the places it has: 97.5 %."""
+    if not finite(confidence):
+        return ABSENT
+    return f"{100 * confidence:.4g}{NBSP}%"
 
 
 def size(num_bytes: Any) -> str:
-    """Bytes in decimal units: 34.8 kB."""
+    """Return bytes in decimal units: 34.8 kB."""
     if not finite(num_bytes):
         return ABSENT
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if num_bytes >= scale:
-            shown = num_bytes / scale
-            return f"{shown:.0f}{NBSP}{unit}" if shown >= 100 else f"{shown:.3g}{NBSP}{unit}"
+            return f"{_three_digits(num_bytes / scale, whole_from=100)}{NBSP}{unit}"
     return f"{num_bytes:.0f}{NBSP}B"
 
 
+def _three_digits(x: float, *, whole_from: float) -> str:
+    """Return a number in 3 significant digits, and whole from a size at which ``g`` would write an
+    exponent.
+    """
+    return f"{x:.0f}" if x >= whole_from else f"{x:.3g}"
+
+
 def ms(x: Any) -> str:
-    """Milliseconds to 3 significant digits."""
+    """Return milliseconds to 3 significant digits."""
     if not finite(x):
         return ABSENT
-    return f"{x:.3g}{NBSP}ms" if x < 1000 else f"{x:.0f}{NBSP}ms"
+    return f"{_three_digits(x, whole_from=1000)}{NBSP}ms"
 
 
 def duration(seconds: Any) -> str:
-    """``0.4 s``, ``2 min 11 s``, ``3 h 05 min``."""
+    """Return a time as ``0.4 s``, ``2 min 11 s`` or ``3 h 05 min``."""
     if not finite(seconds):
         return ABSENT
     if seconds < 10:
@@ -206,67 +231,81 @@ def duration(seconds: Any) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def count(n: Any) -> str:
-    """A whole number with thin spaces between thousands."""
-    return ABSENT if not finite(n) else f"{n:,.0f}".replace(",", "\u202f")
+    """Return a whole number with thin spaces between thousands."""
+    if not finite(n):
+        return ABSENT
+    return f"{n:,.0f}".replace(",", "\u202f")
 
 
 def plural(n: int, word: str, many: str | None = None) -> str:
-    """``1 seed``, ``5 seeds``."""
-    return f"{count(n)} {word if n == 1 else many or word + 's'}"
+    """Return a number with its noun: ``1 seed``, ``5 seeds``.
+
+    Args:
+        n: how many.
+        word: for one.
+        many: for others; None: ``word`` with an ``s``.
+    """
+    if n == 1:
+        return f"{count(n)} {word}"
+    return f"{count(n)} {many or word + 's'}"
 
 
-def names(items: Any, *, last: str = "and") -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    items = [str(item) for item in items]
-    return (
-        items[0]
-        if len(items) == 1
-        else f"{', '.join(items[:-1])} {last} {items[-1]}"
-        if items
-        else ""
-    )
+def names(items: Iterable[object], *, last: str = "and") -> str:
+    """Return names in a row: ``a``, ``a and b``, ``a, b and c``."""
+    texts = [str(item) for item in items]
+    if len(texts) < 2:
+        return "".join(texts)
+    return f"{', '.join(texts[:-1])} {last} {texts[-1]}"
 
 
-def value(x: Any) -> str:
-    """A setting's value, of any kind, in one line."""
+def value(x: object) -> str:
+    """Return a setting's value, of any kind, in one line."""
     if x is None:
         return ABSENT
     if isinstance(x, bool):
         return "yes" if x else "no"
-    if isinstance(x, int | float):
-        return str(x) if isinstance(x, int) else number(x)
+    if isinstance(x, float):
+        return number(x)
     if isinstance(x, list | tuple):
-        return f"[{', '.join(value(item) for item in x)}]"
+        items = ", ".join(value(item) for item in x)
+        return f"[{items}]"
     if isinstance(x, Mapping):
         return ", ".join(f"{key} {value(item)}" for key, item in x.items())
     return str(x)
 
 
-def words(name: Any) -> str:
-    """A metric's or a state's name in reading form: ``log_loss`` -> ``log loss``, ``roc_auc``
-    -> ``ROC AUC``.
+def words(name: object) -> str:
+    """Return a metric's or a state's name in reading form.
+
+    ``log_loss`` becomes ``log loss``, ``roc_auc`` becomes ``ROC AUC``.
     """
     return metric_label(str(name))
 
 
-def option(x: Any) -> str:
-    """One option of a choice: its value, or the kind of a record."""
-    return str(x["kind"]) if isinstance(x, Mapping) and "kind" in x else value(x)
+def option(x: object) -> str:
+    """Return one option of a choice: its value, or the kind of a record."""
+    if isinstance(x, Mapping) and "kind" in x:
+        return str(x["kind"])
+    return value(x)
 
 
-def open_range(spelled: Any) -> str:
-    """A range as a recipe spells it, ``{"log": [0.001, 0.5]}``, in reading form: ``0.001 to
-    0.5, log``.
+def open_range(spelled: object) -> str:
+    """Return a range in reading form: ``0.001 to 0.5, log``.
+
+    Args:
+        spelled: as a recipe spells it, ``{"log": [0.001, 0.5]}``; anything else is a value.
     """
     if not isinstance(spelled, Mapping) or len(spelled) != 1:
         return value(spelled)
     kind, bounds = next(iter(spelled.items()))
     if kind == "choice":
         return f"one of {names(map(option, bounds), last='or')}"
-    return f"{value(bounds[0])} to {value(bounds[1])}, {kind}"
+    low, high = bounds
+    return f"{value(low)} to {value(high)}, {kind}"

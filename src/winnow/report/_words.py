@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -47,154 +47,184 @@ __all__ = [
 ]
 
 
-def code(items: Any) -> Markup:
-    """Names set as code: one, or ``a, b and c``."""
-    items = [items] if isinstance(items, str) else list(items)
-    return Markup(fmt.names(Markup("<code>{}</code>").format(item) for item in items))
+def code(items: str | Iterable[str]) -> Markup:
+    """Return names set as code: one, or ``a, b and c``."""
+    names = [items] if isinstance(items, str) else list(items)
+    return Markup(fmt.names(say("<code>{}</code>", name) for name in names))
 
 
-def dotted(name: Any) -> Markup:
-    """A name set as code that may break after its dots, for a narrow column."""
+def dotted(name: object) -> Markup:
+    """Return a name set as code that may break after its dots, for a narrow column."""
     pieces = str(name).split(".")
-    return Markup("<code>{}</code>").format(Markup(".<wbr>").join(pieces))
+    return say("<code>{}</code>", Markup(".<wbr>").join(pieces))
 
 
 def sampler_title(name: str) -> str:
-    """What a sampler is called: by its kind, or the class at the end of an import path."""
-    titles = {str(m.model_fields["kind"].default): m.title for m in SAMPLERS}
-    return titles.get(name) or re.split(r"[:.]", name)[-1]
+    """Return what a sampler is called: by its kind, or the class at the end of an import path."""
+    for sampler in SAMPLERS:
+        if sampler.model_fields["kind"].default == name:
+            return sampler.title
+    return re.split(r"[:.]", name)[-1]
 
 
-def listed(items: list[str], most: int = 6) -> Markup:
-    """Names set as code, no more than ``most`` of them; the rest are counted."""
+def listed(items: Sequence[str], most: int = 6) -> Markup:
+    """Return names set as code, no more than ``most`` of them; the rest are counted."""
+    # One more name takes no more room than "and 1 more".
     if len(items) <= most + 1:
         return code(items)
-    return say(
-        "{} and {} more", Markup(", ").join(code(item) for item in items[:most]), len(items) - most
-    )
+    shown = Markup(", ").join(code(item) for item in items[:most])
+    return say("{} and {} more", shown, len(items) - most)
 
 
-def say(text: str, *values: Any) -> Markup:
-    """``text`` with ``{}`` filled in and escaped, markup left as it is."""
+def say(text: str, *values: object) -> Markup:
+    """Return ``text`` with ``{}`` filled in and escaped, markup left as it is."""
     return Markup(text).format(*values)
 
 
 def metric_of(documents: Documents) -> str:
-    """The score's name, from whichever document has it."""
+    """Return the name of the score, from whichever document has it."""
     d = documents
-    found = (d.run, d.search, d.ablation, d.final, d.compression)
-    return next((each.metric for each in found if each is not None and each.metric), "score")
+    for document in (d.run, d.search, d.ablation, d.final, d.compression):
+        if document is not None and document.metric:
+            return document.metric
+    return "score"
 
 
-def score_shown(documents: Documents) -> tuple[Interval | None, str, str]:
-    """The best-founded score there is: (interval, what it is, what it was measured on)."""
+class ShownScore(NamedTuple):
+    """The best-founded score there is.
+
+    Attributes:
+        interval: None where nothing was measured.
+        what: it is, in words.
+        on: what it was measured.
+    """
+
+    interval: Interval | None
+    what: str
+    on: str
+
+
+def score_shown(documents: Documents) -> ShownScore:
+    """Return the best-founded score there is: test rows before validation rows, final seeds before
+    the leaders of the search.
+    """
     metric = metric_of(documents)
-    evaluation, search = documents.evaluation, documents.search
+    words = fmt.words(metric)
+    evaluation, final, search = documents.evaluation, documents.final, documents.search
     tested = None if evaluation is None else evaluation.metrics.get(metric)
     if evaluation is not None and tested is not None:
-        rows = evaluation.rows
-        on = f"{fmt.count(rows)} test rows" if rows else "the test rows"
-        return (
-            tested,
-            f"test {fmt.words(metric)}",
-            f"{fmt.plural(tested.n, 'final seed')}, {on}",
-        )
-    final = None if documents.final is None else documents.final.score
-    if final is not None:
-        on = f"{fmt.plural(final.n, 'final seed')}, validation rows"
-        return final, f"validation {fmt.words(metric)}", on
+        rows = f"{fmt.count(evaluation.rows)} test rows" if evaluation.rows else "the test rows"
+        on = f"{fmt.plural(tested.n, 'final seed')}, {rows}"
+        return ShownScore(tested, f"test {words}", on)
+    validated = None if final is None else final.score
+    if validated is not None:
+        on = f"{fmt.plural(validated.n, 'final seed')}, validation rows"
+        return ShownScore(validated, f"validation {words}", on)
     best = None if search is None or search.best is None else search.best.interval
     if best is not None:
-        return (
-            best,
-            f"validation {fmt.words(metric)}",
-            f"{fmt.plural(best.n, 'fresh seed')}, validation rows",
-        )
-    return None, fmt.words(metric), ""
+        on = f"{fmt.plural(best.n, 'fresh seed')}, validation rows"
+        return ShownScore(best, f"validation {words}", on)
+    return ShownScore(None, words, "")
 
 
 # -- what was asked --------------------------------------------------------------------------------
 
 
 def asked(documents: Documents) -> list[Markup]:
-    """The question, as sentences."""
-    out: list[Markup] = []
+    """Return the question, as sentences."""
     if not any(documents.each()):
-        return out
-    data, search = documents.data or DataRecord(), documents.search
-    ablation, compressed = documents.ablation, documents.compression
-    task = (documents.run and documents.run.task) or data.task or "prediction"
-    metric = fmt.words(metric_of(documents))
-    ways = (documents.run, search, documents.baselines, compressed)
-    known = (d.higher_is_better for d in ways if d is not None)
-    higher = next((each for each in known if each is not None), None)
-    order = "" if higher is None else f" ({'higher' if higher else 'lower'} is better)"
-    on: str | Markup = say(" on {}", code(data.source)) if data.source else ""
-    if data.target:
-        on = say(" of {}{}", code(data.target), on)
-    out.append(say("{}{}, scored by {}{}.", str(task).capitalize(), on, metric, order))
+        return []
+    sentences = [_task(documents)]
+    search, ablation, compressed = documents.search, documents.ablation, documents.compression
     if search is not None and search.trials:
-        searched = fmt.plural(len(search.ranges), "open setting")
-        trials = fmt.plural(len(search.trials), "trial")
-        by = sampler_title(search.sampler or "search")
-        out.append(say("Which values of {} are best? {} by {}.", searched, trials, by))
-    if ablation is not None and ablation.comparisons:
-        parts, seeds = (
-            fmt.plural(len(ablation.comparisons), "part"),
-            fmt.plural(len(ablation.seeds or ()), "seed"),
+        sentences.append(
+            say(
+                "Which values of {} are best? {} by {}.",
+                fmt.plural(len(search.ranges), "open setting"),
+                fmt.plural(len(search.trials), "trial"),
+                sampler_title(search.sampler or "search"),
+            )
         )
-        small = fmt.number(ablation.smallest_effect)
-        out.append(
+    if ablation is not None and ablation.comparisons:
+        sentences.append(
             say(
                 "Which of {} matter? Each was left out over {}; effects below {} were declared "
                 "not to matter.",
-                parts,
-                seeds,
-                small,
+                fmt.plural(len(ablation.comparisons), "part"),
+                fmt.plural(len(ablation.seeds or ()), "seed"),
+                fmt.number(ablation.smallest_effect),
             )
         )
     if compressed is not None and compressed.budget is not None:
-        budget = fmt.number(compressed.allowed_drop or compressed.budget)
-        out.append(
-            say("How small may the model get, if it may lose at most {} of {}?", budget, metric)
+        sentences.append(
+            say(
+                "How small may the model get, if it may lose at most {} of {}?",
+                fmt.number(compressed.allowed_drop or compressed.budget),
+                fmt.words(metric_of(documents)),
+            )
         )
-    return out
+    return sentences
+
+
+def _task(documents: Documents) -> Markup:
+    """Return what is to be predicted from what, and how that is scored."""
+    data = documents.data or DataRecord()
+    task = (documents.run and documents.run.task) or data.task or "prediction"
+    place = say(" on {}", code(data.source)) if data.source else say("")
+    if data.target:
+        place = say(" of {}{}", code(data.target), place)
+    return say(
+        "{}{}, scored by {}{}.",
+        str(task).capitalize(),
+        place,
+        fmt.words(metric_of(documents)),
+        _direction(documents),
+    )
+
+
+def _direction(documents: Documents) -> str:
+    """Return which scores are better, from whichever document says it."""
+    d = documents
+    for document in (d.run, d.search, d.baselines, d.compression):
+        if document is not None and document.higher_is_better is not None:
+            return f" ({'higher' if document.higher_is_better else 'lower'} is better)"
+    return ""
 
 
 # -- the answer ------------------------------------------------------------------------------------
 
 
 def answer(documents: Documents) -> list[Markup]:
-    """The answer, as sentences: score, parts, simplification, what is shipped. Says what is
-    missing.
+    """Return the answer, as sentences: score, parts, simplification, what is shipped.
+
+    They say what is missing.
     """
-    return [
-        s
-        for s in (
-            _score(documents),
-            *compared(documents),
-            *_parts(documents),
-            _simplified(documents),
-            _shipped(documents),
-            _file(documents),
-        )
-        if s
+    sentences = [
+        _score(documents),
+        *compared(documents),
+        *_parts(documents),
+        _simplified(documents),
+        _shipped(documents),
+        _file(documents),
     ]
+    return [sentence for sentence in sentences if sentence]
 
 
 def _score(documents: Documents) -> Markup:
-    shown, what, on = score_shown(documents)
+    shown = score_shown(documents)
     search = documents.search
-    if shown is None:
-        trials = [t for t in search.trials if fmt.finite(t.score)] if search is not None else []
-        if not trials:
+    if shown.interval is None:
+        scores = [] if search is None else [trial.score for trial in search.trials]
+        scored = [score for score in scores if fmt.finite(score)]
+        if not scored:
             return say("No training has finished yet, so there is no answer.")
         return say(
             "{} finished, but none was trained again on fresh seeds: there is no score with an "
             "interval yet.",
-            fmt.plural(len(trials), "trial"),
+            fmt.plural(len(scored), "trial"),
         )
-    sentence = say("The {} is <strong>{}</strong> ({}).", what, fmt.interval(shown), on)
+    score = fmt.interval(shown.interval)
+    sentence = say("The {} is <strong>{}</strong> ({}).", shown.what, score, shown.on)
     best = search and search.best and search.best.trial
     if "final" not in documents and best is not None:
         return say("{} It belongs to trial {}; no final training was run.", sentence, best)
@@ -202,23 +232,27 @@ def _score(documents: Documents) -> Markup:
 
 
 def compared(documents: Documents) -> list[Markup]:
-    """What the baselines say about the model, the constant first; loud where it is not shown to
-    beat the constant.
+    """Return what the baselines say about the model, the constant first.
+
+    It is loud where the model is not shown to beat the constant.
     """
     found = documents.baselines
     if found is None or not found.verdict:
         return []
-    text = found.verdict
-    sentence = say("{}.", text[:1].upper() + text[1:])
+    verdict = _as_sentence(found.verdict)
     if not found.beats_constant:
-        sentence = say("<strong class='warning'>{}</strong>", sentence)
+        verdict = say("<strong class='warning'>{}</strong>", verdict)
     better = ahead_of_the_model(found.metric, found.baselines, found.file)
-    return [sentence, *(say("{}.", note[:1].upper() + note[1:]) for note in better)]
+    return [verdict, *map(_as_sentence, better)]
+
+
+def _as_sentence(text: str) -> Markup:
+    return say("{}.", text[:1].upper() + text[1:])
 
 
 def by_verdict(ablation: AblationRecord) -> dict[str, list[str]]:
-    """Names of the parts under each verdict, in the order of the document."""
-    out: dict[str, list[str]] = {
+    """Return the names of the parts under each verdict, in the order of the document."""
+    names: dict[str, list[str]] = {
         "helps": [],
         "needed": [],
         "hurts": [],
@@ -226,96 +260,95 @@ def by_verdict(ablation: AblationRecord) -> dict[str, list[str]]:
         "undecided": [],
     }
     for row in ablation.comparisons:
-        out[row.verdict or "undecided"].append(row.name)
-    return out
+        names[row.verdict or "undecided"].append(row.name)
+    return names
 
 
-def _verb(items: list[str], one: str, many: str) -> str:
-    return one if len(items) == 1 else many
+def _subject(names: Sequence[str], one: str, many: str) -> Markup:
+    """Return names with the verb behind them, in its form for one or for many."""
+    return say("{} {}", listed(names), one if len(names) == 1 else many)
 
 
-def _parts(documents: Documents) -> Iterable[Markup]:
+def _parts(documents: Documents) -> Iterator[Markup]:
+    """Yield which parts matter."""
     ablation = documents.ablation
     if ablation is None or not ablation.comparisons:
         return
-    groups = by_verdict(ablation)
-    clauses = []
-    if groups["helps"]:
-        clauses.append(
-            say("{} {}", listed(groups["helps"]), _verb(groups["helps"], "helps", "help"))
-        )
-    rows = {row.name: row for row in ablation.comparisons}
-    clauses += [
-        say("{} is needed ({})", code(name), remark(rows[name], 0.0)) for name in groups["needed"]
-    ]
-    if groups["hurts"]:
-        clauses.append(
-            say("{} {}", listed(groups["hurts"]), _verb(groups["hurts"], "hurts", "hurt"))
-        )
-    identical = [name for name in groups["no difference"] if rows[name].identical]
-    if identical:
-        makes = _verb(identical, "makes", "make")
-        clauses.append(say("{} {} no difference (no prediction changes)", listed(identical), makes))
-    if same := [name for name in groups["no difference"] if name not in identical]:
-        small = fmt.number(ablation.smallest_effect)
-        clauses.append(
-            say(
-                "{} {} no difference (within ±{})",
-                listed(same),
-                _verb(same, "makes", "make"),
-                small,
-            )
-        )
+    clauses = _verdict_clauses(ablation)
     if clauses:
-        yield Markup("{}.").format(Markup("; ").join(clauses))
-    if groups["undecided"]:
-        yield say("Of {} we cannot tell.", listed(groups["undecided"]))
-    for name, row in rows.items():
+        yield say("{}.", Markup("; ").join(clauses))
+    undecided = by_verdict(ablation)["undecided"]
+    if undecided:
+        yield say("Of {} we cannot tell.", listed(undecided))
+    for row in ablation.comparisons:
         if row.saved is not None and row.verdict != "hurts":
-            yield say("{} is there to save time: {}.", code(name), remark_saved(row.saved))
+            yield say("{} is there to save time: {}.", code(row.name), remark_saved(row.saved))
+
+
+def _verdict_clauses(ablation: AblationRecord) -> list[Markup]:
+    """Return a clause for each verdict, but for that which decides nothing."""
+    names = by_verdict(ablation)
+    rows = {row.name: row for row in ablation.comparisons}
+    clauses: list[Markup] = []
+    if names["helps"]:
+        clauses.append(_subject(names["helps"], "helps", "help"))
+    for name in names["needed"]:
+        clauses.append(say("{} is needed ({})", code(name), remark(rows[name], 0.0)))
+    if names["hurts"]:
+        clauses.append(_subject(names["hurts"], "hurts", "hurt"))
+    identical = [name for name in names["no difference"] if rows[name].identical]
+    if identical:
+        subject = _subject(identical, "makes", "make")
+        clauses.append(say("{} no difference (no prediction changes)", subject))
+    similar = [name for name in names["no difference"] if name not in identical]
+    if similar:
+        subject = _subject(similar, "makes", "make")
+        smallest = fmt.number(ablation.smallest_effect)
+        clauses.append(say("{} no difference (within ±{})", subject, smallest))
+    return clauses
 
 
 def _simplified(documents: Documents) -> Markup | None:
+    """Return what was dropped from the recipe, on what ground, and what came back."""
     simplified = (documents.ablation and documents.ablation.simplified) or SimplifiedRecord()
-    dropped, kept = list(simplified.dropped), list(simplified.kept)
+    dropped, kept = simplified.dropped, simplified.kept
     if not dropped and not kept:
         return None
     if not dropped:
         return say(
             "Dropping {} was not shown to be without loss, so nothing was dropped.", listed(kept)
         )
-    passed = [
-        check
-        for check in simplified.checks
-        if check.accepted and set(check.without) == set(dropped)
-    ]
-    if passed and passed[-1].identical:
-        checked = say(", which changed no prediction")
-    elif passed:
-        level, shown = (
-            fmt.level(passed[-1].difference.confidence),
-            fmt.interval(passed[-1].difference, sign=True),
-        )
-        checked = say(" (gain {}, {} interval)", shown, level)
-    else:
-        checked = say(", which changed no prediction on any seed of the ablation")
-    back = (
-        say(" {} came back: not shown to be without loss as well.", listed(kept))
-        if kept
-        else say("")
-    )
-    return say("The recipe goes on without {}{}.{}", listed(dropped), checked, back)
+    back = say("")
+    if kept:
+        back = say(" {} came back: not shown to be without loss as well.", listed(kept))
+    ground = _ground(simplified)
+    return say("The recipe goes on without {}{}.{}", listed(dropped), ground, back)
+
+
+def _ground(simplified: SimplifiedRecord) -> Markup:
+    """Return how the last check of the recipe without all that was dropped came out."""
+    dropped = set(simplified.dropped)
+    passed = [c for c in simplified.checks if c.accepted and set(c.without) == dropped]
+    if not passed:
+        return say(", which changed no prediction on any seed of the ablation")
+    last = passed[-1]
+    if last.identical:
+        return say(", which changed no prediction")
+    gain, level = fmt.interval(last.difference, sign=True), fmt.level(last.difference.confidence)
+    return say(" (gain {}, {} interval)", gain, level)
 
 
 @dataclass(frozen=True)
-class Change:
+class ShippedChange:
     """What ships beside what it is compared with.
 
     Attributes:
         chosen: the candidate that ships.
         before: the first one.
         batch: the size at which latencies are compared.
-        smaller, faster: how many times; None where that is not known.
+        smaller: how many times; None where that is not known.
+        ms_before, ms_after: median latencies of the two, in milliseconds.
+        faster: how many times; None where that is not known.
     """
 
     chosen: CandidateRecord
@@ -327,38 +360,60 @@ class Change:
     faster: float | None
 
 
-def shipped_change(compressed: CompressionRecord | None) -> Change | None:
-    """What was shipped beside what it is compared with; None where nothing was chosen."""
-    candidates = {c.name: c for c in compressed.candidates} if compressed is not None else {}
-    chosen = candidates.get((compressed and compressed.chosen) or "")
+def shipped_change(compressed: CompressionRecord | None) -> ShippedChange | None:
+    """Return what ships beside what it is compared with; None where nothing was chosen."""
+    if compressed is None:
+        return None
+    candidates = {candidate.name: candidate for candidate in compressed.candidates}
+    chosen = candidates.get(compressed.chosen or "")
     if chosen is None:
         return None
-    first = next(iter(candidates.values()))
+    first = compressed.candidates[0]
     batch = next(iter(chosen.latency), "1")
-    before, after = (c.latency.get(batch, LatencyRecord()).median_ms for c in (first, chosen))
-    return Change(
+    before, after = _median_ms(first, batch), _median_ms(chosen, batch)
+    return ShippedChange(
         chosen=chosen,
         before=first,
         batch=batch,
-        smaller=first.bytes / chosen.bytes if first.bytes and chosen.bytes else None,
+        smaller=_ratio(first.bytes, chosen.bytes),
         ms_before=before,
         ms_after=after,
-        faster=before / after if before is not None and after is not None and after > 0 else None,
+        faster=_ratio(before, after),
     )
 
 
+def _median_ms(candidate: CandidateRecord, batch: str) -> float | None:
+    return candidate.latency.get(batch, LatencyRecord()).median_ms
+
+
+def _ratio(before: float | None, after: float | None) -> float | None:
+    """Return how many times ``after`` goes into ``before``; None where one is not known."""
+    if before is None or not after:
+        return None
+    return before / after
+
+
 def times(ratio: float | None, more: str, less: str) -> str:
-    """``3.1 × smaller``, ``1.2 × larger``, ``about the same``: a ratio that reads the right way
-    round.
+    """Return a ratio that reads the right way round.
+
+    ``3.1 × smaller``, ``1.2 × larger``, ``about the same``.
+
+    Args:
+        ratio: above 0; None: not known.
+        more: the word for a ratio above 1.
+        less: the word for one below.
     """
     if ratio is None or not math.isfinite(ratio) or ratio <= 0:
         return fmt.ABSENT
     if abs(ratio - 1) < 0.02:
         return "about the same"
-    return f"{ratio:.2g}\u00a0× {more}" if ratio > 1 else f"{1 / ratio:.2g}\u00a0× {less}"
+    if ratio > 1:
+        return f"{ratio:.2g}\u00a0× {more}"
+    return f"{1 / ratio:.2g}\u00a0× {less}"
 
 
 def _shipped(documents: Documents) -> Markup | None:
+    """Return what ships, how much smaller and faster it is, and what it loses."""
     change = shipped_change(documents.compression)
     if change is None:
         return None
@@ -382,13 +437,10 @@ def _shipped(documents: Documents) -> Markup | None:
         change.batch,
         times(change.faster, "faster", "slower"),
     )
-    lost = chosen.score_drop
-    metric = fmt.words(metric_of(documents))
-    cost = (
-        say(" It loses {} of {} on the validation rows.", fmt.interval(lost), metric)
-        if lost
-        else say("")
-    )
+    cost = say("")
+    if chosen.score_drop:
+        drop, metric = fmt.interval(chosen.score_drop), fmt.words(metric_of(documents))
+        cost = say(" It loses {} of {} on the validation rows.", drop, metric)
     return say(
         "What ships is {}: {}, {}, both against {}.{}",
         code(chosen.name),
@@ -400,7 +452,7 @@ def _shipped(documents: Documents) -> Markup | None:
 
 
 def _file(documents: Documents) -> Markup | None:
-    """The quality of the very file that ships, which is not that of an average training."""
+    """Return the quality of the very file that ships, which is not that of an average training."""
     shipped, metric = documents.shipped, metric_of(documents)
     measured = None if shipped is None else shipped.metrics.get(metric)
     if shipped is None or measured is None:
@@ -415,17 +467,17 @@ def _file(documents: Documents) -> Markup | None:
 
 
 def parity(shipped: ShippedRecord) -> Markup:
-    """How far the file that ships is from the PyTorch model that it came from, on the test rows."""
+    """Return how far the file that ships is from the PyTorch model that it came from, on the test
+    rows.
+    """
     found = shipped.parity
     furthest = say(
-        "its raw outputs differ by at most {}",
-        fmt.number(found.max_output_difference, None, 2),
+        "its raw outputs differ by at most {}", fmt.number(found.max_output_difference, None, 2)
     )
     if found.share_of_changed_classes is not None:
         return say(
             "Against the PyTorch model that it came from, {}, a class's probability by at most "
-            "{}, and {} of the {} test rows "
-            "get another class.",
+            "{}, and {} of the {} test rows get another class.",
             furthest,
             fmt.number(found.max_probability_difference, None, 2),
             fmt.percent(found.share_of_changed_classes),
@@ -441,5 +493,5 @@ def parity(shipped: ShippedRecord) -> Markup:
 
 
 def not_there(missing: Mapping[str, str]) -> str:
-    """The absent documents in reading form: ``search, ablation or bundle``."""
-    return fmt.names((STAGES[name][0] for name in missing), last="or")
+    """Return the absent documents in reading form: ``search, ablation or bundle``."""
+    return fmt.names([STAGES[name][0] for name in missing], last="or")

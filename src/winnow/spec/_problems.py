@@ -16,6 +16,7 @@ from winnow.errors import Problem, RecipeError, did_you_mean, nearest
 __all__ = ["RANGE_KEYS", "describe", "from_pydantic", "join", "range_key", "refusal"]
 
 RANGE_KEYS = ("uniform", "log", "integer", "choice")
+MOST_CHARACTERS = 60  # of a value that is quoted in a message
 
 _EXPECTED = {
     "float_type": "a number",
@@ -37,94 +38,126 @@ _BOUNDS = {
 }
 
 
-def range_key(value: Any) -> str | None:
-    """The range's YAML key when ``value`` is a one-key mapping that spells a range."""
-    if isinstance(value, Mapping) and len(value) == 1:
-        key = next(iter(value))
-        return key if key in RANGE_KEYS else None
-    return None
+def range_key(value: object) -> str | None:
+    """Return the YAML key of a range when ``value`` is a one-key mapping that spells one."""
+    if not isinstance(value, Mapping) or len(value) != 1:
+        return None
+    key = next(iter(value))
+    return key if key in RANGE_KEYS else None
 
 
 def join(path: str, name: str) -> str:
-    """The dotted path of ``name`` under ``path``; ``name`` may be empty or an index such as
-    ``[2]``.
+    """Return the dotted path of ``name`` under ``path``.
+
+    Args:
+        path: of a section; empty: the top.
+        name: of a setting; may be empty, or an index such as ``[2]``.
     """
-    return f"{path}{name}" if not path or not name or name.startswith("[") else f"{path}.{name}"
+    needs_dot = path and name and not name.startswith("[")
+    return f"{path}.{name}" if needs_dot else f"{path}{name}"
 
 
-def describe(value: Any) -> str:
-    """``value`` in a few words, for the end of a message."""
+def describe(value: object) -> str:
+    """Return a value in a few words, for the end of a message."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return repr(value if len(value) <= 60 else f"{value[:57]}...") + (
-            " (text)" if _looks_like_a_number(value) else ""
-        )
+        return _described_text(value)
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:g}"
     if isinstance(value, int | float):
-        return f"{value:g}" if isinstance(value, float) and not value.is_integer() else str(value)
+        return str(value)
     if isinstance(value, Mapping):
-        key = range_key(value)
-        keys = ", ".join(str(k) for k in list(value)[:5])
-        return (
-            f"a range ({key})" if key else f"a mapping with {keys}" if value else "an empty mapping"
-        )
+        return _described_mapping(value)
     if isinstance(value, list | tuple):
-        return (
-            f"a list of {len(value)}"
-            if len(value) > 4 or len(repr(value)) > 60
-            else repr(list(value))
-        )
-    if _is_a_range(value):
-        return f"a range ({value.key})"
+        is_long = len(value) > 4 or len(repr(value)) > MOST_CHARACTERS
+        return f"a list of {len(value)}" if is_long else repr(list(value))
+    key = getattr(value, "key", None)
+    if key in RANGE_KEYS:
+        return f"a range ({key})"
     return f"a value of type {type(value).__name__}"
 
 
-def _is_a_range(value: Any) -> bool:
-    """Whether it is a range, spelled in YAML or as an object."""
+def _described_text(text: str) -> str:
+    shown = text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
+    # Between quotes, 3 and "3" are told apart only by whoever looks twice.
+    return f"{shown!r} (text)" if _looks_like_a_number(text) else repr(shown)
+
+
+def _described_mapping(value: Mapping[Any, Any]) -> str:
+    key = range_key(value)
+    if key:
+        return f"a range ({key})"
+    if not value:
+        return "an empty mapping"
+    keys = ", ".join(str(key) for key in list(value)[:5])
+    return f"a mapping with {keys}"
+
+
+def _is_a_range(value: object) -> bool:
+    """Tell whether a value is a range, spelled in YAML or as an object."""
     return range_key(value) is not None or getattr(value, "key", None) in RANGE_KEYS
 
 
 def from_pydantic(
     record: type[BaseModel], given: Mapping[str, Any], error: ValidationError
 ) -> list[Problem]:
-    """One problem for each of pydantic's, with paths relative to ``record``, in the order of
-    the settings in ``given``.
+    """Put pydantic's complaints about a record in plain words.
+
+    Args:
+        record: the class of the record.
+        given: what it was to be made of.
+        error: pydantic's.
+
+    Returns:
+        Problems with paths relative to the record, in the order of the settings in ``given``.
     """
-    problems = [p for e in error.errors(include_url=False) for p in _translate(record, given, e)]
+    problems: list[Problem] = []
+    for one in error.errors(include_url=False):
+        problems += _translate(record, given, one)
     order = {name: i for i, name in enumerate(given)}
-    return sorted(problems, key=lambda p: order.get(re.split(r"[.\[]", p.setting)[0], len(order)))
+
+    def rank(problem: Problem) -> int:
+        first = re.split(r"[.\[]", problem.setting)[0]
+        return order.get(first, len(order))
+
+    return sorted(problems, key=rank)
 
 
 def refusal(error: ValidationError, annotation: Any = None) -> list[Problem]:
-    """The problems of a value that was checked on its own, against the type ``annotation``: of a
-    nested record with their paths, of a plain value without.
+    """Put pydantic's complaints about a value that was checked on its own in plain words.
+
+    Args:
+        error: pydantic's.
+        annotation: the type that the value was to have.
+
+    Returns:
+        Problems; of a nested record with their paths, of a plain value without.
     """
     found: list[Problem] = []
-    for e in error.errors(include_url=False):
-        cause = e.get("ctx", {}).get("error")
-        if isinstance(cause, RecipeError):
+    for one in error.errors(include_url=False):
+        cause = one.get("ctx", {}).get("error")
+        if isinstance(cause, RecipeError):  # a record inside has worded its own
             found += cause.problems
-        else:
-            hint = _as_kind(e["input"], annotation) if e["type"] == "model_attributes_type" else ""
-            found.append(Problem(_tail(e), _message(e) + hint))
+            continue
+        hint = _as_kind(one["input"], annotation) if one["type"] == "model_attributes_type" else ""
+        found.append(Problem(_tail(one), _message(one) + hint))
     return found
 
 
 def _translate(
     record: type[BaseModel], given: Mapping[str, Any], error: ErrorDetails
-) -> Iterable[Problem]:
+) -> list[Problem]:
+    """Put one of pydantic's complaints in plain words."""
     path = join(_path(given, error), _tail(error))
     cause = error.get("ctx", {}).get("error")
-    if isinstance(cause, RecipeError):
+    if isinstance(cause, RecipeError):  # a record inside has worded its own
         return [Problem(join(path, p.setting), p.message) for p in cause.problems]
     if error["type"] == "extra_forbidden":
-        return [
-            Problem(
-                path, f"unknown setting{did_you_mean(str(error['loc'][-1]), record.model_fields)}"
-            )
-        ]
+        close = did_you_mean(str(error["loc"][-1]), record.model_fields)
+        return [Problem(path, f"unknown setting{close}")]
     hint = ""
     if error["type"] == "model_attributes_type":
         hint = _as_kind(error["input"], _annotation(record, error["loc"]))
@@ -132,74 +165,79 @@ def _translate(
 
 
 def _annotation(record: type[BaseModel], place: Iterable[int | str]) -> Any:
-    """The type of the setting at ``place``. Steps that name no setting are pydantic's names of
-    union members.
+    """Return the type of the setting at ``place``.
+
+    Steps that name no setting are pydantic's names of union members.
     """
     annotation: Any = record
     for step in place:
         fields = getattr(annotation, "model_fields", {})
-        annotation = fields[step].annotation if step in fields else annotation
+        if step in fields:
+            annotation = fields[step].annotation
     return annotation
 
 
 def _kinds(annotation: Any) -> Iterator[str]:
-    """The names of the records that a setting may be, where their ``kind`` tells them apart."""
-    if (
-        isinstance(annotation, type)
-        and issubclass(annotation, BaseModel)
-        and "kind" in annotation.model_fields
-    ):
-        yield str(annotation.model_fields["kind"].default)
+    """Yield the names of the records that a setting may be, which their ``kind`` tells apart."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = annotation.model_fields
+        if "kind" in fields:
+            yield str(fields["kind"].default)
     for inner in get_args(annotation):
         yield from _kinds(inner)
 
 
-def _as_kind(value: Any, annotation: Any) -> str:
-    """What to write where a name stands in the place of a record."""
+def _as_kind(value: object, annotation: Any) -> str:
+    """Return what to write where a name stands in the place of a record; empty where none does."""
     if not isinstance(value, str):
         return ""
     kinds = list(dict.fromkeys(_kinds(annotation)))
-    name = value if value in kinds else nearest(value, kinds)
+    if value in kinds:
+        return f" - write {{kind: {value}}}"
+    name = nearest(value, kinds)
     if name is not None:
-        return (
-            f" - {'write' if name == value else 'did you mean'} {{kind: "
-            f"{name}}}{'' if name == value else '?'}"
-        )
+        return f" - did you mean {{kind: {name}}}?"
     return f" - write {{kind: ...}} with one of {', '.join(kinds)}" if kinds else ""
 
 
 def _path(given: Any, error: ErrorDetails) -> str:
-    """The dotted path of an error. Steps of ``loc`` that do not exist in what was given are
-    pydantic's names of union members, and so is a kind of method, which may be called as a setting.
+    """Return the dotted path of an error.
+
+    Steps of ``loc`` that do not exist in what was given are pydantic's names of union members, and
+    so is a kind of method, which may be called as a setting.
     """
     path, value = "", given
-    for before, step in zip(("", *error["loc"]), error["loc"], strict=False):
-        if before == "<kind>":
+    before: int | str = ""
+    for step in error["loc"]:
+        is_kind = before == "<kind>"
+        before = step
+        if is_kind:
             continue
         if isinstance(step, int) and isinstance(value, list | tuple) and step < len(value):
             path, value = f"{path}[{step}]", value[step]
-        elif not path or (
-            isinstance(value, Mapping) and step in value and range_key(value) != step
-        ):
-            path, value = (
-                join(path, str(step)),
-                value.get(step) if isinstance(value, Mapping) else None,
-            )
+        elif not path or _is_setting(step, value):
+            path = join(path, str(step))
+            value = value.get(step) if isinstance(value, Mapping) else None
     return path
 
 
+def _is_setting(step: int | str, value: object) -> bool:
+    """Tell whether a step leads to a setting, and not into what spells a range."""
+    return isinstance(value, Mapping) and step in value and range_key(value) != step
+
+
 def _tail(error: ErrorDetails) -> str:
-    """``kind`` for an error about which kind of record is meant, else nothing."""
+    """Return ``kind`` for an error about which kind of record is meant, else nothing."""
     if error["type"] == "union_tag_invalid":
         return "kind"
-    return (
-        "kind"
-        if error["type"] == "union_tag_not_found" and _misspelt_range(error["input"]) is None
-        else ""
-    )
+    is_untold = error["type"] == "union_tag_not_found"
+    if is_untold and _misspelt_range(error["input"]) is None:
+        return "kind"
+    return ""
 
 
 def _message(error: ErrorDetails) -> str:
+    """Return what was expected and what was given."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "missing":
         return "missing, and it has no default"
@@ -208,10 +246,8 @@ def _message(error: ErrorDetails) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "union_tag_invalid":
-        return _one_of(
-            context["expected_tags"],
-            value.get("kind") if isinstance(value, Mapping) else context["tag"],
-        )
+        given = value.get("kind") if isinstance(value, Mapping) else context["tag"]
+        return _one_of(context["expected_tags"], given)
     if kind == "literal_error" and isinstance(value, str):
         return _one_of(context["expected"], value)
     if kind == "too_short":
@@ -221,45 +257,58 @@ def _message(error: ErrorDetails) -> str:
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
         return f"must be {words} {context[key]:g}, got {describe(value)}"
+    # Kinds that are not known here keep pydantic's words.
     return _wrong_type(kind, value, context) or error["msg"]
 
 
-def _wrong_type(kind: str, value: Any, context: Mapping[str, Any]) -> str | None:
+def _wrong_type(kind: str, value: object, context: Mapping[str, Any]) -> str | None:
+    """Return the message of a value of another type; None where ``kind`` is no such mistake."""
     hint = _misspelt_range(value)
     if kind == "union_tag_not_found":
         return hint or "missing: say which kind is meant"
-    if kind == "literal_error":
-        names = re.findall(r"'([^']*)'", context["expected"])
-        expected: str | None = (
-            f"one of {', '.join(names)}" if len(names) > 1 else context["expected"]
-        )
-    else:
-        expected = _EXPECTED.get(kind)
+    expected = _expected(kind, context)
     if expected is None:
         return None
     if hint is None and _is_a_range(value):
         hint = "this setting cannot be a range (those of model.args and most of train can)"
     elif kind.startswith("model") and value is None:
         hint = "leave the section out for its defaults"
-    return f"expected {expected}, got {describe(value)}" + (f" - {hint}" if hint else "")
+    message = f"expected {expected}, got {describe(value)}"
+    return f"{message} - {hint}" if hint else message
 
 
-def _one_of(expected: str, value: Any) -> str:
-    names = re.findall(r"'([^']*)'", expected)
+def _expected(kind: str, context: Mapping[str, Any]) -> str | None:
+    """Return what pydantic expected, in words."""
+    if kind != "literal_error":
+        return _EXPECTED.get(kind)
+    expected: str = context["expected"]
+    names = _names_in(expected)
+    return f"one of {', '.join(names)}" if len(names) > 1 else expected
+
+
+def _names_in(expected: str) -> list[str]:
+    """Return the names that stand in quotes in pydantic's list of them."""
+    return re.findall(r"'([^']*)'", expected)
+
+
+def _one_of(expected: str, value: object) -> str:
+    names = _names_in(expected)
     close = nearest(value, names) if isinstance(value, str) else None
     tail = f" - did you mean {close!r}?" if close else ""
     return f"expected one of {', '.join(names)}, got {describe(value)}{tail}"
 
 
-def _misspelt_range(value: Any) -> str | None:
-    """What to write instead, when a mapping that is no range was probably meant as one."""
+def _misspelt_range(value: object) -> str | None:
+    """Return what to write instead, when a mapping that is no range was probably meant as one."""
     if not isinstance(value, Mapping) or range_key(value):
         return None
     if len(value) == 1:
         name = str(next(iter(value)))
         close = nearest(name.lower(), RANGE_KEYS)
         return f"unknown range {name!r}, did you mean {close!r}?" if close else None
-    return "a range is a mapping with one key" if any(key in RANGE_KEYS for key in value) else None
+    if any(key in RANGE_KEYS for key in value):
+        return "a range is a mapping with one key"
+    return None
 
 
 def _looks_like_a_number(text: str) -> bool:

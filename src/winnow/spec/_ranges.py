@@ -164,9 +164,8 @@ class Choice(Settings):
 
     def __init__(self, *values: Any, options: Iterable[Any] | None = None) -> None:
         if options is None:
-            options = (
-                values[0] if len(values) == 1 and isinstance(values[0], list | tuple) else values
-            )
+            is_one_list = len(values) == 1 and isinstance(values[0], list | tuple)
+            options = values[0] if is_one_list else values
         super().__init__(options=tuple(options))
 
     @model_validator(mode="before")
@@ -200,10 +199,10 @@ class Choice(Settings):
         """What stands for each option in ``Recipe.resolve``: a settings record's ``kind``,
         otherwise the option itself.
         """
-        names = option_labels(self.options)
-        return tuple(
-            n if isinstance(o, Settings) else o for n, o in zip(names, self.options, strict=True)
-        )
+        labels: list[Any] = []
+        for name, option in zip(option_labels(self.options), self.options, strict=True):
+            labels.append(name if isinstance(option, Settings) else option)
+        return tuple(labels)
 
     def at(self, share: float) -> Any:
         """Return the label of the option in which ``share`` of all lies, ``share`` in [0, 1)."""
@@ -216,7 +215,10 @@ class Choice(Settings):
 
     @model_serializer
     def _to_yaml(self) -> dict[str, list[Any]]:
-        return {self.key: [o.model_dump() if isinstance(o, BaseModel) else o for o in self.options]}
+        options: list[Any] = []
+        for option in self.options:
+            options.append(option.model_dump() if isinstance(option, BaseModel) else option)
+        return {self.key: options}
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -252,7 +254,7 @@ class OpenSetting:
         return self.range.labels if isinstance(self.range, Choice) else None
 
     def applies(self, values: Mapping[str, Any]) -> bool:
-        """Whether the setting exists where the choices before it have ``values``, by path."""
+        """Tell whether the setting exists where the choices before it have ``values``, by path."""
         if self.condition is None:
             return True
         path, option = self.condition
@@ -260,16 +262,19 @@ class OpenSetting:
 
 
 def is_range(value: Any) -> bool:
-    """Whether ``value`` is a range object, or a mapping that spells one in YAML."""
+    """Tell whether ``value`` is a range object, or a mapping that spells one in YAML."""
     return isinstance(value, tuple(RANGES.values())) or range_key(value) is not None
 
 
 def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+    """Return lists as tuples, at any depth: a recipe cannot be changed."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_frozen, value))
+    return value
 
 
 def _one_key(cls: type[_Bounded] | type[Choice], content: dict[str, Any]) -> JsonSchemaValue:
-    """The JSON schema of a range as it stands in YAML."""
+    """Return the JSON schema of a range as it stands in YAML."""
     return {
         "type": "object",
         "description": cls.__doc__,
@@ -282,76 +287,100 @@ def _one_key(cls: type[_Bounded] | type[Choice], content: dict[str, Any]) -> Jso
 # -- settings that may be open ---------------------------------------------------------------------
 
 
-def _kind(value: Any) -> str:
-    return (
-        next((k for k, cls in RANGES.items() if isinstance(value, cls)), None)
-        or range_key(value)
-        or "value"
-    )
+def _kind(value: object) -> str:
+    """Return the key of a range, spelled in YAML or as an object; else ``value``."""
+    for key, cls in RANGES.items():
+        if isinstance(value, cls):
+            return key
+    return range_key(value) or "value"
 
 
 def _kinds_for(item: Any) -> tuple[str, ...]:
-    """The kinds of range whose values can be an ``item``."""
+    """Return the kinds of range whose values can be an ``item``."""
     while get_origin(item) is Annotated:
         item = get_args(item)[0]
-    return (
-        ("uniform", "log", "integer", "choice")
-        if item is float
-        else ("integer", "choice")
-        if item is int
-        else ("choice",)
-    )
+    if item is float:
+        return ("uniform", "log", "integer", "choice")
+    if item is int:
+        return ("integer", "choice")
+    return ("choice",)
 
 
 def _refuse_others(kinds: Sequence[str]) -> Callable[[Any], Any]:
+    """Return a check that refuses ranges of other kinds, before pydantic looks at their ends."""
+
     def check(value: Any) -> Any:
         kind = _kind(value)
-        if kind != "value" and kind not in kinds:
-            takes = "whole numbers" if "integer" in kinds else "one of a few values"
-            raise ValueError(
-                f"this setting takes {takes}, so its range is {' or '.join(kinds)}, not {kind}"
-            )
-        return value
+        if kind == "value" or kind in kinds:
+            return value
+        takes = "whole numbers" if "integer" in kinds else "one of a few values"
+        raise ValueError(
+            f"this setting takes {takes}, so its range is {' or '.join(kinds)}, not {kind}"
+        )
 
     return check
 
 
 def _hold_ends_to(item: Any) -> Callable[[Any], Any]:
-    """A check of each end or option of a range against the type ``item`` that a fixed value
-    must have.
+    """Return a check of each end or option of a range against the type that a fixed value must
+    have.
+
+    Args:
+        item: that type.
     """
 
+    # Made when it is first needed: to build one takes time, and most settings are never open.
     @functools.cache
     def adapter() -> TypeAdapter[Any]:
         return TypeAdapter(item)
 
     def check(value: Any) -> Any:
-        problems: list[Problem] = []
         if isinstance(value, Choice):
-            names = [label or f"[{i}]" for i, label in enumerate(option_labels(value.options))]
-            fitted = [
-                _fit(item, adapter(), o, name, problems)
-                for o, name in zip(value.options, names, strict=True)
-            ]
-        else:
-            fitted = [
-                _fit(item, adapter(), getattr(value, name), name, problems)
-                for name in ("low", "high")
-            ]
-        if problems:
-            raise RecipeError(problems)
-        return Choice(options=fitted) if isinstance(value, Choice) else value
+            return _fitted_choice(item, adapter(), value)
+        _check_ends(item, adapter(), value)
+        return value
 
     return check
+
+
+def _fitted_choice(item: Any, adapter: TypeAdapter[Any], choice: Choice) -> Choice:
+    """Return a choice with its options as the type ``item`` takes them.
+
+    Raises:
+        RecipeError: with every option that the type refuses.
+    """
+    problems: list[Problem] = []
+    fitted: list[Any] = []
+    for i, label in enumerate(option_labels(choice.options)):
+        name = label or f"[{i}]"
+        fitted.append(_fit(item, adapter, choice.options[i], name, problems))
+    if problems:
+        raise RecipeError(problems)
+    return Choice(options=fitted)
+
+
+def _check_ends(item: Any, adapter: TypeAdapter[Any], found: Uniform | Log | Integer) -> None:
+    """Check both ends of a range.
+
+    Raises:
+        RecipeError: with every end that the type ``item`` refuses.
+    """
+    problems: list[Problem] = []
+    for name in ("low", "high"):
+        _fit(item, adapter, getattr(found, name), name, problems)
+    if problems:
+        raise RecipeError(problems)
 
 
 def _fit(
     item: Any, adapter: TypeAdapter[Any], value: Any, name: str, problems: list[Problem]
 ) -> Any:
+    """Return a value as the type ``item`` takes it; what is wrong with it joins ``problems``."""
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        problems += [Problem(join(name, p.setting), p.message) for p in refusal(error, item)]
+        for problem in refusal(error, item):
+            problems.append(Problem(join(name, problem.setting), problem.message))
         return value
 
 

@@ -22,8 +22,9 @@ __all__ = ["Settings", "option_labels", "plain"]
 
 
 def _not_for_nested(init: Any) -> Any:
-    """Mark an ``__init__`` as called by people only: pydantic validates a nested record without
-    it, straight from its mapping.
+    """Mark an ``__init__`` as called by people only.
+
+    pydantic then validates a nested record without it, straight from its mapping.
     """
     init.__pydantic_base_init__ = True
     return init
@@ -60,29 +61,35 @@ class Settings(BaseModel):
         try:
             return handler(value)
         except ValidationError as error:
-            raise RecipeError(
-                _problems.from_pydantic(cls, value if isinstance(value, Mapping) else {}, error)
-            ) from None
+            given = value if isinstance(value, Mapping) else {}
+            raise RecipeError(_problems.from_pydantic(cls, given, error)) from None
 
 
 def plain(value: Any) -> Any:
-    """``value`` with NumPy's and PyTorch's scalars turned into Python's, in lists too; anything
-    else as it is.
+    """Return a value with NumPy's and PyTorch's scalars turned into Python's, in lists too.
+
+    Anything else stays as it is.
     """
     if type(value) in (bool, int, float, str) or value is None:
         return value
-    if isinstance(value, list | tuple):
-        return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
-    if hasattr(value, "dtype") and hasattr(value, "item") and getattr(value, "shape", None) == ():
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    if isinstance(value, list | tuple):  # of a class of its own, which could not be made so
+        return value
+    is_scalar = hasattr(value, "dtype") and getattr(value, "shape", None) == ()
+    if is_scalar and hasattr(value, "item"):
         return value.item()
     return value
 
 
 def option_labels(options: Sequence[Any]) -> list[str | None]:
-    """The name of each option of a choice that is a settings record (its own ``name``, its
-    ``kind``, or the class that it uses), None for plain values.
+    """Return the name of each option of a choice that is a settings record.
 
-    A kind that comes twice is numbered: ``sgd``, ``sgd_2``.
+    That is its own ``name``, its ``kind``, or the class that it uses. A kind that comes twice is
+    numbered: ``sgd``, ``sgd_2``.
+
+    Returns:
+        A name for each option; None for plain values.
     """
     seen: Counter[str] = Counter()
     labels: list[str | None] = []
@@ -105,9 +112,14 @@ def _has(option: Any, name: str) -> bool:
 
 
 def _read(option: Any, name: str) -> Any:
-    return option.get(name) if isinstance(option, Mapping) else getattr(option, name, None)
+    """Return a field of a record, or of the mapping that spells one; None where there is none."""
+    if isinstance(option, Mapping):
+        return option.get(name)
+    return getattr(option, name, None)
 
 
-def _name_of_class(use: Any) -> str | None:
-    """The last name of an import path, ``RAdam`` of ``torch.optim:RAdam``."""
-    return re.split(r"[:.]", use)[-1] if isinstance(use, str) else None
+def _name_of_class(use: object) -> str | None:
+    """Return the last name of an import path, ``RAdam`` of ``torch.optim:RAdam``."""
+    if not isinstance(use, str):
+        return None
+    return re.split(r"[:.]", use)[-1]

@@ -54,6 +54,7 @@ Flag = Annotated[bool, Field(strict=True)]
 
 
 def _as_tuple(value: Any) -> Any:
+    """Return a list as a tuple, which cannot be changed."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -88,9 +89,16 @@ Encoding = Annotated[str, Field(strict=True), AfterValidator(_known_encoding)]
 
 
 TwoNames = Annotated[tuple[str, ...], Field(strict=True, min_length=2), BeforeValidator(_as_tuple)]
+
+
+def _number_or_names(value: object) -> str:
+    """Tell which member of ``Classes`` is meant, so that a mistake is told of that one alone."""
+    return "number" if isinstance(value, int) else "names"
+
+
 Classes = Annotated[
     Annotated[Several, Tag("number")] | Annotated[TwoNames, Tag("names")],
-    Discriminator(lambda value: "number" if isinstance(value, int) else "names"),
+    Discriminator(_number_or_names),
 ]
 
 
@@ -100,8 +108,13 @@ def _all_or_names(value: Any) -> Any:
     return value
 
 
+def _all_or_list(value: object) -> str:
+    """Tell which member of ``Parts`` is meant."""
+    return "all" if isinstance(value, str) else "names"
+
+
 Parts = Annotated[
     Annotated[Literal["all"], Tag("all")] | Annotated[Names, Tag("names")],
-    Discriminator(lambda value: "all" if isinstance(value, str) else "names"),
+    Discriminator(_all_or_list),
     BeforeValidator(_all_or_names),
 ]
