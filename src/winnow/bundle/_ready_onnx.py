@@ -28,13 +28,16 @@ class _Unfamiliar(Exception):
 
 
 def convert_ready(model: torch.nn.Module, in_shape: Sequence[int]) -> Any | None:
-    """An ``onnx.ModelProto`` of input ``x`` (batch, *in_shape) and output ``y``; None where
-    PyTorch's exporter is needed: for any module but a ready MLP, and for one that has hooks or
-    layers of other kinds in it.
+    """Write a ready model down as ONNX.
 
     Args:
         model: in evaluation mode, float32, on the CPU.
         in_shape: shape of one row.
+
+    Returns:
+        An ``onnx.ModelProto`` of input ``x`` (batch, *in_shape) and output ``y``. None where
+        PyTorch's exporter is needed: for any module but a ready MLP, and for one that has hooks or
+        layers of other kinds in it.
     """
     if not _is_ready(model, "MLP") or any(_is_changed(module) for module in model.modules()):
         return None
@@ -43,7 +46,8 @@ def convert_ready(model: torch.nn.Module, in_shape: Sequence[int]) -> Any | None
     try:
         y = graph.node("Flatten", ["x"], axis=1) if len(in_shape) > 1 else "x"
         for i in range(parts.depth):
-            y = _block(graph, f"block{i + 1}", model.get_submodule(f"block{i + 1}"), y)
+            name = f"block{i + 1}"
+            y = _block(graph, name, model.get_submodule(name), y)
         _linear(graph, "head", parts.head, y, output="y")
     except _Unfamiliar:
         return None
@@ -51,20 +55,26 @@ def convert_ready(model: torch.nn.Module, in_shape: Sequence[int]) -> Any | None
 
 
 def _is_ready(module: torch.nn.Module, name: str) -> bool:
-    """Whether it is of this class of ``winnow.models``, and not of one derived from it."""
-    return (type(module).__module__, type(module).__qualname__) == ("winnow.models._ready", name)
+    """Tell whether a module is of this class of ``winnow.models``, and not of one derived from
+    it.
+    """
+    kind = type(module)
+    return kind.__module__ == "winnow.models._ready" and kind.__qualname__ == name
 
 
 def _is_changed(module: torch.nn.Module) -> bool:
-    """Whether calling it may do something else than its class says."""
-    hooks = (module._forward_hooks, module._forward_pre_hooks)
-    return any(hooks) or "forward" in vars(module)
+    """Tell whether calling a module may do something else than its class says."""
+    if module._forward_hooks or module._forward_pre_hooks:
+        return True
+    return "forward" in vars(module)  # set on the object, over that of the class
 
 
 def _block(graph: _Graph, name: str, block: Any, x: str) -> str:
+    """Add a block; return the name of its output."""
     if not _is_ready(block, "Block"):
         raise _Unfamiliar
-    y = _normalized(graph, f"{name}.norm", block.norm, (f"{name}.linear", block.linear), x)
+    linear = (f"{name}.linear", block.linear)
+    y = _normalized(graph, f"{name}.norm", block.norm, linear, x)
     y = _activated(graph, block.activation, y)
     return graph.node("Add", [x, y]) if block.residual else y
 
@@ -78,7 +88,11 @@ def _linear(
     norm: Any = None,
     output: str | None = None,
 ) -> str:
-    """A linear layer; a batch normalization behind it is a change of its weights."""
+    """Add a linear layer; return the name of its output.
+
+    A batch normalization behind it is a change of its weights, as none of its statistics depends on
+    the batch in evaluation mode.
+    """
     from torch import nn
 
     if type(linear) is not nn.Linear or linear.bias is None:
@@ -87,7 +101,8 @@ def _linear(
     if norm is not None:
         if norm.running_var is None or norm.running_mean is None or norm.weight is None:
             raise _Unfamiliar
-        scale = _numbers(norm.weight) / np.sqrt(_numbers(norm.running_var) + norm.eps)
+        deviation = np.sqrt(_numbers(norm.running_var) + norm.eps)
+        scale = _numbers(norm.weight) / deviation
         weight = weight * scale[:, None]
         bias = (bias - _numbers(norm.running_mean)) * scale + _numbers(norm.bias)
     inputs = [x, graph.constant(f"{name}.weight", weight), graph.constant(f"{name}.bias", bias)]
@@ -97,7 +112,7 @@ def _linear(
 def _normalized(
     graph: _Graph, name: str, norm: torch.nn.Module, linear: tuple[str, torch.nn.Module], x: str
 ) -> str:
-    """A linear layer and the norm behind it."""
+    """Add a linear layer and the norm behind it; return the name of the output."""
     from torch import nn
 
     if type(norm) is nn.BatchNorm1d:
@@ -107,15 +122,13 @@ def _normalized(
         return y
     if type(norm) is not nn.LayerNorm or len(norm.normalized_shape) != 1 or norm.bias is None:
         raise _Unfamiliar
-    inputs = [
-        y,
-        graph.constant(f"{name}.weight", _numbers(norm.weight)),
-        graph.constant(f"{name}.bias", _numbers(norm.bias)),
-    ]
-    return graph.node("LayerNormalization", inputs, axis=-1, epsilon=norm.eps)
+    weight = graph.constant(f"{name}.weight", _numbers(norm.weight))
+    bias = graph.constant(f"{name}.bias", _numbers(norm.bias))
+    return graph.node("LayerNormalization", [y, weight, bias], axis=-1, epsilon=norm.eps)
 
 
 def _activated(graph: _Graph, activation: torch.nn.Module, x: str) -> str:
+    """Add an activation; return the name of its output."""
     from torch import nn
 
     if type(activation) is nn.SiLU:
@@ -129,6 +142,7 @@ def _activated(graph: _Graph, activation: torch.nn.Module, x: str) -> str:
 
 
 def _numbers(tensor: torch.Tensor) -> np.ndarray:
+    # In double precision, so that folding the norm into the weights rounds only once.
     return tensor.detach().double().numpy()
 
 
@@ -140,6 +154,7 @@ class _Graph:
         self._constants: list[Any] = []
 
     def constant(self, name: str, value: np.ndarray) -> str:
+        """Add a constant as float32; return its name."""
         from onnx import numpy_helper
 
         self._constants.append(numpy_helper.from_array(value.astype(np.float32), name))
@@ -148,7 +163,7 @@ class _Graph:
     def node(
         self, operator: str, inputs: Sequence[str], *, output: str | None = None, **attributes: Any
     ) -> str:
-        """Add a node; the name of its output."""
+        """Add a node; return the name of its output."""
         from onnx import helper
 
         output = output or f"{operator.lower()}_{len(self._nodes)}"
@@ -156,13 +171,13 @@ class _Graph:
         return output
 
     def model(self, in_shape: Sequence[int], out_features: int) -> Any:
+        """Return the graph as an ``onnx.ModelProto``, its batch size free."""
         from onnx import TensorProto, helper
 
-        ends = [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
-            for name, shape in (("x", in_shape), ("y", [out_features]))
-        ]
-        graph = helper.make_graph(self._nodes, "main_graph", ends[:1], ends[1:], self._constants)
+        kind = TensorProto.FLOAT
+        x = helper.make_tensor_value_info("x", kind, ["batch", *in_shape])
+        y = helper.make_tensor_value_info("y", kind, ["batch", out_features])
+        graph = helper.make_graph(self._nodes, "main_graph", [x], [y], self._constants)
         operators = [helper.make_opsetid("", OPSET)]
         return helper.make_model(
             graph, opset_imports=operators, ir_version=IR_VERSION, producer_name="winnow"

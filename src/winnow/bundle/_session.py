@@ -19,7 +19,12 @@ _ERRORS_ONLY = 3  # ONNX Runtime's log level
 
 
 def open_session(onnx: bytes, *, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """A CPU session over ONNX bytes; ``threads`` is for one call, None lets ONNX Runtime decide."""
+    """Open a CPU session over a model.
+
+    Args:
+        onnx: the bytes of the model.
+        threads: for one call; None lets ONNX Runtime decide.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -57,7 +62,8 @@ def check_self_contained(onnx: bytes) -> None:
         raise BundleError(f"model.onnx is not an ONNX model: {error}") from None
     for tensor in _tensors(model):
         if tensor.data_location == onnx_library.TensorProto.EXTERNAL or tensor.external_data:
-            where = next((e.value for e in tensor.external_data if e.key == "location"), "")
+            places = [entry.value for entry in tensor.external_data if entry.key == "location"]
+            where = places[0] if places else ""
             raise BundleError(
                 f"model.onnx keeps the tensor {tensor.name!r} in another file ({where!r}); it "
                 f"must be inside"
@@ -65,8 +71,9 @@ def check_self_contained(onnx: bytes) -> None:
 
 
 def _tensors(message: Any) -> Iterator[Any]:
-    """Every TensorProto below a protobuf message, wherever it hangs: initializers, attributes,
-    subgraphs, functions.
+    """Yield every TensorProto below a protobuf message, wherever it hangs.
+
+    That may be in initializers, attributes, subgraphs or functions.
     """
     for field, value in message.ListFields():
         if field.message_type is None:

@@ -226,7 +226,7 @@ def curve_rows(final: FinalRecord) -> list[CurveRow]:
     length = max(len(train), len(validation), len(score))
     if not length:
         return []
-    step = -(-length // MAX_CURVE_ROWS)
+    step = -(-length // MAX_CURVE_ROWS)  # rounded up, so that there are not more rows
     rows: list[CurveRow] = []
     for epoch in sorted({*range(0, length, step), length - 1}):
         scores = _scores_at(done, key, epoch) if key else []
@@ -315,6 +315,7 @@ def recipe_lines(before: str | None, after: str) -> list[tuple[bool, str]]:
     lines = after.rstrip().splitlines()
     if not before:
         return [(False, line) for line in lines]
+    # Without its heuristic, which takes lines that come often for no match at all
     matcher = difflib.SequenceMatcher(None, before.rstrip().splitlines(), lines, autojunk=False)
     same: set[int] = set()
     for block in matcher.get_matching_blocks():

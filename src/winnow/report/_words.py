@@ -369,6 +369,7 @@ def shipped_change(compressed: CompressionRecord | None) -> ShippedChange | None
     if chosen is None:
         return None
     first = compressed.candidates[0]
+    # Both at the batch size at which the chosen one was timed first
     batch = next(iter(chosen.latency), "1")
     before, after = _median_ms(first, batch), _median_ms(chosen, batch)
     return ShippedChange(
@@ -405,7 +406,7 @@ def times(ratio: float | None, more: str, less: str) -> str:
     """
     if ratio is None or not math.isfinite(ratio) or ratio <= 0:
         return fmt.ABSENT
-    if abs(ratio - 1) < 0.02:
+    if abs(ratio - 1) < 0.02:  # two digits would show it as 1
         return "about the same"
     if ratio > 1:
         return f"{ratio:.2g}\u00a0× {more}"

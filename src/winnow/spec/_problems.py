@@ -117,6 +117,7 @@ def from_pydantic(
     problems: list[Problem] = []
     for one in error.errors(include_url=False):
         problems += _translate(record, given, one)
+    # The reader goes through a file from its top.
     order = {name: i for i, name in enumerate(given)}
 
     def rank(problem: Problem) -> int:
@@ -230,6 +231,7 @@ def _tail(error: ErrorDetails) -> str:
     """Return ``kind`` for an error about which kind of record is meant, else nothing."""
     if error["type"] == "union_tag_invalid":
         return "kind"
+    # What was probably meant as a range is told as one, and not as a record without its kind.
     is_untold = error["type"] == "union_tag_not_found"
     if is_untold and _misspelt_range(error["input"]) is None:
         return "kind"
