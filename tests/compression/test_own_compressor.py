@@ -105,7 +105,7 @@ def test_one_from_yaml_is_judged_and_ships_like_our_own(convnet: Model, tmp_path
     document = json.loads(json.dumps(documents["compression"], allow_nan=False))
     assert document["candidates"][-1]["words"] == "halves of weights"
     loaded = bundle.load(found.save(tmp_path / "b"))
-    assert loaded.manifest["deployed"] == "Halves"
+    assert loaded.manifest.deployed == "Halves"
     rows = datasets.load_digits().data[convnet.prepared.test.index]
     expected = session(halves.onnx).run(None, {"x": convnet.prepared.test.X})[0]
     np.testing.assert_allclose(loaded.logits(rows), expected, atol=1e-3)
