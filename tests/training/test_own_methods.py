@@ -17,6 +17,7 @@ from winnow.data import prepare
 from winnow.errors import ModelError
 from winnow.execution._plan import trains_elsewhere
 from winnow.methods import (
+    EMA,
     L1,
     L2,
     SGD,
@@ -25,8 +26,10 @@ from winnow.methods import (
     BaseOptimizer,
     BasePenalty,
     BaseSchedule,
+    Centralize,
     Constant,
     Cosine,
+    GeneralizationLoss,
 )
 from winnow.recipe import (
     Ablate,
@@ -44,6 +47,7 @@ from winnow.recipe import (
     Schedule,
     Search,
     Train,
+    Uniform,
     Variant,
 )
 from winnow.training import MemberResult, _checkpoint, methods_key, probe, train_fleet
@@ -492,6 +496,9 @@ def test_a_run_searches_ablates_and_reports_own_methods(tmp_path: Path) -> None:
             loss=Choice("auto", Loss(nn.CrossEntropyLoss)),
             schedule=Halving(every=3),
             penalties=[Hoyer()],
+            gradient_rules=[Centralize()],
+            averaging=EMA(decay=Uniform(0.1, 0.9)),
+            early_stopping=GeneralizationLoss(alpha=50.0),
         ),
         search=Search(trials=6, batch=6, leaders=2, seeds=2),
         ablate=Ablate(seeds=2),
@@ -502,9 +509,12 @@ def test_a_run_searches_ablates_and_reports_own_methods(tmp_path: Path) -> None:
     assert done.ablation is not None
     assert done.found is not None
     ablated = {arm.name for arm in done.ablation.arms}
-    assert {"schedule", "penalty.Hoyer"} <= ablated
+    assert {"schedule", "penalty.Hoyer", "gradient_rule.centralize", "averaging"} <= ablated
+    assert "early_stopping" in ablated
     report = done.report.read_text()
     assert "penalty Hoyer" in report
     assert "Halving schedule" in report
+    assert "ema averaging of weights" in report
+    assert "early stopping at a loss 50 % above the lowest" in report
     tried = set(done.found.table()["train.optimizer"])
     assert tried == {"Muon", "RAdam"}
