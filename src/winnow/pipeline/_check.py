@@ -13,10 +13,11 @@ from winnow.bundle import BATCH_SIZES, export_onnx
 from winnow.compression import compressors_of
 from winnow.data import PreparedData, prepare_once
 from winnow.errors import DataError, ModelError, Problem, RecipeError, WinnowError, did_you_mean
-from winnow.methods import SAMPLERS, BaseSampler, in_order
+from winnow.methods import AUGMENTS, SAMPLERS, BaseAugment, BaseSampler, in_order
 from winnow.pipeline._corners import corners, training_corners
 from winnow.recipe import READY, Data, Model, Recipe, locate, made, sections
 from winnow.training import check_methods
+from winnow.trees import described
 
 __all__ = ["CheckedRecipe", "check", "check_export", "check_recipe", "load_recipe"]
 
@@ -96,6 +97,7 @@ def check_recipe(
             *_task_problems(recipe, rows),
             *problems,
             *_method_problems(recipe, rows.task),
+            *_augment_problems(recipe, rows),
             *_sampler_problems(recipe),
             *_compressor_problems(recipe),
             *unknown,
@@ -251,6 +253,29 @@ def _method_problems(recipe: Recipe, task: str) -> list[Problem]:
             # The same method fails at several corners: once is enough to read.
             problems.setdefault(problem.setting, problem)
     return list(problems.values())
+
+
+def _augment_problems(recipe: Recipe, prepared: PreparedData) -> list[Problem]:
+    """Return the augmentations that are for one input and one target where there are several."""
+    x, y = prepared.head("train", 1)
+    several = [tree for tree in (x, y) if isinstance(tree, Mapping | tuple)]
+    if not several:
+        return []
+    problems: list[Problem] = []
+    for i, record in enumerate(recipe.train.augment):
+        where = f"train.augment[{i}]"
+        try:
+            method = type(made(record, AUGMENTS, BaseAugment, where))
+        except RecipeError:  # told by what makes the methods
+            continue
+        if method.of_batch.__func__ is BaseAugment.of_batch.__func__:  # type: ignore[attr-defined]
+            what = (
+                f"{method.__name__} changes one input and one target, and the data has "
+                f"{' and '.join(map(described, several))}: leave it out, or give one that defines "
+                f"of_batch"
+            )
+            problems.append(Problem(where, what))
+    return problems
 
 
 def _compressor_problems(recipe: Recipe) -> list[Problem]:

@@ -236,7 +236,9 @@ class Data(Settings):
 
     @classmethod
     def arrays(cls, X: Any, y: Any, **settings: Any) -> Self:
-        """Data from NumPy arrays or tensors: ``X`` (rows, ...) and ``y`` (rows,)."""
+        """Data from NumPy arrays or tensors: ``X`` (rows, ...), or a tuple or mapping of several
+        inputs, each (rows, ...); and ``y`` (rows,).
+        """
         return cls(source=_objects.register((X, y), "arrays"), **settings)
 
     @classmethod
@@ -259,7 +261,8 @@ class Data(Settings):
         memory.
 
         Item ``i`` is ``(x, y)``, the same at every reading: ``x`` a tensor or array of one shape,
-        which goes into the model as it is; ``y`` a class index from 0, or a number.
+        or a tuple or mapping of several inputs, which goes into the model as it is; ``y`` a class
+        index from 0, or a number, or a mapping of targets in which ``target`` names that one.
 
         Args:
             dataset: one, to be divided by ``split``; or a function or class that gives one, or
