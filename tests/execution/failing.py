@@ -10,7 +10,16 @@ import os
 import signal
 import sys
 
-from winnow.execution import Event, Runner, Workspace, _plan, _processes, _runner
+from winnow.execution import (
+    Event,
+    Runner,
+    Workspace,
+    _capacity,
+    _fleets,
+    _plan,
+    _processes,
+    _runner,
+)
 from winnow.recipe import Data, Model, Train, Variant
 
 SLOW = 100_000  # epochs: never reached
@@ -34,7 +43,8 @@ def asked(how: str) -> list[Variant]:
 
 
 def main(out: str, how: str) -> None:
-    for module in (_plan, _processes, _runner):  # two fleets at once, whatever the machine has
+    # Two fleets at once, whatever the machine has
+    for module in (_capacity, _fleets, _plan, _processes, _runner):
         module.cores = lambda: 2  # type: ignore[attr-defined]
     _plan.MEASURE_FROM = 10**12
     variants = asked(how)

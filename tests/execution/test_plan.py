@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from winnow.data import PreparedData, prepare
-from winnow.execution import Planner, Runner, Workspace, _plan
+from winnow.execution import Planner, Runner, Workspace, _capacity, _fleets, _model_costs, _plan
 from winnow.execution._failures import train_in_halves
 from winnow.execution._machine import free_bytes
 from winnow.execution._threads import _Room
@@ -51,8 +51,10 @@ def rows() -> PreparedData:
 
 @pytest.fixture
 def planner(rows: PreparedData, monkeypatch: pytest.MonkeyPatch) -> Planner:
-    monkeypatch.setattr(_plan, "cores", lambda: 2)
-    monkeypatch.setattr(_plan, "measure_compiled", lambda *_: None)  # as where the compiler fails
+    for module in (_plan, _fleets, _capacity):
+        monkeypatch.setattr(module, "cores", lambda: 2)
+    # As where the compiler fails
+    monkeypatch.setattr(_model_costs, "measure_compiled", lambda *_: None)
     return Planner(lambda _: rows)
 
 
@@ -64,7 +66,8 @@ def variants(n: int, **train: Any) -> list[Variant]:
 
 
 def free(monkeypatch: pytest.MonkeyPatch, nbytes: float) -> None:
-    monkeypatch.setattr(_plan, "free_bytes", lambda: int(nbytes))
+    for module in (_capacity, _model_costs):
+        monkeypatch.setattr(module, "free_bytes", lambda: int(nbytes))
 
 
 # -- memory ----------------------------------------------------------------------------------------
@@ -75,9 +78,9 @@ def test_fleets_that_train_at_once_share_the_memory(
 ) -> None:
     free(monkeypatch, 2**40)
     (large, _) = planner.plan(variants(32, epochs=1))
-    free(monkeypatch, 2 * large.peak_bytes / _plan.MEMORY_SHARE)
+    free(monkeypatch, 2 * large.peak_bytes / _capacity.MEMORY_SHARE)
     assert [len(f.positions) for f in planner.plan(variants(32, epochs=1))] == [16, 16]
-    free(monkeypatch, large.peak_bytes / _plan.MEMORY_SHARE)
+    free(monkeypatch, large.peak_bytes / _capacity.MEMORY_SHARE)
     halved = planner.plan(variants(32, epochs=1))
     assert all(2 * f.peak_bytes <= large.peak_bytes for f in halved)
     assert sorted(p for f in halved for p in f.positions) == list(range(32))
@@ -89,7 +92,7 @@ def test_fewer_fleets_train_at_once_before_they_hold_one_member(
 ) -> None:
     free(monkeypatch, 2**40)
     (two,) = planner.plan(variants(2, epochs=1))
-    free(monkeypatch, 1.1 * two.peak_bytes / _plan.MEMORY_SHARE)
+    free(monkeypatch, 1.1 * two.peak_bytes / _capacity.MEMORY_SHARE)
     fleets = planner.plan(variants(8, epochs=1))
     assert {(f.how, len(f.positions), f.at_once) for f in fleets} == {("stacked", 2, 1)}
 
@@ -375,7 +378,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, stacked: float, alone: float) -> list
         asked.append(members)
         return StepTiming(stacked, alone, members)
 
-    monkeypatch.setattr(_plan, "measure", measure)
+    monkeypatch.setattr(_model_costs, "measure", measure)
     return asked
 
 
@@ -432,15 +435,15 @@ def compiles(monkeypatch: pytest.MonkeyPatch, member_step: float, cost: float = 
         tried.append(len(fleet))
         return cost, member_step
 
-    monkeypatch.setattr(_plan, "measure_compiled", measure_compiled)
+    monkeypatch.setattr(_model_costs, "measure_compiled", measure_compiled)
     return tried
 
 
 def test_compiling_is_tried_when_it_should_win_its_time_back(
     planner: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved_in_a_step = (1 - _plan.COMPILED_FACTOR) / 2  # of a step's time; on two cores
-    stacked = 0.9 * _plan.COMPILE_SECONDS / (16 * STEPS * saved_in_a_step)
+    saved_in_a_step = (1 - _model_costs.COMPILED_FACTOR) / 2  # of a step's time; on two cores
+    stacked = 0.9 * _model_costs.COMPILE_SECONDS / (16 * STEPS * saved_in_a_step)
     timed(monkeypatch, stacked, 1.0)
     tried = compiles(monkeypatch, 0.25 * stacked)
     fleets = planner.plan(variants(16, epochs=300))
@@ -493,7 +496,7 @@ def test_a_plan_that_is_only_shown_compiles_nothing(
 def test_what_earlier_runs_measured_decides(
     planner: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seconds = 10 * _plan.COMPILE_SECONDS / (16 * STEPS * 0.2)
+    seconds = 10 * _model_costs.COMPILE_SECONDS / (16 * STEPS * 0.2)
     timed(monkeypatch, seconds, 2 * seconds)
     tried = compiles(monkeypatch, 0.5 * seconds)
     kind = fleet_kind(planner.key(variants(1)[0]))
@@ -504,7 +507,7 @@ def test_what_earlier_runs_measured_decides(
     assert all(f.compiled for f in planner.plan(variants(16, epochs=300)))
     known = recall(kind)
     assert (known.compile_seconds, known.compiled_seconds) == (
-        _plan.COMPILED_BEFORE_SECONDS,
+        _model_costs.COMPILED_BEFORE_SECONDS,
         0.5 * seconds,
     )
 
@@ -554,9 +557,9 @@ def test_all_of_a_study_train_in_the_way_of_its_largest_group(
 def test_compiling_pays_for_the_programs_of_all_groups(
     planner: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved_in_a_step = (1 - _plan.COMPILED_FACTOR) / 2
+    saved_in_a_step = (1 - _model_costs.COMPILED_FACTOR) / 2
     # One program pays for all, two do not
-    stacked = 1.5 * _plan.COMPILE_SECONDS / (32 * STEPS * saved_in_a_step)
+    stacked = 1.5 * _model_costs.COMPILE_SECONDS / (32 * STEPS * saved_in_a_step)
     timed(monkeypatch, stacked, 1.0)
     tried = compiles(monkeypatch, 0.25 * stacked)
     planner.plan([*variants(16, epochs=300), *wide(16, epochs=300)])
@@ -608,7 +611,8 @@ def test_the_planner_hears_how_much_a_study_will_still_ask_for(
 def test_a_gpu_takes_one_large_fleet_after_the_other(
     planner: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_plan, "on_gpu", lambda: True)
+    for module in (_plan, _capacity):
+        monkeypatch.setattr(module, "on_gpu", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**36, 2**37))
     (fleet,) = planner.plan(variants(96, epochs=300))
     assert (fleet.how, len(fleet.positions), fleet.compiled, fleet.at_once) == (
@@ -622,4 +626,4 @@ def test_a_gpu_takes_one_large_fleet_after_the_other(
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (int(40 * two.peak_bytes), 2**37))
     fleets = planner.plan(variants(96, epochs=300))
     assert len(fleets) > 1
-    assert all(f.peak_bytes <= _plan.GPU_MEMORY_SHARE * 40 * two.peak_bytes for f in fleets)
+    assert all(f.peak_bytes <= _capacity.GPU_MEMORY_SHARE * 40 * two.peak_bytes for f in fleets)

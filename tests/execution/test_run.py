@@ -16,7 +16,7 @@ from tests.training import architectures
 from torch import Tensor, nn
 
 from winnow.errors import WorkspaceError
-from winnow.execution import Event, Planner, Runner, Workspace, _plan, _threads
+from winnow.execution import Event, Planner, Runner, Workspace, _capacity, _threads
 from winnow.methods import SGD, AdamW
 from winnow.recipe import Choice, Data, EarlyStopping, Model, Prepare, Recipe, Train, Variant
 from winnow.training import train_fleet
@@ -112,7 +112,7 @@ def test_large_fleets_are_cut_evenly_and_to_memory(
     plan = Planner(Runner(workspace).prepared).plan(variants)
     assert [len(f.positions) for f in plan] == [43, 44, 43]
     assert sorted(p for f in plan for p in f.positions) == list(range(130))
-    monkeypatch.setattr(_plan, "free_bytes", lambda: 200_000)
+    monkeypatch.setattr(_capacity, "free_bytes", lambda: 200_000)
     small = Planner(Runner(workspace).prepared).plan(variants)
     assert max(len(f.positions) for f in small) < 20
 

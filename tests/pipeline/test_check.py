@@ -14,8 +14,7 @@ from torch import nn
 from winnow.data import Table, prepare
 from winnow.data._fit import fit
 from winnow.errors import RecipeError
-from winnow.execution import Runner, Workspace
-from winnow.execution import _plan as _planning
+from winnow.execution import Runner, Workspace, _model_costs
 from winnow.pipeline import Flow, _plan, check, describe_plan, open_source
 from winnow.pipeline._check import load_recipe
 from winnow.pipeline._corners import corners
@@ -146,7 +145,7 @@ def test_the_plan_counts_trainings_and_groups_by_shape(recipe: Recipe) -> None:
 
 
 def test_the_plan_is_what_a_run_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_planning, "measure", lambda *_, **__: StepTiming(1e-6, 1e-3, 8))
+    monkeypatch.setattr(_model_costs, "measure", lambda *_, **__: StepTiming(1e-6, 1e-3, 8))
     ask = small(
         model=Model("mlp", width=8, depth=1),
         train=Train(
@@ -176,7 +175,7 @@ def test_a_lower_precision_that_is_faster_here_is_named(monkeypatch: pytest.Monk
     def measure(variant: Variant, *_: Any, **__: Any) -> StepTiming:
         return StepTiming(2e-4 if variant.train.precision == "bfloat16" else 3e-4, 1e-3, 8)
 
-    for module in (_planning, _plan):
+    for module in (_model_costs, _plan):
         monkeypatch.setattr(module, "measure", measure)
     ask = {"model": Model("mlp", width=8, depth=1), "search": Search(trials=4, batch=4)}
     long = {"epochs": 400, "batch_size": 16, "dropout": Uniform(0.0, 0.5)}

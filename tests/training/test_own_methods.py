@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import winnow
 from winnow.data import prepare
 from winnow.errors import ModelError
-from winnow.execution._plan import trains_elsewhere
+from winnow.execution._fleets import trains_elsewhere
 from winnow.methods import (
     EMA,
     L1,

@@ -1,7 +1,8 @@
 """Where and in what groups variants train: the workspace, the plan, the runner."""
 
-from winnow.execution._machine import device
-from winnow.execution._plan import How, PlannedFleet, Planner, cores
+from winnow.execution._fleets import How, PlannedFleet
+from winnow.execution._machine import cores, device
+from winnow.execution._plan import Planner
 from winnow.execution._records import (
     FleetRecord,
     PlanRecord,

@@ -31,10 +31,12 @@ _LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent.parent
 def train_in_halves(
     variants: Sequence[Variant], train: Train, *, stacked: bool, on_epoch: Tell
 ) -> Iterator[list[MemberResult]]:
-    """Train a fleet; where it fails, what has not left it yet trains again from the start, as two
-    fleets one after the other. One that fails by itself in a stack trains once more unstacked, so
-    that a fault of the stacked program is nobody's. What a member gets does not depend on the
-    others, so its result is the same.
+    """Train a fleet, and its halves where it fails.
+
+    What has not left a fleet that fails trains again from the start, as two fleets one after the
+    other. One that fails by itself in a stack trains once more unstacked, so that a fault of the
+    stacked program is nobody's. What a member gets does not depend on the others, so its result is
+    the same.
 
     Args:
         variants: of the fleet.
@@ -58,54 +60,61 @@ def train_in_halves(
             raise _FromOutside(error) from error
 
     try:
-        yield from _parts(variants, train, stacked, tell)
+        yield from _train_parts(variants, train, stacked, tell)
     except _FromOutside as outside:
         raise outside.error from None
 
 
 def cause_of(error: BaseException) -> Cause:
-    """Whose failure an exception in a training is: what memory, disks, imports and devices
-    raise need not come again.
+    """Return whose failure an exception in a training is.
+
+    What memory, disks, imports and devices raise need not come again.
     """
-    if isinstance(error, OSError | ImportError) or (
-        isinstance(error, Exception) and is_out_of_memory(error)
-    ):
+    if isinstance(error, OSError | ImportError):
         return "environment"
-    of_device = isinstance(error, RuntimeError) and str(error).startswith(
-        ("CUDA error", "cuDNN error", "DataLoader worker")
-    )
-    return "environment" if of_device else "variant"
+    if isinstance(error, Exception) and is_out_of_memory(error):
+        return "environment"
+    # PyTorch has no class of its own for these
+    of_device = ("CUDA error", "cuDNN error", "DataLoader worker")
+    if isinstance(error, RuntimeError) and str(error).startswith(of_device):
+        return "environment"
+    return "variant"
 
 
 def failure(variant: Variant, reason: str, cause: Cause, *, fleet: str = "") -> MemberResult:
-    """The result of a variant that failed."""
-    return MemberResult(
-        variant, Outcome(variant.id, "failed", reason=reason, cause=cause, fleet=fleet), None
-    )
+    """Return the result of a variant that failed.
+
+    Args:
+        variant: the variant.
+        reason: why, in a sentence.
+        cause: whose failure it is.
+        fleet: how it was trained; empty where it was not.
+    """
+    outcome = Outcome(variant.id, "failed", reason=reason, cause=cause, fleet=fleet)
+    return MemberResult(variant, outcome, None)
 
 
 def in_a_sentence(error: BaseException) -> str:
-    """Kind and first line of an exception, and where in the user's code it was raised."""
+    """Return kind and first line of an exception, and where in the user's code it was raised."""
     if isinstance(error, ModelError):
         return str(error)
-    first, text = first_line(error), kind_and_line(error)
-    theirs = [
-        f
-        for f in traceback.extract_tb(error.__traceback__)
-        if not f.filename.startswith((*_LIBRARIES, "<"))
-    ]
-    where = (
-        f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno}, in {theirs[-1].name})"
-        if theirs
-        else ""
-    )
     hint = ""
-    if "Expected more than 1 value per channel" in first:
+    if "Expected more than 1 value per channel" in first_line(error):
         hint = (
             "; the last batch of an epoch has one row: set train.drop_last to true, or another "
             "train.batch_size"
         )
-    return f"training it raised {text}{where}{hint}"
+    return f"training it raised {kind_and_line(error)}{_place_in_user_code(error)}{hint}"
+
+
+def _place_in_user_code(error: BaseException) -> str:
+    """Return where the user's innermost function was when it was raised; empty if there is none."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not frame.filename.startswith((*_LIBRARIES, "<"))]
+    if not theirs:
+        return ""
+    last = theirs[-1]
+    return f" ({Path(last.filename).name}, line {last.lineno}, in {last.name})"
 
 
 class _FromOutside(BaseException):
@@ -116,21 +125,22 @@ class _FromOutside(BaseException):
         self.error = error
 
 
-def _parts(
+def _train_parts(
     variants: Sequence[Variant], train: Train, stacked: bool, tell: Tell
 ) -> Iterator[list[MemberResult]]:
+    finished: list[MemberResult] = []
     try:
         results = train(variants, stacked, tell)
     except OutOfMemory as error:
-        finished, reason, cause = (
-            error.finished,
-            f"does not fit by itself: {error}",
-            cause_of(error),
-        )
+        finished = error.finished
+        reason = f"does not fit by itself: {error}"
+        cause = cause_of(error)
     except Exception as error:
+        # Of the workspace or the data, which concern all; only a model is a variant's own
         if isinstance(error, WinnowError) and not isinstance(error, ModelError):
             raise
-        finished, reason, cause = [], in_a_sentence(error), cause_of(error)
+        reason = in_a_sentence(error)
+        cause = cause_of(error)
     else:
         yield results
         return
@@ -142,14 +152,14 @@ def _parts(
     if finished:
         yield finished
     gone = {one.variant.id for one in finished}
-    left = [v for v in variants if v.id not in gone]
+    left = [variant for variant in variants if variant.id not in gone]
     if len(variants) == 1:
         if stacked:
-            yield from _parts(variants, train, False, tell)
+            yield from _train_parts(variants, train, False, tell)
         else:
             yield [failure(variants[0], reason, cause)]
         return
-    half = -(-len(left) // 2)
+    half = -(-len(left) // 2)  # rounded up
     for part in (left[:half], left[half:]):
         if part:
-            yield from _parts(part, train, stacked, tell)
+            yield from _train_parts(part, train, stacked, tell)

@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +17,22 @@ from winnow.training import training_device
 
 __all__ = ["cores", "device", "free_bytes", "versions"]
 
-_UNKNOWN = 4 * 2**30
+_UNKNOWN = 4 * 2**30  # bytes that are taken to be free where nothing says so
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many processor cores this process may use."""
+    # Only Linux tells which of them a container or taskset leaves to a process
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Of winnow, Python and the libraries that make the numbers of a training."""
+    """Return the versions of winnow, Python and the libraries that make the numbers of a
+    training, by name.
+    """
     return {
         "winnow": importlib.metadata.version("winnow-ml"),
         "python": platform.python_version(),
@@ -36,14 +42,16 @@ def versions() -> dict[str, str]:
 
 
 def device() -> str:
-    """What trains: ``cpu``, or the name of a GPU."""
+    """Return what trains: ``cpu``, or the name of a GPU."""
     found = training_device()
-    return torch.cuda.get_device_name(found) if found.type == "cuda" else found.type
+    if found.type == "cuda":
+        return torch.cuda.get_device_name(found)
+    return found.type
 
 
 def free_bytes(root: Path = Path("/")) -> int:
-    """Memory that could be taken now, in bytes: what the machine has, and what a container's limits
-    leave of it.
+    """Return the memory that could be taken now, in bytes: what the machine has, and what a
+    container's limits leave of it.
 
     Args:
         root: of the file system that says so.
@@ -59,37 +67,67 @@ def _of_the_machine(root: Path) -> Iterator[int]:
 
 
 def _of_groups(root: Path) -> Iterator[int]:
-    """What the limit of each control group around this process leaves. Files in the cache count
-    as free: they give way.
+    """Yield what the limit of each control group around this process leaves.
+
+    Files in the cache count as free: they give way.
     """
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)
         if not controllers:
-            top, names = root / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
+            names = _CGROUP_V2
         elif "memory" in controllers.split(","):
-            top, names = (
-                root / "sys/fs/cgroup/memory",
-                ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-            )
+            names = _CGROUP_V1
         else:
             continue
+        top = root / names.top
         place = top / path.lstrip("/")
         for group in [place, *place.parents]:
-            limit, used = (_number(group / name) for name in names[:2])
+            limit = _number(group / names.limit)
+            used = _number(group / names.used)
             if limit is not None and used is not None:
-                given = (line.split() for line in _lines(group / "memory.stat"))
-                yield limit - used + sum(int(value) for name, value in given if name == names[2])
+                yield limit - used + _cached_bytes(group, names.cached)
             if group == top:
                 break
 
 
+@dataclass(frozen=True)
+class _CgroupNames:
+    """The files in which a version of control groups tells the memory, and where they are.
+
+    Attributes:
+        top: the directory of all groups.
+        limit, used: files with a number of bytes.
+        cached: line of ``memory.stat`` with the files in the cache.
+    """
+
+    top: str
+    limit: str
+    used: str
+    cached: str
+
+
+_CGROUP_V1 = _CgroupNames(
+    "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+)
+_CGROUP_V2 = _CgroupNames("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file")
+
+
+def _cached_bytes(group: Path, name: str) -> int:
+    for line in _lines(group / "memory.stat"):
+        key, value = line.split()
+        if key == name:
+            return int(value)
+    return 0
+
+
 def _number(file: Path) -> int | None:
-    """The number in a file; None where there is no file, or no limit in it."""
+    """Return the number in a file; None where there is no file, or no limit in it."""
     text = "".join(_lines(file)).strip()
     return int(text) if text.isdigit() else None
 
 
 def _lines(file: Path) -> list[str]:
+    """Return the lines of a file; none where it cannot be read."""
     try:
         return file.read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):

@@ -16,9 +16,9 @@ from pathlib import Path
 from winnow.data import PreparedData
 from winnow.errors import WinnowError
 from winnow.execution._failures import cause_of, failure
-from winnow.execution._plan import cores
-from winnow.execution._worker import read_message, write_message
-from winnow.recipe import Variant
+from winnow.execution._machine import cores
+from winnow.execution._worker import Question, read_message, write_message
+from winnow.recipe import Cause, Variant
 from winnow.training import EpochReport, MemberResult, code_digest
 
 __all__ = ["train_in_processes"]
@@ -37,8 +37,7 @@ def train_in_processes(
     on_epoch: Callable[[EpochReport], None],
     workers: int | None = None,
 ) -> Iterator[MemberResult]:
-    """Train each variant in a worker process; yield each result as soon as it is there, so that it
-    can be recorded.
+    """Train each variant in a worker process; yield each result as soon as it is there.
 
     A worker that is killed from outside (for its memory, say) trains its variant once more, from
     its checkpoint. One that dies otherwise, or again, or cannot be started, makes its variant a
@@ -94,18 +93,18 @@ class _Pool:
         self.answers: queue.SimpleQueue[EpochReport | MemberResult | Exception] = (
             queue.SimpleQueue()
         )
-        self._variants, self._prepared = variants, prepared
-        self._checkpoints, self._checkpoint_seconds = checkpoints, checkpoint_seconds
+        self._variants = variants
+        self._prepared = prepared
+        self._checkpoints = checkpoints
+        self._checkpoint_seconds = checkpoint_seconds
         self._todo: queue.SimpleQueue[int] = queue.SimpleQueue()
         for position in range(len(variants)):
             self._todo.put(position)
         self._processes: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()  # over the processes and whether more may be started
         self._stopped = False
-        self._threads = [
-            threading.Thread(target=self._tend, daemon=True)
-            for _ in range(min(workers, len(variants)))
-        ]
+        number = min(workers, len(variants))
+        self._threads = [threading.Thread(target=self._tend, daemon=True) for _ in range(number)]
         for thread in self._threads:
             thread.start()
 
@@ -126,6 +125,7 @@ class _Pool:
         with contextlib.suppress(queue.Empty, _Stopped):
             while True:
                 position = self._todo.get_nowait()
+                # Gone from here while it is used: after an error nobody knows its state
                 used, process = process, None
                 try:
                     process, result = self._train(position, used)
@@ -146,22 +146,27 @@ class _Pool:
     def _train(
         self, position: int, process: subprocess.Popen[bytes] | None
     ) -> tuple[subprocess.Popen[bytes] | None, MemberResult | Exception]:
-        """Train one variant, in ``process`` or a new one; the process if it still lives, and
-        what came out.
+        """Train one variant, in ``process`` or a new one.
+
+        Returns:
+            The process if it still lives, and what came out.
         """
         variant = self._variants[position]
-        fresh = process is None
+        is_fresh = process is None
         process = process or self._start()
-        died = None
+        message = None
         while True:
             try:
-                result = self._ask(position, process, with_rows=fresh, told=died)
+                result = self._ask(position, process, with_rows=is_fresh, message=message)
                 break
             except (EOFError, OSError):
                 code = self._end(process)
-            if -code not in _FROM_OUTSIDE or died is not None:
-                return None, _killed(variant, code, again=died is not None)
-            died, fresh, process = _died(code), True, self._start()
+            is_second_death = message is not None
+            if -code not in _FROM_OUTSIDE or is_second_death:
+                return None, _killed(variant, code, again=is_second_death)
+            message = _goes_on(code)
+            is_fresh = True
+            process = self._start()
         if isinstance(result, MemberResult):
             result = replace(result, outcome=replace(result.outcome, fleet="process"))
         elif not isinstance(result, WinnowError):
@@ -174,33 +179,43 @@ class _Pool:
         return process, result
 
     def _ask(
-        self, position: int, process: subprocess.Popen[bytes], *, with_rows: bool, told: str | None
+        self,
+        position: int,
+        process: subprocess.Popen[bytes],
+        *,
+        with_rows: bool,
+        message: str | None,
     ) -> MemberResult | Exception:
-        """Let a process train a variant; pass its reports on, the first with what is to be
-        ``told``.
+        """Let a process train a variant, pass its reports on, and return what comes out.
+
+        Args:
+            position: of the variant.
+            process: a worker that waits.
+            with_rows: whether it has not been given the rows yet.
+            message: for the user, which goes along with the first report; None: there is none.
         """
         assert process.stdin is not None
         assert process.stdout is not None
-        rows = self._prepared if with_rows else None
-        place, seconds = self._checkpoints[position], self._checkpoint_seconds
         variant = self._variants[position]
-        write_message(
-            process.stdin,
-            (
-                variant,
-                code_digest(variant.model, variant.train, variant.metric),
-                self._prepared.digest,
-                rows,
-                place,
-                seconds,
-            ),
+        question = Question(
+            variant=variant,
+            code=code_digest(variant.model, variant.train, variant.metric),
+            rows_digest=self._prepared.digest,
+            rows=self._prepared if with_rows else None,
+            checkpoint=self._checkpoints[position],
+            checkpoint_seconds=self._checkpoint_seconds,
         )
-        while isinstance(answer := read_message(process.stdout), EpochReport):
-            if told is not None:
-                answer = replace(answer, message="; ".join(m for m in (told, answer.message) if m))
-                told = None
+        write_message(process.stdin, question)
+        while True:
+            answer = read_message(process.stdout)
+            if not isinstance(answer, EpochReport):
+                return answer
+            if message is not None:
+                if answer.message:
+                    message = f"{message}; {answer.message}"
+                answer = replace(answer, message=message)
+                message = None
             self.answers.put(answer)
-        return answer
 
     def _start(self) -> subprocess.Popen[bytes]:
         # The user's modules must be found there too, and in the same order: PYTHONPATH would put
@@ -221,7 +236,7 @@ class _Pool:
         return process
 
     def _end(self, process: subprocess.Popen[bytes]) -> int:
-        """Close both pipes, which ends a worker that lives, and wait; its exit status."""
+        """Close both pipes, which ends a worker that lives; return its exit status."""
         for stream in (process.stdin, process.stdout):
             assert stream is not None
             with contextlib.suppress(OSError):  # a dead worker's pipe cannot be flushed
@@ -232,22 +247,25 @@ class _Pool:
         return code
 
 
-def _died(code: int) -> str:
+def _goes_on(code: int) -> str:
     return (
-        f"the worker process of a variant {_how(code)}; another goes on from the variant's last "
-        f"checkpoint"
+        f"the worker process of a variant {_how_it_ended(code)}; another goes on from the "
+        f"variant's last checkpoint"
     )
 
 
 def _killed(variant: Variant, code: int, *, again: bool) -> MemberResult:
-    """A crash is the variant's own doing; a kill from outside is not."""
-    reason = f"its worker process {_how(code)}{', and so was the one before it' if again else ''}"
-    return failure(
-        variant, reason, "environment" if -code in _FROM_OUTSIDE else "variant", fleet="process"
-    )
+    """Return the failure of a variant whose process has ended before it."""
+    reason = f"its worker process {_how_it_ended(code)}"
+    if again:
+        reason += ", and so was the one before it"
+    # A crash is the variant's own doing; a kill from outside is not
+    cause: Cause = "environment" if -code in _FROM_OUTSIDE else "variant"
+    return failure(variant, reason, cause, fleet="process")
 
 
-def _how(code: int) -> str:
+def _how_it_ended(code: int) -> str:
     if code >= 0:
         return f"ended with status {code}"
-    return f"was killed by signal {-code}{' (out of memory?)' if -code == signal.SIGKILL else ''}"
+    guess = " (out of memory?)" if -code == signal.SIGKILL else ""
+    return f"was killed by signal {-code}{guess}"

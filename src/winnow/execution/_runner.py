@@ -13,9 +13,11 @@ from pathlib import Path
 
 from winnow.data import PreparedData, prepare_once
 from winnow.errors import ModelError, WorkspaceError
+from winnow.execution._capacity import on_gpu
 from winnow.execution._failures import failure
-from winnow.execution._machine import device, versions
-from winnow.execution._plan import How, PlannedFleet, Planner, cores, on_gpu, trains_elsewhere
+from winnow.execution._fleets import How, PlannedFleet, trains_elsewhere
+from winnow.execution._machine import cores, device, versions
+from winnow.execution._plan import Planner
 from winnow.execution._processes import train_in_processes
 from winnow.execution._records import FleetRecord, WayRecord, WaysRecord
 from winnow.execution._threads import Fleet, train_in_threads
@@ -70,7 +72,7 @@ class Runner:
 
     Args:
         workspace: where outcomes are recorded.
-        progress: told how far a study has come; called in this thread, after every epoch of a
+        progress: is called with how far a study has come; in this thread, after every epoch of a
             fleet.
         checkpoint_seconds: at least so long between two checkpoints of a fleet.
 
@@ -91,12 +93,12 @@ class Runner:
         self._progress = progress
         self._prepared: dict[str, PreparedData] = {}
         self._planner = Planner(self.prepared)
-        self._told: set[str] = set()
+        self._messages_told: set[str] = set()
         # Ids that the environment failed in this run: to try them over and over would not end
-        self._tried: set[str] = set()
+        self._failed_here: set[str] = set()
 
     def prepared(self, data: Data) -> PreparedData:
-        """The prepared rows of ``data``; loaded once.
+        """Return the prepared rows of ``data``; they are loaded once.
 
         Raises:
             DataError: the data cannot be used as asked.
@@ -107,8 +109,11 @@ class Runner:
         return self._prepared[key]
 
     def context(self, recipe: Recipe) -> tuple[str, str]:
-        """The recipe's metric with ``auto`` resolved by the task, and a digest of what the recipe
-        only names: its rows, its model's source, and what a scaler or a step of the user's learned.
+        """Return what a recipe only names, as its variants need it.
+
+        Returns:
+            The metric with ``auto`` resolved by the task; and a digest of the rows, the model's
+            source, and what a scaler or a step of the user's learned.
 
         Raises:
             DataError, ModelError: the data or the model cannot be found.
@@ -131,7 +136,7 @@ class Runner:
         study: str = "train",
         ahead: int = 0,
     ) -> list[Outcome]:
-        """One outcome for each variant, in their order; what is in the ledger already is not
+        """Return one outcome for each variant, in their order; what is in the ledger already is not
         trained again.
 
         Each fleet's outcomes are recorded as soon as it ends, in one transaction. A variant that
@@ -150,14 +155,17 @@ class Runner:
                 becomes a failed outcome.
             WorkspaceError: an outcome cannot be recorded; what was recorded before stays.
         """
-        known = self.workspace.ledger.outcomes([v.id for v in variants], curves=True)
-        known = {i: o for i, o in known.items() if not o.may_pass or i in self._tried}
+        known = self._known(variants)
         damaged = self._without_weights(known) if keep_weights else {}
-        known = {i: o for i, o in known.items() if i not in damaged}
-        todo = list({v.id: v for v in variants if v.id not in known}.values())
-        watch = _Watch(study, self._progress, variants, known, {v.id: self._steps(v) for v in todo})
-        for message in filter(None, damaged.values()):
-            self._tell(f"{message}; the variant is trained again", watch)
+        for variant_id in damaged:
+            del known[variant_id]
+        missing = {v.id: v for v in variants if v.id not in known}  # each of them once
+        todo = list(missing.values())
+        steps = {variant.id: self._steps(variant) for variant in todo}
+        watch = _Watch(study, self._progress, variants, known, steps)
+        for message in damaged.values():
+            if message:
+                self._tell(f"{message}; the variant is trained again", watch)
         fleets = self._plan(todo, watch, ahead) if todo else []
         if fleets and all(fleet.how == "refused" for fleet in fleets):
             raise ModelError(fleets[0].reason)
@@ -165,162 +173,184 @@ class Runner:
             self._announce(fleet, watch)
         for finished in self._train(fleets, todo, watch):
             outcomes = self._record(finished, keep_weights)
-            known.update({o.variant_id: o for o in outcomes})
+            known.update({outcome.variant_id: outcome for outcome in outcomes})
             watch.finished(outcomes)
-        return [known[v.id] for v in variants]
+        return [known[variant.id] for variant in variants]
+
+    def _known(self, variants: Sequence[Variant]) -> dict[str, Outcome]:
+        """Return the outcomes on record by id, without those that are to be tried again."""
+        ids = [variant.id for variant in variants]
+        recorded = self.workspace.ledger.outcomes(ids, curves=True)
+        return {
+            variant_id: outcome
+            for variant_id, outcome in recorded.items()
+            if not outcome.may_pass or variant_id in self._failed_here
+        }
 
     def _without_weights(self, known: Mapping[str, Outcome]) -> dict[str, str]:
-        """Those that finished and whose weights cannot be used, with the reason; an empty one
-        where they were never kept.
+        """Return why weights of finished variants cannot be used, by id; empty where they were
+        never kept.
         """
-        found = {}
+        reasons = {}
         for variant_id, outcome in known.items():
-            if outcome.finished and outcome.weights is None:
-                found[variant_id] = ""
-            elif outcome.finished:
-                try:
-                    self.workspace.load_weights(variant_id)
-                except WorkspaceError as error:
-                    found[variant_id] = str(error)
-        return found
+            if not outcome.finished:
+                continue
+            if outcome.weights is None:
+                reasons[variant_id] = ""
+                continue
+            try:
+                self.workspace.load_weights(variant_id)
+            except WorkspaceError as error:
+                reasons[variant_id] = str(error)
+        return reasons
 
     def _train(
         self, fleets: list[PlannedFleet], todo: list[Variant], watch: _Watch
     ) -> Iterator[list[MemberResult]]:
-        """Results of each fleet as it ends."""
-
-        def of(how: How) -> Iterator[Fleet]:
-            for fleet in fleets:
-                if fleet.how == how:
-                    members = [todo[p] for p in fleet.positions]
-                    rows = self.prepared(members[0].data)
-                    yield Fleet(
-                        members,
-                        rows,
-                        fleet.compiled,
-                        place,
-                        self.checkpoint_seconds,
-                        fleet.peak_bytes,
-                    )
-
-        def place(variants: Sequence[Variant]) -> Path:
-            return self.workspace.checkpoint([v.id for v in variants])
+        """Yield the results of each fleet as it ends."""
 
         def on_epoch(report: EpochReport) -> None:
             watch.epoch(report)
             if report.message is not None:
                 self._tell(report.message, watch)
 
+        by_how: dict[How, list[PlannedFleet]] = {}
         for fleet in fleets:
-            if fleet.how == "refused":
-                yield [failure(todo[p], fleet.reason, "variant") for p in fleet.positions]
-        stacked = list(of("stacked"))
+            by_how.setdefault(fleet.how, []).append(fleet)
+        for fleet in by_how.get("refused", []):
+            yield [failure(todo[p], fleet.reason, "variant") for p in fleet.positions]
+        stacked = [self._fleet(fleet, todo) for fleet in by_how.get("stacked", [])]
         if stacked:
-            yield from train_in_threads(
-                stacked, workers=1 if on_gpu() else min(cores(), len(stacked)), on_epoch=on_epoch
-            )
+            workers = 1 if on_gpu() else min(cores(), len(stacked))
+            yield from train_in_threads(stacked, workers=workers, on_epoch=on_epoch)
         with threads_of_torch(1):
-            for one in of("alone"):
-                yield from one.train(stacked=False, on_epoch=on_epoch)
-        # One for all variants of the same rows, which a worker is given once
-        pools: dict[str, list[Variant]] = {}
-        for many in of("process"):
-            pools.setdefault(many.variants[0].data.model_dump_json(), []).extend(many.variants)
-        workers = min(
-            (fleet.at_once for fleet in fleets if fleet.how == "process" and fleet.peak_bytes),
-            default=cores(),
+            for fleet in by_how.get("alone", []):
+                alone = self._fleet(fleet, todo)
+                yield from alone.train(stacked=False, on_epoch=on_epoch)
+        yield from self._train_in_processes(by_how.get("process", []), todo, on_epoch)
+
+    def _fleet(self, fleet: PlannedFleet, todo: Sequence[Variant]) -> Fleet:
+        def checkpoint(variants: Sequence[Variant]) -> Path:
+            return self.workspace.checkpoint([variant.id for variant in variants])
+
+        members = [todo[position] for position in fleet.positions]
+        return Fleet(
+            members,
+            self.prepared(members[0].data),
+            compiled=fleet.compiled,
+            checkpoint=checkpoint,
+            checkpoint_seconds=self.checkpoint_seconds,
+            peak_bytes=fleet.peak_bytes,
         )
+
+    def _train_in_processes(
+        self,
+        fleets: Sequence[PlannedFleet],
+        todo: Sequence[Variant],
+        on_epoch: Callable[[EpochReport], None],
+    ) -> Iterator[list[MemberResult]]:
+        # One pool for all variants of the same rows, which a worker is given once
+        pools: dict[str, list[Variant]] = {}
+        for fleet in fleets:
+            members = [todo[position] for position in fleet.positions]
+            pools.setdefault(members[0].data.model_dump_json(), []).extend(members)
+        # By the memory of the largest of them; what goes on from a checkpoint has no prediction
+        allowed = [fleet.at_once for fleet in fleets if fleet.peak_bytes]
         for members in pools.values():
-            places = [self.workspace.checkpoint([v.id]) for v in members]
             for finished in train_in_processes(
                 members,
                 self.prepared(members[0].data),
-                checkpoints=places,
+                checkpoints=[self.workspace.checkpoint([variant.id]) for variant in members],
                 checkpoint_seconds=self.checkpoint_seconds,
                 on_epoch=on_epoch,
-                workers=workers,
+                workers=min(allowed, default=cores()),
             ):
                 yield [finished]
 
     def _plan(self, todo: list[Variant], watch: _Watch, ahead: int) -> list[PlannedFleet]:
-        """Fleets that were training when their process ended go on as they were; the rest is
-        planned anew.
+        """Return the fleets: those that were training when their process ended go on as they were;
+        the rest is planned anew.
         """
-        position = {v.id: i for i, v in enumerate(todo)}
-        begun, told = self.workspace.begun_fleets()
-        for message in told:
-            self._tell(message, watch)
-        fleets: list[PlannedFleet] = []
-        single: set[int] = set()
-        for ids in begun:
-            if all(i in position for i in ids):
-                positions = tuple(position[i] for i in ids)
-                how: How = (
-                    "stacked"
-                    if len(ids) > 1
-                    else "process"
-                    if self._trains_elsewhere(todo[positions[0]])
-                    else "alone"
-                )
-                fleets.append(PlannedFleet(positions, how, "goes on from its last checkpoint"))
-                if len(ids) == 1:
-                    # Planned with the others, as what has many of its kind trains otherwise
-                    single.add(positions[0])
-                else:
-                    for i in ids:
-                        del position[i]
-        if fleets:
-            members = sum(len(fleet.positions) for fleet in fleets)
-            watch.tell(
-                f"{members} "
-                f"variant{'s go on from their' if members > 1 else ' goes on from its'} last "
-                f"checkpoint"
-            )
-        left = sorted(position.values())
-        ways = recall(self.workspace.ledger, WaysRecord) or WaysRecord()
-        known = ways.studies[watch.stage].way if watch.stage in ways.studies else None
-        planned = self._planner.plan([todo[p] for p in left], ahead=ahead, way=known)
-        if self._planner.way is not None and known is None:
-            found = WayRecord(self._planner.way, device(), versions())
-            keep(self.workspace.ledger, WaysRecord({**ways.studies, watch.stage: found}))
-        for fleet in planned:
-            positions = tuple(left[p] for p in fleet.positions if left[p] not in single)
+        begun = self._begun_fleets(todo, watch)
+        in_stacks = {p for fleet in begun if len(fleet.positions) > 1 for p in fleet.positions}
+        by_themselves = {fleet.positions[0] for fleet in begun if len(fleet.positions) == 1}
+        # Those that train by themselves are planned with the others, as what has many of its kind
+        # trains otherwise; and then taken out
+        left = [position for position in range(len(todo)) if position not in in_stacks]
+        fleets = list(begun)
+        for fleet in self._planned([todo[position] for position in left], watch.stage, ahead):
+            positions = tuple(left[p] for p in fleet.positions if left[p] not in by_themselves)
             if positions:
                 fleets.append(replace(fleet, positions=positions))
         return fleets
 
+    def _begun_fleets(self, todo: Sequence[Variant], watch: _Watch) -> list[PlannedFleet]:
+        """Return the fleets that left a checkpoint and of which every variant is asked for."""
+        position = {variant.id: i for i, variant in enumerate(todo)}
+        begun, messages = self.workspace.begun_fleets()
+        for message in messages:
+            self._tell(message, watch)
+        fleets = []
+        for ids in begun:
+            if not all(variant_id in position for variant_id in ids):
+                continue
+            positions = tuple(position[variant_id] for variant_id in ids)
+            how: How = "stacked"
+            if len(ids) == 1:
+                how = "process" if self._trains_elsewhere(todo[positions[0]]) else "alone"
+            else:
+                for variant_id in ids:
+                    del position[variant_id]
+            fleets.append(PlannedFleet(positions, how, "goes on from its last checkpoint"))
+        members = sum(len(fleet.positions) for fleet in fleets)
+        if members == 1:
+            watch.tell("1 variant goes on from its last checkpoint")
+        elif members:
+            watch.tell(f"{members} variants go on from their last checkpoint")
+        return fleets
+
+    def _planned(self, variants: list[Variant], study: str, ahead: int) -> list[PlannedFleet]:
+        """Return the planner's fleets, in the way in which the study has trained so far, and
+        record that way when it is new.
+        """
+        ledger = self.workspace.ledger
+        ways = recall(ledger, WaysRecord) or WaysRecord()
+        known = ways.studies[study].way if study in ways.studies else None
+        planned = self._planner.plan(variants, ahead=ahead, way=known)
+        if self._planner.way is not None and known is None:
+            found = WayRecord(self._planner.way, device(), versions())
+            keep(ledger, WaysRecord({**ways.studies, study: found}))
+        return planned
+
     def _record(self, finished: Sequence[MemberResult], keep_weights: bool) -> list[Outcome]:
-        outcomes = []
-        for one in finished:
-            outcome = one.outcome
-            outcome = replace(outcome, device=device(), versions=versions())
-            if keep_weights and one.weights is not None:
-                outcome = replace(
-                    outcome, weights=self.workspace.save_weights(outcome.variant_id, one.weights)
-                )
-            outcomes.append(outcome)
-        self._tried |= {o.variant_id for o in outcomes if o.may_pass}
-        self.workspace.ledger.record(
-            [(one.variant, o) for one, o in zip(finished, outcomes, strict=True)],
-            # An outcome on record whose weights are gone: the new ones have the new score
-            replace=keep_weights,
-        )
-        self.workspace.remove_checkpoint([o.variant_id for o in outcomes])
+        """Write the results of a fleet into the workspace; return its outcomes."""
+        results = []
+        for member in finished:
+            outcome = replace(member.outcome, device=device(), versions=versions())
+            if keep_weights and member.weights is not None:
+                place = self.workspace.save_weights(outcome.variant_id, member.weights)
+                outcome = replace(outcome, weights=place)
+            results.append((member.variant, outcome))
+        outcomes = [outcome for _, outcome in results]
+        self._failed_here |= {outcome.variant_id for outcome in outcomes if outcome.may_pass}
+        # An outcome on record whose weights are gone: the new ones have the new score
+        self.workspace.ledger.record(results, replace=keep_weights)
+        self.workspace.remove_checkpoint([outcome.variant_id for outcome in outcomes])
         return outcomes
 
     def _announce(self, fleet: PlannedFleet, watch: _Watch) -> None:
-        self.fleets.append(
-            FleetRecord(len(fleet.positions), fleet.how, fleet.reason, study=watch.stage)
-        )
-        unusual = (fleet.how == "process" and len(fleet.positions) > 1) or fleet.hindered
-        if unusual and fleet.reason not in self._told:
-            self._told.add(fleet.reason)
-            watch.tell(f"{len(fleet.positions)} variants train one at a time: {fleet.reason}")
+        """Note a fleet, and tell the user where it trains in a way that takes longer."""
+        members = len(fleet.positions)
+        self.fleets.append(FleetRecord(members, fleet.how, fleet.reason, study=watch.stage))
+        is_slow = (fleet.how == "process" and members > 1) or fleet.hindered
+        if is_slow and fleet.reason not in self._messages_told:
+            self._messages_told.add(fleet.reason)
+            watch.tell(f"{members} variants train one at a time: {fleet.reason}")
 
     def _tell(self, message: str, watch: _Watch) -> None:
         """Tell the user, once."""
-        if message not in self._told:
-            self._told.add(message)
+        if message not in self._messages_told:
+            self._messages_told.add(message)
             watch.tell(message)
 
     def _trains_elsewhere(self, variant: Variant) -> bool:
@@ -350,8 +380,8 @@ class _Watch:
         # Steps that unfinished fleets have taken, also before a kill
         self._under_way: dict[str, int] = {}
         self._taken = 0  # steps since this watch began
-        # Steps that the variants which finished took, and might have taken without early stopping
-        self._ended = 0, 0
+        self._steps_of_finished = 0
+        self._steps_without_stopping = 0  # that those which finished might have taken
         # Of the first epoch; what comes before it, such as starting processes, is no measure of
         # speed
         self._began = math.inf
@@ -362,6 +392,7 @@ class _Watch:
         self.tell(None)
 
     def epoch(self, report: EpochReport) -> None:
+        """Take in an epoch of a fleet."""
         self._began = min(self._began, time.perf_counter() - report.seconds)
         self._taken += report.member_steps
         self._under_way[report.fleet] = report.taken
@@ -369,45 +400,52 @@ class _Watch:
         self.tell(None)
 
     def finished(self, outcomes: Sequence[Outcome]) -> None:
+        """Take in the outcomes of a fleet."""
         self._done += len(outcomes)
-        self._steps_left -= sum(self._steps[o.variant_id] for o in outcomes)
         self._under_way.pop(outcomes[0].variant_id, None)
-        ended = [o for o in outcomes if o.finished]
-        took, might = self._ended
-        self._ended = (
-            took + sum(o.steps for o in ended),
-            might + sum(self._steps[o.variant_id] for o in ended),
-        )
         for outcome in outcomes:
+            steps = self._steps[outcome.variant_id]
+            self._steps_left -= steps
+            if outcome.finished:
+                self._steps_of_finished += outcome.steps
+                self._steps_without_stopping += steps
             self._see(outcome.score)
         self.tell(None)
 
     def tell(self, message: str | None) -> None:
+        """Call ``progress`` with an event.
+
+        Args:
+            message: for the user; None: there is nothing but progress.
+        """
         if self._progress is None:
             return
         seconds = time.perf_counter() - self._began
         rate = self._taken / seconds if seconds > 0 else None
-        took, might = self._ended
-        # The rest is taken to stop as early as those that finished
-        share = took / might if took else 1.0
-        left = max(share * self._steps_left - sum(self._under_way.values()), 0)
-        self._progress(
-            Event(
-                stage=self.stage,
-                done=self._done,
-                total=self._total,
-                best=None if math.isnan(self._best) else self._best,
-                metric=self._metric,
-                member_steps_per_second=rate,
-                seconds_left=left / rate if rate else None,
-                message=message,
-            )
+        event = Event(
+            stage=self.stage,
+            done=self._done,
+            total=self._total,
+            best=None if math.isnan(self._best) else self._best,
+            metric=self._metric,
+            member_steps_per_second=rate,
+            seconds_left=self._expected_steps() / rate if rate else None,
+            message=message,
         )
+        self._progress(event)
+
+    def _expected_steps(self) -> float:
+        """Return about how many steps are still to be taken."""
+        share = 1.0
+        if self._steps_of_finished:
+            # The rest is taken to stop as early as those that finished
+            share = self._steps_of_finished / self._steps_without_stopping
+        under_way = sum(self._under_way.values())
+        return max(share * self._steps_left - under_way, 0)
 
     def _see(self, score: float) -> None:
-        if (
-            self._metric is not None
-            and not math.isnan(score)
-            and (math.isnan(self._best) or better(self._metric, score, self._best))
-        ):
+        """Take in a score, NaN where there is none."""
+        if self._metric is None or math.isnan(score):
+            return
+        if math.isnan(self._best) or better(self._metric, score, self._best):
             self._best = score

@@ -17,8 +17,10 @@ from pathlib import Path
 
 from winnow.data import PreparedData
 from winnow.errors import WorkspaceError
+from winnow.execution._capacity import LARGEST_FLEET, memory_bytes, on_gpu
 from winnow.execution._failures import train_in_halves
-from winnow.execution._plan import LARGEST_FLEET, cores, cut, memory_bytes, on_gpu
+from winnow.execution._fleets import cut
+from winnow.execution._machine import cores
 from winnow.recipe import Variant
 from winnow.threads import threads_of_torch
 from winnow.training import EpochReport, MemberResult, train_fleet
@@ -28,9 +30,16 @@ __all__ = ["Fleet", "train_in_threads", "train_side_by_side"]
 
 @dataclass(frozen=True)
 class Fleet:
-    """Variants that train as one stacked program, their data, whether it is compiled, where and how
-    often its state is written meanwhile, and what it is predicted to hold at the most (0: not
-    known).
+    """Variants that train as one stacked program.
+
+    Attributes:
+        variants: of equal shapes.
+        prepared: their data.
+        compiled: whether the program is compiled.
+        checkpoint: gives the place where the state of these variants is written meanwhile; None:
+            it is not.
+        checkpoint_seconds: at least so long between two checkpoints.
+        peak_bytes: what it is predicted to hold at the most; 0: not known.
     """
 
     variants: Sequence[Variant]
@@ -43,7 +52,7 @@ class Fleet:
     def train(
         self, *, stacked: bool, on_epoch: Callable[[EpochReport], None]
     ) -> Iterator[list[MemberResult]]:
-        """Results, all at once, or of its parts where it failed as a whole."""
+        """Yield the results, all at once, or of its parts where it failed as a whole."""
 
         def train(
             variants: Sequence[Variant], stacked: bool, tell: Callable[[EpochReport], None]
@@ -70,7 +79,7 @@ class Fleet:
 def train_side_by_side(
     variants: Sequence[Variant], prepared: PreparedData, *, compiled: bool = False
 ) -> list[MemberResult]:
-    """Train variants of one kind on all cores, without a ledger: the fleets that a runner would
+    """Train variants of one kind on all cores, without a ledger, as the fleets that a runner would
     make of them.
 
     Args:
@@ -87,8 +96,8 @@ def train_side_by_side(
     parts = cut(list(range(len(variants))), LARGEST_FLEET)
     fleets = [Fleet([variants[p] for p in part], prepared, compiled) for part in parts]
     results = train_in_threads(fleets, workers=1 if on_gpu() else cores(), on_epoch=lambda _: None)
-    found = {one.variant.id: one for fleet in results for one in fleet}
-    return [found[v.id] for v in variants]
+    found = {result.variant.id: result for fleet in results for result in fleet}
+    return [found[variant.id] for variant in variants]
 
 
 class _Stopped(Exception):
@@ -158,12 +167,15 @@ class _Room:
 
     @contextmanager
     def taken(self, nbytes: int) -> Iterator[None]:
+        """Take so many bytes for the time of a ``with`` block, when they are there."""
         with self._changed:
             self._changed.wait_for(lambda: nbytes <= self._left or not self._guests)
-            self._left, self._guests = self._left - nbytes, self._guests + 1
+            self._left -= nbytes
+            self._guests += 1
         try:
             yield
         finally:
             with self._changed:
-                self._left, self._guests = self._left + nbytes, self._guests - 1
+                self._left += nbytes
+                self._guests -= 1
                 self._changed.notify_all()

@@ -1,5 +1,4 @@
-"""A worker process: reads (variant, digest of its model's code, key of its rows, rows or None,
-checkpoint, seconds between checkpoints) from its input, trains, answers an ``EpochReport`` after
+"""A worker process: reads a ``Question`` from its input, trains, answers an ``EpochReport`` after
 each epoch and then the result, until its input ends.
 
 Started by ``_processes``. Both ends are this program, on one machine, over a pipe: pickle is safe
@@ -16,22 +15,48 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import IO, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-__all__ = ["main", "read_message", "write_message"]
+if TYPE_CHECKING:
+    from winnow.data import PreparedData
+    from winnow.recipe import Variant
+    from winnow.training import EpochReport, MemberResult
+
+__all__ = ["Question", "main", "read_message", "write_message"]
 
 _LENGTH = struct.Struct("<Q")
 
 
-def write_message(stream: IO[bytes], message: Any) -> None:
-    """One object, its length in front."""
+class Question(NamedTuple):
+    """What a worker is asked to train.
+
+    Attributes:
+        variant: that is trained.
+        code: digest of its model's code, as the parent process has it.
+        rows_digest: of the prepared rows.
+        rows: the prepared rows; None where this worker has been given them already.
+        checkpoint: where its state is written meanwhile.
+        checkpoint_seconds: at least so long between two checkpoints.
+    """
+
+    variant: Variant
+    code: str
+    rows_digest: str
+    rows: PreparedData | None
+    checkpoint: Path
+    checkpoint_seconds: float
+
+
+def write_message(stream: IO[bytes], message: object) -> None:
+    """Write one object, its length in front."""
     data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     stream.write(_LENGTH.pack(len(data)) + data)
     stream.flush()
 
 
 def read_message(stream: IO[bytes]) -> Any:
-    """The next object.
+    """Return the next object.
 
     Raises:
         EOFError: the other end has closed.
@@ -59,74 +84,89 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     import torch
 
-    from winnow.errors import ModelError, WinnowError
-    from winnow.execution._failures import failure, train_in_halves
-    from winnow.recipe import Variant
-    from winnow.training import EpochReport, MemberResult, code_digest, train_fleet
-
     torch.set_num_threads(1)
-    asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(asked,), daemon=True).start()
+    questions: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(questions,), daemon=True).start()
+    rows_by_digest: dict[str, PreparedData] = {}
+    while True:
+        answer = _answer(questions.get(), rows_by_digest, answers)
+        write_message(answers, answer)
+
+
+def _answer(
+    question: bytes, rows_by_digest: dict[str, PreparedData], answers: IO[bytes]
+) -> MemberResult | Exception:
+    """Return the result of a question, or the exception that concerns all variants."""
+    from winnow.errors import WinnowError
+
+    try:
+        return _train(Question(*pickle.loads(question)), rows_by_digest, answers)
+    except BrokenPipeError:
+        os._exit(0)  # the parent is gone, and nobody waits for the rest
+    except WinnowError as error:
+        return error
+    except Exception as error:  # what was asked could not be understood here
+        return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def _train(
+    question: Question, rows_by_digest: dict[str, PreparedData], answers: IO[bytes]
+) -> MemberResult:
+    from winnow.execution._failures import failure, train_in_halves
+    from winnow.training import train_fleet
+
+    variant = question.variant
+    if question.rows is not None:
+        rows_by_digest.clear()  # one data section at a time: rows may be large
+        rows_by_digest[question.rows_digest] = question.rows
+    reason = _other_code(question)
+    if reason is not None:
+        return failure(variant, reason, "environment")
+
+    def train(
+        variants: Sequence[Variant], stacked: bool, on_epoch: Callable[[EpochReport], None]
+    ) -> list[MemberResult]:
+        return train_fleet(
+            variants,
+            rows_by_digest[question.rows_digest],
+            stacked=stacked,
+            on_epoch=on_epoch,
+            checkpoint=question.checkpoint,
+            checkpoint_seconds=question.checkpoint_seconds,
+        )
 
     def report(epoch: EpochReport) -> None:
         write_message(answers, epoch)
 
-    prepared: dict[str, Any] = {}
-
-    def answer(question: bytes) -> MemberResult:
-        variant, code, key, rows, checkpoint, seconds = pickle.loads(question)
-        if rows is not None:
-            prepared.clear()
-            prepared[key] = rows
-
-        try:
-            loaded = code_digest(variant.model, variant.train, variant.metric)
-        except ModelError as error:  # the parent could import it
-            return failure(
-                variant, f"its worker process cannot load the model: {error}", "environment"
-            )
-        if loaded != code:
-            reason = (
-                f"its worker process loaded other code of {variant.model.use!r} than this run "
-                f"began with: the model or a helper "
-                "of it was edited meanwhile - start the run again to train the new code"
-            )
-            return failure(variant, reason, "environment")
-
-        def train(
-            variants: Sequence[Variant], stacked: bool, tell: Callable[[EpochReport], None]
-        ) -> list[MemberResult]:
-            return train_fleet(
-                variants,
-                prepared[key],
-                stacked=stacked,
-                on_epoch=tell,
-                checkpoint=checkpoint,
-                checkpoint_seconds=seconds,
-            )
-
-        ((result,),) = train_in_halves([variant], train, stacked=False, on_epoch=report)
-        return result
-
-    while True:
-        result: MemberResult | Exception
-        try:
-            result = answer(asked.get())
-        except BrokenPipeError:
-            os._exit(0)
-        except WinnowError as error:
-            result = error
-        except Exception as error:  # what was asked could not be understood here
-            result = RuntimeError(f"{type(error).__name__}: {error}")
-        write_message(answers, result)
+    ((result,),) = train_in_halves([variant], train, stacked=False, on_epoch=report)
+    return result
 
 
-def _receive(asked: queue.SimpleQueue[bytes]) -> None:
+def _other_code(question: Question) -> str | None:
+    """Return why the model that was loaded here is not the parent's; None where it is."""
+    from winnow.errors import ModelError
+    from winnow.training import code_digest
+
+    variant = question.variant
+    try:
+        loaded = code_digest(variant.model, variant.train, variant.metric)
+    except ModelError as error:  # the parent could import it
+        return f"its worker process cannot load the model: {error}"
+    if loaded == question.code:
+        return None
+    return (
+        f"its worker process loaded other code of {variant.model.use!r} than this run began with: "
+        f"the model or a helper of it was edited meanwhile - start the run again to train the new "
+        f"code"
+    )
+
+
+def _receive(questions: queue.SimpleQueue[bytes]) -> None:
     """Take in what is asked, also during a training: once the parent is gone, killed perhaps,
     nobody may go on writing checkpoints in its workspace.
     """
     try:
         while True:
-            asked.put(_read_bytes(sys.stdin.buffer))
+            questions.put(_read_bytes(sys.stdin.buffer))
     except (EOFError, OSError):
         os._exit(0)

@@ -30,8 +30,9 @@ __all__ = ["Workspace"]
 
 
 class Workspace:
-    """A run directory. One process at a time works in it; the lock goes with the process, also when
-    it is killed.
+    """A run directory.
+
+    One process at a time works in it; the lock goes with the process, also when it is killed.
 
     Attributes:
         path: the directory.
@@ -41,37 +42,22 @@ class Workspace:
     def __init__(self, path: Path, *, temporary: bool = False) -> None:
         self.path = path
         self._temporary = temporary
-        try:
-            for directory in (path / "weights", path / "checkpoints"):
-                directory.mkdir(parents=True, exist_ok=True)
-                if not os.access(directory, os.W_OK | os.X_OK):
-                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
-            self._lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            reason = f"{error.strerror}: {error.filename}"
-            if isinstance(error, FileExistsError | NotADirectoryError):
-                reason = f"{error.filename} cannot be made a directory: a file is in the way"
-            raise WorkspaceError(
-                f"cannot work in {path}: {reason} - choose another directory"
-            ) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._lock)
-            raise WorkspaceError(
-                f"another winnow is working in {path}: wait for it, or choose another directory"
-            ) from None
-        for directory in (path, path / "weights", path / "checkpoints"):
+        self._lock = _locked(path)
+        # Of processes that were killed while they wrote; the lock says that they are gone
+        remove_leftovers(path)
+        for directory in _directories(path):
             remove_leftovers(directory)
-        for directory in (path / "weights", path / "checkpoints"):
             for left in directory.glob(".tmp*"):  # those of safetensors
                 _remove(left)
         self.ledger = Ledger.open(path / "ledger.db")
 
     @classmethod
     def open(cls, path: Workspace | str | Path | None) -> Workspace:
-        """The workspace at ``path``, made when there is none; None: a temporary one that goes with
-        the process.
+        """Return the workspace at a place, and make it when there is none.
+
+        Args:
+            path: a directory, or a workspace that is open already; None: a temporary one that goes
+                with the process.
 
         Raises:
             WorkspaceError: the directory cannot be written, another process works in it, or its
@@ -86,12 +72,18 @@ class Workspace:
         return workspace
 
     def weights(self, variant_id: str) -> Path:
-        """Where the weights of a variant lie, whether or not they were kept."""
+        """Return where the weights of a variant lie, whether or not they were kept."""
         return self.path / "weights" / f"{variant_id}.safetensors"
 
     def save_weights(self, variant_id: str, tensors: dict[str, Tensor]) -> str:
-        """Write one variant's weights with a check sum, aside and then into place; their path
-        relative to the workspace.
+        """Write one variant's weights with a check sum, aside and then into place.
+
+        Args:
+            variant_id: of the variant.
+            tensors: by the names of the user's module, on any device.
+
+        Returns:
+            Their path relative to the workspace.
 
         Raises:
             WorkspaceError: they cannot be written (a full disk, say); weights written earlier stay.
@@ -109,8 +101,7 @@ class Workspace:
         return str(place.relative_to(self.path))
 
     def load_weights(self, variant_id: str) -> dict[str, Tensor]:
-        """The weights of a variant by the names of the user's module, if they are those that were
-        written.
+        """Return the weights of a variant by the names of the user's module.
 
         Raises:
             WorkspaceError: they were not kept, or the file is damaged or another variant's.
@@ -119,18 +110,19 @@ class Workspace:
         try:
             with safe_open(place, framework="pt") as file:
                 facts = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+                names = file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
         except FileNotFoundError:
             raise WorkspaceError(
                 f"the weights of variant {variant_id} were not kept ({place} is missing)"
             ) from None
         except (OSError, SafetensorError) as error:
             raise WorkspaceError(f"the weights in {place} are damaged: {error}") from error
-        if facts.get("variant") != variant_id:
-            whose = facts.get("variant")
-            found = (
-                f"they are those of variant {whose}" if whose else "they do not say whose they are"
-            )
+        whose = facts.get("variant")
+        if whose != variant_id:
+            found = "they do not say whose they are"
+            if whose:
+                found = f"they are those of variant {whose}"
             raise WorkspaceError(
                 f"the weights in {place} are not those that were written there: {found}"
             )
@@ -141,42 +133,47 @@ class Workspace:
         return tensors
 
     def checkpoint(self, variant_ids: Sequence[str]) -> Path:
-        """Where a fleet of these variants leaves its state while it trains."""
+        """Return where a fleet of these variants leaves its state while it trains."""
         digest = hashlib.sha256(" ".join(variant_ids).encode()).hexdigest()[:20]
         return self.path / "checkpoints" / f"{digest}.safetensors"
 
     def begun_fleets(self) -> tuple[list[tuple[str, ...]], list[str]]:
-        """Fleets that were training when their process ended, as the ids of their variants; and a
-        sentence for each file that cannot be used. One that is damaged is removed.
+        """Return the fleets that were training when their process ended. A damaged file is removed.
+
+        Returns:
+            The ids of the variants of each fleet, and a sentence for each file that cannot be used.
 
         Raises:
             WorkspaceError: a checkpoint was written by a newer winnow.
         """
-        begun, told = [], []
+        begun = []
+        messages = []
         for place in sorted(self.path.glob("checkpoints/*.safetensors")):
             try:
                 ids = peek(place)
             except UnusableCheckpoint as error:
-                told.append(f"{error}: it is removed, and what it held trains from the start")
+                messages.append(f"{error}: it is removed, and what it held trains from the start")
                 _remove(place)
                 continue
             if place == self.checkpoint(ids):
                 begun.append(ids)
             else:
-                told.append(
+                messages.append(
                     f"{place} is a checkpoint of other variants than its name says: it is not used"
                 )
-        return begun, told
+        return begun, messages
 
     def remove_checkpoint(self, variant_ids: Sequence[str]) -> None:
-        """Of a fleet whose outcomes are recorded. One that cannot be removed does no harm:
-        nobody asks for it again.
+        """Remove the checkpoint of a fleet whose outcomes are recorded.
+
+        One that cannot be removed does no harm: nobody asks for it again.
         """
         _remove(self.checkpoint(variant_ids))
 
     def close(self) -> None:
-        """Close the ledger and let the directory go; a temporary one is removed. Closing twice
-        is allowed.
+        """Close the ledger and let the directory go; a temporary one is removed.
+
+        Closing twice is allowed.
         """
         if self._lock >= 0:
             self.ledger.close()
@@ -195,6 +192,36 @@ class Workspace:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _directories(path: Path) -> tuple[Path, Path]:
+    """Return the directories inside a workspace."""
+    return path / "weights", path / "checkpoints"
+
+
+def _locked(path: Path) -> int:
+    """Make the directories of a workspace, and return a file descriptor that holds its lock."""
+    try:
+        for directory in _directories(path):
+            directory.mkdir(parents=True, exist_ok=True)
+            if not os.access(directory, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
+        lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        reason = f"{error.strerror}: {error.filename}"
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            reason = f"{error.filename} cannot be made a directory: a file is in the way"
+        raise WorkspaceError(
+            f"cannot work in {path}: {reason} - choose another directory"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise WorkspaceError(
+            f"another winnow is working in {path}: wait for it, or choose another directory"
+        ) from None
+    return lock
 
 
 def _remove(file: Path) -> None:

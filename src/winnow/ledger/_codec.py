@@ -24,9 +24,10 @@ __all__ = [
 ]
 
 
-def to_json(value: Any) -> str:
-    """JSON text. NumPy numbers and arrays become plain ones; NaN and infinities come back as they
-    went.
+def to_json(value: object) -> str:
+    """Return a value as JSON text.
+
+    NumPy numbers and arrays become plain ones; NaN and infinities come back as they went.
 
     Raises:
         ValueError: for anything else that JSON has no form for.
@@ -35,25 +36,32 @@ def to_json(value: Any) -> str:
 
 
 def from_json(text: str) -> Any:
+    """Return the value of JSON text that ``to_json`` wrote."""
     return json.loads(text)
 
 
 def canonical(variant: Variant) -> str:
-    """The text that ``Variant.id`` is a hash of."""
+    """Return the text that ``Variant.id`` is a hash of."""
     return json.dumps(variant.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
 
 def pack(values: Sequence[float]) -> bytes:
-    """A curve as little-endian float64."""
+    """Return a curve as little-endian float64, whatever the machine."""
     return np.asarray(values, dtype="<f8").tobytes()
 
 
 def unpack(points: bytes) -> list[float]:
+    """Return the curve of these bytes."""
     return np.frombuffer(points, dtype="<f8").tolist()
 
 
 def outcome_row(outcome: Outcome, created: str) -> dict[str, Any]:
-    """The row of ``outcomes``; the curves go elsewhere."""
+    """Return the row of ``outcomes``; the curves go elsewhere.
+
+    Args:
+        outcome: of a variant.
+        created: when it was recorded, of ``now``.
+    """
     return {
         "variant_id": outcome.variant_id,
         "status": outcome.status,
@@ -76,6 +84,10 @@ def outcome_row(outcome: Outcome, created: str) -> dict[str, Any]:
 
 
 def outcome_from_row(row: sa.RowMapping, curves: dict[str, list[float]]) -> Outcome:
+    """Return the outcome of a row of ``outcomes`` and of the curves beside it.
+
+    What older ledgers do not have in the row is empty.
+    """
     return Outcome(
         variant_id=row["variant_id"],
         status=row["status"],
@@ -98,16 +110,20 @@ def outcome_from_row(row: sa.RowMapping, curves: dict[str, list[float]]) -> Outc
 
 
 def _storable(text: str | None) -> str | None:
-    """Words of any exception or of a user's method, which may hold what no database takes."""
-    return text and text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+    """Return the words of any exception or of a user's method without what no database takes."""
+    if text is None:
+        return None
+    without_surrogates = text.encode("utf-8", "backslashreplace").decode()
+    return without_surrogates.replace("\0", "\\x00")
 
 
 def now() -> str:
-    """UTC, ISO 8601, to the microsecond."""
+    """Return the time in UTC, ISO 8601, to the microsecond."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
+    """Return a NumPy value as plain data, for what JSON does not know."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise ValueError(f"JSON has no form for {type(value).__name__}: {value!r:.80}")

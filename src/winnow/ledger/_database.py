@@ -38,20 +38,16 @@ class Database:
 
     def __init__(self, path_or_url: str | Path) -> None:
         self._url = _url(path_or_url)
-        self.label = (
-            str(self._url.database)
-            if self._is_sqlite
-            else self._url.render_as_string(hide_password=True)
-        )
+        self.label = self._url.render_as_string(hide_password=True)
         if self._is_sqlite:
+            self.label = str(self._url.database)
             _check_file(Path(self.label))
         self._engine = self._connectable()
         self._writer = self._engine.execution_options(winnow_write=True)
-        self._reader = (
-            self._engine
-            if self._is_sqlite
-            else self._engine.execution_options(isolation_level="REPEATABLE READ")
-        )
+        self._reader = self._engine
+        if not self._is_sqlite:
+            # SQLite's readers see one state anyhow
+            self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self._dispose = weakref.finalize(self, self._engine.dispose)
         try:
             self._prepare()
@@ -60,23 +56,26 @@ class Database:
             raise
 
     def close(self) -> None:
+        """Give the connections back; closing twice is allowed."""
         self._dispose()
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
+        """Give a connection inside a transaction that reads."""
         with self._transaction(self._reader, "read") as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
+        """Give a connection inside a transaction that writes."""
         with self._transaction(self._writer, "write") as connection:
             yield connection
 
     def upsert(self, table: sa.Table) -> Any:
-        """An INSERT of this dialect, with ``on_conflict_do_nothing`` and
+        """Return an INSERT of this dialect, with ``on_conflict_do_nothing`` and
         ``on_conflict_do_update``.
         """
-        return (sqlite if self._is_sqlite else postgresql).insert(table)
+        return sqlite.insert(table) if self._is_sqlite else postgresql.insert(table)
 
     @property
     def _is_sqlite(self) -> bool:
@@ -110,9 +109,8 @@ class Database:
             found = self._version(connection)
         if found is not None and found > SCHEMA_VERSION:
             raise WorkspaceError(
-                f"the ledger {self.label} was written by a newer winnow (schema {found}; this "
-                f"one reads {SCHEMA_VERSION}): "
-                "upgrade with pip install -U winnow-ml"
+                f"the ledger {self.label} was written by a newer winnow (schema {found}; this one "
+                f"reads {SCHEMA_VERSION}): upgrade with pip install -U winnow-ml"
             )
         if self._is_sqlite:
             self._use_wal()
@@ -130,8 +128,9 @@ class Database:
                     self._upgrade(connection)
 
     def _upgrade(self, connection: sa.Connection) -> None:
-        """Give an older ledger the tables and columns that it lacks. What it holds stays; new
-        columns are empty.
+        """Give an older ledger the tables and columns that it lacks.
+
+        What it holds stays; new columns are empty.
         """
         inspector = sa.inspect(connection)
         metadata.create_all(connection)
@@ -142,9 +141,8 @@ class Database:
             if needed:
                 raise WorkspaceError(
                     f"the ledger {self.label} cannot be used: its table `{table.name}` lacks "
-                    f"{', '.join(needed)}, which every "
-                    "version of winnow wrote; it is damaged or was changed by hand - start in "
-                    "another directory"
+                    f"{', '.join(needed)}, which every version of winnow wrote; it is damaged or "
+                    f"was changed by hand - start in another directory"
                 )
             for column in lacking:
                 kind = column.type.compile(connection.dialect)
@@ -156,8 +154,9 @@ class Database:
         )
 
     def _use_wal(self) -> None:
-        """Switch to write-ahead logging: a property of the file, so only one that is known to
-        be a ledger gets it.
+        """Switch to write-ahead logging.
+
+        It is a property of the file, so only one that is known to be a ledger gets it.
         """
         deadline = time.monotonic() + LOCK_SECONDS
         with self._engine.connect() as connection:
@@ -168,7 +167,7 @@ class Database:
                     driver.execute("PRAGMA journal_mode = WAL")
                     return
                 except sqlite3.OperationalError as error:
-                    # of two processes that create the file together one is told "locked" at once,
+                    # Of two processes that create the file together one is told "locked" at once,
                     # without the time-out
                     if "locked" not in str(error) or time.monotonic() > deadline:
                         raise WorkspaceError(
@@ -177,18 +176,20 @@ class Database:
                     time.sleep(0.01)
 
     def _version(self, connection: sa.Connection) -> int | None:
-        """The schema version of the ledger, or None for an empty database."""
+        """Return the schema version of the ledger, or None for an empty database."""
         inspector = sa.inspect(connection)
         if not inspector.has_table(meta.name):
-            if self._is_sqlite and (others := inspector.get_table_names()):
+            # On PostgreSQL a ledger may share its database with other tables
+            others = inspector.get_table_names() if self._is_sqlite else []
+            if others:
                 raise WorkspaceError(
                     f"{self.label} is a database but no ledger: it holds {', '.join(others[:5])}"
                 )
             return None
-        if {column["name"] for column in inspector.get_columns(meta.name)} >= set(meta.c.keys()):
-            text = connection.execute(
-                sa.select(meta.c.value).where(meta.c.key == "schema")
-            ).scalar()
+        columns = {column["name"] for column in inspector.get_columns(meta.name)}
+        if columns >= set(meta.c.keys()):
+            query = sa.select(meta.c.value).where(meta.c.key == "schema")
+            text = connection.execute(query).scalar()
             if text is not None and str(text).isdecimal():
                 return int(text)
         raise WorkspaceError(
@@ -197,12 +198,13 @@ class Database:
 
 
 def chunks(ids: Iterable[str]) -> Iterator[list[str]]:
-    """``ids`` in lists that fit an IN clause."""
+    """Return ``ids`` in lists that fit an IN clause."""
     listed = list(ids)
     return (listed[i : i + CHUNK] for i in range(0, len(listed), CHUNK))
 
 
 def _url(path_or_url: str | Path) -> sa.URL:
+    """Return the URL of a ledger; a path means SQLite."""
     if isinstance(path_or_url, Path) or "://" not in path_or_url:
         return sa.URL.create("sqlite", database=str(Path(path_or_url).absolute()))
     try:
@@ -223,8 +225,10 @@ def _url(path_or_url: str | Path) -> sa.URL:
                 "a ledger is a durable record and needs a file, got a database in memory"
             )
         return url.set(database=str(Path(url.database).absolute()))
-    # what "postgresql" alone means differs between versions of SQLAlchemy
-    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+    # What "postgresql" alone means differs between versions of SQLAlchemy
+    if url.drivername == "postgresql":
+        return url.set(drivername="postgresql+psycopg")
+    return url
 
 
 def _check_file(path: Path) -> None:

@@ -17,7 +17,7 @@ __all__ = ["table"]
 
 
 def table(connection: sa.Connection) -> polars.DataFrame:
-    """All outcomes with their metrics and the settings of their variants; see
+    """Return all outcomes with their metrics and the settings of their variants; see
     ``Ledger.to_table``.
     """
     import polars as pl
@@ -43,28 +43,32 @@ def table(connection: sa.Connection) -> polars.DataFrame:
 
 
 def _columns(prefix: str, records: list[dict[str, Any]]) -> list[polars.Series]:
-    """A column for each key, in the order in which the keys come up; what a record lacks is
-    null.
+    """Return a column for each key, in the order in which the keys come up.
+
+    What a record lacks is null.
     """
     import polars as pl
 
     keys = dict.fromkeys(key for record in records for key in record)
-    # not strict: where members differ in kind (1 and 0.5, 64 and "wide") the wider kind holds both
-    return [
-        pl.Series(f"{prefix}.{key}", [record.get(key) for record in records], strict=False)
-        for key in keys
-    ]
+    columns = []
+    for key in keys:
+        values = [record.get(key) for record in records]
+        # Not strict: where members differ in kind (1 and 0.5, 64 and "wide") the wider kind holds
+        # both
+        columns.append(pl.Series(f"{prefix}.{key}", values, strict=False))
+    return columns
 
 
 def _flat(settings: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted path, value) of each setting; what is no record of settings and no plain value
-    becomes JSON text.
+    """Yield dotted path and value of each setting.
+
+    What is no record of settings and no plain value becomes JSON text.
     """
     for key, value in settings.items():
+        path = f"{above}{key}"
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{above}{key}.")
+            yield from _flat(value, f"{path}.")
+        elif isinstance(value, dict | list):
+            yield path, _codec.to_json(value)
         else:
-            yield (
-                f"{above}{key}",
-                _codec.to_json(value) if isinstance(value, dict | list) else value,
-            )
+            yield path, value

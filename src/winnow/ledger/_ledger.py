@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,8 +27,13 @@ __all__ = ["Ledger", "StudyOutcome", "StudyRecord"]
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A question that was asked: its name, what kind it is, its settings, and when it was first
-    asked (ISO 8601, UTC).
+    """A question that was asked.
+
+    Attributes:
+        name: of the study.
+        kind: what is asked, such as ``search``.
+        spec: its settings.
+        created: when it was first asked, ISO 8601, UTC.
     """
 
     name: str
@@ -39,8 +44,11 @@ class StudyRecord:
 
 @dataclass(frozen=True)
 class StudyOutcome:
-    """One outcome as a study sees it; ``note`` is what the study wrote beside it (trial number,
-    arm, ...).
+    """One outcome as a study sees it.
+
+    Attributes:
+        outcome: of a variant.
+        note: what the study wrote beside it, such as the number of a trial.
     """
 
     outcome: Outcome
@@ -75,8 +83,9 @@ class Ledger:
         return cls(path_or_url)
 
     def close(self) -> None:
-        """Give the connections back. Closing twice is allowed; everything else on a closed
-        ledger raises ``WorkspaceError``.
+        """Give the connections back.
+
+        Closing twice is allowed; everything else on a closed ledger raises ``WorkspaceError``.
         """
         self._database.close()
 
@@ -133,36 +142,33 @@ class Ledger:
                 _record.membership(connection, study, results, notes)
 
     def outcomes(self, ids: Iterable[str], *, curves: bool = False) -> dict[str, Outcome]:
-        """The outcomes on record for ``ids``, in their order. Without ``curves``,
-        ``Outcome.curves`` is empty.
+        """Return the outcomes on record by id, in the order of ``ids``.
+
+        Args:
+            ids: of variants; those without an outcome are not in the result.
+            curves: read the curves, too; else ``Outcome.curves`` is empty.
         """
         asked = dict.fromkeys(ids)
         with self._database.read() as connection:
-            found = {
-                o.variant_id: o
-                for chunk in chunks(asked)
-                for o in _outcomes(connection, chunk, curves)
-            }
+            found = _outcomes(connection, asked, curves)
         return {i: found[i] for i in asked if i in found}
 
     def outcome(self, variant_id: str, *, curves: bool = True) -> Outcome | None:
-        """The outcome of one variant, or None when it has none."""
+        """Return the outcome of one variant, or None when it has none."""
         return self.outcomes([variant_id], curves=curves).get(variant_id)
 
     def variants(self, ids: Iterable[str]) -> dict[str, Variant]:
-        """The variants on record for ``ids``, in their order.
+        """Return the variants on record by id, in the order of ``ids``.
 
         Raises:
             WorkspaceError: when one was written by a winnow whose settings this one does not know.
         """
         asked = dict.fromkeys(ids)
+        query = sa.select(variants.c.id, variants.c.settings)
+        rows: list[sa.Row] = []
         with self._database.read() as connection:
-            query = sa.select(variants.c.id, variants.c.settings)
-            rows = [
-                r
-                for chunk in chunks(asked)
-                for r in connection.execute(query.where(variants.c.id.in_(chunk)))
-            ]
+            for chunk in chunks(asked):
+                rows.extend(connection.execute(query.where(variants.c.id.in_(chunk))))
         found = {row.id: _variant(row.id, row.settings) for row in rows}
         return {i: found[i] for i in asked if i in found}
 
@@ -173,11 +179,12 @@ class Ledger:
             WorkspaceError: for an id without an outcome.
         """
         where = path.as_posix() if isinstance(path, Path) else path
+        of_variant = outcomes.c.variant_id == variant_id
         with self._database.write() as connection:
-            change = (
-                sa.update(outcomes).where(outcomes.c.variant_id == variant_id).values(weights=where)
+            changed = connection.execute(
+                sa.update(outcomes).where(of_variant).values(weights=where)
             )
-            if connection.execute(change).rowcount == 0:
+            if changed.rowcount == 0:
                 raise WorkspaceError(
                     f"the ledger has no outcome of variant {variant_id!r} to note weights for"
                 )
@@ -185,52 +192,57 @@ class Ledger:
     # -- studies -----------------------------------------------------------------------------------
 
     def put_study(self, name: str, kind: str, spec: Mapping[str, Any]) -> None:
-        """Write that a study was asked. Under a known name its kind and spec are replaced; what
-        it found stays.
+        """Write that a study was asked.
+
+        Under a known name its kind and spec are replaced; what it found stays.
+
+        Args:
+            name: of the study.
+            kind: what is asked.
+            spec: its settings, as JSON has a form for.
         """
         row = {"kind": kind, "spec": _codec.to_json(dict(spec))}
         insert = self._database.upsert(studies).values(name=name, created=_codec.now(), **row)
+        upsert = insert.on_conflict_do_update(index_elements=[studies.c.name], set_=row)
         with self._database.write() as connection:
-            connection.execute(
-                insert.on_conflict_do_update(index_elements=[studies.c.name], set_=row)
-            )
+            connection.execute(upsert)
 
     def studies(self) -> list[StudyRecord]:
-        """All studies, the oldest first."""
+        """Return all studies, the oldest first."""
+        query = sa.select(studies).order_by(studies.c.created, studies.c.name)
         with self._database.read() as connection:
-            rows = connection.execute(
-                sa.select(studies).order_by(studies.c.created, studies.c.name)
-            ).all()
+            rows = connection.execute(query).all()
         return [
             StudyRecord(row.name, row.kind, _codec.from_json(row.spec), row.created) for row in rows
         ]
 
     def study_outcomes(self, name: str, *, curves: bool = False) -> list[StudyOutcome]:
-        """What a study was told, in the order in which it was recorded.
+        """Return what a study was told, in the order in which it was recorded.
+
+        Args:
+            name: of the study.
+            curves: read the curves, too; else ``Outcome.curves`` is empty.
 
         Raises:
             WorkspaceError: for an unknown study.
         """
-        member = sa.select(study_variants.c.variant_id, study_variants.c.note).where(
-            study_variants.c.study == name
+        query = (
+            sa.select(study_variants.c.variant_id, study_variants.c.note)
+            .where(study_variants.c.study == name)
+            .order_by(study_variants.c.position)
         )
         with self._database.read() as connection:
             self._require_study(connection, name)
-            rows = connection.execute(member.order_by(study_variants.c.position)).all()
+            rows = connection.execute(query).all()
             ids = dict.fromkeys(row.variant_id for row in rows)
-            found = {
-                o.variant_id: o
-                for chunk in chunks(ids)
-                for o in _outcomes(connection, chunk, curves)
-            }
+            found = _outcomes(connection, ids, curves)
         return [StudyOutcome(found[row.variant_id], _codec.from_json(row.note)) for row in rows]
 
     @staticmethod
     def _require_study(connection: sa.Connection, name: str) -> None:
-        """Refuse an unknown study. PostgreSQL locks its row, so that two writers do not give
-        out the same positions.
-        """
+        """Refuse an unknown study."""
         query = sa.select(studies.c.name).where(studies.c.name == name)
+        # PostgreSQL locks its row, so that two writers do not give out the same positions
         if connection.get_execution_options().get("winnow_write"):
             query = query.with_for_update()
         if connection.execute(query).first() is None:
@@ -250,35 +262,34 @@ class Ledger:
         """
         row = {"content": _codec.to_json(dict(content)), "updated": _codec.now()}
         insert = self._database.upsert(documents).values(name=name, **row)
+        upsert = insert.on_conflict_do_update(index_elements=[documents.c.name], set_=row)
         with self._database.write() as connection:
-            connection.execute(
-                insert.on_conflict_do_update(index_elements=[documents.c.name], set_=row)
-            )
+            connection.execute(upsert)
 
     def get_document(self, name: str) -> dict[str, Any] | None:
-        """The facts under this name, or None."""
+        """Return the facts under this name, or None."""
+        query = sa.select(documents.c.content).where(documents.c.name == name)
         with self._database.read() as connection:
-            text = connection.execute(
-                sa.select(documents.c.content).where(documents.c.name == name)
-            ).scalar()
+            text = connection.execute(query).scalar()
         return None if text is None else _codec.from_json(text)
 
     def remove_document(self, name: str) -> None:
-        """Forget the facts under this name, if there are any: they are about something that is
-        no more.
+        """Forget the facts under this name, if there are any.
+
+        They are then about something that is no more.
         """
         with self._database.write() as connection:
             connection.execute(sa.delete(documents).where(documents.c.name == name))
 
     def documents(self) -> list[str]:
-        """The names of all documents, sorted."""
+        """Return the names of all documents, sorted."""
         with self._database.read() as connection:
             return sorted(connection.execute(sa.select(documents.c.name)).scalars())
 
     # -- exports -----------------------------------------------------------------------------------
 
     def to_table(self) -> polars.DataFrame:
-        """One row for each outcome, the oldest first.
+        """Return a table with one row for each outcome, the oldest first.
 
         The columns are those of ``Outcome`` without its curves, ``created``, then
         ``metrics.<name>``, then the variant's settings by dotted path,
@@ -303,20 +314,31 @@ class Ledger:
             ) from error
 
 
-def _outcomes(connection: sa.Connection, ids: list[str], with_curves: bool) -> Iterator[Outcome]:
+def _outcomes(
+    connection: sa.Connection, ids: Iterable[str], with_curves: bool
+) -> dict[str, Outcome]:
+    """Return the outcomes on record by id, in no order."""
+    found = {}
+    for chunk in chunks(ids):
+        curves_of = _curves(connection, chunk) if with_curves else {}
+        query = sa.select(outcomes).where(outcomes.c.variant_id.in_(chunk))
+        for row in connection.execute(query).mappings():
+            variant_id = row["variant_id"]
+            found[variant_id] = _codec.outcome_from_row(row, curves_of.get(variant_id, {}))
+    return found
+
+
+def _curves(connection: sa.Connection, ids: list[str]) -> dict[str, dict[str, list[float]]]:
+    """Return the curves of variants, by id and name."""
     found: defaultdict[str, dict[str, list[float]]] = defaultdict(dict)
-    if with_curves:
-        for variant_id, name, points in connection.execute(
-            sa.select(curves).where(curves.c.variant_id.in_(ids))
-        ):
-            found[variant_id][name] = _codec.unpack(points)
-    for row in connection.execute(
-        sa.select(outcomes).where(outcomes.c.variant_id.in_(ids))
-    ).mappings():
-        yield _codec.outcome_from_row(row, found.pop(row["variant_id"], {}))
+    query = sa.select(curves).where(curves.c.variant_id.in_(ids))
+    for variant_id, name, points in connection.execute(query):
+        found[variant_id][name] = _codec.unpack(points)
+    return found
 
 
 def _variant(variant_id: str, settings: str) -> Variant:
+    """Return the variant of settings on record."""
     try:
         return Variant.model_validate(_codec.from_json(settings))
     except (ValidationError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,10 +15,16 @@ __all__ = ["check", "membership", "outcomes"]
 
 Results = Sequence[tuple[Variant, Outcome]]
 Notes = Sequence[Mapping[str, Any]] | None
+Upsert = Callable[[sa.Table], Any]  # the dialects' INSERTs have no common class with on_conflict_*
 
 
 def check(results: Results, study: str | None, notes: Notes) -> None:
     """Refuse results that do not fit together.
+
+    Args:
+        results: each variant with its outcome.
+        study: that they belong to; None: to none.
+        notes: one for each result; None: there are none.
 
     Raises:
         ValueError: with the position at fault.
@@ -37,83 +43,91 @@ def check(results: Results, study: str | None, notes: Notes) -> None:
 
 def outcomes(
     connection: sa.Connection,
-    upsert: Callable[[sa.Table], Any],
+    upsert: Upsert,
     results: Results,
     *,
     replace: bool = False,
 ) -> None:
-    """Write the outcomes that the ledger lacks, or has only as failed; with ``replace``, all
-    that finished.
+    """Write the outcomes that the ledger lacks, or has only as failed.
+
+    Args:
+        connection: inside a transaction that writes.
+        upsert: ``Database.upsert``.
+        results: each variant with its outcome.
+        replace: write all that finished, also those that the ledger has.
     """
     table = _tables.outcomes
     offered = _one_each(results)
-    query = sa.select(table.c.variant_id, table.c.status, table.c.cause, table.c.weights)
-    known = {
-        r.variant_id: r
-        for ids in chunks(offered)
-        for r in connection.execute(query.where(table.c.variant_id.in_(ids)))
-    }
+    known = _known_outcomes(connection, offered)
     replaced = {i for i, row in known.items() if _gives_way(row, offered[i][1], replace)}
     for ids in chunks(replaced):
         # Takes its curves along
         connection.execute(sa.delete(table).where(table.c.variant_id.in_(ids)))
-    for i, row in known.items():
-        if (
-            i not in replaced
-            and row.weights is None
-            and (weights := offered[i][1].weights) is not None
-        ):
-            connection.execute(
-                sa.update(table).where(table.c.variant_id == i).values(weights=weights)
-            )
-    _insert(
-        connection, upsert, [pair for i, pair in offered.items() if i not in known or i in replaced]
-    )
+    for variant_id, row in known.items():
+        weights = offered[variant_id][1].weights
+        if variant_id in replaced or row.weights is not None or weights is None:
+            continue
+        of_variant = table.c.variant_id == variant_id
+        connection.execute(sa.update(table).where(of_variant).values(weights=weights))
+    fresh = [pair for i, pair in offered.items() if i not in known or i in replaced]
+    _insert(connection, upsert, fresh)
 
 
-def _gives_way(row: Any, offered: Outcome, replace: bool) -> bool:
-    """Whether what is on record is replaced. A failure of the environment says nothing about
-    the variant: anything is better.
-    """
+def _known_outcomes(connection: sa.Connection, ids: Iterable[str]) -> dict[str, sa.Row]:
+    """Return what decides whether an outcome on record is replaced, by id."""
+    table = _tables.outcomes
+    query = sa.select(table.c.variant_id, table.c.status, table.c.cause, table.c.weights)
+    known = {}
+    for chunk in chunks(ids):
+        for row in connection.execute(query.where(table.c.variant_id.in_(chunk))):
+            known[row.variant_id] = row
+    return known
+
+
+def _gives_way(row: sa.Row, offered: Outcome, replace: bool) -> bool:
+    """Return whether what is on record is replaced."""
     if row.status == "finished":
         return replace and offered.finished
-    return offered.finished or (row.cause == "environment" and not offered.may_pass)
+    if offered.finished:
+        return True
+    # A failure of the environment says nothing about the variant: anything is better
+    return row.cause == "environment" and not offered.may_pass
 
 
 def membership(connection: sa.Connection, study: str, results: Results, notes: Notes) -> None:
-    """Write that the results belong to the study, unless it has them with the same note."""
+    """Write that the results belong to the study, unless it has them with the same note.
+
+    Args:
+        connection: inside a transaction that writes.
+        study: its name.
+        results: each variant with its outcome.
+        notes: one for each result; None: there are none.
+    """
     table = _tables.study_variants
     of_study = table.c.study == study
-    texts = (
-        [_codec.to_json(dict(note)) for note in notes]
-        if notes is not None
-        else ["{}"] * len(results)
-    )
-    offered = dict.fromkeys(
-        (variant.id, text) for (variant, _), text in zip(results, texts, strict=True)
-    )
+    texts = ["{}"] * len(results)
+    if notes is not None:
+        texts = [_codec.to_json(dict(note)) for note in notes]
+    ids = [variant.id for variant, _ in results]
+    offered = dict.fromkeys(zip(ids, texts, strict=True))  # each once, in their order
     query = sa.select(table.c.variant_id, table.c.note).where(of_study)
-    ids_in = chunks({variant_id for variant_id, _ in offered})
-    known = {
-        (r.variant_id, r.note)
-        for ids in ids_in
-        for r in connection.execute(query.where(table.c.variant_id.in_(ids)))
-    }
-    begin = connection.execute(
-        sa.select(sa.func.coalesce(sa.func.max(table.c.position) + 1, 0)).where(of_study)
-    ).scalar_one()
+    known = set()
+    for chunk in chunks(set(ids)):
+        for row in connection.execute(query.where(table.c.variant_id.in_(chunk))):
+            known.add((row.variant_id, row.note))
+    next_position = sa.func.coalesce(sa.func.max(table.c.position) + 1, 0)
+    begin = connection.execute(sa.select(next_position).where(of_study)).scalar_one()
+    joining = [pair for pair in offered if pair not in known]
     rows = [
         {"study": study, "position": position, "variant_id": variant_id, "note": note}
-        for position, (variant_id, note) in enumerate(
-            (pair for pair in offered if pair not in known), begin
-        )
+        for position, (variant_id, note) in enumerate(joining, begin)
     ]
     if rows:
         connection.execute(sa.insert(table), rows)
 
 
 def _one_each(results: Results) -> dict[str, tuple[Variant, Outcome]]:
-    """The result of each id: the first that finished, or the first."""
+    """Return the result of each id: the first that finished, or the first."""
     chosen: dict[str, tuple[Variant, Outcome]] = {}
     for variant, outcome in results:
         before = chosen.get(variant.id)
@@ -122,24 +136,25 @@ def _one_each(results: Results) -> dict[str, tuple[Variant, Outcome]]:
     return chosen
 
 
-def _insert(connection: sa.Connection, upsert: Callable[[sa.Table], Any], fresh: Results) -> None:
+def _insert(connection: sa.Connection, upsert: Upsert, fresh: Results) -> None:
     created = _codec.now()
-    lines = [
-        (
-            _tables.variants,
-            [{"id": v.id, "settings": _codec.canonical(v), "seed": v.seed} for v, _ in fresh],
-        ),
-        (_tables.outcomes, [_codec.outcome_row(outcome, created) for _, outcome in fresh]),
-        (
-            _tables.curves,
-            [
-                {"variant_id": outcome.variant_id, "name": name, "points": _codec.pack(values)}
-                for _, outcome in fresh
-                for name, values in outcome.curves.items()
-            ],
-        ),
-    ]
-    for table, rows in lines:
+    variants = []
+    outcomes = []
+    curves = []
+    for variant, outcome in fresh:
+        settings = _codec.canonical(variant)
+        variants.append({"id": variant.id, "settings": settings, "seed": variant.seed})
+        outcomes.append(_codec.outcome_row(outcome, created))
+        for name, values in outcome.curves.items():
+            points = _codec.pack(values)
+            curves.append({"variant_id": outcome.variant_id, "name": name, "points": points})
+    # In this order, since outcomes refer to variants, and curves to outcomes
+    written = (
+        (_tables.variants, variants),
+        (_tables.outcomes, outcomes),
+        (_tables.curves, curves),
+    )
+    for table, rows in written:
         # On PostgreSQL another process may have written the same facts since we looked; SQLite has
         # one writer at a time
         if rows:
