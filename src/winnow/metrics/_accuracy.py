@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from winnow.metrics._base import BaseMetric
 
@@ -32,13 +32,13 @@ class Accuracy(BaseMetric):
     hits = True
 
     @staticmethod
-    def value(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
+    def value(y: np.ndarray, probabilities: np.ndarray) -> float:
         from sklearn import metrics
 
         return float(metrics.accuracy_score(y, probabilities.argmax(axis=1)))
 
     @staticmethod
-    def per_row(y: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    def per_row(y: np.ndarray, probabilities: np.ndarray) -> NDArray[np.float64]:
         right: NDArray[np.float64] = (probabilities.argmax(axis=1) == y).astype("float64")
         return right
 

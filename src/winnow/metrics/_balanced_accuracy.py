@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from winnow.metrics._base import BaseMetric
 
@@ -32,28 +32,32 @@ class BalancedAccuracy(BaseMetric):
     hits = True
 
     @staticmethod
-    def value(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
+    def value(y: np.ndarray, probabilities: np.ndarray) -> float:
         import numpy as np
         from sklearn import metrics
 
         # `balanced_accuracy_score` is this, with a warning when a class is predicted that `y` lacks
-        predicted, present = probabilities.argmax(axis=1), np.unique(y)
-        return float(
-            metrics.recall_score(y, predicted, labels=present, average="macro", zero_division=0)
+        predicted = probabilities.argmax(axis=1)
+        present = np.unique(y)
+        recall = metrics.recall_score(
+            y, predicted, labels=present, average="macro", zero_division=0
         )
+        return float(recall)
 
     @staticmethod
-    def per_row(y: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    def per_row(y: np.ndarray, probabilities: np.ndarray) -> NDArray[np.float64]:
         right: NDArray[np.float64] = (probabilities.argmax(axis=1) == y).astype("float64")
         return right
 
     @staticmethod
-    def of_a_constant(y: NDArray[Any]) -> float:
+    def of_a_constant(y: np.ndarray) -> float:
         return 1 / len(set(y.tolist()))
 
     @classmethod
     def row_worth(cls, rows: int, counts_HC: Callable[[], NDArray[np.int64]]) -> float:
-        """A row of class c moves its recall by 1 / n_c, and the score, the mean over the C classes
+        """Return by how much one validation row moves the score at most.
+
+        A row of class c moves its recall by 1 / n_c, and the score, the mean over the C classes
         that occur, by 1 / (C n_c): most in the rarest class.
         """
         all_C = counts_HC().sum(axis=0)
@@ -69,6 +73,8 @@ class BalancedAccuracy(BaseMetric):
         import numpy as np
 
         counts_GC = targets.counts
-        recalls_VG: NDArray[np.float64] = (sums_VGK / np.maximum(counts_GC, 1)).sum(axis=-1)
-        means: NDArray[np.float64] = recalls_VG / (counts_GC > 0).sum(axis=1)
-        return means
+        # A class without rows adds nothing, and is not counted
+        recalls_VGC = sums_VGK / np.maximum(counts_GC, 1)
+        classes_G = (counts_GC > 0).sum(axis=1)
+        means_VG: NDArray[np.float64] = recalls_VGC.sum(axis=-1) / classes_G
+        return means_VG

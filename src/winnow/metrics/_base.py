@@ -81,7 +81,7 @@ class BaseMetric:
     else:
 
         @staticmethod
-        def value(y: NDArray[Any], prediction: NDArray[Any]) -> float:
+        def value(y: np.ndarray, prediction: np.ndarray) -> float:
             """Return the metric of all rows; NaN where it is not defined on them.
 
             Args:
@@ -93,7 +93,7 @@ class BaseMetric:
     # -- what rows do to it, for intervals ---------------------------------------------------------
 
     @staticmethod
-    def per_row(y: NDArray[Any], prediction: NDArray[Any]) -> NDArray[np.float64] | None:
+    def per_row(y: np.ndarray, prediction: np.ndarray) -> NDArray[np.float64] | None:
         """Return what each row counts, (rows,); None: the score is no mean over rows.
 
         The score is the ``root`` of their mean; with ``by_class``, the mean of the classes' means.
@@ -101,7 +101,7 @@ class BaseMetric:
         return None
 
     @staticmethod
-    def relative_to(y: NDArray[Any]) -> NDArray[np.float64] | None:
+    def relative_to(y: np.ndarray) -> NDArray[np.float64] | None:
         """Return what each row would count for a constant, (rows,).
 
         The score is then 1 less the share that the mean of ``per_row`` is of their mean.
@@ -109,14 +109,14 @@ class BaseMetric:
         return None
 
     @staticmethod
-    def pairs(y: NDArray[Any], prediction: NDArray[Any]) -> NDArray[np.float64] | None:
+    def pairs(y: np.ndarray, prediction: np.ndarray) -> NDArray[np.float64] | None:
         """Return what each row adds to a mean over pairs of rows, (rows,): twice the score in sum;
         None: it is no such mean.
         """
         return None
 
     @classmethod
-    def row_parts(cls, y: NDArray[Any], prediction: NDArray[Any]) -> NDArray[np.float64] | None:
+    def row_parts(cls, y: np.ndarray, prediction: np.ndarray) -> NDArray[np.float64] | None:
         """Return what each row adds to the score, (rows,), with a mean of zero: the mean over other
         rows is by how much, to first order, their score differs from this one. None: not known.
 
@@ -132,28 +132,31 @@ class BaseMetric:
         if cls.by_class:
             classes, class_n, counts = np.unique(y, return_inverse=True, return_counts=True)
             means = np.bincount(class_n, rows) / counts
-            by_class: NDArray[np.float64] = (
-                len(y) * (rows - means[class_n]) / counts[class_n] / len(classes)
-            )
+            centered_n = rows - means[class_n]
+            by_class: NDArray[np.float64] = len(y) * centered_n / counts[class_n] / len(classes)
             return by_class
         mean = float(rows.mean())
         centered: NDArray[np.float64] = rows - mean
         if cls.root == 1 or mean <= 0:
             return centered
-        return centered / (cls.root * mean ** ((cls.root - 1) / cls.root))
+        # The derivative of the root, at the mean
+        slope = cls.root * mean ** ((cls.root - 1) / cls.root)
+        return centered / slope
 
     @classmethod
-    def effective_rows(cls, y: NDArray[Any], prediction: NDArray[Any]) -> float:
+    def effective_rows(cls, y: np.ndarray, prediction: np.ndarray) -> float:
         """Return how many rows a share can stand for at the most: all; or with ``by_class``, as
         many as each class having its own allows.
         """
         import numpy as np
 
+        if not cls.by_class:
+            return float(len(y))
         counts = np.unique(y, return_counts=True)[1]
-        return float(len(counts) ** 2 / (1 / counts).sum()) if cls.by_class else float(len(y))
+        return float(len(counts) ** 2 / (1 / counts).sum())
 
     @staticmethod
-    def of_a_constant(y: NDArray[Any]) -> float | None:
+    def of_a_constant(y: np.ndarray) -> float | None:
         """Return the score of one answer for all rows, where it is the same for every answer and
         for whatever rows of these classes; None: it is not.
         """
@@ -211,6 +214,7 @@ class BaseMetric:
         predictions = kept_VNK.cpu().numpy()
         if cls.task == "regression":
             predictions = predictions[..., 0]
+        # NumPy and the CPU: the metric may be anybody's, and knows nothing of members
         found = [float(cls.value(y, prediction)) for prediction in predictions]
         return torch.tensor(found, dtype=torch.float64, device=kept_VNK.device)
 

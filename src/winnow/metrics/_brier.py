@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from winnow.metrics._base import BaseMetric
 
@@ -36,15 +36,16 @@ class Brier(BaseMetric):
     added_up = True
 
     @classmethod
-    def value(cls, y: NDArray[Any], probabilities: NDArray[Any]) -> float:
+    def value(cls, y: np.ndarray, probabilities: np.ndarray) -> float:
         return float(cls.per_row(y, probabilities).mean())
 
     @staticmethod
-    def per_row(y: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    def per_row(y: np.ndarray, probabilities: np.ndarray) -> NDArray[np.float64]:
         import numpy as np
 
         right = np.eye(probabilities.shape[1])[y]
-        halves: NDArray[np.float64] = ((probabilities - right) ** 2).sum(axis=1) / 2
+        distances = ((probabilities - right) ** 2).sum(axis=1)
+        halves: NDArray[np.float64] = distances / 2
         return halves
 
     @classmethod
@@ -54,7 +55,8 @@ class Brier(BaseMetric):
     @staticmethod
     def sums(rows: ClassRows) -> Tensor:
         distance_VBC = rows.log_probability.exp() - rows.is_class.double()
-        return rows.by_part(distance_VBC.square().sum(dim=-1) / 2).unsqueeze(-1)
+        halves_VB = distance_VBC.square().sum(dim=-1) / 2
+        return rows.by_part(halves_VB).unsqueeze(-1)
 
     @staticmethod
     def from_sums(sums_VGK: NDArray[np.float64], targets: Targets) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from winnow.metrics._base import BaseMetric
 
@@ -39,22 +39,24 @@ class CalibrationError(BaseMetric):
     added_up = True
 
     @staticmethod
-    def value(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
+    def value(y: np.ndarray, probabilities: np.ndarray) -> float:
         import numpy as np
 
-        confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == y
-        bins = np.searchsorted(np.linspace(0, 1, _BINS + 1)[1:-1], confidence)
+        confidence = probabilities.max(axis=1)
+        right = probabilities.argmax(axis=1) == y
+        inner_edges = np.linspace(0, 1, _BINS + 1)[1:-1]
+        bins = np.searchsorted(inner_edges, confidence)
         gaps = np.bincount(bins, confidence - right, minlength=_BINS)
         return float(np.abs(gaps).sum() / len(y))
 
     @classmethod
     def row_worth(cls, rows: int, counts_HC: Callable[[], NDArray[np.int64]]) -> float:
-        """A row leaves one bin and enters another."""
+        """Return 2 / rows: a row leaves one bin and enters another."""
         return 2 / rows
 
     @staticmethod
     def sums(rows: ClassRows) -> Tensor:
-        """Of each bin, by how much the probabilities are above what was right."""
+        """Return by how much the probabilities of each bin are above what was right."""
         import torch
 
         confidence_VB = rows.log_probability.exp().amax(dim=-1)

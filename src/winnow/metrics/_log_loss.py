@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from winnow.metrics._base import BaseMetric
 
@@ -32,7 +32,7 @@ class LogLoss(BaseMetric):
     added_up = True
 
     @staticmethod
-    def value(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
+    def value(y: np.ndarray, probabilities: np.ndarray) -> float:
         import numpy as np
         from sklearn import metrics
 
@@ -40,7 +40,7 @@ class LogLoss(BaseMetric):
         return float(metrics.log_loss(y, probabilities, labels=classes))
 
     @staticmethod
-    def per_row(y: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    def per_row(y: np.ndarray, probabilities: np.ndarray) -> NDArray[np.float64]:
         import numpy as np
 
         tiny = np.finfo(probabilities.dtype).eps  # as scikit-learn clips

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from winnow.metrics._base import BaseMetric
 
@@ -31,13 +31,13 @@ class MAE(BaseMetric):
     best_constant: ClassVar[Literal["median"]] = "median"
 
     @staticmethod
-    def value(y: NDArray[Any], prediction: NDArray[Any]) -> float:
+    def value(y: np.ndarray, prediction: np.ndarray) -> float:
         from sklearn import metrics
 
         return float(metrics.mean_absolute_error(y, prediction))
 
     @staticmethod
-    def per_row(y: NDArray[Any], prediction: NDArray[Any]) -> NDArray[np.float64]:
+    def per_row(y: np.ndarray, prediction: np.ndarray) -> NDArray[np.float64]:
         sizes: NDArray[np.float64] = abs(prediction - y)
         return sizes
 

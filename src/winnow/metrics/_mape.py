@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from winnow.metrics._base import BaseMetric
 
@@ -32,11 +32,11 @@ class MAPE(BaseMetric):
     best_constant: ClassVar[Literal["median"]] = "median"
 
     @classmethod
-    def value(cls, y: NDArray[Any], prediction: NDArray[Any]) -> float:
+    def value(cls, y: np.ndarray, prediction: np.ndarray) -> float:
         return float(cls.per_row(y, prediction).mean())
 
     @staticmethod
-    def per_row(y: NDArray[Any], prediction: NDArray[Any]) -> NDArray[np.float64]:
+    def per_row(y: np.ndarray, prediction: np.ndarray) -> NDArray[np.float64]:
         import numpy as np
 
         least = np.finfo(np.float64).eps  # as in scikit-learn
@@ -49,7 +49,8 @@ class MAPE(BaseMetric):
 
         size_B = (rows.y * rows.scale + rows.center).abs()
         least = torch.finfo(torch.float64).eps
-        return rows.by_part(rows.error.abs() * rows.scale / size_B.clamp(min=least)).unsqueeze(-1)
+        share_VB = rows.error.abs() * rows.scale / size_B.clamp(min=least)
+        return rows.by_part(share_VB).unsqueeze(-1)
 
     @staticmethod
     def from_sums(sums_VGK: NDArray[np.float64], targets: Targets) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from winnow.metrics._base import BaseMetric
 
@@ -31,13 +31,13 @@ class MSE(BaseMetric):
     added_up = True
 
     @staticmethod
-    def value(y: NDArray[Any], prediction: NDArray[Any]) -> float:
+    def value(y: np.ndarray, prediction: np.ndarray) -> float:
         from sklearn import metrics
 
         return float(metrics.mean_squared_error(y, prediction))
 
     @staticmethod
-    def per_row(y: NDArray[Any], prediction: NDArray[Any]) -> NDArray[np.float64]:
+    def per_row(y: np.ndarray, prediction: np.ndarray) -> NDArray[np.float64]:
         squares: NDArray[np.float64] = abs(prediction - y) ** 2
         return squares
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from winnow.metrics._base import BaseMetric
 
@@ -31,7 +31,7 @@ class R2(BaseMetric):
     added_up = True
 
     @staticmethod
-    def value(y: NDArray[Any], prediction: NDArray[Any]) -> float:
+    def value(y: np.ndarray, prediction: np.ndarray) -> float:
         from sklearn import metrics
 
         if not y.max() > y.min():
@@ -39,19 +39,22 @@ class R2(BaseMetric):
         return float(metrics.r2_score(y, prediction))
 
     @staticmethod
-    def per_row(y: NDArray[Any], prediction: NDArray[Any]) -> NDArray[np.float64]:
+    def per_row(y: np.ndarray, prediction: np.ndarray) -> NDArray[np.float64]:
         squares: NDArray[np.float64] = abs(prediction - y) ** 2
         return squares
 
     @staticmethod
-    def relative_to(y: NDArray[Any]) -> NDArray[np.float64]:
+    def relative_to(y: np.ndarray) -> NDArray[np.float64]:
         squares: NDArray[np.float64] = (y - y.mean()) ** 2
         return squares
 
     @classmethod
-    def row_parts(cls, y: NDArray[Any], prediction: NDArray[Any]) -> NDArray[np.float64]:
-        errors, squares = cls.per_row(y, prediction), cls.relative_to(y)
-        mse, spread = errors.mean(), squares.mean()
+    def row_parts(cls, y: np.ndarray, prediction: np.ndarray) -> NDArray[np.float64]:
+        # The derivative of a ratio of two means
+        errors = cls.per_row(y, prediction)
+        squares = cls.relative_to(y)
+        mse = errors.mean()
+        spread = squares.mean()
         parts: NDArray[np.float64] = -(errors - mse) / spread + mse * (squares - spread) / spread**2
         return parts
 

@@ -56,10 +56,8 @@ class Rows:
         """
         import torch
 
-        return torch.stack(
-            [(values_VB * of_part_B).sum(dim=1) for of_part_B in self.of_part.unbind(dim=1)],
-            dim=1,
-        )
+        sums = [(values_VB * of_part_B).sum(dim=1) for of_part_B in self.of_part.unbind(dim=1)]
+        return torch.stack(sums, dim=1)
 
 
 @dataclass(frozen=True)
@@ -68,14 +66,17 @@ class ClassRows(Rows):
 
     @property
     def classes(self) -> int:
+        """How many classes there are."""
         return self.outputs.shape[-1]
 
     @cached_property
     def labels(self) -> Tensor:
+        """The right class of each row, (variants, rows)."""
         return self.targets.expand(self.outputs.shape[:2])
 
     @cached_property
     def log_probability(self) -> Tensor:
+        """The logarithm of the probability of each class, in double precision."""
         import torch
 
         return torch.log_softmax(self.outputs.double(), dim=-1)
@@ -92,6 +93,7 @@ class ClassRows(Rows):
 
     @cached_property
     def is_class(self) -> Tensor:
+        """Whether a row is of a class, (rows, classes)."""
         import torch
 
         return self.targets.unsqueeze(1) == torch.arange(self.classes, device=self.targets.device)
@@ -113,7 +115,9 @@ class ClassRows(Rows):
         classes): exact, in whatever order they are added.
         """
         parts = self.of_part.shape[1]
-        return (counts_VB @ self.key.flatten(1)).view(len(counts_VB), parts, self.classes)
+        # A matrix product may add in any order, which whole numbers do not mind
+        sums = counts_VB @ self.key.flatten(1)
+        return sums.view(len(counts_VB), parts, self.classes)
 
 
 @dataclass(frozen=True)
@@ -129,10 +133,12 @@ class NumberRows(Rows):
 
     @cached_property
     def y(self) -> Tensor:
+        """The standardized targets in double precision, (rows,)."""
         return self.targets.double()
 
     @cached_property
     def error(self) -> Tensor:
+        """Prediction less target, standardized, (variants, rows)."""
         return self.outputs.squeeze(-1).double() - self.y
 
     @cached_property
