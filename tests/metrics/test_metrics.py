@@ -15,7 +15,7 @@ from sklearn import calibration, metrics
 
 from winnow.metrics import METRICS, BaseMetric
 from winnow.testing import check_metric
-from winnow.training._metrics import membership, open_tally
+from winnow.training._metrics import membership, open_metric_state
 
 Oracle = Callable[[np.ndarray, np.ndarray], float]
 
@@ -103,12 +103,12 @@ def test_a_fleet_adds_up_to_the_value_on_all_rows(
     metric: type[BaseMetric], case: str, size: int
 ) -> None:
     y, outputs, half = drawn(metric, case)
-    tally = open_tally(metric.task, metric.name, scale=2.5, center=7, parts=2)
+    metric_state = open_metric_state(metric.task, metric.name, scale=2.5, center=7, parts=2)
     pieces = (torch.tensor(outputs).split(size, 1), torch.tensor(y).split(size))
     for x, t, h in zip(*pieces, torch.tensor(half).split(size), strict=True):
-        tally.add(x, t, membership(h, 2))
-    sums_VGK = tally.sums().numpy()
-    found_VG = tally.metrics(sums_VGK, tally.groups)[metric.name]
+        metric_state.add(x, t, membership(h, 2))
+    sums_VGK = metric_state.sums().numpy()
+    found_VG = metric_state.metrics(sums_VGK, metric_state.groups)[metric.name]
     for member, found_G in zip(outputs, found_VG, strict=True):
         for found, rows in zip(found_G, (half == 0, half == 1, half < 2), strict=True):
             truth, guess = targets(metric, y[rows]), predictions(metric, member[rows])
@@ -122,7 +122,7 @@ def test_a_fleet_adds_up_to_the_value_on_all_rows(
         if metric.added_up
         else np.mean([metric.value(truth[half == h], guess[half == h]) for h in (0, 1)])
     )
-    found = tally.metrics(both, [[0, 1]])[metric.name][0, 0]
+    found = metric_state.metrics(both, [[0, 1]])[metric.name][0, 0]
     assert found == pytest.approx(expected, rel=1e-9)
 
 

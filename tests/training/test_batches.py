@@ -30,11 +30,11 @@ from winnow.training._build import build_members
 from winnow.training._measure import measure
 from winnow.training._memory import _HighWater
 from winnow.training._metrics import (
-    BaseTally,
     Metrics,
+    MetricState,
     kept_bytes,
     membership,
-    open_tally,
+    open_metric_state,
 )
 
 TRAIN, VALIDATION = 70, 30
@@ -329,21 +329,23 @@ def test_classification_metrics_in_pieces_are_those_of_scikit_learn(size: int) -
     # The last class does not occur
     logits, labels = 3 * rng.normal(size=(2, 100, 4)), rng.integers(0, 3, 100)
     part = torch.tensor(rng.integers(0, 2, 100))
-    tally = open_tally("classification", "", parts=2)
+    metric_state = open_metric_state("classification", "", parts=2)
     for x, y, p in zip(
         torch.tensor(logits).split(size, dim=1),
         torch.tensor(labels).split(size),
         part.split(size),
         strict=True,
     ):
-        tally.add(x, y, membership(p, 2))
-    for found, rows in views(tally, part):
+        metric_state.add(x, y, membership(p, 2))
+    for found, rows in views(metric_state, part):
         compare(found, logits[:, rows], labels[rows])
 
 
-def views(tally: BaseTally, part: torch.Tensor) -> list[tuple[dict[str, np.ndarray], np.ndarray]]:
+def views(
+    metric_state: MetricState, part: torch.Tensor
+) -> list[tuple[dict[str, np.ndarray], np.ndarray]]:
     """The metrics of each half and of all rows, each (variants,), with a mask of their rows."""
-    found = tally.metrics(tally.sums().numpy(), tally.groups)
+    found = metric_state.metrics(metric_state.sums().numpy(), metric_state.groups)
     masks = [part.numpy() == 0, part.numpy() == 1, np.full(len(part), True)]
     return [({n: v[:, g] for n, v in found.items()}, mask) for g, mask in enumerate(masks)]
 
@@ -374,15 +376,15 @@ def test_areas_under_the_curve_in_pieces_are_those_of_scikit_learn(
     logits = rng.integers(-2, 3, (3, 100, classes)).astype(float)  # many rows have the same
     labels = rng.integers(0, classes - absent * (classes > 2), 100)
     part = torch.tensor(rng.integers(0, 2, 100))
-    tally = open_tally("classification", "roc_auc", parts=2)
+    metric_state = open_metric_state("classification", "roc_auc", parts=2)
     for x, y, h in zip(
         torch.tensor(logits).split(size, dim=1),
         torch.tensor(labels).split(size),
         part.split(size),
         strict=True,
     ):
-        tally.add(x, y, membership(h, 2))
-    for found, rows in views(tally, part):
+        metric_state.add(x, y, membership(h, 2))
+    for found, rows in views(metric_state, part):
         y = labels[rows]
         for member in range(3):
             p = torch.log_softmax(torch.tensor(logits[member][rows]), dim=-1).exp().numpy()
@@ -392,18 +394,20 @@ def test_areas_under_the_curve_in_pieces_are_those_of_scikit_learn(
             if len(set(y)) == classes:
                 whole = metrics.roc_auc_score(y, p[:, 1] if classes == 2 else p, multi_class="ovr")
                 assert float(found["roc_auc"][member]) == pytest.approx(whole, rel=1e-12)
-    first, second, _ = (found["roc_auc"] for found, _ in views(tally, part))
-    pooled = tally.metrics(tally.sums()[:, :2].sum(dim=1, keepdim=True).numpy(), [[0, 1]])[
-        "roc_auc"
-    ][:, 0]
+    first, second, _ = (found["roc_auc"] for found, _ in views(metric_state, part))
+    pooled = metric_state.metrics(
+        metric_state.sums()[:, :2].sum(dim=1, keepdim=True).numpy(), [[0, 1]]
+    )["roc_auc"][:, 0]
     # Of different epochs: no pairs across the halves
     np.testing.assert_allclose(pooled, (first + second) / 2, rtol=1e-12)
 
 
 def test_without_a_second_class_the_area_is_that_of_a_constant() -> None:
-    tally = open_tally("classification", "roc_auc")
-    tally.add(torch.randn(2, 5, 2), torch.ones(5, dtype=torch.int64))
-    assert tally.metrics(tally.sums().numpy(), tally.groups)["roc_auc"].tolist() == [[0.5], [0.5]]
+    metric_state = open_metric_state("classification", "roc_auc")
+    metric_state.add(torch.randn(2, 5, 2), torch.ones(5, dtype=torch.int64))
+    assert metric_state.metrics(metric_state.sums().numpy(), metric_state.groups)[
+        "roc_auc"
+    ].tolist() == [[0.5], [0.5]]
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -412,10 +416,10 @@ def test_what_the_area_keeps_is_foreseen(classes: int) -> None:
     peaks = []
     for ranks in (False, True):
         with _HighWater() as held:
-            tally = open_tally("classification", "roc_auc" if ranks else "", parts=2)
+            metric_state = open_metric_state("classification", "roc_auc" if ranks else "", parts=2)
             for x, y in zip(logits.split(256, dim=1), labels.split(256), strict=True):
-                tally.add(x, y, membership(torch.arange(256) % 2, 2))
-            tally.sums()
+                metric_state.add(x, y, membership(torch.arange(256) % 2, 2))
+            metric_state.sums()
         peaks.append(held.peak)
     foreseen = 3 * kept_bytes(ROCAUC, 4096, classes)
     assert 0.6 * foreseen < peaks[1] < foreseen + peaks[0]
@@ -446,13 +450,13 @@ def test_regression_metrics_in_pieces_are_those_of_scikit_learn(size: int, offse
     y = rng.normal(size=100) + offset
     predictions = y + 0.3 * rng.normal(size=(2, 100))
     part = torch.tensor(rng.integers(0, 2, 100))
-    tally = open_tally("regression", "", scale=2.5, parts=2)
+    metric_state = open_metric_state("regression", "", scale=2.5, parts=2)
     outputs = torch.tensor(predictions).unsqueeze(-1)
     for p, t, h in zip(
         outputs.split(size, dim=1), torch.tensor(y).split(size), part.split(size), strict=True
     ):
-        tally.add(p, t, membership(h, 2))
-    for found, rows in views(tally, part):
+        metric_state.add(p, t, membership(h, 2))
+    for found, rows in views(metric_state, part):
         for member, p in enumerate(predictions):
             mse = metrics.mean_squared_error(y[rows], p[rows])
             assert found["loss"][member] == pytest.approx(mse, rel=1e-12)

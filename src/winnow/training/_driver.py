@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from winnow.data import PreparedData
@@ -39,13 +38,14 @@ from winnow.training._digest import OutputDigest
 from winnow.training._member import EpochChoice, Member, MemberResult
 from winnow.training._memory import OutOfMemory, evaluation_rows, is_out_of_memory, row_bytes
 from winnow.training._methods import rates, stopping_of
-from winnow.training._metrics import BaseTally, membership, open_tally
+from winnow.training._metrics import Metrics
 from winnow.training._noise import noise_keys
 from winnow.training._settings import batch_size, dtype_of, num_steps
 from winnow.training._stack import stacking
 from winnow.training._stacked import StackedProgram
 from winnow.training._teacher import open_teacher
-from winnow.trees import main, map_tree
+from winnow.training._validation import Pass, Validation
+from winnow.trees import map_tree
 
 __all__ = ["EpochReport", "train_fleet"]
 
@@ -200,16 +200,9 @@ class _Run:
         self.label = (
             f"stacked x {len(variants)}{', compiled' if compiled else ''}" if stacked else "alone"
         )
-        half_N = prepared.halves(first.data.split.seed)
-        self.parts = 1 if half_N is None else 2
-        part_N = (
-            torch.zeros(len(prepared.validation), dtype=torch.int64)
-            if half_N is None
-            else torch.from_numpy(half_N)
+        self.validation = Validation(
+            prepared, seed=first.data.split.seed, metric=first.metric, device=self.device
         )
-        self.of_part_NH = membership(part_N, self.parts).to(self.device)
-        self.digest = OutputDigest(len(prepared.validation), self.device)
-        choices = self.parts if self.parts == 1 else self.parts + 1
         stoppings = [stopping_of(variant.train) for variant in variants]
         self.members = [
             Member(
@@ -218,7 +211,7 @@ class _Run:
                 variant.train,
                 rates(variant.train, self.steps * variant.train.epochs),
                 stopping,
-                [EpochChoice.before(stopping) for _ in range(choices)],
+                [EpochChoice.before(stopping) for _ in range(self.validation.num_choices)],
             )
             for i, (variant, stopping) in enumerate(zip(variants, stoppings, strict=True))
         ]
@@ -228,8 +221,6 @@ class _Run:
         self.stacked, self.compiled = stacked, compiled
         # Weights and buffers at each member's best epoch
         self.best = {n: t.clone() for n, t in self._module_tensors().items()}
-        # (V, H, K) on the CPU: of each half, the sums at the epoch that the other one chose
-        self.held: Tensor | None = None
 
     def train(
         self,
@@ -244,11 +235,12 @@ class _Run:
             began = time.perf_counter()
             taught = len(self.alive)
             losses_SVK = self._teach(epoch)
-            tally, digests = self._validate()
+            at_once = evaluation_rows(len(self.alive), self.row_bytes)
+            found = self.validation.run(self.program, self.batches.validation(at_once))
             seconds = time.perf_counter() - began
             for member in self.alive:
                 member.seconds += seconds / taught
-            self._record(epoch, losses_SVK, tally, digests)
+            self._record(epoch, losses_SVK, found)
             self.epoch += 1
             if on_epoch is not None:
                 on_epoch(self._report(taught, seconds, message))
@@ -307,44 +299,19 @@ class _Run:
             losses.append(self.program.step(augment(batch, first + s), keys_VK2, lr_SV[s]))
         return torch.stack(losses).cpu()
 
-    def _validate(self) -> tuple[BaseTally, list[int]]:
-        """What one pass over the validation rows gives: sums that metrics are made of, and a
-        digest of each member's outputs.
-        """
-        preparation = self.prepared.preparation
-        tally = open_tally(
-            self.prepared.task,
-            self.metric,
-            scale=preparation.target_scale,
-            center=preparation.target_center,
-            parts=self.parts,
-        )
-        self.digest.begin()
-        start = 0
-        for inputs, targets in self.batches.validation(
-            evaluation_rows(len(self.alive), self.row_bytes)
-        ):
-            outputs_VBC, y_B = self.program.predict(inputs), main(targets)
-            tally.add(outputs_VBC, y_B, self.of_part_NH[start : start + len(y_B)])
-            self.digest.add(outputs_VBC)
-            start += len(y_B)
-        return tally, self.digest.values().tolist()
-
-    def _record(self, epoch: int, losses_SVK: Tensor, tally: BaseTally, digests: list[int]) -> None:
+    def _record(self, epoch: int, losses_SVK: Tensor, found: Pass) -> None:
         """Write the epoch into every member's record, keep its weights where they are the best,
         drop those that are done.
         """
-        sums_VGK = tally.sums().cpu().numpy()
-        views = {
-            n: values_VG.tolist() for n, values_VG in tally.metrics(sums_VGK, tally.groups).items()
-        }
+        views = found.metrics()
         loss_SV = losses_SVK.sum(dim=-1)
         train_loss = loss_SV.double().mean(dim=0).tolist()
         term_VK = losses_SVK.double().mean(dim=0).tolist()
         auxiliary = [term.name for term in self.program.methods.losses]
         finite_SV = torch.isfinite(loss_SV)
         finite = finite_SV.all(dim=0).tolist()
-        improved: list[list[int]] = [[] for _ in tally.groups]  # in the order of a member's choices
+        # In the order of a member's choices
+        improved: list[list[int]] = [[] for _ in range(self.validation.num_choices)]
         leaving = []
         for i, member in enumerate(self.alive):
             metric = member.variant.metric
@@ -380,25 +347,13 @@ class _Run:
             for name, tensor in self._module_tensors().items():
                 self.best[name][rows] = tensor[rows]
             for i in improved[-1]:
-                self.alive[i].digest = OutputDigest.text(digests[i])
-        if self._hold(sums_VGK, improved) or leaving:
-            self._score(tally, leaving)
+                self.alive[i].digest = OutputDigest.text(found.digests[i])
+        if self.validation.hold(found, improved) or leaving:
+            self._score(self.validation.score(found.state), leaving)
         self._drop(epoch, leaving)
 
-    def _hold(self, sums_VGK: NDArray[np.float64], improved: list[list[int]]) -> bool:
-        """Keep a part's sums where the other part chooses this epoch; whether any does."""
-        if self.held is None:
-            self.held = torch.from_numpy(sums_VGK[:, : self.parts].copy())
-        held_VHK = self.held.numpy()
-        for h in range(self.parts):
-            scored = self.parts - 1 - h  # the other half; where there is but one part, itself
-            held_VHK[improved[h], scored] = sums_VGK[improved[h], scored]
-        return any(improved[: self.parts])
-
-    def _score(self, tally: BaseTally, leaving: list[int]) -> None:
-        """Score every member by what is held of all parts."""
-        assert self.held is not None
-        metrics = tally.metrics(self.held.sum(dim=1, keepdim=True).numpy(), [range(self.parts)])
+    def _score(self, metrics: Metrics, leaving: list[int]) -> None:
+        """Write down what every member scores, and all metrics of those that leave."""
         for i, member in enumerate(self.alive):
             member.score = float(metrics[member.variant.metric][i, 0])
         for i in leaving:
@@ -424,7 +379,7 @@ class _Run:
                 assert isinstance(self.program, StackedProgram)
                 self.program.keep(rows)
                 self.best = {n: t[rows] for n, t in self.best.items()}
-                self.held = None if self.held is None else self.held[rows]
+                self.validation.keep(rows)
 
     def copy(self, source: Sequence[int], target: Sequence[int]) -> None:
         """Let each member of ``target`` (positions among those that still train) go on as the one
@@ -437,7 +392,8 @@ class _Run:
         assert isinstance(self.program, StackedProgram)
         rows, onto = torch.tensor(source), torch.tensor(target)
         self.program.copy(rows, onto)
-        for tensor in (*self.best.values(), *([] if self.held is None else [self.held])):
+        self.validation.copy(rows, onto)
+        for tensor in self.best.values():
             tensor[onto] = tensor[rows]
         # All, before the first changes
         facts = [copy.deepcopy(self.alive[i].facts()) for i in source]
@@ -456,7 +412,8 @@ class _Run:
         """The fleet between two epochs."""
         tensors = {f"live.{n}": t for n, t in self.program.tensors().items()}
         tensors |= {f"best.{n}": t for n, t in self.best.items()}
-        tensors |= {} if self.held is None else {"held_sums": self.held}
+        held = self.validation.held
+        tensors |= {} if held is None else {"held_sums": held}
         for i, member in enumerate(self.members):
             weights = member.result.weights if member.result is not None else None
             tensors |= {f"left.{i}.{n}": t for n, t in (weights or {}).items()}
@@ -487,7 +444,7 @@ class _Run:
         if (
             theirs != {n: (alive, *t.shape[1:]) for n, t in mine.items()}
             or held is None
-            or held.shape[:2] != (alive, self.parts)
+            or held.shape[:2] != (alive, self.validation.parts)
         ):
             return False
         for i, (member, facts) in enumerate(zip(self.members, begun.members, strict=True)):
@@ -509,7 +466,7 @@ class _Run:
         for name, tensor in self.program.tensors().items():
             tensor.copy_(begun.tensors[f"live.{name}"])
         self.best = {n: begun.tensors[f"best.{n}"].to(self.device) for n in self.best}
-        self.held = held
+        self.validation.held = held
         return True
 
     def _module_tensors(self) -> dict[str, Tensor]:

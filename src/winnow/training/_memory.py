@@ -28,7 +28,7 @@ from winnow.training._device import training_device
 from winnow.training._digest import OutputDigest
 from winnow.training._dummy_step import dummy_step
 from winnow.training._member import MemberResult
-from winnow.training._metrics import kept_bytes, membership, open_tally
+from winnow.training._metrics import kept_bytes, membership, open_metric_state
 from winnow.training._program import BaseProgram
 from winnow.training._settings import batch_size, dtype_of, num_steps
 from winnow.trees import Tree, main, map_tree
@@ -178,12 +178,14 @@ def footprint(
     metric = metric_of(variant.metric)
 
     def validate(rows: int) -> None:
-        tally = open_tally(prepared.task, variant.metric if metric.added_up else "", parts=2)
+        metric_state = open_metric_state(
+            prepared.task, variant.metric if metric.added_up else "", parts=2
+        )
         digest = OutputDigest(rows, main(y).device)
         outputs_VBC = program.predict(map_tree(lambda tensor: tensor[:rows], x))
         targets_N = main(y)[:rows]
         of_part_NH = membership(torch.arange(rows, device=targets_N.device) % 2, 2)
-        tally.add(outputs_VBC, targets_N, of_part_NH)
+        metric_state.add(outputs_VBC, targets_N, of_part_NH)
         digest.add(outputs_VBC)
 
     half = -(-several // 2)

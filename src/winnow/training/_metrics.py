@@ -28,19 +28,19 @@ from winnow.metrics import METRICS, BaseMetric, ClassRows, NumberRows, Rows, Tar
 from winnow.recipe import Task, metric_of
 
 __all__ = [
-    "BaseTally",
-    "Classification",
+    "ClassMetricState",
+    "MetricState",
     "Metrics",
-    "Regression",
+    "NumberMetricState",
     "kept_bytes",
     "membership",
-    "open_tally",
+    "open_metric_state",
 ]
 
 Metrics = dict[str, NDArray[np.float64]]
 
 
-class BaseTally(ABC):
+class MetricState(ABC):
     """Sums over the rows that were added.
 
     Args:
@@ -158,7 +158,7 @@ def membership(part_N: Tensor, parts: int) -> Tensor:
     return (part_N.unsqueeze(1) == torch.arange(parts, device=part_N.device)).double()
 
 
-class Classification(BaseTally):
+class ClassMetricState(MetricState):
     """Metrics of logits and labels, and the log loss in nats."""
 
     def __init__(self, metrics: Mapping[str, type[BaseMetric]], parts: int = 1) -> None:
@@ -185,7 +185,7 @@ class Classification(BaseTally):
         return Targets(rows_G, counts_GC, np.zeros_like(rows_G))
 
 
-class Regression(BaseTally):
+class NumberMetricState(MetricState):
     """Metrics of standardized predictions and targets, and the mean squared error of those.
 
     Args:
@@ -240,10 +240,10 @@ class Regression(BaseTally):
         return Targets(rows_G, np.zeros((len(rows_G), 0)), spread_G, self._scale)
 
 
-def open_tally(
+def open_metric_state(
     task: Task, metric: str, *, scale: float = 1.0, center: float = 0.0, parts: int = 1
-) -> BaseTally:
-    """The tally of a task and of what it is to score.
+) -> MetricState:
+    """Return the metric state of a task and of what it is to score.
 
     Args:
         task: classification or regression.
@@ -255,13 +255,13 @@ def open_tally(
     if metric:
         metrics[metric] = metric_of(metric)
     if task == "classification":
-        return Classification(metrics, parts)
-    return Regression(metrics, parts, scale=scale, center=center)
+        return ClassMetricState(metrics, parts)
+    return NumberMetricState(metrics, parts, scale=scale, center=center)
 
 
 def kept_bytes(metric: type[BaseMetric], rows: int, outputs: int) -> int:
-    """What a tally holds for one member at most because of a metric of all rows, in bytes; 0 for
-    one that is added up.
+    """Return what a metric state holds for one member at most because of a metric of all rows, in
+    bytes; 0 for one that is added up.
 
     The outputs in pieces and once more as one tensor, then for one class at a time its scores, the
     sorted ones with their places, and ranks of the rows inside it, all of eight bytes.
