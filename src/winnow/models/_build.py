@@ -57,7 +57,7 @@ _TRIED_ROWS = 8
 
 
 def build(model: Model, *, in_shape: Tree, out_features: int, seed: int) -> nn.Module:
-    """A fresh module whose weights are a function of ``seed`` alone, its modules in
+    """Return a fresh module whose weights are a function of ``seed`` alone, its modules in
     ``model.without`` switched off.
 
     A user's class or builder is called with ``model.args``; those of ``in_shape``, ``in_features``,
@@ -111,7 +111,7 @@ def build(model: Model, *, in_shape: Tree, out_features: int, seed: int) -> nn.M
 
 
 def _of_floats(use: str, inputs: Tree) -> tuple[int, ...]:
-    """The shape of a row for a ready model, which takes one input of floats."""
+    """Return the shape of a row for a ready model, which takes one input of floats."""
     if isinstance(inputs, Input) and inputs.is_float:
         return inputs.shape
     found = ", ".join(f"{n} {i.dtype} {i.shape}" for n, i in by_name(inputs).items())
@@ -196,8 +196,8 @@ def _tried(module: nn.Module, x: Tree) -> Any:
 
 
 def gives_probabilities(module: nn.Module, *, in_shape: Tree, out_features: int) -> bool:
-    """Whether the main outputs of a classifier look like probabilities: in [0, 1], the classes of
-    every row adding up to 1.
+    """Return whether the main outputs of a classifier look like probabilities: in [0, 1], the
+    classes of every row adding up to 1.
 
     Cross-entropy takes raw scores and applies a softmax of its own. Over probabilities it still
     trains, only slowly and to answers that can never be sure, so it must be told. The module and
@@ -257,8 +257,9 @@ def _check_outputs(outputs: Any, *, out_features: int, task: str) -> torch.Tenso
 
 
 def model_digest(model: Model) -> str:
-    """SHA-256 of what the recipe only names: the source of the user's class or builder as it was
-    loaded, with its helpers, or the name of a ready model; and the weights that it begins from.
+    """Return the SHA-256 of what the recipe only names: the source of the user's class or builder
+    as it was loaded, with its helpers, or the name of a ready model; and the weights that it begins
+    from.
 
     Raises:
         ModelError: it cannot be found.
@@ -273,8 +274,8 @@ def model_digest(model: Model) -> str:
 
 
 def _builder(use: str) -> Callable[..., Any]:
-    """The class or function that builds the model. What cannot be one is refused before it is
-    called.
+    """Return the class or function that builds the model. What cannot be one is refused before it
+    is called.
     """
     if use in READY:
         return READY[use]
@@ -294,7 +295,9 @@ def _builder(use: str) -> Callable[..., Any]:
 
 
 def _builds_none(found: Any) -> str | None:
-    """Why a class or a Python function builds no module, as far as it says; None when it may."""
+    """Return why a class or a Python function builds no module, as far as it says; None when it
+    may.
+    """
     made = found.func if isinstance(found, functools.partial) else found
     if inspect.isclass(made):
         return (
@@ -319,8 +322,8 @@ def _builds_none(found: Any) -> str | None:
 
 
 def _returned(function: Callable[..., Any]) -> Any:
-    """What a function says that it returns; None where it does not say, says anything, or names
-    what is not there.
+    """Return what a function says that it returns; None where it does not say, says anything, or
+    names what is not there.
     """
     try:
         returned = typing.get_type_hints(function).get("return")
@@ -330,12 +333,14 @@ def _returned(function: Callable[..., Any]) -> Any:
 
 
 def _may_be_module(returned: type) -> bool:
-    """A function that says it returns ``object``, or a protocol's class, may return a module."""
+    """Return whether a function that says it returns this may return a module: ``object``, or a
+    protocol's class, may be one.
+    """
     return issubclass(returned, nn.Module) or issubclass(nn.Module, returned)
 
 
 def _says_module(returned: Any) -> bool:
-    """Whether an annotation is a module's class, or a union with one."""
+    """Return whether an annotation is a module's class, or a union with one."""
     return any(
         inspect.isclass(kind) and issubclass(kind, nn.Module)
         for kind in (returned, *typing.get_args(returned))
@@ -343,13 +348,13 @@ def _says_module(returned: Any) -> bool:
 
 
 def _is_modules_own(found: Any) -> bool:
-    """Whether it is a class method of a module's class, as ``from_pretrained`` is."""
+    """Return whether it is a class method of a module's class, as ``from_pretrained`` is."""
     owner = getattr(found, "__self__", None)
     return inspect.isclass(owner) and issubclass(owner, nn.Module)
 
 
 def _parameters(builder: Callable[..., Any]) -> list[str] | None:
-    """Names the builder takes; None when it takes any."""
+    """Return names the builder takes; None when it takes any."""
     try:
         parameters: Mapping[str, inspect.Parameter] = inspect.signature(builder).parameters
     except (TypeError, ValueError):  # written in C, it does not say

@@ -51,7 +51,7 @@ class PassFirst(nn.Module):
 
 
 def module_names(module: nn.Module) -> list[str]:
-    """Dotted names of everything inside ``module`` that could be switched off."""
+    """Return dotted names of everything inside ``module`` that could be switched off."""
     return [name for name, _ in module.named_modules() if name]
 
 
@@ -97,14 +97,16 @@ def switch_off(module: nn.Module, names: tuple[str, ...], *, in_shape: Tree) -> 
 
 
 def _shape_of_any_batch(few: tuple[int, ...], many: tuple[int, ...]) -> Shape:
-    """The shape with None where it follows the number of rows."""
+    """Return the shape with None where it follows the number of rows."""
     return tuple(a if a == b else None for a, b in zip(few, many, strict=True))
 
 
 def _shapes(
     module: nn.Module, names: tuple[str, ...], in_shape: Tree, rows: int
 ) -> dict[str, tuple[Any, Any]]:
-    """Shapes into and out of each named module when ``rows`` rows pass through the network."""
+    """Return shapes into and out of each named module when ``rows`` rows pass through the
+    network.
+    """
     seen: dict[str, tuple[Any, Any]] = {}
 
     def watch(name: str) -> Any:

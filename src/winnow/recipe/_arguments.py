@@ -31,7 +31,7 @@ DROPOUT_NAMES = ("dropout", "drop_rate", "p")  # what the rate of dropout is cal
 
 
 def check(use: str | None, args: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as plain data, with ranges as range objects and sequences as lists.
+    """Return the arguments as plain data, with ranges as range objects and sequences as lists.
 
     Args:
         use: the model's name; None when it is not known, so that only the form can be checked.

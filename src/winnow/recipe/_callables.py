@@ -23,12 +23,12 @@ TRUST = "it was not called; a recipe is code, so run only those that you trust"
 
 
 def is_standard(module: str | None) -> bool:
-    """Whether a module, by its dotted name, belongs to Python's own library."""
+    """Return whether a module, by its dotted name, belongs to Python's own library."""
     return module is not None and module.partition(".")[0] in sys.stdlib_module_names
 
 
 def written_in_python(value: Any) -> types.FunctionType | None:
-    """The Python function behind ``value``: itself, or what a partial, a bound method or a
+    """Return the Python function behind ``value``: itself, or what a partial, a bound method or a
     cache calls; None for none.
     """
     for _ in range(100):  # decorators within decorators
@@ -46,8 +46,8 @@ def written_in_python(value: Any) -> types.FunctionType | None:
 
 
 def uncallable(value: Any) -> str | None:
-    """Why ``value`` is not called for a recipe, in words that follow a name; None when it may be
-    called.
+    """Return why ``value`` is not called for a recipe, in words that follow a name; None when it
+    may be called.
 
     Classes and functions that are written in Python may be, those of Python's own library may not.
     """
@@ -67,8 +67,8 @@ def uncallable(value: Any) -> str | None:
 
 
 def installed_package(function: types.FunctionType) -> str | None:
-    """The name of the installed package that a function was written in; None for one of the user's
-    own code.
+    """Return the name of the installed package that a function was written in; None for one of the
+    user's own code.
 
     What stands in the places that packages are installed to is a package's; anything else - a file
     beside the recipe, a notebook, a project that is installed to be edited - is the user's own. A
@@ -88,7 +88,7 @@ def installed_package(function: types.FunctionType) -> str | None:
 
 @functools.cache
 def _installed() -> tuple[Path, ...]:
-    """The directories that packages are installed to."""
+    """Return the directories that packages are installed to."""
     places = [
         sysconfig.get_path("purelib"),
         sysconfig.get_path("platlib"),

@@ -19,8 +19,8 @@ QUICK = {"search.trials": 8, "search.leaders": 2, "search.seeds": 3, "final.seed
 
 
 def parse(assignments: Iterable[str]) -> dict[str, Any]:
-    """``["train.epochs=3", "train.dropout={uniform: [0, 0.5]}"]`` as dotted path -> value. Values
-    are YAML; the last of a path counts.
+    """Return ``["train.epochs=3", "train.dropout={uniform: [0, 0.5]}"]`` as dotted path to value.
+    Values are YAML; the last of a path counts.
 
     Raises:
         RecipeError: for each one that has no ``=``, or whose value is no YAML.
@@ -50,7 +50,7 @@ def parse(assignments: Iterable[str]) -> dict[str, Any]:
 
 
 def change(recipe: R, settings: Mapping[str, Any]) -> R:
-    """The recipe with some settings replaced, checked as a file is.
+    """Return the recipe with some settings replaced, checked as a file is.
 
     Args:
         recipe: any.
@@ -75,8 +75,8 @@ def change(recipe: R, settings: Mapping[str, Any]) -> R:
 
 
 def quick(recipe: Sections) -> dict[str, int]:
-    """The settings of a small version: few trials and leaders, three seeds; never more than the
-    recipe asks for.
+    """Return the settings of a small version: few trials and leaders, three seeds; never more than
+    the recipe asks for.
     """
     asked = {
         path: getattr(getattr(recipe, path.partition(".")[0]), path.partition(".")[2])
@@ -107,7 +107,7 @@ def _put(data: dict[str, Any], steps: list[str], value: Any, above: str) -> None
 
 
 def _put_in_option(options: list[Any], steps: list[str], value: Any, place: str) -> None:
-    """Into the option of a choice that is called ``steps[0]``."""
+    """Put a value into the option of a choice that is called ``steps[0]``."""
     labels = option_labels(options)
     if steps[0] not in labels or len(steps) == 1:
         known = [label for label in labels if label is not None]

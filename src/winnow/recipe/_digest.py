@@ -24,7 +24,8 @@ _PLAIN = (str, bytes, int, float, complex, type(None), type(...))
 
 
 def source_digest(value: Any) -> str:
-    """SHA-256 of the code behind a class or function, so that an edited model is a different model.
+    """Return the SHA-256 of the code behind a class or function, so that an edited model is a
+    different model.
 
     What an imported module defines goes by the module's whole source, and that of the helpers that
     it imports from its own package, or from its directory where it is in none. The files are read
@@ -57,8 +58,8 @@ _LOADED: weakref.WeakKeyDictionary[types.ModuleType, tuple[dict[str, Any], str |
 
 
 def _module_digest(module: types.ModuleType) -> str | None:
-    """SHA-256 of a module's sources as they were loaded; None without any. Kept until one of
-    the modules is imported anew.
+    """Return the SHA-256 of a module's sources as they were loaded; None without any. Kept until
+    one of the modules is imported anew.
     """
     known = _LOADED.get(module)
     if known is not None and all(
@@ -76,15 +77,15 @@ def _module_digest(module: types.ModuleType) -> str | None:
 
 
 def _specs(names: Iterable[str]) -> dict[str, Any]:
-    """What shows that a module was imported anew, by name: a reload makes a new spec. None for
-    one that is not loaded.
+    """Return what shows that a module was imported anew, by name: a reload makes a new spec. None
+    for one that is not loaded.
     """
     return {name: getattr(sys.modules.get(name), "__spec__", None) for name in names}
 
 
 def content_digest(value: Any) -> str:
-    """SHA-256 of an object's content: arrays, tensors and frames by their values, code with its
-    defaults and what it closes over.
+    """Return the SHA-256 of an object's content: arrays, tensors and frames by their values, code
+    with its defaults and what it closes over.
 
     Raises:
         TypeError: for an object whose content cannot be read.
@@ -99,17 +100,17 @@ SAMPLED_ITEMS = 32  # items of a dataset that stand for all of them
 
 
 def sampled_items(length: int) -> list[int]:
-    """Positions of at most ``SAMPLED_ITEMS`` items spread evenly over ``length``, the first and
-    the last among them.
+    """Return positions of at most ``SAMPLED_ITEMS`` items spread evenly over ``length``, the first
+    and the last among them.
     """
     count = min(length, SAMPLED_ITEMS)
     return sorted({round(k * (length - 1) / max(count - 1, 1)) for k in range(count)})
 
 
 def dataset_digest(datasets: Any, version: str | None = None) -> str:
-    """SHA-256 of what can be seen of a dataset, or of a mapping of datasets by part, without
-    reading it whole: the number of items, ``SAMPLED_ITEMS`` of them spread evenly, and ``version``.
-    A change elsewhere does not show in it.
+    """Return the SHA-256 of what can be seen of a dataset, or of a mapping of datasets by part,
+    without reading it whole: the number of items, ``SAMPLED_ITEMS`` of them spread evenly, and
+    ``version``. A change elsewhere does not show in it.
 
     An item that cannot be read is passed over: whoever uses the dataset says what is wrong with it.
     """

@@ -26,8 +26,8 @@ KINDS: dict[str, type[Settings]] = {
 
 
 def locate(problems: Iterable[Problem], path: str | Path) -> list[Problem]:
-    """``problems`` with the file and, where the setting or something around it stands in it, the
-    line; in the order of the file.
+    """Return ``problems`` with the file and, where the setting or something around it stands in it,
+    the line; in the order of the file.
 
     Args:
         problems: with dotted paths of settings.
@@ -46,8 +46,8 @@ def locate(problems: Iterable[Problem], path: str | Path) -> list[Problem]:
 
 
 def sections(path: str | Path) -> dict[str, Settings]:
-    """The sections of a recipe's YAML file that are sound by themselves, by name: what can be
-    looked at when others are not.
+    """Return the sections of a recipe's YAML file that are sound by themselves, by name: what can
+    be looked at when others are not.
 
     Empty for a file that cannot be read as a mapping.
     """

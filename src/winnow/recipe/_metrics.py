@@ -57,7 +57,7 @@ def metric_of(name: str) -> type[BaseMetric]:
 
 
 def is_own_metric(name: str) -> bool:
-    """Whether a name is that of a class from elsewhere."""
+    """Return whether a name is that of a class from elsewhere."""
     return name.startswith(_objects.PREFIX) or _objects.is_import_path(name)
 
 
@@ -83,14 +83,14 @@ def metric_label(name: str) -> str:
 
 
 def resolve_metric(metric: str, task: Task) -> str:
-    """The metric that ``metric`` means for ``task``: ``auto`` is accuracy for classification
+    """Return the metric that ``metric`` means for ``task``: ``auto`` is accuracy for classification
     and rmse for regression.
     """
     return metric_names(task)[0] if metric == "auto" else metric
 
 
 def better(metric: str, a: float, b: float) -> bool:
-    """Whether score ``a`` beats score ``b`` on ``metric``. NaN never beats anything."""
+    """Return whether score ``a`` beats score ``b`` on ``metric``. NaN never beats anything."""
     if math.isnan(a) or math.isnan(b):
         return not math.isnan(a)
     return a > b if metric_of(metric).higher_is_better else a < b

@@ -22,12 +22,12 @@ TENSOR_FILES = (".safetensors", ".pt", ".pth")
 
 
 def is_file(name: str) -> bool:
-    """Whether a source is a path to a table."""
+    """Return whether a source is a path to a table."""
     return name.lower().endswith(FILES)
 
 
 def source(value: Any) -> str:
-    """The name of a data source; a frame, a function or ``(X, y)`` is registered and named.
+    """Return the name of a data source; a frame, a function or ``(X, y)`` is registered and named.
 
     Raises:
         ValueError: for anything that cannot be a source, with the nearest that can.
@@ -66,7 +66,7 @@ def source(value: Any) -> str:
 
 
 def use(value: Any) -> str:
-    """The name of a model; a class or builder is registered and named.
+    """Return the name of a model; a class or builder is registered and named.
 
     Raises:
         ValueError: for anything that cannot be a model, with the nearest that can.
@@ -97,7 +97,8 @@ def use(value: Any) -> str:
 
 
 def own(value: Any, what: str) -> str:
-    """The name of a class of the user's own or of a library; a class is registered and named.
+    """Return the name of a class of the user's own or of a library; a class is registered and
+    named.
 
     Args:
         value: an import path, or the class.
@@ -139,7 +140,9 @@ def tensors(value: Any, setting: str) -> str:
 
 
 def is_own(name: str) -> bool:
-    """Whether ``name`` is that of an object of the user's own or of a library, by its form."""
+    """Return whether ``name`` is that of an object of the user's own or of a library, by its
+    form.
+    """
     return name.startswith(_objects.PREFIX) or _objects.is_import_path(name)
 
 

@@ -36,8 +36,8 @@ class ObjectNotFound(WinnowError, ValueError):
 
 
 def register(value: Any, label: str, *, digest: str | None = None) -> str:
-    """The name under which a recipe refers to ``value``: its import path if it has one, else one
-    made from its content.
+    """Return the name under which a recipe refers to ``value``: its import path if it has one, else
+    one made from its content.
 
     ``digest`` stands for the content where that cannot be read as a whole.
     """
@@ -52,7 +52,7 @@ def register(value: Any, label: str, *, digest: str | None = None) -> str:
 
 
 def resolve(name: str) -> Any:
-    """The object that ``name`` stands for.
+    """Return the object that ``name`` stands for.
 
     Raises:
         ObjectNotFound: no such module, one that fails when it is imported, no such attribute in it,
@@ -89,7 +89,7 @@ def resolve(name: str) -> Any:
 
 
 def is_import_path(name: str) -> bool:
-    """Whether ``name`` has the form ``package.module:name``."""
+    """Return whether ``name`` has the form ``package.module:name``."""
     module, colon, attribute = name.partition(":")
     return bool(colon) and all(
         p.isidentifier() for p in [*module.split("."), *attribute.split(".")]

@@ -79,7 +79,7 @@ class _Switch:
 
 
 def _of_methods() -> Iterator[_Switch]:
-    """The switches that training methods declare, each name once."""
+    """Yield the switches that training methods declare, each name once."""
     seen: set[str] = set()
     for optimizer in OPTIMIZERS:
         for own in optimizer.switches:
@@ -89,7 +89,7 @@ def _of_methods() -> Iterator[_Switch]:
 
 
 def _of_rules() -> Iterator[_Switch]:
-    """The switches of methods that have their one setting in ``train`` itself."""
+    """Yield the switches of methods that have their one setting in ``train`` itself."""
     methods: tuple[type[BasePenalty | BaseGradientRule], ...] = (*PENALTIES, *GRADIENT_RULES)
     for method in methods:
         if not method.name:
@@ -99,7 +99,7 @@ def _of_rules() -> Iterator[_Switch]:
 
 
 def _scaled(now: str) -> str:
-    """What numbers are, by the kind of a scaler or the name of its class."""
+    """Return what numbers are, by the kind of a scaler or the name of its class."""
     phrases = {str(m.model_fields["kind"].default): m.phrase for m in SCALERS}
     return phrases.get(now, f"numbers scaled by {now}")
 
@@ -132,8 +132,8 @@ _SWITCHES = (
 
 
 def find(recipe: Sections) -> dict[str, Part]:
-    """What can be switched off, by name, in the order of the recipe; an open setting counts as
-    on.
+    """Return what can be switched off, by name, in the order of the recipe; an open setting counts
+    as on.
     """
     data = list(_switched(recipe, "data."))
     train = list(_switched(recipe, "train."))
@@ -144,8 +144,8 @@ def find(recipe: Sections) -> dict[str, Part]:
 
 
 def switch_off(recipe: S, names: Sequence[str]) -> S:
-    """The recipe with the named parts switched off. ``model.<module>`` names any module of the
-    model.
+    """Return the recipe with the named parts switched off. ``model.<module>`` names any module of
+    the model.
 
     Raises:
         RecipeError: for a name that is no part of this recipe, or one that is off already.
@@ -180,8 +180,8 @@ def switch_off(recipe: S, names: Sequence[str]) -> S:
 
 
 def unknown(recipe: Sections, names: Sequence[str]) -> list[tuple[int, str]]:
-    """Which of ``names`` can be no part of this recipe, on or off: their positions, each with a
-    message.
+    """Return which of ``names`` can be no part of this recipe, on or off: their positions, each
+    with a message.
     """
     known = [s.name for s in _SWITCHES] + [ARGUMENT + name for name in recipe.model.args]
     odd = [(i, name) for i, name in enumerate(names) if not _is_known(recipe, name)]
@@ -192,7 +192,7 @@ def unknown(recipe: Sections, names: Sequence[str]) -> list[tuple[int, str]]:
 
 
 def _switched(recipe: Sections, section: str) -> Iterator[Part]:
-    """The parts of a section that are on."""
+    """Yield the parts of a section that are on."""
     for switch in _SWITCHES:
         if switch.path.startswith(section):
             now = _read(recipe, switch.path)
@@ -201,7 +201,7 @@ def _switched(recipe: Sections, section: str) -> Iterator[Part]:
 
 
 def _values(now: Any) -> Sequence[Any]:
-    """What a setting may be: the options of a choice, the values in the options of an open
+    """Return what a setting may be: the options of a choice, the values in the options of an open
     optimizer, or itself.
     """
     if isinstance(now, _ByOption):
@@ -214,7 +214,7 @@ def _is_on_in(switch: _Switch, value: Any) -> bool:
 
 
 def _listed_parts(recipe: Sections) -> Iterator[Part]:
-    """Methods that stand in a list: each goes as a whole."""
+    """Yield the parts of methods that stand in a list: each goes as a whole."""
     for path, prefix in LISTED.items():
         methods = _read(recipe, path)
         for label, method in zip(option_labels(methods), methods, strict=True):
@@ -222,7 +222,7 @@ def _listed_parts(recipe: Sections) -> Iterator[Part]:
 
 
 def _listed(prefix: str, method: Any) -> str:
-    """What a method in a list is, for people."""
+    """Return what a method in a list is, for people."""
     words = _in_words(method)
     if prefix == PENALTY:
         return f"penalty {words}"
@@ -344,7 +344,7 @@ def _off(recipe: S, part: Part) -> S:
 
 
 def _without_listed(recipe: S, gone: Sequence[str]) -> S:
-    """The recipe without methods that stand in lists.
+    """Return the recipe without methods that stand in lists.
 
     Of two methods of one kind the second has a number, which it loses with the first. What is to be
     ablated follows: it names only what is there.
@@ -372,8 +372,8 @@ def _without_listed(recipe: S, gone: Sequence[str]) -> S:
 
 
 def _with(value: Any, steps: Sequence[str], new: Any) -> Any:
-    """``value`` with the setting at ``steps`` replaced, in every option of a choice of records
-    that has it.
+    """Return ``value`` with the setting at ``steps`` replaced, in every option of a choice of
+    records that has it.
     """
     if not steps:
         return new

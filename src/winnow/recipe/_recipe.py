@@ -64,7 +64,7 @@ class Recipe(Sections):
         return _yaml.loads(cls, text)
 
     def to_yaml(self, *, defaults: bool = False) -> str:
-        """YAML that reads back equal; settings left at their defaults are written only with
+        """Return YAML that reads back equal; settings left at their defaults are written only with
         ``defaults=True``.
         """
         return _yaml.dumps(self, defaults=defaults)
@@ -75,14 +75,14 @@ class Recipe(Sections):
 
     @classmethod
     def schema_json(cls) -> dict[str, Any]:  # type: ignore[override]  # pydantic keeps an old method of this name
-        """JSON schema of the YAML form, for editors."""
+        """Return the JSON schema of the YAML form, for editors."""
         return _schema.json_schema(cls)
 
     # -- ranges ------------------------------------------------------------------------------------
 
     def ranges(self) -> dict[str, _space.OpenSetting]:
-        """The open settings by dotted path, in the order of the recipe, conditional ones after
-        what they depend on.
+        """Return the open settings by dotted path, in the order of the recipe, conditional ones
+        after what they depend on.
         """
         return _space.find(self)
 
@@ -92,8 +92,8 @@ class Recipe(Sections):
         return bool(self.ranges())
 
     def resolve(self, values: Mapping[str, Any], *, partial: bool = False) -> Self:
-        """The recipe with open settings replaced by ``values``: dotted path to value; for a choice
-        of records, to a ``kind``.
+        """Return the recipe with open settings replaced by ``values``: dotted path to value; for a
+        choice of records, to a ``kind``.
 
         Raises:
             RecipeError: for a path that is not open or does not apply, a value outside its range,
@@ -102,8 +102,8 @@ class Recipe(Sections):
         return _space.resolve(self, values, partial=partial)
 
     def variant(self, seed: int, *, metric: str, context: str, fold: int | None = None) -> Variant:
-        """The variant that trains this recipe with ``seed``. ``metric`` and ``context`` are as in
-        ``Variant``.
+        """Return the variant that trains this recipe with ``seed``. ``metric`` and ``context`` are
+        as in ``Variant``.
 
         Raises:
             RecipeError: when a setting is still open.
@@ -121,12 +121,12 @@ class Recipe(Sections):
     # -- parts -------------------------------------------------------------------------------------
 
     def parts(self) -> dict[str, _parts.Part]:
-        """What can be switched off, by name: only what is on."""
+        """Return what can be switched off, by name: only what is on."""
         return _parts.find(self)
 
     def without(self, *names: str) -> Self:
-        """The recipe with the named parts switched off; ``model.<module>`` names any module of the
-        model.
+        """Return the recipe with the named parts switched off; ``model.<module>`` names any module
+        of the model.
 
         Raises:
             RecipeError: for a name that is no part of this recipe, with the nearest that is.
@@ -148,7 +148,7 @@ class Recipe(Sections):
             raise RecipeError(problems)
 
     def metric_for(self, task: Task) -> str:
-        """The metric of this recipe, ``auto`` resolved for ``task``."""
+        """Return the metric of this recipe, ``auto`` resolved for ``task``."""
         return resolve_metric(self.metric, task)
 
     def _misfits(self, task: Task) -> list[Problem]:

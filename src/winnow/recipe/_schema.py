@@ -16,8 +16,8 @@ __all__ = ["json_schema"]
 
 
 def json_schema(recipe: type[Sections]) -> dict[str, Any]:
-    """JSON schema (draft 2020-12) of the YAML form: ranges are one-key mappings, ready models'
-    arguments are typed.
+    """Return the JSON schema (draft 2020-12) of the YAML form: ranges are one-key mappings, ready
+    models' arguments are typed.
     """
     records: list[type[Settings]] = [recipe, *READY.values()]
     _, schema = models_json_schema([(record, "validation") for record in records])
@@ -50,8 +50,8 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _tidy(node: dict[str, Any]) -> None:
-    """What pydantic cannot know: a choice's options are what a fixed value may be, and a
-    ``kind`` is always written, but for the usual methods.
+    """Add what pydantic cannot know: a choice's options are what a fixed value may be, and a
+    ``kind`` is always written.
     """
     members = node.get("oneOf", [])
     choice = {"$ref": "#/$defs/Choice"}

@@ -11,7 +11,7 @@ __all__ = ["derive_seed"]
 
 
 def derive_seed(root: int, *purpose: str | int) -> int:
-    """The seed in [0, 2**31) for one purpose, a function of ``root`` and the purpose alone.
+    """Return the seed in [0, 2**31) for one purpose, a function of ``root`` and the purpose alone.
 
     ``derive_seed(recipe.seed, "ablate", 3)`` is the same in every process and on every machine.
     Different purposes give seeds that have nothing to do with each other; two of them agree with

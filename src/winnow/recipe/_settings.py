@@ -178,7 +178,7 @@ class Prepare(Settings):
 
     @model_validator(mode="after")
     def _one_scaler(self) -> Self:
-        """``scale`` counts, so that one preparation has one form, and one identity."""
+        """Let ``scale`` count, so that one preparation has one form, and one identity."""
         if self.scale is not None:
             is_usual = self.scale == "standardize"
             object.__setattr__(self, "standardize", is_usual)
@@ -236,14 +236,14 @@ class Data(Settings):
 
     @classmethod
     def arrays(cls, X: Any, y: Any, **settings: Any) -> Self:
-        """Data from NumPy arrays or tensors: ``X`` (rows, ...), or a tuple or mapping of several
-        inputs, each (rows, ...); and ``y`` (rows,).
+        """Return data from NumPy arrays or tensors: ``X`` (rows, ...), or a tuple or mapping of
+        several inputs, each (rows, ...); and ``y`` (rows,).
         """
         return cls(source=_objects.register((X, y), "arrays"), **settings)
 
     @classmethod
     def frame(cls, frame: Any, target: str, **settings: Any) -> Self:
-        """Data from a pandas or polars frame with the column ``target``."""
+        """Return data from a pandas or polars frame with the column ``target``."""
         return cls(source=_objects.register(frame, "frame"), target=target, **settings)
 
     @classmethod
@@ -257,8 +257,8 @@ class Data(Settings):
         test: Any = None,
         **settings: Any,
     ) -> Self:
-        """Data from map-style datasets (``torch.utils.data.Dataset``), which need not fit into
-        memory.
+        """Return data from map-style datasets (``torch.utils.data.Dataset``), which need not fit
+        into memory.
 
         Item ``i`` is ``(x, y)``, the same at every reading: ``x`` a tensor or array of one shape,
         or a tuple or mapping of several inputs, which goes into the model as it is; ``y`` a class

@@ -28,7 +28,7 @@ _INSTALLED = {
 
 
 def module_sources(module: ModuleType) -> dict[str, bytes]:
-    """The files of a module and of what it imports, directly or not, from its own top-level
+    """Return the files of a module and of what it imports, directly or not, from its own top-level
     package, by module name; for a module outside of any package, from its directory. Empty for a
     module without a source file.
     """
@@ -39,7 +39,7 @@ def module_sources(module: ModuleType) -> dict[str, bytes]:
 
 
 def helper_sources(script: ModuleType) -> dict[str, bytes]:
-    """The same for a script that runs as ``__main__``, without the script itself; empty in a
+    """Return the same for a script that runs as ``__main__``, without the script itself; empty in a
     notebook, which has no file.
     """
     file = _file_of(script)
@@ -96,7 +96,7 @@ def _place(base: Path, name: str) -> Path | None:
 
 
 def _imported(text: str, package: str) -> Iterator[str]:
-    """Names that may be modules which a source text imports."""
+    """Yield names that may be modules which a source text imports."""
     for match in _IMPORT.finditer(text):
         if match["whole"] is not None:
             yield from filter(

@@ -27,15 +27,15 @@ R = TypeVar("R", bound=Settings)
 
 
 def find(record: Settings, path: str = "") -> dict[str, OpenSetting]:
-    """The open settings of a recipe, variant or section by dotted path, in its order,
+    """Return the open settings of a recipe, variant or section by dotted path, in its order,
     conditional ones after their choice.
     """
     return {setting.path: setting for setting in _walk(record, path, None)}
 
 
 def resolve(recipe: R, values: Mapping[str, Any], *, partial: bool = False) -> R:
-    """The recipe with open settings replaced by ``values`` (dotted path to value, an option's label
-    for a choice of records).
+    """Return the recipe with open settings replaced by ``values`` (dotted path to value, an
+    option's label for a choice of records).
 
     Raises:
         RecipeError: for a path that is not open or does not apply, a value outside its range, and,
@@ -78,7 +78,7 @@ def _walk(value: Any, path: str, condition: Condition | None) -> Iterator[OpenSe
 def _unfit(
     setting: OpenSetting, values: Mapping[str, Any], accepted: Mapping[str, Any], *, partial: bool
 ) -> list[Problem]:
-    """What is wrong with giving, or not giving, a value for ``setting``."""
+    """Return what is wrong with giving, or not giving, a value for ``setting``."""
     given = setting.path in values
     if setting.condition is not None:
         choice, label = setting.condition
@@ -114,7 +114,7 @@ def _accept(recipe: Settings, settings: Mapping[str, OpenSetting], path: str, va
 
 
 def _option(choice: Choice, value: Any) -> Any:
-    """The option's label, in the type that the recipe gives it."""
+    """Return the option's label, in the type that the recipe gives it."""
     value = tuple(value) if isinstance(value, list) else value
     for label in choice.labels:
         if type(label) is type(value) and label == value:
@@ -138,7 +138,7 @@ def _in_words(found: Range) -> str:
 
 
 def _at(value: Any, path: str) -> tuple[Any] | None:
-    """The value at a dotted path, in a tuple; None when there is none."""
+    """Return the value at a dotted path, in a tuple; None when there is none."""
     for step in path.split("."):
         if isinstance(value, Settings) and step in type(value).model_fields:
             value = getattr(value, step)
@@ -152,8 +152,8 @@ def _at(value: Any, path: str) -> tuple[Any] | None:
 
 
 def _close(value: Any, path: str, values: Mapping[str, Any]) -> Any:
-    """``value`` with the ranges in it that ``values`` names replaced; everything that changes
-    is validated again.
+    """Return ``value`` with the ranges in it that ``values`` names replaced; everything that
+    changes is validated again.
     """
     if isinstance(value, Choice):
         return _close_choice(value, path, values)
@@ -195,7 +195,9 @@ def _close_choice(choice: Choice, path: str, values: Mapping[str, Any]) -> Any:
 
 
 def _is_list_of_records(value: Any) -> bool:
-    """Whether it is methods in a list: each is a step of the path by its ``kind`` or its class."""
+    """Return whether it is methods in a list: each is a step of the path by its ``kind`` or its
+    class.
+    """
     return isinstance(value, tuple) and bool(value) and isinstance(value[0], Settings)
 
 

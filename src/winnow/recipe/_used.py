@@ -117,7 +117,7 @@ class Used(Settings):
 
 
 def _a(record: type[Settings]) -> str:
-    """``a data step``, ``an optimizer``: what a record names, with its article."""
+    """Return ``a data step``, ``an optimizer``: what a record names, with its article."""
     noun = re.sub(r"(?<!^)(?=[A-Z])", " ", record.__name__).lower()
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
@@ -302,7 +302,9 @@ def one_of(
 
 
 def _as_name(value: Any, names: Sequence[str]) -> Any:
-    """A method without settings, or with all of them at their defaults, as its name alone."""
+    """Return a method without settings, or with all of them at their defaults, as its name
+    alone.
+    """
     if isinstance(value, BaseMethod) and value.kind in names and value == type(value)():
         return value.kind
     return value

@@ -91,8 +91,8 @@ class Variant(Settings):
         return hashlib.sha256(self.canonical().encode()).hexdigest()[:20]
 
     def canonical(self) -> str:
-        """JSON that is the same for every way of writing this variant down: defaults written out,
-        keys sorted.
+        """Return JSON that is the same for every way of writing this variant down: defaults written
+        out, keys sorted.
 
         Without what changes no number, and what only some sources have where it is not given: the
         ids of older ledgers still hold. A file stands without its folder, since the same file may

@@ -66,7 +66,7 @@ for _name, (_pattern, _first) in _CORE.items():
 
 
 def load(recipe: type[R], path: Path) -> R:
-    """The recipe in a YAML file.
+    """Return the recipe in a YAML file.
 
     Raises:
         RecipeError: for a file that is missing or no text, and for every mistake in it.
@@ -94,7 +94,7 @@ def load(recipe: type[R], path: Path) -> R:
 
 
 def loads(recipe: type[R], text: str, *, file: str | None = None) -> R:
-    """The recipe in YAML text.
+    """Return the recipe in YAML text.
 
     Raises:
         RecipeError: with every mistake, each with its line.
@@ -156,7 +156,9 @@ class Document:
     size: int = 0
 
     def read(self, text: str) -> Any:
-        """The data in ``text``; what is wrong but leaves the rest readable goes to ``problems``."""
+        """Return the data in ``text``; what is wrong but leaves the rest readable goes to
+        ``problems``.
+        """
         if len(text) > LARGEST_FILE:
             raise RecipeError(
                 Problem("", f"no recipe: it has more than {LARGEST_FILE:,} characters")
@@ -176,7 +178,9 @@ class Document:
             raise RecipeError(Problem("", "not a recipe: nested too deeply")) from None
 
     def line_of(self, setting: str) -> int | None:
-        """The line of a setting, or of the nearest thing around it that stands in the text."""
+        """Return the line of a setting, or of the nearest thing around it that stands in the
+        text.
+        """
         while setting and setting not in self.lines:
             setting = re.sub(r"(?:^|\.)[^.\[]*$|\[[^\[]*$", "", setting)
         return self.lines.get(setting)
@@ -320,8 +324,8 @@ _Dumper.add_representer(
 
 
 def dumps(recipe: Sections, *, defaults: bool = False) -> str:
-    """YAML that reads back equal, sections in their order; settings at their defaults only with
-    ``defaults``.
+    """Return YAML that reads back equal, sections in their order; settings at their defaults only
+    with ``defaults``.
     """
     data = written(recipe, defaults=defaults)
     sections = {
@@ -346,7 +350,7 @@ def dumps(recipe: Sections, *, defaults: bool = False) -> str:
 
 
 def written(value: Any, *, defaults: bool) -> Any:
-    """A setting as plain data in YAML's form."""
+    """Return a setting as plain data in YAML's form."""
     if isinstance(value, Choice):
         return {"choice": [written(option, defaults=defaults) for option in value.options]}
     if is_range(value) and isinstance(value, Settings):
@@ -369,7 +373,7 @@ def written(value: Any, *, defaults: bool) -> Any:
 
 
 def _folded(value: Any) -> Any:
-    """``value`` with every mapping and list in it that is short enough put on one line."""
+    """Return ``value`` with every mapping and list in it that is short enough put on one line."""
     if not isinstance(value, dict | list):
         return value
     if len(repr(value)) <= SHORT:

@@ -96,12 +96,16 @@ def _fresh(
 
 
 def _bare(tensor: Tensor) -> Tensor:
-    """The one member's own tensor, as the optimizer would see it in a loop; or the whole stack."""
+    """Return the one member's own tensor, as the optimizer would see it in a loop; or the whole
+    stack.
+    """
     return tensor[0] if tensor.shape[0] == 1 else tensor
 
 
 def _stored(state: Mapping[str, Any], members: int) -> dict[str, Tensor]:
-    """The state as tensors with a leading V; one number for a whole parameter is repeated."""
+    """Return the state as tensors with a leading V; one number for a whole parameter is
+    repeated.
+    """
     stored = {}
     for name, value in state.items():
         if isinstance(value, Tensor) and value.dim() > 0:
@@ -116,7 +120,7 @@ def _stored(state: Mapping[str, Any], members: int) -> dict[str, Tensor]:
 
 
 def _given_back(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state as the optimizer knows it."""
+    """Return the state as the optimizer knows it."""
     state = {}
     for name, value in stored.items():
         is_number = name.startswith(_NUMBER)

@@ -113,7 +113,7 @@ class StreamedBatches(BaseBatches):
 def open_batches(
     prepared: PreparedData, dtype: torch.dtype, seed: int, device: torch.device = _CPU
 ) -> BaseBatches:
-    """The batches of a fleet.
+    """Return the batches of a fleet.
 
     Args:
         prepared: its rows.
@@ -154,6 +154,6 @@ def _gathered(tree: Tree, rows_VB: Tensor) -> Tree:
 
 
 def _order(seed: int, epoch: int, num_rows: int) -> Tensor:
-    """The order of the training rows in one epoch, a function of seed and epoch alone."""
+    """Return the order of the training rows in one epoch, a function of seed and epoch alone."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
     return torch.randperm(num_rows, generator=generator)

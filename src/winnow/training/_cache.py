@@ -11,7 +11,7 @@ __all__ = ["cache_directory", "set_up_compiler"]
 
 
 def cache_directory() -> Path:
-    """``$XDG_CACHE_HOME/winnow``, or ``~/.cache/winnow``; it need not be there."""
+    """Return ``$XDG_CACHE_HOME/winnow``, or ``~/.cache/winnow``; it need not be there."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return Path(home) / "winnow"
 

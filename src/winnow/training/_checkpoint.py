@@ -84,7 +84,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def peek(path: Path) -> tuple[str, ...]:
-    """Ids of the variants in a checkpoint, without reading its tensors.
+    """Return ids of the variants in a checkpoint, without reading its tensors.
 
     Raises:
         UnusableCheckpoint: it is no checkpoint, or its header is damaged.
@@ -94,7 +94,7 @@ def peek(path: Path) -> tuple[str, ...]:
 
 
 def read(path: Path, variant_ids: Sequence[str]) -> Checkpoint | None:
-    """The checkpoint of these variants at ``path``; None when there is no file.
+    """Return the checkpoint of these variants at ``path``; None when there is no file.
 
     Raises:
         UnusableCheckpoint: it is damaged, no checkpoint, or of other variants.
@@ -118,7 +118,7 @@ def read(path: Path, variant_ids: Sequence[str]) -> Checkpoint | None:
 
 
 def _facts(path: Path) -> tuple[dict[str, Any], int]:
-    """What the header says: the facts, and the check sum of the tensors."""
+    """Return what the header says: the facts, and the check sum of the tensors."""
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -146,8 +146,8 @@ def _damaged(path: Path, why: object) -> UnusableCheckpoint:
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> int:
-    """A check sum of all names and numbers: a length that is right says nothing about a block
-    that the disk lost.
+    """Return a check sum of all names and numbers: a length that is right says nothing about a
+    block that the disk lost.
     """
     total = 0
     for name in sorted(tensors):

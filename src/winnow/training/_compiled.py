@@ -32,7 +32,7 @@ _AT_WORK = threading.Event()
 
 
 def compiling() -> bool:
-    """Whether a program is being compiled at this moment, in any thread: it takes seconds in
+    """Return whether a program is being compiled at this moment, in any thread: it takes seconds in
     which no epoch ends.
     """
     return _AT_WORK.is_set()
@@ -78,7 +78,7 @@ class CompiledProgram:
     _run: Callable[..., Sequence[Tensor]]
 
     def __call__(self, tensors: Sequence[Tensor]) -> Tensor:
-        """What the function returns.
+        """Return what the function returns.
 
         Raises:
             WrongInputs: the tensors are not as many, or not of the shapes, types and devices, as
@@ -123,7 +123,7 @@ def compiled(
     block: int | None = None,
     trial: Callable[..., object] | None = None,
 ) -> CompiledProgram | None:
-    """A function of stacked tensors as a compiled program for blocks of members, made once a
+    """Return a function of stacked tensors as a compiled program for blocks of members, made once a
     process; what the compiler did in an earlier process it finds on disk.
 
     A program is found again for the same structure and inputs of the same names, shapes (but for
@@ -193,7 +193,7 @@ def compiled(
 
 
 def _capture(function: Function, module: nn.Module, examples: Sequence[Tensor]) -> GraphModule:
-    """What the function does to tensors of these shapes.
+    """Return what the function does to tensors of these shapes.
 
     Raises:
         RuntimeError: the forward pass changes the module's plain attributes, which a captured one
@@ -274,7 +274,9 @@ def _rows(tensors: Sequence[Tensor], shared: int, members: int) -> list[Tensor]:
 
 
 def _fitting(graph: GraphModule) -> int:
-    """How many members a block should hold, a power of two; the graph is of ``_TRIED_ON``."""
+    """Return how many members a block should hold, a power of two; the graph is of
+    ``_TRIED_ON``.
+    """
     touched = 0
     for node in graph.graph.nodes:
         value = node.meta.get("val")

@@ -13,7 +13,7 @@ __all__ = ["CapturedGraph", "can_capture", "training_device"]
 
 
 def training_device() -> torch.device:
-    """The GPU that PyTorch has made current, or the processor."""
+    """Return the GPU that PyTorch has made current, or the processor."""
     return (
         torch.device("cuda", torch.cuda.current_device())
         if torch.cuda.is_available()
@@ -22,7 +22,7 @@ def training_device() -> torch.device:
 
 
 def can_capture(device: torch.device) -> bool:
-    """Whether steps on this device can be CUDA graphs."""
+    """Return whether steps on this device can be CUDA graphs."""
     return device.type == "cuda"
 
 

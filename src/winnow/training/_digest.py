@@ -52,7 +52,7 @@ class OutputDigest:
         self._start += rows
 
     def values(self) -> Tensor:
-        """Of each member, (variants,) int64."""
+        """Return the digest of each member, (variants,) int64."""
         return torch.as_tensor(self._sum_V)
 
     @staticmethod
@@ -62,7 +62,7 @@ class OutputDigest:
 
 
 def _odd_numbers(count: int, *, stream: int) -> NDArray[np.int64]:
-    """Odd numbers without a pattern, (count,), the same everywhere.
+    """Return odd numbers without a pattern, (count,), the same everywhere.
 
     Source: SplitMix64 (Steele, Lea and Flood, 2014).
     """

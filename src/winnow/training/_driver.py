@@ -140,7 +140,9 @@ def _train_fleet(
     checkpoint_seconds: float,
     left: list[MemberResult],
 ) -> list[MemberResult]:
-    """``train_fleet``; also when it fails, ``left`` holds the members that have left."""
+    """Do what ``train_fleet`` does; also when it fails, ``left`` holds the members that have
+    left.
+    """
     begun, message = None, None
     if checkpoint is not None:
         try:
@@ -409,7 +411,7 @@ class _Run:
         member.stopping = stopping_of(member.train)
 
     def state(self) -> Checkpoint:
-        """The fleet between two epochs."""
+        """Return the fleet between two epochs."""
         tensors = {f"live.{n}": t for n, t in self.program.tensors().items()}
         tensors |= {f"best.{n}": t for n, t in self.best.items()}
         held = self.validation.held
@@ -470,7 +472,7 @@ class _Run:
         return True
 
     def _module_tensors(self) -> dict[str, Tensor]:
-        """What is validated and kept, by name, live."""
+        """Return what is validated and kept, by name, live."""
         return {**self.program.evaluated_weights(), **self.program.buffers()}
 
     def _best(self) -> float:

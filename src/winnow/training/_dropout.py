@@ -66,7 +66,7 @@ class KeyedNoise(nn.Module):
         self.register_buffer("key", torch.zeros(num_calls, 2, dtype=torch.int32), persistent=False)
 
     def next_key(self) -> Tensor:
-        """The key of this call, (2,)."""
+        """Return the key of this call, (2,)."""
         key = self.key[self.call]
         # Back at 0 after each pass, so a captured step sees one value
         self.call = (self.call + 1) % self.num_calls
@@ -159,7 +159,7 @@ def replace_dropout(module: nn.Module, rate: float | None) -> nn.Module:
 
 
 def keyed_noises(module: nn.Module) -> dict[str, KeyedNoise]:
-    """The replaced layers by dotted name, and the noise of functional calls."""
+    """Return the replaced layers by dotted name, and the noise of functional calls."""
     layers: dict[str, KeyedNoise] = {
         name: m for name, m in module.named_modules() if isinstance(m, KeyedNoise)
     }
@@ -168,9 +168,9 @@ def keyed_noises(module: nn.Module) -> dict[str, KeyedNoise]:
 
 
 def key_places(module: nn.Module) -> dict[str, slice]:
-    """Which of a step's noise keys each active noise takes, by its name. One that is not active has
-    its keys, too: what a layer gets depends neither on the other layers' rates nor on those of the
-    member's fleet.
+    """Return which of a step's noise keys each active noise takes, by its name. One that is not
+    active has its keys, too: what a layer gets depends neither on the other layers' rates nor on
+    those of the member's fleet.
     """
     places, start = {}, 0
     for name, noise in keyed_noises(module).items():
@@ -255,14 +255,14 @@ def undrawn(seed: int | None = None) -> Iterator[None]:
 
 
 def _generators() -> tuple[object, ...]:
-    """The states of the global generators."""
+    """Return the states of the global generators."""
     numpy: Any = np.random.get_state()
     return torch.get_rng_state().numpy().tobytes(), random.getstate(), numpy[1].tobytes(), numpy[2:]
 
 
 def _recomputes(module: nn.Module, x: Tree) -> bool:
-    """Whether the backward pass runs functional noise again, as activation checkpointing does: what
-    noise it then needs cannot be told from the order of the calls.
+    """Return whether the backward pass runs functional noise again, as activation checkpointing
+    does: what noise it then needs cannot be told from the order of the calls.
     """
     calls: CallNoise = vars(module)[CALLS]
     with torch.enable_grad(), FunctionalNoise(calls.drop):

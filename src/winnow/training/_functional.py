@@ -85,7 +85,9 @@ def _attend(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """As PyTorch documents it, without a fused kernel. A row that may see nothing gets zeros."""
+    """Return attention as PyTorch documents it, without a fused kernel. A row that may see nothing
+    gets zeros.
+    """
     if not 0 < dropout_p <= 1:
         return own(
             query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
@@ -114,7 +116,7 @@ def _attend(
 def pass_on(
     mode: TorchFunctionMode, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """The call as it is. PyTorch leaves a mode while it handles a call; what some functions
+    """Pass a call on as it is. PyTorch leaves a mode while it handles a call; what some functions
     call meets it again.
     """
     if func not in _OPENED:
@@ -124,8 +126,8 @@ def pass_on(
 
 
 def _opened(function: Any) -> Any:
-    """``function`` without the question whether a mode wants to handle it, which it asks first:
-    handled, it would ask for ever.
+    """Return ``function`` without the question whether a mode wants to handle it, which it asks
+    first: handled, it would ask for ever.
     """
     own_globals = {**function.__globals__, "has_torch_function": lambda _: False}
     copy = types.FunctionType(

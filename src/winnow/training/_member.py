@@ -105,7 +105,7 @@ class Member:
     result: MemberResult | None = None
 
     def facts(self) -> dict[str, Any]:
-        """All of it as plain data, but the weights."""
+        """Return all of it as plain data, but the weights."""
         plain = {
             n: v
             for n, v in vars(self).items()
@@ -129,14 +129,14 @@ class Member:
             self.result = MemberResult(self.variant, Outcome(**facts["outcome"]), weights or None)
 
     def is_done(self, epoch: int) -> bool:
-        """Whether this epoch, which every choice has seen, is the last."""
+        """Return whether this epoch, which every choice has seen, is the last."""
         return epoch + 1 == self.train.epochs or all(
             choice.stopped is not None for choice in self.choices
         )
 
     def outcome(self, epoch: int, steps: int, fleet: str) -> Outcome:
-        """Of a member that leaves after ``epoch``, of ``steps`` each; ``fleet`` says how it
-        trained.
+        """Return the outcome of a member that leaves after ``epoch``, of ``steps`` each; ``fleet``
+        says how it trained.
         """
         return Outcome(
             variant_id=self.variant.id,
@@ -154,7 +154,7 @@ class Member:
         )
 
     def failed(self, epoch: int, step: int, steps: int, fleet: str) -> MemberResult:
-        """Of a member whose loss was not finite at ``step`` of ``epoch``."""
+        """Return the result of a member whose loss was not finite at ``step`` of ``epoch``."""
         lr = self.rates[epoch * steps + step]
         reason = (
             f"diverged: the loss was not finite at step {step + 1} of epoch {epoch + 1} "

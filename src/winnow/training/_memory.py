@@ -60,7 +60,7 @@ class OutOfMemory(Exception):
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an operation failed because it was not given memory, on any device."""
+    """Return whether an operation failed because it was not given memory, on any device."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError | OutOfMemory):
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(
@@ -99,7 +99,7 @@ class Footprint:
     ranks_bytes: int = 0
 
     def peak_bytes(self, members: int, *, leaving: bool = False, checkpoints: bool = False) -> int:
-        """The most that a fleet of so many members holds at once.
+        """Return the most that a fleet of so many members holds at once.
 
         Args:
             members: variants in the fleet, >= 1.
@@ -230,7 +230,7 @@ def row_bytes(program: BaseProgram, x_NF: Tree) -> int:
 
 
 def evaluation_rows(members: int, a_row_bytes: int) -> int:
-    """Rows that so many members validate on at once."""
+    """Return how many rows so many members validate on at once."""
     return max(1, _EVALUATION_BYTES // (members * a_row_bytes))
 
 
@@ -283,7 +283,7 @@ class _HighWater(TorchDispatchMode):
 
 
 def _storages(values: Any) -> Iterator[torch.UntypedStorage]:
-    """Of the tensors among some values; sparse ones have none."""
+    """Yield the storages of the tensors among some values; sparse ones have none."""
     for value in tree_leaves(values):
         if isinstance(value, Tensor) and value.layout is torch.strided:
             yield value.untyped_storage()

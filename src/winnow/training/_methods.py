@@ -545,7 +545,7 @@ def _named_loss(loss: str | BaseLoss | Loss, task: str) -> BaseLoss | Loss:
 def _columns(
     method: type[BaseMethod], records: Sequence[BaseMethod], dtype: torch.dtype
 ) -> Settings:
-    """The settings that may differ between members, each (variants, 1), without the neutral
+    """Return the settings that may differ between members, each (variants, 1), without the neutral
     ones.
     """
     columns = {}
@@ -562,7 +562,7 @@ def _columns(
 
 
 def _constants(method: type[BaseMethod], record: BaseMethod) -> dict[str, Any]:
-    """The settings of a method that are plain values, equal for all members of a fleet."""
+    """Return the settings of a method that are plain values, equal for all members of a fleet."""
     return {
         name: getattr(record, name)
         for name in method.model_fields
@@ -572,8 +572,8 @@ def _constants(method: type[BaseMethod], record: BaseMethod) -> dict[str, Any]:
 
 
 def _is_column(method: type[BaseMethod], name: str, value: Any) -> bool:
-    """Whether a setting with this value is a number of each member: also None, where that stands
-    for the neutral value.
+    """Return whether a setting with this value is a number of each member: also None, where that
+    stands for the neutral value.
     """
     if name in method.structural or _is_given_elsewhere(method, name):
         return False
@@ -581,5 +581,7 @@ def _is_column(method: type[BaseMethod], name: str, value: Any) -> bool:
 
 
 def _is_given_elsewhere(method: type[BaseMethod], name: str) -> bool:
-    """The kind is the class; the learning rate of a step comes with the step."""
+    """Return whether a setting comes by another way: the kind is the class, and the learning rate
+    of a step comes with the step.
+    """
     return name == "kind" or (name == "lr" and issubclass(method, BaseOptimizer))

@@ -77,9 +77,9 @@ class MetricState(ABC):
         self._sums_VHK = self._sums_VHK + torch.cat(found, dim=-1)
 
     def sums(self) -> Tensor:
-        """What metrics are made of: of each part and, behind them, of all together where there are
-        several, (variants, groups, sums) in double precision. ``groups`` says which parts are in
-        each.
+        """Return what metrics are made of: of each part and, behind them, of all together where
+        there are several, (variants, groups, sums) in double precision. ``groups`` says which parts
+        are in each.
         """
         sums_VHK = torch.as_tensor(self._sums_VHK)
         sums_VGK = (
@@ -108,8 +108,8 @@ class MetricState(ABC):
         )
 
     def metrics(self, sums_VGK: NDArray[np.float64], groups: Sequence[Sequence[int]]) -> Metrics:
-        """Metrics by name, each (variants, groups), and under ``loss`` the training loss's kind
-        without smoothing.
+        """Return metrics by name, each (variants, groups), and under ``loss`` the training loss's
+        kind without smoothing.
 
         Args:
             sums_VGK: added over the parts of each group, whose rows may be of different epochs.
@@ -136,23 +136,25 @@ class MetricState(ABC):
 
     @abstractmethod
     def _rows(self, outputs_VBC: Tensor, targets_B: Tensor, of_part_BH: Tensor) -> Rows:
-        """Some rows as metrics see them; remembers what metrics need to know of the targets."""
+        """Return some rows as metrics see them, and remember what metrics need to know of the
+        targets.
+        """
 
     @abstractmethod
     def _loss(self, rows: Rows) -> Tensor:
-        """The training loss's kind, added up, (variants, parts, 1)."""
+        """Return the training loss's kind, added up, (variants, parts, 1)."""
 
     @abstractmethod
     def _keep(self, rows: Rows, columns: int) -> tuple[Tensor, Tensor]:
-        """The last columns of what metrics of all rows are made from, and their targets."""
+        """Return the last columns of what metrics of all rows are made from, and their targets."""
 
     @abstractmethod
     def _targets(self, groups: Sequence[Sequence[int]]) -> Targets:
-        """What is known of the targets of each group of parts."""
+        """Return what is known of the targets of each group of parts."""
 
 
 def membership(part_N: Tensor, parts: int) -> Tensor:
-    """1 where a row is of a part, else 0, (rows, parts) in double precision, of the part of
+    """Return 1 where a row is of a part, else 0, (rows, parts) in double precision, of the part of
     each row.
     """
     return (part_N.unsqueeze(1) == torch.arange(parts, device=part_N.device)).double()
@@ -270,7 +272,8 @@ def kept_bytes(metric: type[BaseMetric], rows: int, outputs: int) -> int:
 
 
 def _merged(a: Tensor, b: Tensor) -> Tensor:
-    """Number, mean and sum of squared distances from the mean, (3, ...), of the rows of both.
+    """Return number, mean and sum of squared distances from the mean, (3, ...), of the rows of
+    both.
 
     Source: Chan, Golub and LeVeque (1983); sums of squares would cancel where the mean is large.
     """

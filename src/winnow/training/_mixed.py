@@ -24,7 +24,7 @@ __all__ = ["mixed_precision"]
 
 @contextmanager
 def mixed_precision(device: torch.device, *, casts_above: bool) -> Iterator[None]:
-    """Around a forward pass, in this thread.
+    """Run a forward pass in mixed precision, in this thread.
 
     Args:
         device: that the pass runs on.

@@ -20,7 +20,7 @@ __all__ = ["drop_scale", "drop_threshold", "dropout_keep", "noise_keys", "unifor
 def noise_keys(
     seeds_V: list[int], num_layers: int, steps: range, *, purpose: str = "dropout"
 ) -> NDArray[np.int32]:
-    """Two 32-bit keys for every step, member and layer.
+    """Return two 32-bit keys for every step, member and layer.
 
     Returns:
         int32, (steps, variants, layers, 2).
@@ -44,7 +44,7 @@ def noise_keys(
 
 
 def drop_threshold(rate: float) -> int:
-    """The signed 32-bit number below which an element is dropped at ``rate`` in [0, 1].
+    """Return the signed 32-bit number below which an element is dropped at ``rate`` in [0, 1].
 
     Rates are multiples of 2 ** -16: the nearest, but 0 and 1 only for 0 and 1 themselves.
     """
@@ -54,7 +54,7 @@ def drop_threshold(rate: float) -> int:
 
 
 def drop_scale(threshold: int) -> float:
-    """What survivors are multiplied by, so that the mean of an element stays: one over the
+    """Return what survivors are multiplied by, so that the mean of an element stays: one over the
     share that ``threshold`` keeps.
     """
     kept = (2**31 - threshold) >> 16
@@ -62,8 +62,8 @@ def drop_scale(threshold: int) -> float:
 
 
 def dropout_keep(shape: torch.Size, key: Tensor, threshold: Tensor | int) -> Tensor:
-    """Which elements survive dropout: each is dropped with the probability that ``threshold``
-    stands for, independently.
+    """Return which elements survive dropout: each is dropped with the probability that
+    ``threshold`` stands for, independently.
 
     Each hash serves two elements, its upper half one in the first half of the elements, its lower
     half one in the second.

@@ -57,8 +57,8 @@ class Probe:
 
 
 def shape_key(variant: Variant, module: nn.Module) -> Hashable:
-    """Equal for variants that may share a fleet: the data, the program and the shapes of its
-    tensors.
+    """Return what is equal for variants that may share a fleet: the data, the program and the
+    shapes of its tensors.
 
     Args:
         variant: with nothing open.
@@ -145,8 +145,8 @@ def _alone(
 
 
 def _try_methods(variant: Variant, task: str, shapes: Mapping[str, torch.Size]) -> str | None:
-    """Why a method of the step that is no part of winnow cannot be used for several members; None
-    when each can. Every one is tried by itself, beside plain gradient descent.
+    """Return why a method of the step that is no part of winnow cannot be used for several members;
+    None when each can. Every one is tried by itself, beside plain gradient descent.
     """
     train = variant.train
     settings: list[tuple[str, str, Any]] = [
@@ -168,7 +168,8 @@ def _try_methods(variant: Variant, task: str, shapes: Mapping[str, torch.Size]) 
 def _try_steps(
     variant: Variant, what: str, task: str, shapes: Mapping[str, torch.Size]
 ) -> str | None:
-    """Why steps of two members, stacked, are none or other ones than alone; None when they are not.
+    """Return why steps of two members, stacked, are none or other ones than alone; None when they
+    are not.
 
     They are given gradients, the same stacked and alone, in double precision: what differs then is
     the doing of ``what``, a method, and not rounding's.
@@ -202,8 +203,8 @@ def _double(variants: Sequence[Variant], task: str) -> Methods:
 def _stepped(
     methods: Methods, steps: Sequence[Mapping[str, torch.Tensor]]
 ) -> dict[str, torch.Tensor]:
-    """Parameters, or their averages, that begin as the first of ``steps`` and see the others as
-    gradients.
+    """Return parameters, or their averages, that begin as the first of ``steps`` and see the others
+    as gradients.
     """
     first, *rest = steps
     groups = [
@@ -254,7 +255,7 @@ def _one_step(
 def _equal(
     stacked: dict[str, torch.Tensor], alone: list[dict[str, torch.Tensor]], tolerance: float
 ) -> bool:
-    """Whether all parameters agree to ``tolerance`` of the largest: large inputs make large
+    """Return whether all parameters agree to ``tolerance`` of the largest: large inputs make large
     steps, and rounding goes along.
     """
     pairs = [(t, torch.cat([a[n] for a in alone])) for n, t in stacked.items()]

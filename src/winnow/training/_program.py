@@ -114,8 +114,8 @@ def update_(
     lr_V1: Tensor,
     number: Tensor,
 ) -> None:
-    """From gradients to new parameters: penalties, gradient rules, the optimizer's step, averages;
-    in place.
+    """Go from gradients to new parameters, in place: penalties, gradient rules, the optimizer's
+    step, averages.
 
     Args:
         methods: with the settings of the members.
@@ -201,7 +201,7 @@ def _apply_rule_(
 def _by_name(
     groups: Sequence[ParameterGroup], grads: Sequence[Tensor]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, dict[str, Tensor]]]:
-    """Parameters, gradients and states of shaped groups by the names of the parameters."""
+    """Return parameters, gradients and states of shaped groups by the names of the parameters."""
     params = {group.name: group.shaped(group.params) for group in groups}
     named = {group.name: group.shaped(g) for group, g in zip(groups, grads, strict=True)}
     return params, named, {group.name: group.state for group in groups}
@@ -260,23 +260,23 @@ class BaseProgram(ABC):
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:
-        """Trainable parameters by name, live, each (variants, ...)."""
+        """Return trainable parameters by name, live, each (variants, ...)."""
 
     @abstractmethod
     def evaluated_weights(self) -> dict[str, Tensor]:
-        """What is validated and kept in the place of the weights: their averages, if there are
-        any; by the same names, live.
+        """Return what is validated and kept in the place of the weights: their averages, if there
+        are any; by the same names, live.
         """
 
     @abstractmethod
     def buffers(self) -> dict[str, Tensor]:
-        """Everything else of the module that belongs to a member, by name, live, each
+        """Return everything else of the module that belongs to a member, by name, live, each
         (variants, ...).
         """
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that training changes, live, each (variants, ...): weights, buffers, averages and
-        whatever state the methods hold.
+        """Return all that training changes, live, each (variants, ...): weights, buffers, averages
+        and whatever state the methods hold.
         """
         state = {
             f"state.{i}.{name}": t
@@ -289,8 +289,8 @@ class BaseProgram(ABC):
         }
 
     def state_dict(self, member: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """One member's rows of ``tensors`` (weights and buffers by name) as the user's module
-        names them, copied.
+        """Return one member's rows of ``tensors`` (weights and buffers by name) as the user's
+        module names them, copied.
         """
         canonical = _canonical_names(self.module)
         return {
@@ -490,8 +490,8 @@ def flat_mask(masks: Sequence[Mapping[str, Tensor]], name: str, params: Tensor) 
 
 
 def penalized_names(module: nn.Module) -> set[str]:
-    """Parameters that L1 and L2 penalties apply to: those with two axes or more, outside norm
-    layers.
+    """Return parameters that L1 and L2 penalties apply to: those with two axes or more, outside
+    norm layers.
     """
     in_norms = {
         id(p)
@@ -503,8 +503,8 @@ def penalized_names(module: nn.Module) -> set[str]:
 
 
 def _canonical_names(module: nn.Module) -> dict[str, str]:
-    """Every name of a parameter or buffer to the first name of the same tensor: tied weights
-    have one value.
+    """Return for every name of a parameter or buffer the first name of the same tensor: tied
+    weights have one value.
     """
     first: dict[int, str] = {}
     every = [

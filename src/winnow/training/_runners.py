@@ -161,7 +161,7 @@ class BlockRunner(PlainRunner):
         return block.num_rows == self._steps.members
 
     def _refuse(self, error: WrongInputs) -> None:
-        """From now on run uncompiled; nothing has run of what the program refused."""
+        """Run uncompiled from now on; nothing has run of what the program refused."""
         self._refused = True
         warnings.warn(
             f"a fleet goes on uncompiled, because its compiled program refuses: {error}",

@@ -54,7 +54,7 @@ Entry = tuple[str, Hashable]  # a dotted place in the module, and what is there
 
 
 def signature(module: nn.Module) -> tuple[Entry, ...]:
-    """A value that is equal for two modules exactly when their members may be stacked.
+    """Return a value that is equal for two modules exactly when their members may be stacked.
 
     It holds the tree of classes, the attributes of each module, and the names, shapes and types of
     parameters and buffers. Objects that an attribute holds, such as a configuration, are compared
@@ -122,7 +122,7 @@ class _Reader:
         self._alive: list[object] = []  # what was made on the way, so that no address is used twice
 
     def tree(self, root: str, module: nn.Module, *, with_values: bool = False) -> None:
-        """A module and all within it.
+        """Write down a module and all within it.
 
         Args:
             root: what it is called.
@@ -230,8 +230,8 @@ class _Reader:
             self._value(f"{place}[{i}]", value)
 
     def _object(self, place: str, value: Any) -> None:
-        """A container or an object of a class that is written in Python: its class and what is
-        in it.
+        """Write down a container or an object of a class that is written in Python: its class and
+        what is in it.
         """
         self._add(place, type(value))
         if isinstance(value, list | tuple | deque):
@@ -254,9 +254,9 @@ def _digest(tensor: Tensor) -> str:
 
 
 def _can_be_read(kind: type) -> bool:
-    """Whether Python sees all that an object of this class holds: each of its bases is a container
-    or written in Python, and none has a way of its own to be copied, by which a logger, say, stays
-    the one that it is.
+    """Return whether Python sees all that an object of this class holds: each of its bases is a
+    container or written in Python, and none has a way of its own to be copied, by which a logger,
+    say, stays the one that it is.
     """
     own_way = any(
         "__reduce__" in vars(base) or "__reduce_ex__" in vars(base)
@@ -276,7 +276,7 @@ def _can_be_read(kind: type) -> bool:
 
 
 def _state(value: Any) -> dict[str, Any]:
-    """The attributes of an object, those in slots included."""
+    """Return the attributes of an object, those in slots included."""
     slots = [name for kind in type(value).__mro__ for name in _slots(kind)]
     own = {n: getattr(value, n) for n in slots if hasattr(value, n)} | dict(
         getattr(value, "__dict__", {})

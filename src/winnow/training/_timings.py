@@ -43,7 +43,7 @@ class RememberedTiming:
 
 
 def fleet_kind(key: Hashable) -> str:
-    """A name for a ``shape_key`` that other processes give it too.
+    """Return a name for a ``shape_key`` that other processes give it too.
 
     Args:
         key: of a module as ``build_members`` makes it.
@@ -53,7 +53,7 @@ def fleet_kind(key: Hashable) -> str:
 
 
 def recall(kind: str) -> RememberedTiming:
-    """What is known about a kind of fleet on this machine."""
+    """Return what is known about a kind of fleet on this machine."""
     try:
         found = json.loads(_place(kind).read_text(encoding="utf-8"))
         return RememberedTiming(
@@ -106,7 +106,7 @@ def _place(kind: str) -> Path:
 
 @functools.cache
 def _machine() -> str:
-    """Of machines that run at the same speed, and their version of PyTorch."""
+    """Return a name of machines that run at the same speed, and their version of PyTorch."""
     model = platform.processor()
     with (
         contextlib.suppress(OSError, StopIteration),
