@@ -43,7 +43,7 @@ class Attempt:
     parity: Difference
 
     def is_enough(self, float32_bytes: int) -> bool:
-        """Whether the next compressor of the same turn need not be tried."""
+        """Return whether the next compressor of the same turn need not be tried."""
         keeps_budgets = all(loss.verdict == "within" for loss in self.losses)
         is_smaller = len(self.model.onnx) < float32_bytes
         return keeps_budgets and is_smaller and self.model.share >= _ENOUGH
@@ -128,7 +128,7 @@ def _attempt(
 
 
 def _made(model: ExportedModel, compressor: BaseCompressor) -> Compressed | NotCompressed:
-    """What a compressor gives; what it raises is a reason like any other."""
+    """Return what a compressor gives; what it raises is a reason like any other."""
     name = type(compressor).__name__
     try:
         # A compressor may train the model, which inference mode would not let it

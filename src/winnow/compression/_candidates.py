@@ -120,7 +120,7 @@ def _onnx(trial: CompressionTrial, float32: Float32, timed: _Timed) -> Candidate
 
 
 def _compressed(attempt: Attempt, timed: _Timed, confidence: float) -> Candidate:
-    """A compressed model of which nothing is decided yet."""
+    """Return a compressed model of which nothing is decided yet."""
     compressor, name = attempt.compressor, attempt.compressor.label
     return Candidate(
         name=name,

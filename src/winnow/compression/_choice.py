@@ -81,7 +81,7 @@ def choose(candidates: Sequence[Candidate], *, prefer: Prefer) -> Candidate:
 
 
 def _times_as_fast(candidate: Candidate) -> float:
-    """The geometric mean over batch sizes."""
+    """Return the geometric mean over batch sizes."""
     ratios = [ratio.mean for ratio in candidate.versus_onnx.values()]
     return math.prod(ratios) ** (1 / len(ratios))
 
@@ -92,12 +92,12 @@ def _is_slower(candidate: Candidate, reference: Candidate) -> bool:
 
 
 def shown_faster(ratio: Interval) -> bool:
-    """Whether a speed-up is above 1 with its whole interval."""
+    """Return whether a speed-up is above 1 with its whole interval."""
     return ratio.low > 1
 
 
 def shown_slower(ratio: Interval) -> bool:
-    """Whether a speed-up is below 1 with its whole interval."""
+    """Return whether a speed-up is below 1 with its whole interval."""
     return ratio.high < 1
 
 
@@ -124,7 +124,7 @@ def _rounded_up(rows: int) -> int:
 
 
 def _gain(candidate: Candidate, float32: Candidate, prefer: Prefer) -> tuple[Gain, str]:
-    """Whether it has what was preferred, and what that is in words."""
+    """Return whether it has what was preferred, and what that is in words."""
     if prefer == "size":
         return _gain_in_size(candidate.bytes, float32.bytes)
     return _gain_in_speed(list(candidate.versus_onnx.values()))

@@ -217,7 +217,7 @@ def _export(module: nn.Module, prepared: PreparedData, threads: int) -> Float32:
 
 
 def _example(prepared: PreparedData) -> Tree:
-    """Rows on which the exported model is compared with PyTorch."""
+    """Return rows on which the exported model is compared with PyTorch."""
     return prepared.validation.X[: max(BATCH_SIZES)]
 
 
@@ -227,7 +227,7 @@ def _ingredients(
     model: Mapping[str, Any],
     recipe_yaml: str | None,
 ) -> Ingredients:
-    """What a bundle holds besides the model that ships."""
+    """Return what a bundle holds besides the model that ships."""
     parity = measure_parity(
         float32.module, float32.onnx, prepared.inputs, example=_example(prepared)
     )
@@ -254,7 +254,7 @@ def _check_arguments(metric: str, budget: float, log_loss_budget: float, prefer:
 
 
 def _criteria(judge: Judge, budget: float, log_loss_budget: float) -> list[Criterion]:
-    """What must not get much worse, the score first."""
+    """Return what must not get much worse, the score first."""
     criteria = [Criterion(judge, budget)]
     if judge.task == "classification" and judge.metric != "log_loss":
         criteria.append(Criterion(replace(judge, metric="log_loss"), log_loss_budget))
@@ -262,7 +262,7 @@ def _criteria(judge: Judge, budget: float, log_loss_budget: float) -> list[Crite
 
 
 def _judge(prepared: PreparedData, metric: str, confidence: float) -> Judge:
-    """The judge of the validation rows, in the units of the target."""
+    """Return the judge of the validation rows, in the units of the target."""
     y, decode = prepared.validation.y, prepared.preparation.decode
     if prepared.task == "regression":
         in_units = decode(y.reshape(-1, 1).astype(np.float64))
@@ -271,7 +271,7 @@ def _judge(prepared: PreparedData, metric: str, confidence: float) -> Judge:
 
 
 def _warnings(outputs: NDArray[Any], prepared: PreparedData) -> list[str]:
-    """What is to be said of the outputs of the trained model."""
+    """Return what is to be said of the outputs of the trained model."""
     if prepared.task != "classification" or outputs.min() < 0:
         return []
     if np.abs(outputs.sum(axis=1) - 1).max() > _SUM_TOLERANCE:

@@ -136,7 +136,7 @@ class Candidate:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """``record`` as plain data."""
+        """Return ``record`` as plain data."""
         return self.record.to_dict()
 
 
@@ -186,7 +186,7 @@ class CompressionResult:
     declined: tuple[DeclinedRecord, ...] = ()
 
     def __getitem__(self, name: str) -> Candidate:
-        """The candidate called ``name``."""
+        """Return the candidate called ``name``."""
         return {c.name: c for c in self.candidates}[name]
 
     @property
@@ -209,11 +209,11 @@ class CompressionResult:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """``record`` as plain data."""
+        """Return ``record`` as plain data."""
         return self.record.to_dict()
 
     def table(self) -> polars.DataFrame:
-        """One row for each candidate."""
+        """Return one row for each candidate."""
         import polars
 
         return polars.DataFrame(

@@ -48,7 +48,7 @@ class Difference:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """``record`` as plain data."""
+        """Return ``record`` as plain data."""
         return self.record.to_dict()
 
 

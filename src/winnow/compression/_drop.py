@@ -107,12 +107,12 @@ class Draws:
     damage: float
 
     def are_of(self, compared: Comparison) -> bool:
-        """Whether they are about these predictions, the very arrays."""
+        """Return whether they are about these predictions, the very arrays."""
         return self.reference is compared.reference and self.candidate is compared.candidate
 
 
 def is_drawn(compared: Comparison) -> bool:
-    """Whether the interval takes resampled rows."""
+    """Return whether the interval takes resampled rows."""
     metric, y, reference = compared.metric, compared.y, compared.reference
     if metric.hits or metric.pairs(y, reference) is not None:
         return False
@@ -172,7 +172,9 @@ def _of_shares(compared: Comparison) -> Interval:
 def _over_rows(
     compared: Comparison, groups: Sequence[RowGroup], changes: Sequence[Changes]
 ) -> Interval:
-    """A sum of means over rows, with an upper end that allows for rows that were not seen."""
+    """Return a sum of means over rows, with an upper end that allows for rows that were not
+    seen.
+    """
     confidence, times = compared.confidence, compared.times
     found = mean_over_rows(groups, confidence=confidence, times=times)
     high = upper_end(found.mean, changes, confidence=confidence, times=times)
@@ -190,8 +192,8 @@ def _of_means(compared: Comparison) -> Interval:
 
 
 def _of_pairs(compared: Comparison) -> Interval:
-    """DeLong's placements: each pair of rows is in the parts of both, so the parts add up to twice
-    the difference.
+    """Return DeLong's placements: each pair of rows is in the parts of both, so the parts add up to
+    twice the difference.
     """
     perfect = np.eye(compared.reference.shape[1])[compared.y]
     before, after, best = map(compared.pairs, (compared.reference, compared.candidate, perfect))
@@ -210,7 +212,7 @@ def _of_pairs(compared: Comparison) -> Interval:
 
 
 def _as_share(compared: Comparison, of: NDArray[np.float64]) -> Changes:
-    """What the rows add to the ratio of the mean difference to the mean of ``of``."""
+    """Return what the rows add to the ratio of the mean difference to the mean of ``of``."""
     added = compared.rows(compared.candidate) - compared.rows(compared.reference)
     whole = max(float(of.mean()), _TINY)
     ratio = added.mean() / whole
@@ -232,7 +234,7 @@ def _of_shares_of_variance(compared: Comparison) -> Interval:
 
 
 def _of_ratio(compared: Comparison) -> Interval:
-    """The interval of the logarithm of the ratio of two scores, as a difference from the
+    """Return the interval of the logarithm of the ratio of two scores, as a difference from the
     reference.
     """
     power = compared.metric.root
@@ -297,5 +299,5 @@ def _by_resampling(compared: Comparison, draws: Draws) -> Interval:
 
 
 def _not_excluded(alpha: float, n: float) -> float:
-    """The share of rows of which n may hold none with probability ``alpha``."""
+    """Return the share of rows of which n may hold none with probability ``alpha``."""
     return 1 - alpha ** (1 / n)

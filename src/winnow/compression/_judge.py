@@ -160,8 +160,8 @@ class Judge:
         return metric_of(self.metric)
 
     def _draws(self, compared: Comparison) -> Draws:
-        """The draws of the last pair that was asked for: they do not depend on ``times``, and
-        ``rows_needed`` asks for many.
+        """Return the draws of the last pair that was asked for: they do not depend on ``times``,
+        and ``rows_needed`` asks for many.
         """
         kept = self._kept.get("last")
         if kept is None or not kept.are_of(compared):

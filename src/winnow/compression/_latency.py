@@ -116,7 +116,7 @@ def _resized(array: np.ndarray, size: int) -> np.ndarray:
 def _rounds(
     contestants: Mapping[str, Call], batch: Tree, timing: LatencyTiming
 ) -> dict[str, list[list[float]]]:
-    """Seconds of each call, by contestant and turn."""
+    """Return seconds of each call, by contestant and turn."""
     clock, names = timing.clock, list(contestants)
     start = clock()
     calls = {name: _calls_per_turn(contestants[name], batch, timing) for name in names}
@@ -134,7 +134,7 @@ def _rounds(
 
 
 def _calls_per_turn(call: Call, batch: Tree, timing: LatencyTiming) -> int:
-    """How many calls fill a turn, found while warming up; a slow model is not warmed up for
+    """Return how many calls fill a turn, found while warming up; a slow model is not warmed up for
     ever.
     """
     limit = timing.clock() + timing.seconds / 20
@@ -171,7 +171,7 @@ def _summary(turns: list[list[float]]) -> Latency:
 
 
 def speedup(reference: Latency, candidate: Latency, *, confidence: float = 0.95) -> Interval:
-    """How many times faster ``candidate`` is than ``reference``: above 1 is faster.
+    """Return how many times faster ``candidate`` is than ``reference``: above 1 is faster.
 
     Median over the rounds of the ratio of the two turns' medians, with its exact distribution-free
     interval: a turn that was disturbed is one vote, however long it took. Both must come from one

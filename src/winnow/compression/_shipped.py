@@ -66,7 +66,7 @@ class ShippedFile:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """``record`` as plain data."""
+        """Return ``record`` as plain data."""
         return self.record.to_dict()
 
 
@@ -115,7 +115,7 @@ def measure_shipped(
 def _run(
     bundle: Bundle, prepared: PreparedData, module: nn.Module
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """The targets of the test rows, the file's raw outputs and PyTorch's, in one pass."""
+    """Return the targets of the test rows, the file's raw outputs and PyTorch's, in one pass."""
     eager = inference_copy(module)
     truths, ours, theirs = [], [], []
     for x, y in prepared.batches("test"):
@@ -127,7 +127,7 @@ def _run(
 
 
 def _in_units(prepared: PreparedData, values: NDArray[Any]) -> NDArray[Any]:
-    """Numbers as the model knows them, in the units of the target, (rows,)."""
+    """Return numbers as the model knows them, in the units of the target, (rows,)."""
     decoded = prepared.preparation.decode(values.astype(np.float64))
     return np.asarray(decoded).reshape(-1)
 
@@ -135,6 +135,6 @@ def _in_units(prepared: PreparedData, values: NDArray[Any]) -> NDArray[Any]:
 def _over_rows(
     metric: str, truth: NDArray[Any], predictions: NDArray[Any], value: float
 ) -> Interval:
-    """The interval of one model's score, which counts rows and not trainings."""
+    """Return the interval of one model's score, which counts rows and not trainings."""
     found = rows_interval(metric_of(metric), truth, [predictions], [value])
     return replace(found, n=len(truth), kind="rows")

@@ -30,7 +30,9 @@ _DASHES = "[\u2212\u2013\u2012]"  # what is meant as a minus
 
 
 def _grammar(decimal: Decimal) -> str:
-    """Groups: open parenthesis, sign, unit, sign, number, unit after it, close parenthesis."""
+    """Return groups: open parenthesis, sign, unit, sign, number, unit after it, close
+    parenthesis.
+    """
     point, other = (r"\.", ",") if decimal == "." else (",", r"\.")
     end = rf"(?:{point}\d*)?"
     grouped = "|".join(rf"\d{{1,3}}(?:{g}\d{{3}})+{end}" for g in (other, " ", "['\u2019]"))
@@ -58,7 +60,7 @@ class Amounts(NamedTuple):
 
 
 def amounts(series: pl.Series, decimal: Decimal) -> Amounts:
-    """The numbers of a series of text, with ``decimal`` before the decimals.
+    """Return the numbers of a series of text, with ``decimal`` before the decimals.
 
     Parentheses and a minus make a number negative, not both at once. ``50%`` is 50.
     """

@@ -15,7 +15,7 @@ __all__ = ["feature_array", "input_arrays", "target_array", "to_numpy"]
 
 
 def to_numpy(value: Any, what: str) -> np.ndarray:
-    """A NumPy array of an array, a tensor on any device, or nested lists.
+    """Return a NumPy array of an array, a tensor on any device, or nested lists.
 
     Raises:
         DataError: for anything else.
@@ -42,8 +42,8 @@ def to_numpy(value: Any, what: str) -> np.ndarray:
 
 
 def feature_array(value: Any) -> np.ndarray:
-    """Features (N, ...) of two or more dimensions: numbers only, finite only. Not copied when they
-    are right.
+    """Return features (N, ...) of two or more dimensions: numbers only, finite only. Not copied
+    when they are right.
 
     Raises:
         DataError: another shape, another type, NaN, infinite or over-large values (how many, and
@@ -83,7 +83,7 @@ def feature_array(value: Any) -> np.ndarray:
 
 
 def input_arrays(found: Tree) -> InputArrays:
-    """Several inputs, a tuple or mapping of arrays (N, ...): numbers only, finite only.
+    """Return several inputs, a tuple or mapping of arrays (N, ...): numbers only, finite only.
 
     Raises:
         DataError: another structure, arrays of different lengths, another type, values that are not
@@ -125,7 +125,7 @@ def _input_array(value: Any, what: str) -> np.ndarray:
 
 
 def target_array(value: Any, rows: int) -> np.ndarray:
-    """The target (N,) as int64, float64, bool, or text (object).
+    """Return the target (N,) as int64, float64, bool, or text (object).
 
     Raises:
         DataError: another length or shape, missing or infinite values.
@@ -153,7 +153,7 @@ def target_array(value: Any, rows: int) -> np.ndarray:
 
 
 def plain_target(y: np.ndarray) -> np.ndarray:
-    """Target values as int64, float64, bool, or text in an object array.
+    """Return target values as int64, float64, bool, or text in an object array.
 
     Raises:
         DataError: dates and other types.
@@ -183,7 +183,9 @@ def plain_target(y: np.ndarray) -> np.ndarray:
 
 
 def _unboxed(X: np.ndarray) -> np.ndarray:
-    """An object array of numbers as float64; text that happens to spell a number stays text."""
+    """Return an object array of numbers as float64; text that happens to spell a number stays
+    text.
+    """
     if all(
         isinstance(v, int | float | np.integer | np.floating | np.bool_) for v in X.ravel().tolist()
     ):

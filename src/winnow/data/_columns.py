@@ -110,7 +110,7 @@ class Column:
         return np.fromiter((table.get(v, other) for v in values), dtype=np.int64, count=len(values))
 
     def schema(self) -> dict[str, Any]:
-        """The column as forms and API documents need it; dates as ISO text."""
+        """Return the column as forms and API documents need it; dates as ISO text."""
         show = (
             (lambda v: None if v is None else iso_date(v))
             if self.format == "date"
@@ -189,7 +189,7 @@ class Block:
         return tuple(f"{self.name}_{'_'.join(map(str, place))}" for place in np.ndindex(self.shape))
 
     def schema(self) -> dict[str, Any]:
-        """The block as API documents need it; ``dtype`` where that is not float32."""
+        """Return the block as API documents need it; ``dtype`` where that is not float32."""
         dtype = {} if self.input.is_float else {"dtype": self.dtype}
         return {
             "name": self.name,
@@ -228,13 +228,15 @@ class Target:
 
     @staticmethod
     def label(value: Any) -> str:
-        """The text of a class: ``3`` for 3 and 3.0, ``True``, or the text itself."""
+        """Return the text of a class: ``3`` for 3 and 3.0, ``True``, or the text itself."""
         if isinstance(value, float | np.floating) and float(value).is_integer():
             return str(int(value))
         return str(value)
 
     def values(self) -> np.ndarray:
-        """(C,) The classes as they were in the data: text, whole numbers, booleans or numbers."""
+        """Return the classes as they were in the data, (C,): text, whole numbers, booleans or
+        numbers.
+        """
         if self.kind == "text":
             return np.array(self.classes, dtype=object)
         if self.kind == "boolean":
@@ -242,7 +244,9 @@ class Target:
         return np.array([int(x) if self.kind == "integer" else float(x) for x in self.classes])
 
     def encode(self, y: np.ndarray) -> np.ndarray:
-        """(N,) class indices as int64, or standardized float32, of raw target values ``y`` (N,)."""
+        """Return class indices as int64, or standardized float32, of raw target values ``y`` (N,),
+        (N,).
+        """
         if self.task == "regression":
             return ((y.astype(np.float64) - self.mean) / self.scale).astype(np.float32)
         table = {label: i for i, label in enumerate(self.classes)}
@@ -250,15 +254,15 @@ class Target:
 
 
 def rows_at_once(values: int) -> int:
-    """Rows of so many values that are held at once where a whole part is gone through piece by
-    piece: at most 4096, and 16 MiB.
+    """Return rows of so many values that are held at once where a whole part is gone through piece
+    by piece: at most 4096, and 16 MiB.
     """
     return max(1, min(_MOST_ROWS, _MOST_VALUES // max(1, values)))
 
 
 def days(value: Any) -> float:
-    """Days since 1970-01-01 (UTC) of a date, a datetime, ISO text or a number of days; NaN for
-    None.
+    """Return days since 1970-01-01 (UTC) of a date, a datetime, ISO text or a number of days; NaN
+    for None.
 
     Raises:
         ValueError: for anything else.
@@ -287,7 +291,9 @@ def days(value: Any) -> float:
 
 
 def iso_date(value: float) -> str:
-    """ISO text of a number of days since 1970: a date, with the time of day when there is one."""
+    """Return ISO text of a number of days since 1970: a date, with the time of day when there is
+    one.
+    """
     moment = _EPOCH + dt.timedelta(days=value)
     moment = moment.replace(microsecond=0)
     return moment.date().isoformat() if moment.time() == dt.time() else moment.isoformat()

@@ -174,7 +174,7 @@ def _check_length(dataset: Any, name: str, least: int) -> None:
 def _look(
     datasets: Mapping[str, Any], names: Mapping[str, str], given: list[str], data: Data
 ) -> Reader:
-    """A reader that takes the sampled items of every dataset; what is not told is taken from
+    """Return a reader that takes the sampled items of every dataset; what is not told is taken from
     them.
     """
     (x, y, what), *_ = pairs(datasets["train"], names["train"], [0])
@@ -202,7 +202,8 @@ def _look(
 
 
 def _main_target(y: Any, asked: str | None, what: str) -> str | None:
-    """The name of the target that is predicted; None where an item has one target, without names.
+    """Return the name of the target that is predicted; None where an item has one target, without
+    names.
 
     Raises:
         DataError: it is not said which it is, or there is none of that name.
@@ -240,7 +241,7 @@ def _task(y: Any) -> Task:
 def _divided(
     stream: Stream, given: list[str], data: Data
 ) -> tuple[dict[str, np.ndarray], Target, tuple[str, ...]]:
-    """Positions of each part in its dataset, what is predicted, and notes."""
+    """Return positions of each part in its dataset, what is predicted, and notes."""
     reader, notes = stream.reader, []
     is_classes = reader.task == "classification"
     whole = {part: np.arange(len(reader.datasets[part])) for part in given}
@@ -264,7 +265,7 @@ def _divided(
 
 
 def _classes(labels: np.ndarray | None, told: int | tuple[str, ...] | None) -> tuple[str, ...]:
-    """Names of the classes: as told, or those among ``labels``, which must then be numbered
+    """Return names of the classes: as told, or those among ``labels``, which must then be numbered
     without a gap.
     """
     if isinstance(told, tuple):
@@ -286,8 +287,8 @@ def _classes(labels: np.ndarray | None, told: int | tuple[str, ...] | None) -> t
 
 
 def _blocks(rows: StreamedRows) -> tuple[Block, ...]:
-    """The inputs as they are: nothing is subtracted, nothing divided by. The extremes are those of
-    sampled training rows.
+    """Return the inputs as they are: nothing is subtracted, nothing divided by. The extremes are
+    those of sampled training rows.
     """
     some = [by_name(rows.X[i : i + 1]) for i in sampled_items(len(rows))]
     return tuple(

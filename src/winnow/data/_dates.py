@@ -54,7 +54,7 @@ class Dates(NamedTuple):
 
 
 def find_dates(series: pl.Series, order: Order | None = None) -> Dates | None:
-    """The dates of a series of text, or None when its values are not all dates of one form.
+    """Return the dates of a series of text, or None when its values are not all dates of one form.
 
     Args:
         series: text with null for gaps.
@@ -77,7 +77,7 @@ def find_dates(series: pl.Series, order: Order | None = None) -> Dates | None:
 
 
 def read_dates(series: pl.Series, forms: Sequence[str]) -> pl.Series:
-    """Each value as a datetime by the first of ``forms`` that it has; null for gaps and for
+    """Return each value as a datetime by the first of ``forms`` that it has; null for gaps and for
     what has none.
     """
     out: pl.Series | None = None
@@ -113,7 +113,7 @@ def _likely(series: pl.Series, separator: str) -> Order:
 
 
 def _likely_for_sure(series: pl.Series, separator: str) -> Order | None:
-    """The order where something beside the range of the numbers gives it away."""
+    """Return the order where something beside the range of the numbers gives it away."""
     if separator == ".":
         return "day_first"
     present = series.drop_nulls()

@@ -105,7 +105,9 @@ class TypedFrame:
 
 
 def is_frame(value: Any) -> bool:
-    """Whether ``value`` is a polars or pandas frame; neither library is loaded to find out."""
+    """Return whether ``value`` is a polars or pandas frame; neither library is loaded to find
+    out.
+    """
     return _maker(value) in ("polars", "pandas") and type(value).__name__ in (
         "DataFrame",
         "LazyFrame",
@@ -113,12 +115,12 @@ def is_frame(value: Any) -> bool:
 
 
 def is_series(value: Any) -> bool:
-    """Whether ``value`` is one column of a polars or pandas frame."""
+    """Return whether ``value`` is one column of a polars or pandas frame."""
     return _maker(value) in ("polars", "pandas") and type(value).__name__ == "Series"
 
 
 def to_polars(frame: Any) -> TypedFrame:
-    """The same columns in polars.
+    """Return the same columns in polars.
 
     Raises:
         DataError: two columns with one name.
@@ -149,8 +151,8 @@ def to_polars(frame: Any) -> TypedFrame:
 
 
 def series_to_polars(series: Any, name: str) -> pl.Series:
-    """One pandas or polars column, or any array of values, as a polars series. pyarrow is not
-    needed.
+    """Return one pandas or polars column, or any array of values, as a polars series. pyarrow is
+    not needed.
     """
     if isinstance(series, pl.Series):
         return series.alias(name)
@@ -212,7 +214,7 @@ def plain(typed: TypedFrame) -> TypedFrame:
 
 
 def _beyond_exact(frame: pl.DataFrame) -> list[str]:
-    """Notes on columns of whole numbers of which some are too large to be kept to the last
+    """Return notes on columns of whole numbers of which some are too large to be kept to the last
     digit.
     """
     whole = frame.select(pl.selectors.integer())

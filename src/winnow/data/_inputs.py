@@ -43,16 +43,16 @@ class InputArrays:
 
 
 def input_dtype(dtype: Any) -> str:
-    """The type in which a model gets values of a type of NumPy's or PyTorch's: signed whole numbers
-    and booleans keep theirs, floats have that of the training, and so have unsigned numbers, which
-    are pixels.
+    """Return the type in which a model gets values of a type of NumPy's or PyTorch's: signed whole
+    numbers and booleans keep theirs, floats have that of the training, and so have unsigned
+    numbers, which are pixels.
     """
     name = str(dtype).removeprefix("torch.")
     return name if name.startswith("int") or name == "bool" else "float32"
 
 
 def label(tree: Tree, name: str, called: str = "x") -> str:
-    """What messages call one input: ``x``, ``x[0]`` or ``x['ids']``."""
+    """Return what messages call one input: ``x``, ``x[0]`` or ``x['ids']``."""
     if isinstance(tree, Mapping):
         return f"{called}[{name!r}]"
     return f"{called}[{name[1:]}]" if isinstance(tree, tuple) else called

@@ -61,7 +61,7 @@ class Preparation:
 
     @classmethod
     def of_blocks(cls, blocks: tuple[Block, ...], target: Target, inputs: Tree) -> Preparation:
-        """The preparation of rows that are arrays.
+        """Return the preparation of rows that are arrays.
 
         Args:
             blocks: one for each input, in order.
@@ -84,7 +84,8 @@ class Preparation:
     # -- rows to features --------------------------------------------------------------------------
 
     def transform(self, rows: Any) -> Tree:
-        """Features (N, *shape) as float32; of several inputs a tuple or mapping of arrays (N, ...).
+        """Return features (N, *shape) as float32; of several inputs a tuple or mapping of arrays
+        (N, ...).
 
         ``rows``: a polars or pandas frame, a list of records, a mapping of columns, one record, or
         an array (N, columns). NaN stands for a gap where gaps are allowed, and columns that are not
@@ -102,8 +103,8 @@ class Preparation:
         return self._transform_table(self._read_table(rows))
 
     def examine(self, rows: Any) -> tuple[Tree, list[list[Unusual]]]:
-        """Features as ``transform`` gives them, and for each row the values unlike any in the
-        training rows.
+        """Return features as ``transform`` gives them, and for each row the values unlike any in
+        the training rows.
 
         Args:
             rows: as ``transform`` takes them; they are read once.
@@ -144,8 +145,8 @@ class Preparation:
         return parsed
 
     def input_problems(self, rows: Any, *, lenient: bool = False) -> list[Problem]:
-        """What in ``rows`` does not fit: fields that are missing, unknown, of the wrong type or not
-        finite; empty when all fit.
+        """Return what in ``rows`` does not fit: fields that are missing, unknown, of the wrong type
+        or not finite; empty when all fit.
 
         A value of None is a gap, and fine where gaps are allowed; so is a category that was never
         seen. ``lenient`` lets NaN be a gap and passes over unknown fields, as ``transform`` does;
@@ -183,7 +184,7 @@ class Preparation:
         return self._stepped(out).reshape(parsed.count, *self.shape)
 
     def _stepped(self, X_NF: np.ndarray) -> np.ndarray:
-        """Features after the steps, (N, G) float32, of those before them."""
+        """Return features after the steps, (N, G) float32, of those before them."""
         if not self.program.operations:
             return X_NF
         X_NG = np.empty((len(X_NF), self.width), dtype=np.float32)
@@ -213,7 +214,7 @@ class Preparation:
         return softmax(self._outputs(outputs))
 
     def decode(self, outputs: Any) -> np.ndarray:
-        """(N,) predictions from raw outputs: classes as they were in the data from (N, C),
+        """Return predictions from raw outputs, (N,): classes as they were in the data from (N, C),
         target units from (N, 1) or (N,).
         """
         values = self._outputs(outputs)
@@ -307,7 +308,7 @@ class Preparation:
     # -- writing and reading -----------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; ``from_dict`` gives an equal preparation."""
+        """Return plain data for JSON; ``from_dict`` gives an equal preparation."""
         columns = [_plain(column) for column in self.columns]
         has_curves = any({"curve", "curves"} & column.keys() for column in columns)
         older = _WITH_CURVES if has_curves else _PLAIN
@@ -328,7 +329,7 @@ class Preparation:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Preparation:
-        """The preparation that ``to_dict`` wrote, also after a way through JSON.
+        """Return the preparation that ``to_dict`` wrote, also after a way through JSON.
 
         Raises:
             DataError: something else, or the writing of a newer winnow.
@@ -371,7 +372,7 @@ class Preparation:
 
 
 def _scaled(array: np.ndarray, block: Block) -> np.ndarray:
-    """An input as the model gets it, (N, *shape of the block)."""
+    """Return an input as the model gets it, (N, *shape of the block)."""
     if not block.mean:  # whole numbers or booleans
         return array.astype(block.dtype, copy=False)
     per_channel = (1, -1, *(1,) * (len(block.shape) - 1)) if block.shape else (-1,)
@@ -385,7 +386,7 @@ def _scaled(array: np.ndarray, block: Block) -> np.ndarray:
 
 
 def _plain(column: Column | Block) -> dict[str, Any]:
-    """A column as plain data, without curves where it has none."""
+    """Return a column as plain data, without curves where it has none."""
     plain = {"block": isinstance(column, Block), **asdict(column)}
     if isinstance(column, Column):
         curve = {"curve": column.curve and column.curve.to_dict()}

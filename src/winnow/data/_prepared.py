@@ -111,9 +111,9 @@ class PreparedData:
         return rows_at_once(self.preparation.width)
 
     def halves(self, seed: int) -> np.ndarray | None:
-        """0 or 1 for each validation row, (N,) int64: the half that it is in, where the epoch at
-        which a half scores is chosen by the other half. Each class is halved as evenly as possible;
-        streamed rows are halved by position, without reading them.
+        """Return 0 or 1 for each validation row, (N,) int64: the half that it is in, where the
+        epoch at which a half scores is chosen by the other half. Each class is halved as evenly as
+        possible; streamed rows are halved by position, without reading them.
 
         None, and the rows choose the epoch at which they score, where they are fewer than ten, or
         where a half would hold but one class, or one value of the target.
@@ -138,8 +138,8 @@ class PreparedData:
         *,
         dtype: torch.dtype | Literal["float32", "float64"] = "float32",
     ) -> Iterator[tuple[Tree, Tree]]:
-        """``(x, y)`` of a part, ``size`` rows at a time (None: at most 4096, and 16 MiB), in order;
-        as ``tensors`` gives them. Streamed rows are read meanwhile.
+        """Yield ``(x, y)`` of a part, ``size`` rows at a time (None: at most 4096, and 16 MiB), in
+        order; as ``tensors`` gives them. Streamed rows are read meanwhile.
 
         Raises:
             DataError: for an item of a dataset that cannot be read or does not fit.
@@ -156,8 +156,8 @@ class PreparedData:
     def head(
         self, part: Part, size: int, dtype: torch.dtype | Literal["float32", "float64"] = "float32"
     ) -> tuple[Tree, Tree]:
-        """``(x, y)`` of the first ``size`` rows of a part, or of all where there are fewer, to try
-        a model on.
+        """Return ``(x, y)`` of the first ``size`` rows of a part, or of all where there are fewer,
+        to try a model on.
 
         Raises:
             DataError: for an item of a dataset that cannot be read or does not fit.
@@ -173,7 +173,7 @@ class PreparedData:
     def typed(
         self, x: Tree, y: Tree, dtype: torch.dtype | Literal["float32", "float64"]
     ) -> tuple[Tree, Tree]:
-        """A streamed batch in the type that is trained in: floats, and unsigned numbers, as
+        """Return a streamed batch in the type that is trained in: floats, and unsigned numbers, as
         ``dtype``; other whole numbers and booleans keep their type.
         """
         real = _real(dtype)
@@ -188,8 +188,9 @@ class PreparedData:
     def tensors(
         self, part: Part, dtype: torch.dtype | Literal["float32", "float64"] = "float32"
     ) -> tuple[Tree, Tree]:
-        """``(X, y)`` of a part as tensors on the CPU: X (N, *in_shape) of ``dtype``, whole numbers
-        and booleans of several inputs of their own; y (N,) int64, or ``dtype`` for a regression.
+        """Return ``(X, y)`` of a part as tensors on the CPU: X (N, *in_shape) of ``dtype``, whole
+        numbers and booleans of several inputs of their own; y (N,) int64, or ``dtype`` for a
+        regression.
 
         The same tensors are handed out at every call: do not write into them.
 
@@ -297,8 +298,8 @@ _last: tuple[tuple[str, str], PreparedData] | None = None
 
 
 def prepare_once(data: Data, *, table: Table | None = None) -> PreparedData:
-    """What ``prepare`` gives; of a file, what it gave last, where neither the settings nor the
-    bytes of the file have changed.
+    """Return what ``prepare`` gives; of a file, what it gave last, where neither the settings nor
+    the bytes of the file have changed.
 
     A file is sketched, checked and trained on with one preparation, which takes seconds where there
     are thousands of columns. The arrays are shared, so they cannot be written to.
@@ -323,7 +324,7 @@ def prepare_once(data: Data, *, table: Table | None = None) -> PreparedData:
 
 
 def _told_of_halves(prepared: PreparedData, data: Data) -> PreparedData:
-    """The same, with a note where the validation rows are not halved."""
+    """Return the same, with a note where the validation rows are not halved."""
     if prepared.halves(data.split.seed) is not None:
         return prepared
     rows = len(prepared.validation)
@@ -341,7 +342,7 @@ def _told_of_halves(prepared: PreparedData, data: Data) -> PreparedData:
 
 
 def describe(data: PreparedData | Table) -> DataRecord:
-    """The facts about the data that a report shows."""
+    """Return the facts about the data that a report shows."""
     if isinstance(data, Table):
         return DataRecord(
             source=data.source_label,
@@ -370,8 +371,8 @@ def describe(data: PreparedData | Table) -> DataRecord:
 
 
 def _fitted(column: Column | Block) -> dict[str, Any]:
-    """What was learned of a number: what it is centered on and divided by, or how many knots its
-    curve has, and what stands in for a gap.
+    """Return what was learned of a number: what it is centered on and divided by, or how many knots
+    its curve has, and what stands in for a gap.
     """
     if isinstance(column, Block):
         knots = [0 if curve is None else len(curve.x) for curve in column.curves]

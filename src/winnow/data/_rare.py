@@ -32,7 +32,9 @@ class SettledClasses(NamedTuple):
 
 
 def rows_needed(split: Split) -> int:
-    """How many rows of a class a stratified split needs, so that every part has one of them."""
+    """Return how many rows of a class a stratified split needs, so that every part has one of
+    them.
+    """
     return max(3, math.ceil(1 / min(split.test, split.validation)))
 
 

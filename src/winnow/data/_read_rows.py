@@ -23,8 +23,8 @@ MOST_NAMES = 20  # that one message tells
 
 
 def read_rows(path: str | Path, preparation: Preparation) -> pl.DataFrame:
-    """The rows of a .csv, .tsv or .parquet file, its columns typed for ``preparation.transform``;
-    other columns are kept as text.
+    """Return the rows of a .csv, .tsv or .parquet file, its columns typed for
+    ``preparation.transform``; other columns are kept as text.
 
     Text is read as that of the training rows was: with the same decimal mark, the same form of
     dates.
@@ -79,8 +79,8 @@ def _few(names: list[str], count: int | None = None) -> str:
 
 
 def read_table(path: Path, preparation: Preparation) -> Text:
-    """A file of text as it stands, with the encoding and the separator of the training file where
-    it does not say otherwise.
+    """Return a file of text as it stands, with the encoding and the separator of the training file
+    where it does not say otherwise.
 
     Raises:
         DataError: it cannot be read.

@@ -48,7 +48,7 @@ class ParsedRows:
 
 
 def read_columns(rows: Any, columns: Sequence[Column], *, lenient: bool) -> ParsedRows:
-    """Rows of a table with ``columns``.
+    """Return rows of a table with ``columns``.
 
     Args:
         rows: a polars or pandas frame, a list of records, a mapping of columns, one record, or an
@@ -74,7 +74,7 @@ def read_columns(rows: Any, columns: Sequence[Column], *, lenient: bool) -> Pars
 
 
 def read_block(rows: Any, block: Block) -> tuple[np.ndarray, list[Problem]]:
-    """Rows (N, C, ...) of numbers, from an array, nested lists, ``{name: array}`` or records
+    """Return rows (N, C, ...) of numbers, from an array, nested lists, ``{name: array}`` or records
     ``[{name: row}, ...]``.
     """
     parsed = ParsedRows()
@@ -87,7 +87,7 @@ def read_block(rows: Any, block: Block) -> tuple[np.ndarray, list[Problem]]:
 
 
 def read_blocks(rows: Any, blocks: Sequence[Block]) -> tuple[list[np.ndarray], list[Problem]]:
-    """Rows of several inputs, an array (N, ...) for each of ``blocks``.
+    """Return rows of several inputs, an array (N, ...) for each of ``blocks``.
 
     Args:
         rows: records ``[{name: value}, ...]``, one record, or the arrays of all rows by name or as
@@ -107,7 +107,7 @@ def read_blocks(rows: Any, blocks: Sequence[Block]) -> tuple[list[np.ndarray], l
 
 
 def _by_input(rows: Any, blocks: Sequence[Block], parsed: ParsedRows) -> dict[str, Any]:
-    """The values of all rows for each input."""
+    """Return the values of all rows for each input."""
     names = [block.name for block in blocks]
     if isinstance(rows, tuple) and len(rows) == len(blocks) and not _are_records(rows):
         return dict(zip(names, rows, strict=True))
@@ -128,7 +128,7 @@ def _by_input(rows: Any, blocks: Sequence[Block], parsed: ParsedRows) -> dict[st
 
 
 def _is_there(rows: Mapping[str, Any], name: str) -> bool:
-    """Whether there is a value that has a shape, of which a ragged one is none."""
+    """Return whether there is a value that has a shape, of which a ragged one is none."""
     try:
         return np.ndim(rows[name]) >= 0
     except (KeyError, ValueError):
@@ -144,8 +144,8 @@ _KINDS = {"numbers": "iufb", "whole numbers": "iub", "booleans": "iub"}
 
 
 def _array(rows: Any, block: Block, parsed: ParsedRows) -> np.ndarray:
-    """Rows of one input, (N, *shape) in a type that the model can get; empty where they do not fit,
-    which is then a problem.
+    """Return rows of one input, (N, *shape) in a type that the model can get; empty where they do
+    not fit, which is then a problem.
     """
     try:
         array = np.asarray(rows)
@@ -176,7 +176,7 @@ def _array(rows: Any, block: Block, parsed: ParsedRows) -> np.ndarray:
 
 
 def _shape(row: Any) -> tuple[int, ...] | None:
-    """The shape of a row; None where its lists differ in length."""
+    """Return the shape of a row; None where its lists differ in length."""
     try:
         return np.shape(row)
     except ValueError:
@@ -184,7 +184,7 @@ def _shape(row: Any) -> tuple[int, ...] | None:
 
 
 def _takes(array: np.ndarray, block: Block) -> np.ndarray:
-    """Which values the model can get, of the shape of ``array``."""
+    """Return which values the model can get, of the shape of ``array``."""
     if block.dtype == "bool":
         return (array == 0) | (array == 1)
     if not block.input.is_float:
@@ -200,7 +200,7 @@ def _takes(array: np.ndarray, block: Block) -> np.ndarray:
 def _by_name(
     rows: Any, columns: Sequence[Column], parsed: ParsedRows, lenient: bool
 ) -> Mapping[str, Any]:
-    """The values of each column that is there; sets ``parsed.count``."""
+    """Return the values of each column that is there; sets ``parsed.count``."""
     if is_frame(rows):
         return _from_frame(rows, columns, parsed)
     if isinstance(rows, Mapping):
@@ -335,8 +335,8 @@ def _one_field(row: Any, name: str, index: int | None, parsed: ParsedRows) -> An
 
 
 def _numbers(values: Any, column: Column, parsed: ParsedRows, lenient: bool) -> np.ndarray:
-    """(N,) float64 of a number or boolean column, NaN for gaps and for what does not fit (and
-    is then a problem).
+    """Return float64 of a number or boolean column, NaN for gaps and for what does not fit (and is
+    then a problem), (N,).
     """
     out = _fast_numbers(values, column)
     # Rows whose NaN is a gap, or a problem that is told already
@@ -374,8 +374,8 @@ def _written(values: Any, column: Column) -> dict[int, float]:
 
 
 def _fast_numbers(values: Any, column: Column) -> np.ndarray | None:
-    """The values at once where their types leave no question; None where each has to be looked
-    at.
+    """Return the values at once where their types leave no question; None where each has to be
+    looked at.
     """
     if column.kind == "boolean":
         return None
@@ -391,7 +391,7 @@ def _fast_numbers(values: Any, column: Column) -> np.ndarray | None:
 
 
 def _number(value: Any, column: Column) -> float:
-    """One value as a number. Raises ValueError or OverflowError for what is none."""
+    """Return one value as a number. Raises ValueError or OverflowError for what is none."""
     if column.kind == "boolean":
         if isinstance(value, bool | np.bool_ | int | float | np.integer | np.floating) and (
             value in (0, 1) or value != value
@@ -408,7 +408,7 @@ def _number(value: Any, column: Column) -> float:
 def _texts(
     values: Iterable[Any], column: Column, parsed: ParsedRows, lenient: bool
 ) -> list[str | None]:
-    """The categories of a column, None for gaps. A number is taken where categories are
+    """Return the categories of a column, None for gaps. A number is taken where categories are
     numbers, or it is one of them.
     """
     values = list(values)

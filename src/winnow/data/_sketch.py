@@ -60,8 +60,8 @@ def sketch_recipe(
     task: Literal["auto", "classification", "regression"] = "auto",
     metric: str | None = None,
 ) -> Recipe:
-    """A recipe with ranges for an MLP on ``source``; the data are read, so that what cannot be used
-    is refused here.
+    """Return a recipe with ranges for an MLP on ``source``; the data are read, so that what cannot
+    be used is refused here.
 
     Where always answering the most frequent class would be right for four training rows in five or
     more, accuracy says little: the metric is then ROC AUC for two classes, and balanced accuracy
@@ -118,7 +118,7 @@ def sketch_recipe(
 
 
 def _prepared(data: Data, table: Table | None = None) -> PreparedData:
-    """The rows as they are; or without rare classes where those cannot be divided, since the
+    """Return the rows as they are; or without rare classes where those cannot be divided, since the
     setting for them comes after the recipe is written. A run without it is refused then.
     """
     try:
@@ -139,8 +139,8 @@ def _ask_for_target(source: str) -> None:
 
 
 def _row_counters(table: Table) -> tuple[str, ...]:
-    """Columns that are called a number of the row and are one; none when nothing else would be
-    left.
+    """Return columns that are called a number of the row and are one; none when nothing else would
+    be left.
     """
     if not isinstance(table.X, pl.DataFrame):
         return ()
@@ -152,13 +152,15 @@ def _row_counters(table: Table) -> tuple[str, ...]:
 
 
 def _batch_size(rows: int) -> int:
-    """A sixteenth of the rows as a power of two, 16 to 256, and never more than there are rows."""
+    """Return a sixteenth of the rows as a power of two, 16 to 256, and never more than there are
+    rows.
+    """
     exponent = min(8, max(4, round(math.log2(rows / 16))))
     return int(2 ** min(exponent, math.floor(math.log2(rows))))
 
 
 def _least(prepared: PreparedData, share: float) -> float:
-    """What does not matter: ``share`` of the accuracy, or of the target's deviation in two
+    """Return what does not matter: ``share`` of the accuracy, or of the target's deviation in two
     digits.
     """
     return (
@@ -175,7 +177,7 @@ def _metric(prepared: PreparedData) -> str:
 
 
 def _most_frequent(prepared: PreparedData) -> tuple[str, float]:
-    """The most frequent class and its share of the training rows."""
+    """Return the most frequent class and its share of the training rows."""
     counts = np.bincount(prepared.train.y, minlength=prepared.out_features)
     assert prepared.classes is not None
     return prepared.classes[int(counts.argmax())], float(counts.max() / counts.sum())
@@ -193,8 +195,8 @@ def _is_by_class(metric: str) -> bool:
 
 
 def sketch_notes(recipe: Recipe) -> tuple[str, ...]:
-    """What was decided in a sketched recipe that is scored by what weighs classes alike, such as
-    ROC AUC or balanced accuracy, and why; nothing about others.
+    """Return what was decided in a sketched recipe that is scored by what weighs classes alike,
+    such as ROC AUC or balanced accuracy, and why; nothing about others.
     """
     if not _is_by_class(recipe.metric):
         return ()
@@ -243,7 +245,7 @@ def sketch_notes(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _rarest(prepared: PreparedData, seed: int) -> tuple[str, int]:
-    """The class of the fewest validation rows, and how many it has."""
+    """Return the class of the fewest validation rows, and how many it has."""
     counts = validation_counts(prepared, seed).sum(axis=0)
     assert prepared.classes is not None
     rarest = int(np.where(counts > 0, counts, counts.sum() + 1).argmin())
@@ -251,8 +253,8 @@ def _rarest(prepared: PreparedData, seed: int) -> tuple[str, int]:
 
 
 def _name(source: str) -> str:
-    """A name for the recipe, of letters, digits, ``-`` and ``_``: the set's, the file's or the
-    function's.
+    """Return a name for the recipe, of letters, digits, ``-`` and ``_``: the set's, the file's or
+    the function's.
     """
     last = Path(source).stem if source.lower().endswith(FILES) else source.rpartition(":")[2]
     name = re.sub(r"[^\w-]+", "_", last).strip("_") or "recipe"

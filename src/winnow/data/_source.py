@@ -83,7 +83,7 @@ class DatasetSource:
 def read_source(
     source: str, style: Style | None = None
 ) -> ArraySource | DatasetSource | FrameSource:
-    """What ``source`` stands for.
+    """Return what ``source`` stands for.
 
     Args:
         source: its name.
@@ -143,7 +143,7 @@ def _file(source: str, style: Style) -> FrameSource:
 
 
 def file_digest(source: str) -> str:
-    """SHA-256 of the bytes of a file of rows.
+    """Return the SHA-256 of the bytes of a file of rows.
 
     Raises:
         DataError: no such file, with the nearest there is, or one that cannot be read.
@@ -162,12 +162,12 @@ def file_digest(source: str) -> str:
 
 @functools.lru_cache(maxsize=1)  # a recipe is sketched from the same table that it is then run on
 def _typed(path: str, digest: str, style: Style) -> TypedFrame:
-    """The file's table; ``digest`` is of its bytes, so that a changed file is read again."""
+    """Return the file's table; ``digest`` is of its bytes, so that a changed file is read again."""
     return read_csv(Path(path), style)
 
 
 def read_parquet(path: Path) -> pl.DataFrame:
-    """The frame in a Parquet file.
+    """Return the frame in a Parquet file.
 
     Raises:
         DataError: it is none.
@@ -231,14 +231,14 @@ def _python_object(source: str) -> ArraySource | DatasetSource | FrameSource:
 
 
 def _is_several(X: Any) -> bool:
-    """Whether it is several inputs: a mapping, or a tuple in which there are arrays."""
+    """Return whether it is several inputs: a mapping, or a tuple in which there are arrays."""
     return isinstance(X, Mapping) or (
         isinstance(X, tuple) and any(hasattr(part, "__array__") for part in X)
     )
 
 
 def _is_dataset(value: Any) -> bool:
-    """Whether it is meant as a dataset: PyTorch's, or anything with a length whose items are
+    """Return whether it is meant as a dataset: PyTorch's, or anything with a length whose items are
     got by number.
     """
     torch_data = sys.modules.get("torch.utils.data")  # not loaded: then it is none of PyTorch's
@@ -254,7 +254,7 @@ def _is_dataset(value: Any) -> bool:
 
 
 def _gives_none(found: Any) -> str | None:
-    """Why a Python function gives no data, as far as it says; None when it may."""
+    """Return why a Python function gives no data, as far as it says; None when it may."""
     function = written_in_python(found)
     try:
         returned = typing.get_type_hints(function).get("return")

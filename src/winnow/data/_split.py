@@ -69,8 +69,8 @@ def split_rows(y: np.ndarray, split: Split, task: Task, order: np.ndarray | None
 
 
 def halves(rows: int, seed: int, y: np.ndarray | None = None) -> np.ndarray | None:
-    """0 or 1 for each of ``rows`` validation rows, (N,) int64: two halves that choose each other's
-    epoch.
+    """Return 0 or 1 for each of ``rows`` validation rows, (N,) int64: two halves that choose each
+    other's epoch.
 
     Their sizes differ by one at most. A function of the arguments alone.
 

@@ -82,7 +82,7 @@ def _learned(
     names: Sequence[str],
     y_N: np.ndarray,
 ) -> Program:
-    """What one step learned."""
+    """Return what one step learned."""
     try:
         step = made(record, STEPS, BaseStep, where)
     except RecipeError as error:

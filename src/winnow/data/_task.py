@@ -19,7 +19,7 @@ ROWS_PER_CLASS = 5  # fewer rows than this for each different whole number: a qu
 def decide(
     y: np.ndarray, asked: Literal["auto", "classification", "regression"], name: str
 ) -> tuple[Task, str | None]:
-    """The task, and a note on how it was decided when it was open. ``y`` (N,) holds no gaps.
+    """Return the task, and a note on how it was decided when it was open. ``y`` (N,) holds no gaps.
 
     Text and booleans are classes. Whole numbers are classes when there are at most 20 different
     ones, with five rows for each or more; other numbers are a quantity.

@@ -57,7 +57,7 @@ class Style:
 
     @staticmethod
     def of(data: Data) -> Style:
-        """What the recipe says."""
+        """Return what the recipe says."""
         return Style(data.encoding, data.separator, data.decimal, data.dates)
 
 
@@ -88,8 +88,8 @@ class Text:
         return Lines(self.path, self.encoding, self.separator, *self.frame.shape)
 
     def line(self, row: int) -> str:
-        """``line 12``: where a row begins in the file, from 1; ``row 10`` where the records of
-        the file cannot be told apart.
+        """Return ``line 12``: where a row begins in the file, from 1; ``row 10`` where the records
+        of the file cannot be told apart.
         """
         return self.lines.line(row)
 
@@ -133,7 +133,7 @@ class _Record:
 
 
 def read_text(path: Path, style: Style | None = None) -> Text:
-    """All columns of a file as text, stripped of blanks; names too.
+    """Return all columns of a file as text, stripped of blanks; names too.
 
     Raises:
         DataError: no rows, bytes that the encoding does not know, a record with more fields than
@@ -161,7 +161,7 @@ def read_text(path: Path, style: Style | None = None) -> Text:
 
 
 def _encoding(path: Path, asked: str | None, otherwise: str | None) -> tuple[str, list[str]]:
-    """The encoding of a file and notes on how it was found. What is no UTF-8 is taken as
+    """Return the encoding of a file and notes on how it was found. What is no UTF-8 is taken as
     Windows' Western European.
     """
     with path.open("rb") as file:
@@ -232,7 +232,7 @@ def _check_encoding(path: Path, asked: str) -> None:
 
 
 def _sample(path: Path, encoding: str) -> str:
-    """The first word with a letter that is not ASCII."""
+    """Return the first word with a letter that is not ASCII."""
     with path.open(encoding=encoding, newline="") as file:
         for line in file:
             if found := re.search(r"[\w ]*[^\x00-\x7f][\w ]*", line):
@@ -246,8 +246,8 @@ def _head(path: Path, encoding: str) -> str:
 
 
 def _separator(head: str, default: str) -> str:
-    """The separator that occurs most often in the first line with anything in it; ``default``
-    when none does.
+    """Return the separator that occurs most often in the first line with anything in it;
+    ``default`` when none does.
     """
     lines = [line for line in head.splitlines() if line.strip()]
     first = re.sub(r'"[^"]*"', "", lines[0])
@@ -261,7 +261,7 @@ def _separator(head: str, default: str) -> str:
 def _read(
     path: Path, encoding: str, separator: str, *, plain: bool
 ) -> tuple[pl.DataFrame, list[str]]:
-    """The records as a frame of text, the names among them as its first row."""
+    """Return the records as a frame of text, the names among them as its first row."""
     try:
         if len(separator) > 1 or not separator.isascii():
             raise pl.exceptions.ComputeError("no separator for polars")
@@ -284,7 +284,7 @@ def _read(
 
 
 def _normalized(path: Path, encoding: str) -> io.BytesIO:
-    """The file in UTF-8, its lines ended by a newline, without empty ones at the start."""
+    """Return the file in UTF-8, its lines ended by a newline, without empty ones at the start."""
     text = path.read_text(encoding=encoding)  # translates all ends of lines
     return io.BytesIO(text.lstrip("\n\ufeff").encode("utf-8", "replace"))
 
@@ -340,7 +340,7 @@ def _check_quotes(path: Path, encoding: str, separator: str, what: str) -> None:
 def _records(
     path: Path, encoding: str, separator: str, *, strict: bool = False
 ) -> Iterator[_Record]:
-    """The records and the lines on which they begin, from 1."""
+    """Yield the records and the lines on which they begin, from 1."""
     before = csv.field_size_limit(_LONGEST_FIELD)
     try:
         with path.open(encoding=encoding, newline="") as file:
@@ -354,7 +354,9 @@ def _records(
 
 
 def _short_records(frame: pl.DataFrame, path: Path, encoding: str, separator: str) -> list[str]:
-    """A note on records that end before the last column, which polars fills up in silence."""
+    """Return a note on records that end before the last column, which polars fills up in
+    silence.
+    """
     if frame.width == 1 or frame.to_series(frame.width - 1).null_count() == 0:
         return []
     try:
@@ -384,8 +386,8 @@ def _told_short(records: list[_Record], width: int) -> list[str]:
 
 
 def _named(frame: pl.DataFrame, path: Path, separator: str, notes: list[str]) -> pl.DataFrame:
-    """The frame with the names in its first row. A column without a name that counts the rows
-    is an index, and left out.
+    """Return the frame with the names in its first row. A column without a name that counts the
+    rows is an index, and left out.
     """
     names = list(frame.row(0))
     frame = frame[1:]

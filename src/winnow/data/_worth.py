@@ -34,7 +34,7 @@ def row_worth(prepared: PreparedData, metric: str, seed: int) -> float | None:
 
 
 def validation_counts(prepared: PreparedData, seed: int) -> NDArray[np.int64]:
-    """(H, C) The validation rows of each class in each half; one half where they are not
+    """Return the validation rows of each class in each half, (H, C); one half where they are not
     halved. Streamed rows are read.
     """
     rows = prepared.validation
@@ -53,7 +53,7 @@ def validation_counts(prepared: PreparedData, seed: int) -> NDArray[np.int64]:
 
 
 def rounded_up(value: float) -> float:
-    """``value``, which is not negative, in two digits and not smaller: what may stand in a
+    """Return ``value``, which is not negative, in two digits and not smaller: what may stand in a
     recipe as "at least this".
     """
     if value == 0:

@@ -12,8 +12,8 @@ __all__ = ["expected", "parse"]
 
 
 def parse(series: pl.Series, column: Column) -> pl.Series:
-    """Float64 of a series of text: numbers, or days since 1970 for dates; null for gaps and for
-    what does not fit.
+    """Return float64 of a series of text: numbers, or days since 1970 for dates; null for gaps and
+    for what does not fit.
 
     A column of amounts takes them with or without the unit that the training rows had, and no other
     unit. Dates may also be ISO 8601, or a number of days.
@@ -36,7 +36,7 @@ def parse(series: pl.Series, column: Column) -> pl.Series:
 
 
 def expected(column: Column) -> str:
-    """What a value of the column must be, in a few words."""
+    """Return what a value of the column must be, in a few words."""
     if column.kind == "boolean":
         return "true or false"
     if column.format == "date":
@@ -56,7 +56,7 @@ def _dates(series: pl.Series, form: str | None) -> pl.Series:
 
 
 def _day(text: str | None) -> float | None:
-    """Days of ISO text, or of a number of days as text."""
+    """Return days of ISO text, or of a number of days as text."""
     if text is None:
         return None
     try:

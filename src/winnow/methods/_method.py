@@ -54,6 +54,6 @@ class BaseMethod(Settings):
 
     @classmethod
     def member_settings(cls) -> tuple[str, ...]:
-        """Names of the settings that may differ between the members of a fleet."""
+        """Return names of the settings that may differ between the members of a fleet."""
         fixed = ("kind", *cls.structural)
         return tuple(name for name in cls.model_fields if name not in fixed)

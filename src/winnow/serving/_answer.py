@@ -38,8 +38,8 @@ class ModelInfo(BaseModel):
 
 
 def model_info(predictor: Predictor, name: str) -> ModelInfo:
-    """What the manifest says about the model. Without a digest of its own it gets one over all
-    it says.
+    """Return what the manifest says about the model. Without a digest of its own it gets one over
+    all it says.
     """
     manifest = predictor.manifest
     text = json.dumps(manifest.to_dict(), sort_keys=True, default=str)
@@ -53,8 +53,8 @@ def model_info(predictor: Predictor, name: str) -> ModelInfo:
 
 
 def answer(predictor: Predictor, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """``predictions``, ``probabilities`` (None for regression) and ``warnings`` of rows that fit
-    the schema.
+    """Return ``predictions``, ``probabilities`` (None for regression) and ``warnings`` of rows that
+    fit the schema.
 
     Raises:
         Refused: 422 when the rows do not fit the bundle after all, or lead to an answer that is not
@@ -111,7 +111,9 @@ def _short(probability: float) -> float:
 
 
 def answer_model(predictor: Predictor, info: ModelInfo) -> type[BaseModel]:
-    """The pydantic model of an answer of 200, with the bundle's own classes as its example."""
+    """Return the pydantic model of an answer of 200, with the bundle's own classes as its
+    example.
+    """
     classes = [tidy(c) for c in predictor.classes or ()]
     example: Mapping[str, Any]
     if classes:

@@ -43,7 +43,7 @@ def create_app(
     max_text_length: int = 1000,
     allowed_hosts: Sequence[str] = (),
 ) -> FastAPI:
-    """The HTTP application over one bundle: ``POST /predict``, ``GET /health``, ``/schema``,
+    """Return the HTTP application over one bundle: ``POST /predict``, ``GET /health``, ``/schema``,
     ``/openapi.json``, ``/docs``, ``/``.
 
     Every error is answered as ``{"error": {"message", "problems": [{"row", "field",
@@ -200,7 +200,7 @@ def _add_heads(app: FastAPI) -> None:
 def _as_view(
     endpoint: Callable[..., Coroutine[Any, Any, Response]],
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-    """An endpoint of FastAPI's, which may leave the request out, as one of Starlette's."""
+    """Return an endpoint of FastAPI's, which may leave the request out, as one of Starlette's."""
     takes_request = bool(inspect.signature(endpoint).parameters)
 
     async def view(request: Request) -> Response:

@@ -52,7 +52,7 @@ class Deadlines:
 def server_config(
     app: Any, *, deadlines: Deadlines | None = None, connections: int | None = None
 ) -> uvicorn.Config:
-    """uvicorn's configuration for ``app``: deadlines, a limit of connections, no access log.
+    """Return uvicorn's configuration for ``app``: deadlines, a limit of connections, no access log.
 
     Args:
         app: the application.
@@ -74,7 +74,9 @@ def server_config(
 
 
 def most_connections() -> int:
-    """How many connections the process can hold open: a thousand, or what its descriptors allow."""
+    """Return how many connections the process can hold open: a thousand, or what its descriptors
+    allow.
+    """
     try:
         import resource
     except ImportError:  # not on Windows, which has no such limit

@@ -79,8 +79,8 @@ class ErrorAnswer(BaseModel):
 def json_response(
     content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """``content`` as JSON. Only ASCII goes out, so that a lone surrogate echoed from a request
-    cannot break the answer.
+    """Return ``content`` as JSON. Only ASCII goes out, so that a lone surrogate echoed from a
+    request cannot break the answer.
     """
     body = json.dumps(content, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
     # here, too, and not only in the guard of hosts: an answer of 500 is made outside of it
@@ -89,7 +89,7 @@ def json_response(
 
 
 def refusal_response(refused: RefusalError) -> Response:
-    """The answer to a refused request."""
+    """Return the answer to a refused request."""
     content = {
         "error": {"message": refused.message, "problems": [asdict(f) for f in refused.faults]}
     }

@@ -113,7 +113,7 @@ class InputField:
         return words
 
     def facts(self) -> dict[str, Any]:
-        """The field as GET /schema answers it: what applies to its kind."""
+        """Return the field as GET /schema answers it: what applies to its kind."""
         facts: dict[str, Any] = {
             "name": self.name,
             "kind": self.kind,
@@ -137,7 +137,7 @@ def _words(value: Any) -> str:
 
 
 def read_fields(schema: Sequence[Mapping[str, Any]]) -> tuple[InputField, ...]:
-    """The columns of ``bundle.schema``, with numbers tidied for display."""
+    """Return the columns of ``bundle.schema``, with numbers tidied for display."""
     return tuple(_read(column) for column in schema)
 
 
@@ -168,7 +168,7 @@ def _read(column: Mapping[str, Any]) -> InputField:
 
 
 def tidy(value: Any) -> Any:
-    """A JSON value for people: floats to six significant digits (5.1, not the 5.0999999 of
+    """Return a JSON value for people: floats to six significant digits (5.1, not the 5.0999999 of
     float32), non-finite ones as None.
     """
     if hasattr(value, "item"):  # a NumPy scalar
@@ -186,7 +186,7 @@ def _filled(shape: Sequence[int], value: Any) -> Any:
 
 
 def row_model(fields: Sequence[InputField], *, max_text_length: int) -> type[BaseModel]:
-    """The pydantic model of one input row: strict types, nothing missing, nothing extra.
+    """Return the pydantic model of one input row: strict types, nothing missing, nothing extra.
 
     Columns may have any name, so the model's own attributes are numbered and the column names are
     their aliases.
@@ -207,7 +207,7 @@ def row_model(fields: Sequence[InputField], *, max_text_length: int) -> type[Bas
 
 
 def example_of(fields: Sequence[InputField]) -> dict[str, Any]:
-    """``{"examples": [row]}`` for a JSON schema; empty where a row would fill pages."""
+    """Return ``{"examples": [row]}`` for a JSON schema; empty where a row would fill pages."""
     if any(f.size > LONGEST_EXAMPLE for f in fields):
         return {}
     return {"examples": [{f.name: f.example for f in fields}]}
@@ -243,7 +243,9 @@ def _type_of(field: InputField, max_text_length: int) -> Any:
 
 
 def _array_value(dtype: str, number: Any) -> Any:
-    """The type of one value of an array. What a client writes as 0 and 1 is taken for booleans."""
+    """Return the type of one value of an array. What a client writes as 0 and 1 is taken for
+    booleans.
+    """
     if dtype == "float32":
         return number
     if dtype == "bool":

@@ -21,7 +21,7 @@ REQUEST_REF = {"$ref": "#/components/schemas/Rows"}
 def request_model(
     row: type[BaseModel], fields: Sequence[InputField], limits: Limits
 ) -> type[BaseModel]:
-    """The body of POST /predict."""
+    """Return the body of POST /predict."""
     rows = example_of(fields).get("examples")
     example: dict[str, Any] = {"examples": [{"rows": rows}]} if rows else {}
     return create_model(
@@ -33,7 +33,7 @@ def request_model(
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The answers of an endpoint that say no."""
+    """Return the answers of an endpoint that say no."""
     words = {
         400: "Not valid JSON",
         408: "The body did not arrive in time",

@@ -47,7 +47,7 @@ class Image:
 
 
 def find_image(fields: Sequence[InputField], shape: Sequence[int]) -> Image | None:
-    """The image that the columns make, if they do.
+    """Return the image that the columns make, if they do.
 
     They do when the model takes (1, H, W), when the one column is an array (1, H, W), or when the
     columns are named ``pixel_<row>_<column>``; of those some may be absent, as columns that are
@@ -102,12 +102,12 @@ class Pages:
         self._facts = _facts(predictor, fields, limits, info)
 
     def try_out(self) -> Response:
-        """The page with the form."""
+        """Return the page with the form."""
         return self._render("page.html")
 
     def docs(self, host: str) -> Response:
-        """The page that describes the API to someone who will write a client; ``host`` as the
-        client knows this server.
+        """Return the page that describes the API to someone who will write a client; ``host`` as
+        the client knows this server.
         """
         known = re.fullmatch(r"[\w.\-:\[\]]{1,255}", host)
         return self._render("docs.html", host=host if known else "localhost:8000")
@@ -182,7 +182,7 @@ def _examples(
 
 
 def _scores(measured: Any) -> list[tuple[str, str]]:
-    """Scores as words: ``("accuracy", "0.97 [0.94, 0.99]")``, with no more digits than the
+    """Return scores as words: ``("accuracy", "0.97 [0.94, 0.99]")``, with no more digits than the
     interval gives.
     """
     found = []
@@ -224,7 +224,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _places(half: float) -> int:
-    """Decimals that show one digit of half an interval's width, two where it begins with 1 or 2."""
+    """Return decimals that show one digit of half an interval's width, two where it begins with 1
+    or 2.
+    """
     if not half > 0:
         return 2
     exponent = math.floor(math.log10(half))

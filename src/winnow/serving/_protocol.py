@@ -58,7 +58,7 @@ class Predictor(Protocol):
         ...
 
     def answer(self, rows: Any, /) -> PredictorAnswer:
-        """What the model says to the rows, from one pass."""
+        """Return what the model says to the rows, from one pass."""
         ...
 
 

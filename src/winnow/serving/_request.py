@@ -129,7 +129,7 @@ def _check_keys(content: Any, limits: Limits) -> None:
 
 
 def _keys_in_words(content: dict[str, Any]) -> str:
-    """The keys of an object without ``rows``; a single one may be a slip of the keyboard."""
+    """Return the keys of an object without ``rows``; a single one may be a slip of the keyboard."""
     if not content:
         return "an empty object"
     names = ", ".join(map(_show, list(content)[:5]))
@@ -160,7 +160,7 @@ def _parse(body: bytes) -> Any:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, which may name a key once."""
+    """Return an object of JSON, which may name a key once."""
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
@@ -276,12 +276,12 @@ def _message(
 
 
 def _short(name: str) -> str:
-    """A name from a request, to be sent back."""
+    """Return a name from a request, to be sent back."""
     return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
 
 
 def _kind(value: Any) -> str:
-    """What a value of JSON is, in words."""
+    """Return what a value of JSON is, in words."""
     if isinstance(value, bool | int | float) or value is None:
         return _show(value)
     if isinstance(value, str):
@@ -290,7 +290,7 @@ def _kind(value: Any) -> str:
 
 
 def _show(value: Any) -> str:
-    """A value for a message, as JSON writes it where Python differs, and never long."""
+    """Return a value for a message, as JSON writes it where Python differs, and never long."""
     if isinstance(value, list | dict):
         return _kind(value)
     words = {True: "true", False: "false", None: "null"}

@@ -66,8 +66,8 @@ def serve(
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket: taken before anything is announced, so nobody else can have the port
-    in between.
+    """Return a listening socket: taken before anything is announced, so nobody else can have the
+    port in between.
     """
     if not 0 <= port <= 65535:
         raise WinnowError(f"`port` must be between 0 and 65535, got {port}")

@@ -79,7 +79,7 @@ class ExportedModel:
 
 
 def _as_fed(array: NDArray[Any]) -> NDArray[Any]:
-    """Floats in single precision; whole numbers and booleans as they are."""
+    """Return floats in single precision; whole numbers and booleans as they are."""
     import numpy as np
 
     dtype = np.float32 if array.dtype.kind == "f" else array.dtype

@@ -127,8 +127,8 @@ def _quantize(model: ExportedModel, how: str, folder: Path) -> bytes:
 
 
 def _count(model: ModelProto) -> tuple[float, str]:
-    """Share of the weights' elements that are 8-bit integers, and the operators that still read
-    float weights.
+    """Return share of the weights' elements that are 8-bit integers, and the operators that still
+    read float weights.
     """
     from onnx import TensorProto
 

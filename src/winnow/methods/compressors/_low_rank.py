@@ -80,7 +80,7 @@ class LowRank(BaseCompressor):
 def _factors(
     weights: Mapping[str, Matrix], moments: Mapping[str, Matrix], error: float
 ) -> dict[str, tuple[Matrix, Matrix]]:
-    """Two thinner weights for each layer where they hold fewer values than the one."""
+    """Return two thinner weights for each layer where they hold fewer values than the one."""
     found = {}
     for name, weight in weights.items():
         directions = _directions(moments[name], error)
@@ -95,7 +95,7 @@ def _in_words(first: Matrix, second: Matrix) -> str:
 
 
 def _linear_layers(model: ModelProto) -> dict[str, NodeProto]:
-    """The nodes that multiply rows by a weight of their own, by the name of their output."""
+    """Return the nodes that multiply rows by a weight of their own, by the name of their output."""
     from onnx import TensorProto
 
     matrices = {
@@ -122,12 +122,12 @@ def _attributes(node: NodeProto) -> dict[str, Any]:
 
 
 def _has_branches(node: NodeProto) -> bool:
-    """Whether it holds graphs of its own, as ``If`` and ``Loop`` do."""
+    """Return whether it holds graphs of its own, as ``If`` and ``Loop`` do."""
     return any(one.HasField("g") or one.graphs for one in node.attribute)
 
 
 def _weight(model: ModelProto, node: NodeProto) -> Matrix:
-    """The weight of a layer, (inputs, outputs)."""
+    """Return the weight of a layer, (inputs, outputs)."""
     import numpy as np
     from onnx import numpy_helper
 
@@ -141,7 +141,9 @@ def _second_moments(
     layers: Mapping[str, NodeProto],
     weights: Mapping[str, Matrix],
 ) -> dict[str, Matrix]:
-    """``Y^T Y`` of each layer's outputs ``Y`` on the calibration rows, (outputs, outputs)."""
+    """Return ``Y^T Y`` of each layer's outputs ``Y`` on the calibration rows, (outputs,
+    outputs).
+    """
     import numpy as np
 
     moments = {name: np.zeros((weight.shape[1],) * 2) for name, weight in weights.items()}
@@ -156,7 +158,7 @@ def _second_moments(
 def _inputs_of_layers(
     model: ExportedModel, layers: Mapping[str, NodeProto]
 ) -> Iterator[dict[str, NDArray[Any]]]:
-    """What the layers read, by name, for some calibration rows after the other."""
+    """Yield what the layers read, by name, for some calibration rows after the other."""
     import onnx
     import onnxruntime
 
@@ -180,7 +182,7 @@ def _inputs_of_layers(
 
 
 def _directions(moments: Matrix, error: float) -> Matrix:
-    """The fewest leading eigenvectors, (outputs, rank), that leave at most ``error``."""
+    """Return the fewest leading eigenvectors, (outputs, rank), that leave at most ``error``."""
     import numpy as np
 
     values, vectors = np.linalg.eigh(moments)  # from the smallest value
@@ -193,7 +195,7 @@ def _directions(moments: Matrix, error: float) -> Matrix:
 
 
 def _matrix_values(model: ModelProto) -> int:
-    """How many values the matrices and kernels hold."""
+    """Return how many values the matrices and kernels hold."""
     tensors = [tensor for tensor in model.graph.initializer if len(tensor.dims) >= 2]
     return sum(math.prod(tensor.dims) for tensor in tensors)
 

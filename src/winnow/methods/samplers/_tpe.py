@@ -83,7 +83,7 @@ def _suggest(trial: optuna.Trial, space: Mapping[str, OpenSetting]) -> dict[str,
 
 
 def _trial(space: Mapping[str, OpenSetting], one: TriedSettings) -> optuna.trial.FrozenTrial:
-    """What was tried, as a trial of Optuna's."""
+    """Return what was tried, as a trial of Optuna's."""
     import optuna
 
     ranges = {path: space[path].range for path in one.values}

@@ -103,12 +103,12 @@ class Curve:
         return np.asarray(ndtri(np.clip(found, _LEAST_SHARE, 1 - _LEAST_SHARE)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; ``from_dict`` gives an equal curve."""
+        """Return plain data for JSON; ``from_dict`` gives an equal curve."""
         return {"x": list(self.x), "y": list(self.y), "normal": self.normal}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Sequence[float]]) -> Curve:
-        """The curve that ``to_dict`` wrote.
+        """Return the curve that ``to_dict`` wrote.
 
         Raises:
             KeyError, TypeError, ValueError: something else.

@@ -61,7 +61,7 @@ class PCA(BaseStep):
         return Affine(rows, tuple(bias_C.tolist()), labels)
 
     def _count(self, spread: NDArray[np.float64]) -> int:
-        """How many components are kept, of all with their singular values."""
+        """Return how many components are kept, of all with their singular values."""
         import numpy as np
 
         if isinstance(self.components, int):

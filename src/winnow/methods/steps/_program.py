@@ -51,7 +51,7 @@ class Keep:
         return X_NF[:, list(self.columns)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return {"columns": list(self.columns)}
 
     @classmethod
@@ -99,7 +99,7 @@ class Affine:
         return X_NF @ weight_GF.T + bias_G
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         weight = [list(row) for row in self.weight]
         return {"weight": weight, "bias": list(self.bias), "labels": list(self.labels)}
 
@@ -149,7 +149,7 @@ class Products:
         return out_NG
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return {"factors": [list(factors) for factors in self.factors]}
 
     @classmethod
@@ -201,7 +201,7 @@ class Curves:
         return out_NG
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         curves = [
             curve.to_dict()
             if isinstance(curve, Curve)
@@ -257,7 +257,7 @@ class Function:
         return named(X_NF)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return {"function": self.function}
 
     @classmethod
@@ -297,7 +297,7 @@ class Beside:
         return np.concatenate([branch.apply(X_NF) for branch in self.branches], axis=1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return {"branches": [branch.to_plain() for branch in self.branches]}
 
     @classmethod
@@ -358,7 +358,7 @@ class Program:
         return X_NF
 
     def to_plain(self) -> list[dict[str, Any]]:
-        """Plain data for JSON; ``from_plain`` gives an equal program."""
+        """Return plain data for JSON; ``from_plain`` gives an equal program."""
         return [{"operation": o.KIND, **o.to_dict()} for o in self.operations]
 
     @classmethod
@@ -373,7 +373,7 @@ class Program:
 
 
 def _positions(values: Sequence[int]) -> tuple[int, ...]:
-    """Whole numbers from 0, of NumPy's too."""
+    """Return whole numbers from 0, of NumPy's too."""
     found = tuple(operator.index(value) for value in values)
     if any(position < 0 for position in found):
         raise ValueError(f"expected positions from 0, got {min(found)}")
