@@ -111,6 +111,11 @@ def gives(function: Function) -> bool:
     return not (returned is None or (isinstance(returned, ast.Constant) and returned.value is None))
 
 
+def begins(function: Function) -> bool:
+    """Whether its docstring begins by saying what it gives."""
+    return (ast.get_docstring(function) or "").startswith(("Return ", "Yield "))
+
+
 def raises(function: Function) -> bool:
     """Whether a ``raise`` of an exception stands in it."""
     return any(isinstance(n, ast.Raise) and n.exc is not None for n in ast.walk(function))
@@ -159,6 +164,9 @@ def measure(sources: dict[str, Source]) -> dict[str, str]:
         "`Raises` where a `raise` is in sight": share([f for f in shown if raises(f)], "Raises"),
         "`Returns` or `Yields` where something is returned": share(
             [f for f in shown if gives(f)], "Returns", "Yields"
+        ),
+        "of these, the docstring begins with Return or Yield": (
+            f"{sum(begins(f) for f in shown if gives(f)) / max(sum(map(gives, shown)), 1):.0%}"
         ),
     }
 

@@ -17,7 +17,7 @@ from winnow.methods import MSE, SGD, BaseAugment, Batch, CrossEntropy, Focal, In
 from winnow.recipe import Data, Loss, Model, Recipe, Train, Uniform
 from winnow.training import probe, train_fleet
 from winnow.training._augment import Augmentation
-from winnow.training._methods import check_methods
+from winnow.training._find_methods import check_methods
 from winnow.training._noise import noise_keys, uniforms
 
 

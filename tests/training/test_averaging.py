@@ -40,8 +40,8 @@ from winnow.recipe import (
 from winnow.testing import check_averaging
 from winnow.training import _checkpoint, build_members, methods_key, probe, stacking, train_fleet
 from winnow.training._driver import _Run
+from winnow.training._find_methods import check_methods, code_digest
 from winnow.training._member import MemberResult
-from winnow.training._methods import check_methods, code_digest
 
 DATA = Data.arrays(
     np.random.default_rng(0).normal(size=(90, 12)),

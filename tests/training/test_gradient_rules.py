@@ -40,7 +40,7 @@ from winnow.recipe import (
 )
 from winnow.testing import check_gradient_rule
 from winnow.training import methods_key, peek, probe, train_fleet
-from winnow.training._methods import check_methods, code_digest
+from winnow.training._find_methods import check_methods, code_digest
 
 
 class Adaptive(BaseGradientRule):

@@ -23,7 +23,7 @@ from winnow.models import build
 from winnow.recipe import Model, derive_seed
 from winnow.training import probe, train_fleet
 from winnow.training._build import build_members
-from winnow.training._methods import make_methods
+from winnow.training._make_methods import make_methods
 from winnow.training._mixed import mixed_precision
 from winnow.training._probe import _one_step
 from winnow.training._stack import stacking

@@ -51,7 +51,7 @@ from winnow.recipe import (
     Variant,
 )
 from winnow.training import MemberResult, _checkpoint, methods_key, probe, train_fleet
-from winnow.training._methods import check_methods, code_digest
+from winnow.training._find_methods import check_methods, code_digest
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 6))

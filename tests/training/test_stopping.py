@@ -31,8 +31,8 @@ from winnow.recipe import (
 )
 from winnow.testing import check_stopping
 from winnow.training import methods_key, stopping_of, train_fleet
+from winnow.training._find_methods import check_methods, code_digest
 from winnow.training._member import EpochChoice
-from winnow.training._methods import check_methods, code_digest
 
 DATA = made("classification")
 

@@ -6,16 +6,16 @@ from winnow.training._checkpoint import UnusableCheckpoint, checksum, peek
 from winnow.training._compiled import compiling
 from winnow.training._device import training_device
 from winnow.training._driver import EpochReport, train_fleet
-from winnow.training._measure import StepTiming, measure, measure_compiled
-from winnow.training._member import MemberResult
-from winnow.training._memory import Footprint, OutOfMemory, footprint, is_out_of_memory
-from winnow.training._methods import (
+from winnow.training._find_methods import (
     check_methods,
     code_digest,
     methods_key,
     stopping_of,
     used_methods,
 )
+from winnow.training._measure import StepTiming, measure, measure_compiled
+from winnow.training._member import MemberResult
+from winnow.training._memory import Footprint, OutOfMemory, footprint, is_out_of_memory
 from winnow.training._predict import predict
 from winnow.training._probe import Probe, probe, shape_key
 from winnow.training._settings import dtype_of, num_steps

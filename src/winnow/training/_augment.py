@@ -15,7 +15,7 @@ from torch import Tensor
 from winnow.data import PreparedData
 from winnow.methods import BaseAugment, Batch
 from winnow.recipe import Train, Variant
-from winnow.training._methods import member_settings
+from winnow.training._make_methods import member_settings
 from winnow.training._noise import noise_keys, uniforms
 from winnow.training._teacher import Teacher, open_teacher
 

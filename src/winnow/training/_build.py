@@ -13,7 +13,8 @@ from winnow.models import build
 from winnow.recipe import Variant
 from winnow.training._dropout import dry_run, replace_dropout
 from winnow.training._layers import free_noise
-from winnow.training._methods import Methods, make_methods
+from winnow.training._make_methods import make_methods
+from winnow.training._methods import Methods
 from winnow.training._program import BaseProgram, SoloProgram
 from winnow.training._settings import batch_size, dtype_of, num_steps
 from winnow.training._stacked import StackedProgram

@@ -35,9 +35,9 @@ from winnow.training._build import build_members, build_program
 from winnow.training._checkpoint import Checkpoint, UnusableCheckpoint
 from winnow.training._device import training_device
 from winnow.training._digest import OutputDigest
+from winnow.training._find_methods import rates, stopping_of
 from winnow.training._member import EpochChoice, Member, MemberResult
 from winnow.training._memory import OutOfMemory, evaluation_rows, is_out_of_memory, row_bytes
-from winnow.training._methods import rates, stopping_of
 from winnow.training._metrics import Metrics
 from winnow.training._noise import noise_keys
 from winnow.training._settings import batch_size, dtype_of, num_steps

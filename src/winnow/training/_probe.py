@@ -21,7 +21,9 @@ from winnow.training._augment import Augmentation
 from winnow.training._batches import head_batch
 from winnow.training._build import build_members, build_program
 from winnow.training._dropout import dry_run
-from winnow.training._methods import Methods, make_methods, methods_key
+from winnow.training._find_methods import methods_key
+from winnow.training._make_methods import make_methods
+from winnow.training._methods import Methods
 from winnow.training._noise import noise_keys
 from winnow.training._program import BaseProgram, ParameterGroup, init_state_, perturb_, update_
 from winnow.training._settings import dtype_of
