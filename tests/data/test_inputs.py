@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import UserDict
 from typing import Any
 
 import numpy as np
@@ -243,3 +244,14 @@ def test_rows_in_memory_are_indexed_as_an_array_is() -> None:
     held = InputArrays({"a": np.arange(6), "b": np.arange(12).reshape(6, 2)})
     assert (len(held), held.shape) == (6, (6, 3))
     np.testing.assert_array_equal(held[np.array([4, 1])]["b"], [[8, 9], [2, 3]])
+
+
+def test_what_items_hold_is_in_the_digest() -> None:
+    def digest(ids: int, mask: int, kind: Any = dict) -> str:
+        item = kind({"ids": np.full(3, ids), "mask": np.full(3, mask) > 0})
+        return str(from_items((item, 0), (item, 1)).digest)
+
+    # What tokenizers give is often a mapping and no dictionary
+    for kind in (dict, UserDict):
+        assert digest(1, 0, kind) == digest(1, 0, kind)
+        assert len({digest(i, m, kind) for i in (1, 2) for m in (0, 1)}) == 4

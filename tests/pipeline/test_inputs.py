@@ -8,11 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.data.several import Attention, PicturesAndNumbers, Texts, texts
+from sklearn.datasets import load_diabetes
+from tests.data.several import (
+    VOCABULARY,
+    Attention,
+    Branches,
+    PicturesAndNumbers,
+    ScoresAndSize,
+    Texts,
+    pictures,
+    texts,
+)
 from tests.serving.doubles import Client
+from tests.training.test_inputs import scans
+from torch import nn
 
 import winnow
 from winnow.errors import InputError, RecipeError
+from winnow.evaluation import fit_baselines
 from winnow.methods import AdamW, BaseAugment
 from winnow.pipeline import check
 from winnow.recipe import Ablate, Choice, Data, Final, Model, Recipe, Search, Train
@@ -100,3 +113,65 @@ class Scaled(BaseAugment):
 def test_an_augmentation_of_one_input_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"train.augment\[0\]: Scaled changes one input and one"):
         check(recipe(Data.arrays(*texts()), augment=(Scaled(),)))
+
+
+class Bag(nn.Module):
+    """The mean of embedded ids: one input, which is not of floats."""
+
+    def __init__(self, out_features: int) -> None:
+        super().__init__()
+        self.tokens, self.head = nn.Embedding(VOCABULARY, 4), nn.Linear(4, out_features)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.head(self.tokens(ids).mean(dim=1))
+
+
+class Ids(Texts):
+    """Ids alone."""
+
+    def __getitem__(self, i: int) -> Any:
+        inputs, label = super().__getitem__(i)
+        return inputs["ids"], label
+
+
+def test_one_input_of_ids_goes_the_whole_way(tmp_path: Path) -> None:
+    asked = recipe(Data.dataset(Ids()), Bag).model_copy(update={"ablate": Ablate()})
+    done = winnow.run(asked, out=tmp_path / "ids", ablate=False)
+    bundle, (inputs, _) = winnow.load(done.bundle), texts()
+    with torch.inference_mode():
+        expected = done.trained.module()(torch.tensor(inputs["ids"])).argmax(dim=1)
+    np.testing.assert_array_equal(bundle.predict(inputs["ids"]), expected)
+    np.testing.assert_array_equal(bundle.predict([{"x": [1] * 7}]).shape, (1,))
+
+
+def test_a_regression_on_two_blocks_of_a_table(tmp_path: Path) -> None:
+    table = load_diabetes()
+    blocks = table.data[:160, :4], table.data[:160, 4:]
+    asked = recipe(Data.arrays(blocks, table.target[:160]), Branches, epochs=10)
+    done = winnow.run(asked, out=tmp_path / "blocks", ablate=False)
+    bundle = winnow.load(done.bundle)
+    assert [column["name"] for column in bundle.schema] == ["x0", "x1"]
+    prepared = done.trained.prepared
+    scaled = prepared.preparation.transform(blocks)
+    with torch.inference_mode():
+        outputs = done.trained.module()(*map(torch.from_numpy, scaled))
+    expected = prepared.preparation.decode(outputs)
+    np.testing.assert_allclose(bundle.predict(blocks), expected, rtol=1e-3)
+    records = [{"x0": blocks[0][i].tolist(), "x1": blocks[1][i].tolist()} for i in range(3)]
+    np.testing.assert_allclose(bundle.predict(records), expected[:3], rtol=1e-3)
+    constant, *others = fit_baselines(prepared, metric="rmse")
+    assert constant.predictions is not None
+    assert [one.baseline.note for one in others] == [
+        "left out: a row has several inputs (x0, x1)"
+    ] * 2
+
+
+def test_the_main_of_several_outputs_is_what_ships(tmp_path: Path) -> None:
+    asked = recipe(scans(), PicturesAndNumbers, loss=ScoresAndSize(weight=0.3))
+    asked = asked.model_copy(update={"ablate": Ablate()})
+    done = winnow.run(asked, out=tmp_path / "scans", ablate=False)
+    bundle, (inputs, _, _) = winnow.load(done.bundle), pictures()
+    with torch.inference_mode():
+        outputs = done.trained.module()(**{n: torch.from_numpy(x) for n, x in inputs.items()})
+    np.testing.assert_allclose(bundle.logits(inputs), outputs["logits"], atol=1e-4)
+    assert bundle.preparation.target.name == "label"

@@ -148,7 +148,7 @@ class _Feed:
             self.text(f"{type(value).__name__}{len(value)}")
             for item in value:
                 self.value(item)
-        elif isinstance(value, dict):
+        elif isinstance(value, Mapping):
             self.text(f"dict{len(value)}")
             for key in sorted(value, key=str):
                 self.text(str(key))
