@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,9 @@ from tests.data.datasets import CLASSES, FEATURES, Changed, Made, Mapped
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset
 
 from winnow.data import Preparation, describe, load_table, prepare, sketch_recipe
-from winnow.data import _stream as stream
+from winnow.data import _items as items
+from winnow.data import _sending as sending
+from winnow.data import _stream as streams
 from winnow.errors import DataError, RecipeError
 from winnow.recipe import Data, Variant, dataset_digest
 from winnow.recipe import Model as ModelSettings
@@ -209,7 +212,7 @@ def test_workers_change_no_number_and_are_kept(tmp_path: Path) -> None:
             assert torch.equal(a[1], b[1])
     for prepared in (alone, helped):
         rows = prepared.train
-        assert isinstance(rows, stream.StreamedRows)
+        assert isinstance(rows, streams.StreamedRows)
         loader = rows.stream.take()
         assert not rows.stream._idle  # there was one, for both passes
         list(rows.batches(5, loader=loader))
@@ -231,7 +234,7 @@ class Seeking(Made):
 
 def test_threads_read_one_at_a_time() -> None:
     train = prepare(Data.dataset(Seeking(90), classes=3, split={"stratify": False})).train
-    assert isinstance(train, stream.StreamedRows)
+    assert isinstance(train, streams.StreamedRows)
     expected = np.stack([Made()[i][0].numpy() for i in train.index])
     with ThreadPoolExecutor(4) as pool:
         passes = [pool.submit(everything, train, size) for size in (3, 5, 7, 9)]
@@ -256,12 +259,12 @@ def test_a_memory_mapped_array_travels_by_the_name_of_its_file(tmp_path: Path) -
     held.part = held.x[10:20]  # type: ignore[attr-defined]  # a view does not know where in the file it begins
     held.scratch = np.memmap(tmp_path / "new.bin", dtype=np.int16, mode="w+", shape=(4,))  # type: ignore[attr-defined]
     held.scratch[:] = 7  # type: ignore[attr-defined]
-    reader = stream.Reader(
+    reader = items.Reader(
         dict.fromkeys(("train",), held), {"train": "it"}, (300,), "classification", 2
     )
 
-    packed = stream.pack(reader)
-    again = stream.pickle.loads(packed).datasets["train"]
+    packed = sending.pack(reader)
+    again = pickle.loads(packed).datasets["train"]
 
     assert len(packed) < 30_000  # x alone has 2.4 million bytes
     for name in ("x", "y", "part", "scratch"):
@@ -280,7 +283,7 @@ def test_what_cannot_go_to_another_process_is_refused_at_the_door(
         match=r"data\.workers: the dataset must go to other processes and cannot be pickled",
     ):
         prepare(Data.dataset(held, workers=2))
-    monkeypatch.setattr(stream, "LARGEST_COPY", 2**20)
+    monkeypatch.setattr(sending, "LARGEST_COPY", 2**20)
     large = Made(90)
     large.cache = np.zeros(2**18)  # type: ignore[attr-defined]
     with pytest.raises(
@@ -295,7 +298,7 @@ def test_what_goes_wrong_in_a_process_is_told_in_one_sentence() -> None:
     rows = prepare(
         Data.dataset(datasets.Unlucky(), workers=1, classes=3, split={"stratify": False})
     ).train
-    assert isinstance(rows, stream.StreamedRows)
+    assert isinstance(rows, streams.StreamedRows)
     loader = rows.stream.take()
     message = r"^data.source: item 1 of the dataset: expected y as a class index \(0 to 2\), got 3$"
     with pytest.raises(DataError, match=message):
@@ -309,12 +312,12 @@ def test_what_goes_wrong_in_a_process_is_told_in_one_sentence() -> None:
 
 
 def test_a_class_that_is_not_found_in_another_process_is_told() -> None:
-    packed = stream.pack(
-        stream.Reader({"train": Made()}, {"train": "it"}, (FEATURES,), "classification", 3)
+    packed = sending.pack(
+        items.Reader({"train": Made()}, {"train": "it"}, (FEATURES,), "classification", 3)
     )
-    sent = stream._Sent(packed.replace(b"tests.data.datasets", b"tests.data.datasetz"))
+    sent = sending.Sent(packed.replace(b"tests.data.datasets", b"tests.data.datasetz"))
     found = sent["train", np.arange(2)]
-    assert isinstance(found, stream.Wrong)
+    assert isinstance(found, items.Wrong)
     assert "cannot be opened in another process (ModuleNotFoundError" in found.message
 
 

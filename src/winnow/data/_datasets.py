@@ -13,18 +13,12 @@ from torch.utils.data import IterableDataset
 
 from winnow.data._columns import Block, ClassKind, Target
 from winnow.data._inputs import label
+from winnow.data._items import Reader, input_of, pairs, target_of
 from winnow.data._preparation import Preparation
+from winnow.data._sending import pack
 from winnow.data._source import DatasetSource
 from winnow.data._split import split_rows
-from winnow.data._stream import (
-    Reader,
-    Stream,
-    StreamedRows,
-    input_of,
-    pack,
-    pairs,
-    target_of,
-)
+from winnow.data._stream import Stream, StreamedRows
 from winnow.data._table import MIN_ROWS
 from winnow.errors import DataError, did_you_mean
 from winnow.recipe import SAMPLED_ITEMS, Data, Prepare, Task, dataset_digest, sampled_items
