@@ -107,7 +107,7 @@ def measure(
         # run too
         run = place / "run"
         sketch = (
-            "import sys; from winnow.data import sketch_recipe; sketch_recipe(sys.argv[1], "
+            "import sys; from winnow.data import default_recipe; default_recipe(sys.argv[1], "
             "sys.argv[2]).save(sys.argv[3])"
         )
         environment = {**os.environ, "PYTHONPATH": source}

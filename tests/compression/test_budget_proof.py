@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from winnow.compression._judge import Judge
+from winnow.compression._score_loss import Judge
 from winnow.metrics import ROCAUC
 from winnow.recipe import metric_of
 

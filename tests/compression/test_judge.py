@@ -9,8 +9,8 @@ import pytest
 from scipy import special, stats
 from sklearn import metrics
 
-from winnow.compression._judge import Judge
 from winnow.compression._rare import Changes, upper_end, when_nothing_is_known
+from winnow.compression._score_loss import Judge
 from winnow.errors import ModelError
 from winnow.metrics import ROCAUC
 from winnow.stats import Interval

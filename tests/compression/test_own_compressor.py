@@ -22,7 +22,7 @@ from tests.compression.test_compress import candidate, session
 from winnow import bundle
 from winnow.compression import Latency, compress, compressors_of
 from winnow.compression._choice import choose, confidence_for, judged
-from winnow.compression._judge import Judge
+from winnow.compression._score_loss import Judge
 from winnow.errors import RecipeError
 from winnow.methods import BaseCompressor, Compressed, Float16, Int8, LowRank
 from winnow.pipeline import check

@@ -18,7 +18,7 @@ from tests.data import datasets
 from tests.data.datasets import CLASSES, FEATURES, Changed, Made, Mapped
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset
 
-from winnow.data import Preparation, describe, load_table, prepare, sketch_recipe
+from winnow.data import Preparation, default_recipe, describe, load_table, prepare
 from winnow.data import _items as items
 from winnow.data import _sending as sending
 from winnow.data import _stream as streams
@@ -190,7 +190,7 @@ def test_a_source_may_be_a_function_a_class_or_an_object_of_a_module(
         DataError,
         match="the dataset from streamed_here:one is no table: write a recipe with a model",
     ):
-        sketch_recipe("streamed_here:one")
+        default_recipe("streamed_here:one")
     with pytest.raises(DataError, match="is no table"):
         load_table(Data(source="streamed_here:one"))
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from winnow.data import load_table, prepare, sketch_recipe
+from winnow.data import default_recipe, load_table, prepare
 from winnow.errors import DataError, RecipeError
 from winnow.recipe import Data, Model, Train, Variant, change
 
@@ -119,7 +119,7 @@ def test_a_recipe_can_be_written_before_the_setting_is_given(tmp_path: Path) -> 
     path = tmp_path / "t.csv"
     pl.DataFrame({"u": X[:, 0], "y": Y.tolist()}).write_csv(path)
 
-    recipe = sketch_recipe(str(path), "y")
+    recipe = default_recipe(str(path), "y")
 
     assert recipe.data.rare_classes == "error"
     assert prepare(change(recipe, {"data.rare_classes": "merge"}).data).classes == (

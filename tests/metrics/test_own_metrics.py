@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from winnow.compression._judge import Judge
+from winnow.compression._score_loss import Judge
 from winnow.data import prepare
 from winnow.errors import RecipeError
 from winnow.metrics import Accuracy, BaseMetric

@@ -302,7 +302,7 @@ def test_a_softmax_at_the_end_of_a_model_is_told(tmp_path: Path) -> None:
 
 
 def test_a_file_is_prepared_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often it is sketched, checked and run; anew where its bytes or the settings are
+    """However often it gets a recipe, is checked and run; anew where its bytes or the settings are
     others.
     """
     learned: list[Data] = []

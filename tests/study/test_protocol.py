@@ -71,9 +71,9 @@ def test_asking_while_others_must_be_told_first_gives_nothing() -> None:
     assert len(asked) == 5
     assert study.ask(1) == []
     assert not study.finished
-    study.told(pretender().train(asked[:4]))
+    study.tell(pretender().train(asked[:4]))
     assert study.ask(1) == []
-    study.told(pretender().train(asked[4:]))
+    study.tell(pretender().train(asked[4:]))
     assert len(study.ask(100)) == 3
 
 
@@ -90,7 +90,7 @@ def test_a_variant_wanted_twice_is_trained_once() -> None:
 def test_the_outcome_of_a_stranger_is_refused() -> None:
     study = Study("test", three_stages())
     with pytest.raises(ValueError, match="variant 'nobody', which this study is not waiting for"):
-        study.told([Outcome("nobody", "finished")])
+        study.tell([Outcome("nobody", "finished")])
 
 
 def test_no_result_before_the_end() -> None:

@@ -55,7 +55,7 @@ def variant(of: Data, seed: int = 0, *, width: int = 8, **train: Any) -> Variant
     return Variant(data=of, model=model, train=Train(**settings), metric="accuracy", seed=seed)
 
 
-LANES: list[dict[str, Any]] = [
+SETTINGS: list[dict[str, Any]] = [
     {"optimizer": SGD(lr=0.1), "dropout": 0.4, "schedule": Cosine()},
     {"optimizer": SGD(lr=0.05, momentum=0.0), "label_smoothing": 0.2, "epochs": 5},
     {"optimizer": SGD(lr=0.2), "l2": 0.02, "early_stopping": EarlyStopping(patience=1)},
@@ -63,7 +63,7 @@ LANES: list[dict[str, Any]] = [
 
 
 def fleet(of: Data, **train: Any) -> list[Variant]:
-    return [variant(of, seed=i, **{**lane, **train}) for i, lane in enumerate(LANES)]
+    return [variant(of, seed=i, **{**own, **train}) for i, own in enumerate(SETTINGS)]
 
 
 def same(a: MemberResult, b: MemberResult, tolerance: float = 1e-10) -> None:

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 from tests.training import architectures
 from tests.training.made_up import use_counting
-from tests.training.test_fleet import DATA, LANES, variant
+from tests.training.test_fleet import DATA, SETTINGS, variant
 
 from winnow.data import PreparedData, prepare
 from winnow.errors import WorkspaceError
@@ -68,13 +68,13 @@ def fleet(kind: str) -> list[Variant]:
     if kind in ("adamw", "compiled"):
         # A block of 16 with idle rows, then fewer than would fill one of eight
         count = 12 if kind == "compiled" else 4
-        lanes = [
+        settings = [
             {"optimizer": AdamW(lr=0.01 + i / 100, weight_decay=0.1 * i), "dropout": i / 10 % 0.5}
             for i in range(count)
         ]
         members = [
-            variant(architectures.Normed, seed=i, epochs=3 + i % 5, **lane, **common)
-            for i, lane in enumerate(lanes)
+            variant(architectures.Normed, seed=i, epochs=3 + i % 5, **own, **common)
+            for i, own in enumerate(settings)
         ]
         return [
             *members[:-1],
@@ -83,12 +83,13 @@ def fleet(kind: str) -> list[Variant]:
                 seed=20,
                 epochs=9,
                 early_stopping=stopping,
-                **common | lanes[-1],
+                **common | settings[-1],
             ),
         ]
     model = architectures.Recurrent if kind == "lstm" else architectures.Normed
     members = [
-        variant(model, seed=i, **{**common, **LANES[i % 4], "epochs": 4 + i % 4}) for i in range(5)
+        variant(model, seed=i, **{**common, **SETTINGS[i % 4], "epochs": 4 + i % 4})
+        for i in range(5)
     ]
     stopper = variant(model, seed=8, epochs=9, early_stopping=stopping, **common)
     return [*members, stopper, variant(model, seed=9, optimizer=SGD(lr=1e30), epochs=9, **common)]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.training import architectures
 from tests.training.made_up import use_counting
-from tests.training.test_fleet import DATA, LANES, same, variant
+from tests.training.test_fleet import DATA, SETTINGS, same, variant
 
 from winnow.data import PreparedData, prepare
 from winnow.methods import SGD, AdamW, Cosine
@@ -51,7 +51,7 @@ def fleet(kind: str, model: Any = architectures.Normed, **more: Any) -> list[Var
             {"optimizer": AdamW(lr=0.02, eps=1e-3), "l1": 1e-3},
         ]
     else:
-        settings = [{n: v for n, v in lane.items() if n != "early_stopping"} for lane in LANES]
+        settings = [{n: v for n, v in own.items() if n != "early_stopping"} for own in SETTINGS]
     chosen = [settings[i % len(settings)] for i in range(5)]
     return [variant(model, seed=i, **{"epochs": 7, **one, **more}) for i, one in enumerate(chosen)]
 

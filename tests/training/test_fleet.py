@@ -45,7 +45,7 @@ def variant(model: Any = architectures.Plain, seed: int = 0, **train: Any) -> Va
     )
 
 
-LANES: list[dict[str, Any]] = [
+SETTINGS: list[dict[str, Any]] = [
     {"optimizer": SGD(lr=0.1, momentum=0.9), "dropout": 0.5, "schedule": OneCycle()},
     {
         "optimizer": SGD(lr=0.3, momentum=0.0, weight_decay=0.01),
@@ -92,7 +92,7 @@ def same(a: MemberResult, b: MemberResult, tolerance: float = 1e-10) -> None:
 
 @pytest.mark.parametrize("model", architectures.STACKABLE, ids=lambda m: m.__name__)
 def test_a_member_equals_its_solo_run(model: type[nn.Module], prepared: PreparedData) -> None:
-    variants = [variant(model, seed=i, **lane) for i, lane in enumerate(LANES)]
+    variants = [variant(model, seed=i, **own) for i, own in enumerate(SETTINGS)]
     assert probe(variants[0], prepared).reason is None
     fleet = train_fleet(variants, prepared)
     for together, one in zip(fleet, variants, strict=True):
@@ -116,7 +116,7 @@ def test_adamw_members_equal_their_solo_runs(prepared: PreparedData) -> None:
 
 
 def test_a_member_does_not_depend_on_its_mates(prepared: PreparedData) -> None:
-    variants = [variant(architectures.Normed, seed=i, **LANES[i % 4]) for i in range(7)]
+    variants = [variant(architectures.Normed, seed=i, **SETTINGS[i % 4]) for i in range(7)]
     whole = {f.variant.id: f for f in train_fleet(variants, prepared)}
     for mates in (variants[::-1], variants[2:5], [variants[6], variants[0]]):
         for finished in train_fleet(mates, prepared):
@@ -125,8 +125,8 @@ def test_a_member_does_not_depend_on_its_mates(prepared: PreparedData) -> None:
 
 def test_float32_stays_within_rounding(prepared: PreparedData) -> None:
     variants = [
-        variant(architectures.Normed, seed=i, precision="float32", epochs=10, **lane)
-        for i, lane in enumerate(LANES[:2])
+        variant(architectures.Normed, seed=i, precision="float32", epochs=10, **own)
+        for i, own in enumerate(SETTINGS[:2])
     ]
     for together, one in zip(train_fleet(variants, prepared), variants, strict=True):
         alone = train_fleet([one], prepared)[0]
@@ -338,7 +338,7 @@ def test_compiled_members_equal_their_solo_runs(prepared: PreparedData) -> None:
 def test_every_architecture_compiled_equals_its_solo_run(
     model: type[nn.Module], prepared: PreparedData
 ) -> None:
-    variants = [variant(model, seed=i, **lane) for i, lane in enumerate(LANES)]
+    variants = [variant(model, seed=i, **own) for i, own in enumerate(SETTINGS)]
     # A warning, which is an error here, says when it falls back
     fleet = train_fleet(variants, prepared, compiled=True)
     for together, one in zip(fleet, variants, strict=True):
@@ -396,8 +396,8 @@ def test_single_precision_stays_close_over_a_hundred_steps(
         "precision": "float32",
         "optimizer": SGD(lr=0.01, momentum=0.9),
     }
-    lanes = [{**lane, **calm} for lane in LANES]
-    variants = [variant(model, seed=10 + i, **lane) for i, lane in enumerate(lanes)]
+    settings = [{**own, **calm} for own in SETTINGS]
+    variants = [variant(model, seed=10 + i, **own) for i, own in enumerate(settings)]
     for together, one in zip(train_fleet(variants, prepared), variants, strict=True):
         assert together.outcome.steps >= 100
         (alone,) = train_fleet([one], prepared)

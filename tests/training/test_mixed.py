@@ -12,7 +12,7 @@ import pytest
 import torch
 from tests.training import architectures
 from tests.training.test_checkpoint import Killed, kill_at
-from tests.training.test_fleet import DATA, LANES, variant
+from tests.training.test_fleet import DATA, SETTINGS, variant
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -69,8 +69,8 @@ def test_a_member_equals_its_solo_run_to_the_precision(
     what six steps make of it.
     """
     variants = [
-        variant(model, seed=i, **{**lane, "precision": "bfloat16", "epochs": 2})
-        for i, lane in enumerate(LANES)
+        variant(model, seed=i, **{**own, "precision": "bfloat16", "epochs": 2})
+        for i, own in enumerate(SETTINGS)
     ]
     assert probe(variants[0], prepared).reason is None
     for together, one in zip(train_fleet(variants, prepared), variants, strict=True):

@@ -3,7 +3,6 @@
 from winnow.compression._compress import TrainedModel, compress, compress_module, compressors_of
 from winnow.compression._compressed import Candidate, CompressionResult
 from winnow.compression._difference import Difference
-from winnow.compression._judge import Judge
 from winnow.compression._latency import Latency, LatencyTiming, measure_latency, speedup
 from winnow.compression._records import (
     CandidateRecord,
@@ -14,6 +13,7 @@ from winnow.compression._records import (
     ParityRecord,
     ShippedRecord,
 )
+from winnow.compression._score_loss import Judge
 from winnow.compression._shipped import ShippedFile, measure_shipped
 
 __all__ = [

@@ -17,9 +17,9 @@ from winnow.compression._attempts import try_all
 from winnow.compression._candidates import Float32, candidates_of
 from winnow.compression._choice import Prefer, choose, confidence_for
 from winnow.compression._compressed import CompressionResult, Ingredients
-from winnow.compression._judge import Judge
 from winnow.compression._latency import LatencyTiming
 from winnow.compression._notes import notes
+from winnow.compression._score_loss import Judge
 from winnow.compression._trial import CompressionTrial, Criterion, eager_call, onnx_call
 from winnow.data import PreparedData
 from winnow.methods import COMPRESSORS, BaseCompressor, ExportedModel, Int8, in_order

@@ -15,8 +15,8 @@ from torch import nn
 from winnow.bundle import open_session, run_onnx
 from winnow.compression._compressed import CompressionLoss
 from winnow.compression._difference import Difference, difference
-from winnow.compression._judge import Judge
 from winnow.compression._latency import Call
+from winnow.compression._score_loss import Judge
 from winnow.data import Preparation
 from winnow.errors import ModelError
 from winnow.methods import Features

@@ -3,12 +3,12 @@ from the training rows.
 """
 
 from winnow.data._columns import Block, Column, Target
+from winnow.data._default_recipe import default_recipe, default_recipe_notes
 from winnow.data._inputs import InputArrays
 from winnow.data._preparation import Preparation
 from winnow.data._prepared import Part, PreparedData, Rows, describe, prepare, prepare_once
 from winnow.data._read_rows import read_rows
 from winnow.data._record import DataRecord
-from winnow.data._sketch import sketch_notes, sketch_recipe
 from winnow.data._softmax import softmax
 from winnow.data._source import file_digest
 from winnow.data._table import Table, load_table
@@ -27,6 +27,8 @@ __all__ = [
     "Table",
     "Target",
     "Unusual",
+    "default_recipe",
+    "default_recipe_notes",
     "describe",
     "file_digest",
     "load_table",
@@ -35,7 +37,5 @@ __all__ = [
     "read_rows",
     "rounded_up",
     "row_worth",
-    "sketch_notes",
-    "sketch_recipe",
     "softmax",
 ]

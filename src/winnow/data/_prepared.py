@@ -301,8 +301,8 @@ def prepare_once(data: Data, *, table: Table | None = None) -> PreparedData:
     """Return what ``prepare`` gives; of a file, what it gave last, where neither the settings nor
     the bytes of the file have changed.
 
-    A file is sketched, checked and trained on with one preparation, which takes seconds where there
-    are thousands of columns. The arrays are shared, so they cannot be written to.
+    A file gets a recipe, is checked and trained on with one preparation, which takes seconds where
+    there are thousands of columns. The arrays are shared, so they cannot be written to.
 
     Raises:
         DataError: as ``prepare`` does.

@@ -160,7 +160,7 @@ def file_digest(source: str) -> str:
         raise DataError(f"data.source: cannot read {source}: {error.strerror}") from None
 
 
-@functools.lru_cache(maxsize=1)  # a recipe is sketched from the same table that it is then run on
+@functools.lru_cache(maxsize=1)  # a recipe is written for the same table that it is then run on
 def _typed(path: str, digest: str, style: Style) -> TypedFrame:
     """Return the file's table; ``digest`` is of its bytes, so that a changed file is read again."""
     return read_csv(Path(path), style)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from winnow.bundle import is_bundle
-from winnow.data import file_digest, load_table, sketch_notes, sketch_recipe
+from winnow.data import default_recipe, default_recipe_notes, file_digest, load_table
 from winnow.errors import RecipeError, WorkspaceError
 from winnow.files import write_aside
 from winnow.pipeline._check import load_recipe
@@ -243,11 +243,11 @@ def _request_for_data(
     file = place / RECIPE_FILE
     if file.is_file():
         return _go_on_with(file, source, target, change)
-    recipe = _sketched(source, target, change)
-    notes = tuple(sketch_notes(recipe))
+    recipe = _default_for(source, target, change)
+    notes = tuple(default_recipe_notes(recipe))
     if not keep:
         return RunRequest(recipe, place, notes)
-    _write_sketch(file, recipe, notes)
+    _write_recipe(file, recipe, notes)
     written = (
         f"a recipe with ranges was written to {file}: change it there and run again to ask for "
         f"something else"
@@ -273,17 +273,17 @@ def _go_on_with(file: Path, source: str, target: str | None, change: ChangeRecip
     return RunRequest(changed, file.parent, notes, _file_of(file, recipe, changed))
 
 
-def _sketched(source: str, target: str | None, change: ChangeRecipe) -> Recipe:
+def _default_for(source: str, target: str | None, change: ChangeRecipe) -> Recipe:
     """Return a recipe for data that have none."""
-    sketch = sketch_recipe(source, target)
-    recipe = change(sketch)
-    if recipe.metric == sketch.metric:
+    default = default_recipe(source, target)
+    recipe = change(default)
+    if recipe.metric == default.metric:
         return recipe
     # The smallest effect of interest and the budget are in the units of the metric.
-    return change(sketch_recipe(source, target, metric=recipe.metric))
+    return change(default_recipe(source, target, metric=recipe.metric))
 
 
-def _write_sketch(file: Path, recipe: Recipe, notes: tuple[str, ...]) -> None:
+def _write_recipe(file: Path, recipe: Recipe, notes: tuple[str, ...]) -> None:
     comments = "".join(f"# {note}\n" for note in notes)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

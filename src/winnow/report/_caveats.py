@@ -9,8 +9,8 @@ from markupsafe import Markup
 from winnow.report import _format as fmt
 from winnow.report._documents import Documents
 from winnow.report._focus import curve_focus, search_focus
+from winnow.report._sentences import say, score_shown
 from winnow.report._tables import trial_score
-from winnow.report._words import say, score_shown
 from winnow.stats import FEW_ROWS, Interval, smallest_seeds
 from winnow.study import AblationRecord, FinalRecord, MemberRecord, SearchRecord
 

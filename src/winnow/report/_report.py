@@ -18,7 +18,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from winnow.files import write_aside
-from winnow.report import _caveats, _tables, _words
+from winnow.report import _caveats, _sentences, _tables
 from winnow.report import _format as fmt
 from winnow.report._documents import Documents
 from winnow.report._errors import NothingToDraw
@@ -184,10 +184,13 @@ def _environment() -> Environment:
     )
     environment.filters.update({name: getattr(fmt, name) for name in FILTERS})
     environment.filters.update(
-        capitalize_first=_capitalize_first, code=_words.code, dotted=_words.dotted, rich=_rich
+        capitalize_first=_capitalize_first,
+        code=_sentences.code,
+        dotted=_sentences.dotted,
+        rich=_rich,
     )
     environment.globals.update(
-        say=_words,
+        say=_sentences,
         caveats=_caveats,
         tables=_tables,
         fmt=fmt,

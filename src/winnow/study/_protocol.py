@@ -86,7 +86,7 @@ class Study(Generic[Result]):
         """About how many more variants it will ask for."""
         return max(self._trainings - self._asked, len(self._queue))
 
-    def told(self, outcomes: Sequence[Outcome]) -> None:
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Take in outcomes, in any order.
 
         Raises:
@@ -165,5 +165,5 @@ def conduct(
         outcomes = trainer.train(
             variants, keep_weights=keep_weights, study=study.name, ahead=study.ahead
         )
-        study.told(outcomes)
+        study.tell(outcomes)
     return study.result

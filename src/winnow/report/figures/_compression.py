@@ -12,8 +12,8 @@ from markupsafe import Markup
 from winnow.compression import CandidateRecord, CompressionRecord, LatencyRecord
 from winnow.report import _format as fmt
 from winnow.report._errors import NothingToDraw
+from winnow.report._sentences import say
 from winnow.report._tables import batches
-from winnow.report._words import say
 from winnow.report.figures._base import BaseFigure
 from winnow.report.figures._style import (
     GREY,

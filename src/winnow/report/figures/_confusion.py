@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from winnow.evaluation import EvaluationRecord
 from winnow.report._errors import NothingToDraw
-from winnow.report._words import say
+from winnow.report._sentences import say
 from winnow.report.figures._base import BaseFigure
 from winnow.report.figures._style import BLUE, ORANGE, add_narrow, blank, labels, translucent
 

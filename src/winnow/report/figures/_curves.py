@@ -13,7 +13,7 @@ from winnow.report import _format as fmt
 from winnow.report._curves import finished, mean_curve, score_curve
 from winnow.report._errors import NothingToDraw
 from winnow.report._focus import curve_focus
-from winnow.report._words import say
+from winnow.report._sentences import say
 from winnow.report.figures._base import BaseFigure
 from winnow.report.figures._style import BLUE, ORANGE, blank, fold, log_axis, translucent
 from winnow.study import FinalRecord, MemberRecord

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from winnow.report import _format as fmt
 from winnow.report._caveats import outside
 from winnow.report._focus import scored, search_focus
-from winnow.report._words import say
+from winnow.report._sentences import say
 from winnow.report.figures._base import BaseFigure
 from winnow.report.figures._style import BLUE, GREY, ORANGE, blank, error_bars, label, translucent
 from winnow.study import LeaderRecord, SearchRecord, TrialRecord

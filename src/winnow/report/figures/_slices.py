@@ -11,7 +11,7 @@ from markupsafe import Markup
 from winnow.report import _format as fmt
 from winnow.report._errors import NothingToDraw
 from winnow.report._focus import scored, search_focus
-from winnow.report._words import say
+from winnow.report._sentences import say
 from winnow.report.figures._base import BaseFigure
 from winnow.report.figures._style import (
     BLUE,

@@ -8,14 +8,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from winnow.data import prepare, sketch_notes, sketch_recipe
+from winnow.data import default_recipe, default_recipe_notes, prepare
 from winnow.errors import DataError, RecipeError
 from winnow.recipe import Recipe
 
 
 @pytest.mark.parametrize("name", ["breast_cancer", "diabetes", "digits", "iris", "wine"])
 def test_recipes_for_the_sets_of_scikit_learn(name: str) -> None:
-    recipe = sketch_recipe(f"sklearn:{name}")
+    recipe = default_recipe(f"sklearn:{name}")
 
     assert recipe.name == name
     assert Recipe.from_yaml(recipe.to_yaml()) == recipe
@@ -32,7 +32,7 @@ def test_recipes_for_the_sets_of_scikit_learn(name: str) -> None:
 
 
 def test_what_does_not_matter_is_in_the_units_of_the_target() -> None:
-    recipe = sketch_recipe("sklearn:diabetes")
+    recipe = default_recipe("sklearn:diabetes")
 
     deviation = prepare(recipe.data).preparation.target_scale
     assert recipe.ablate.smallest_effect == pytest.approx(0.005 * deviation, rel=0.05)
@@ -40,7 +40,7 @@ def test_what_does_not_matter_is_in_the_units_of_the_target() -> None:
 
 
 def test_a_recipe_for_a_file(csv: Path) -> None:
-    recipe = sketch_recipe(str(csv), "label")
+    recipe = default_recipe(str(csv), "label")
 
     assert recipe.name == "people"
     assert recipe.data.target == "label"
@@ -69,7 +69,7 @@ def test_numbers_of_rows_are_left_out_in_writing(
         path
     )
 
-    assert sketch_recipe(str(path), "y").data.drop == dropped
+    assert default_recipe(str(path), "y").data.drop == dropped
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_few_and_many_rows(tmp_path: Path, rows: int, batch: int, epochs: int) -
         {"a": np.random.default_rng(0).normal(size=rows), "y": np.linspace(0, 1, rows)}
     ).write_parquet(path)
 
-    recipe = sketch_recipe(str(path), "y")
+    recipe = default_recipe(str(path), "y")
 
     assert (recipe.name, recipe.train.batch_size, recipe.train.epochs) == (
         "my_data_1",
@@ -92,11 +92,11 @@ def test_few_and_many_rows(tmp_path: Path, rows: int, batch: int, epochs: int) -
 
 def test_what_cannot_be_used_is_refused(csv: Path) -> None:
     with pytest.raises(DataError, match="did you mean 'label'"):
-        sketch_recipe(str(csv), "labl")
+        default_recipe(str(csv), "labl")
     with pytest.raises(DataError, match=r"target: expected .* columns of .*people.csv: age, rooms"):
-        sketch_recipe(str(csv))
+        default_recipe(str(csv))
     with pytest.raises(RecipeError, match="did you mean 'sklearn:iris'"):
-        sketch_recipe("sklearn:iri")
+        default_recipe("sklearn:iri")
 
 
 @pytest.mark.parametrize(
@@ -117,11 +117,11 @@ def test_skewed_classes_get_a_metric_that_a_constant_does_not_win(
     y = [label for label, n in counts.items() for _ in range(n)]
     pl.DataFrame({"a": rng.normal(size=200), "b": rng.normal(size=200), "y": y}).write_csv(path)
 
-    recipe = sketch_recipe(str(path), "y")
+    recipe = default_recipe(str(path), "y")
 
     assert recipe.metric == metric
     assert Recipe.from_yaml(recipe.to_yaml()).metric == metric
-    notes = sketch_notes(recipe)
+    notes = default_recipe_notes(recipe)
     if metric == "auto":
         assert notes == ()
     else:
@@ -150,12 +150,14 @@ def test_what_matters_is_at_least_what_a_row_of_the_rarest_class_can_do(
     y = [label for label, n in counts.items() for _ in range(n)]
     pl.DataFrame({"a": np.random.default_rng(0).normal(size=len(y)), "y": y}).write_csv(path)
 
-    recipe = sketch_recipe(str(path), "y", metric=metric)  # type: ignore[arg-type]
+    recipe = default_recipe(str(path), "y", metric=metric)  # type: ignore[arg-type]
 
     assert recipe.ablate.smallest_effect == (0.005 if raised is None else raised)
     assert recipe.compress.budget == (0.01 if raised is None else max(raised, 0.01))
     said = [
-        note for note in sketch_notes(recipe) if "one validation row of the rarest class" in note
+        note
+        for note in default_recipe_notes(recipe)
+        if "one validation row of the rarest class" in note
     ]
     if raised is None:
         assert said == []

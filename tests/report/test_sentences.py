@@ -11,7 +11,7 @@ from scipy import stats
 from winnow.compression import CandidateRecord
 from winnow.evaluation import EvaluationRecord
 from winnow.execution import PlanRecord
-from winnow.report import Documents, _caveats, _tables, _words
+from winnow.report import Documents, _caveats, _sentences, _tables
 from winnow.study import AblationRecord, ComparisonRecord, FinalRecord, SearchRecord
 
 Plain = dict[str, dict[str, Any]]
@@ -22,8 +22,8 @@ def of(kind: Callable[[Any], Any], function: Callable[..., Any]) -> Callable[...
     return lambda data, *more: function(kind(data), *more)
 
 
-answer = of(Documents.of, _words.answer)
-score_shown = of(Documents.of, _words.score_shown)
+answer = of(Documents.of, _sentences.answer)
+score_shown = of(Documents.of, _sentences.score_shown)
 covers = of(Documents.of, _caveats.covers)
 few_rows = of(Documents.of, _caveats.few_rows)
 left_out = of(Documents.of, _caveats.left_out)
@@ -37,7 +37,7 @@ failures = of(Documents.of, _tables.failures)
 confused = of(EvaluationRecord.from_dict, _tables.confused)
 residuals = of(EvaluationRecord.from_dict, _tables.residuals)
 curve_rows = of(FinalRecord.from_dict, _tables.curve_rows)
-remark = of(ComparisonRecord.from_dict, _words.remark)
+remark = of(ComparisonRecord.from_dict, _sentences.remark)
 
 
 def plain(sentences: Any) -> str:
@@ -161,7 +161,7 @@ def test_what_ships_is_set_beside_what_it_was(classified: Plain) -> None:
 
 def test_a_ratio_reads_the_right_way_round() -> None:
     read = [
-        plain(_words.times(r, "faster", "slower")) for r in (2.5, 0.5, 1.01, None, float("nan"))
+        plain(_sentences.times(r, "faster", "slower")) for r in (2.5, 0.5, 1.01, None, float("nan"))
     ]
     assert read == ["2.5 × faster", "2 × slower", "about the same", "–", "–"]
 

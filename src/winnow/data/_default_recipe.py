@@ -34,7 +34,7 @@ from winnow.recipe import (
     metric_of,
 )
 
-__all__ = ["sketch_notes", "sketch_recipe"]
+__all__ = ["default_recipe", "default_recipe_notes"]
 
 # Of a score that weighs classes alike: what matters surely, however few rows there are of a class
 MOST_FOR_ROWS = 0.05
@@ -53,7 +53,7 @@ SMALL_STEPS = (
 SMALL_WIDTH = 64
 
 
-def sketch_recipe(
+def default_recipe(
     source: str,
     target: str | None = None,
     *,
@@ -194,8 +194,8 @@ def _is_by_class(metric: str) -> bool:
     return metric != "auto" and metric_of(metric).by_class
 
 
-def sketch_notes(recipe: Recipe) -> tuple[str, ...]:
-    """Return what was decided in a sketched recipe that is scored by what weighs classes alike,
+def default_recipe_notes(recipe: Recipe) -> tuple[str, ...]:
+    """Return what was decided in a default recipe that is scored by what weighs classes alike,
     such as ROC AUC or balanced accuracy, and why; nothing about others.
     """
     if not _is_by_class(recipe.metric):
