@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from winnow.errors import ModelError, RecipeError
 from winnow.models import build, masks_of, to_training
+from winnow.models._start import start_digest
 from winnow.recipe import Model, Start
 
 
@@ -128,3 +129,34 @@ def test_settings_that_say_nothing_true_are_refused() -> None:
         Start(fresh=("head",))
     with pytest.raises(RecipeError, match=r"path of a file .*got 'net.onnx'"):
         Start(weights="net.onnx")
+
+
+def test_a_start_that_says_nothing_is_none() -> None:
+    assert Model(Net, start=Start()) == Model(Net)
+
+
+def test_weights_that_are_not_finite_are_refused(trained: nn.Module) -> None:
+    with torch.no_grad():
+        trained.head.bias[1] = torch.nan  # type: ignore[index, union-attr]
+    with pytest.raises(ModelError, match=r"model.start.weights: head.bias holds values that are"):
+        made(Start(weights=trained))
+
+
+def test_weights_of_a_type_that_numpy_has_not_are_given_as_they_are(trained: nn.Module) -> None:
+    half = {
+        n: t.bfloat16() if t.is_floating_point() else t for n, t in trained.state_dict().items()
+    }
+    start = Start(weights=half)
+    assert start.weights != Start(weights={n: t.to(torch.float64) for n, t in half.items()}).weights
+    found = made(start).state_dict()
+    assert torch.equal(found["head.weight"], half["head.weight"].float())
+
+
+def test_what_weights_and_masks_hold_is_kept_apart(tmp_path: Path) -> None:
+    digests = []
+    for contents in (("Amasks:B", "C"), ("A", "Bmasks:C"), ("Amasks:1:B", "C")):
+        files = [tmp_path / "weights.pt", tmp_path / "masks.pt"]
+        for file, content in zip(files, contents, strict=True):
+            file.write_text(content)
+        digests.append(start_digest(Start(weights=str(files[0]), masks=str(files[1]))))
+    assert len(set(digests)) == 3

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import scipy.stats
 import torch
@@ -19,9 +20,10 @@ from winnow.data import PreparedData, prepare
 from winnow.errors import DataError, ModelError, RecipeError
 from winnow.methods import LAMB, MSE, SGD, AdamW, BaseLoss, Batch, Distillation, Mixup
 from winnow.models import build
+from winnow.pipeline import check
 from winnow.recipe import Start, Train, Variant, derive_seed
 from winnow.testing import check_loss
-from winnow.training import MemberResult, check_methods, probe, train_fleet
+from winnow.training import MemberResult, check_methods, methods_key, probe, train_fleet
 
 ROWS, FEATURES, CLASSES, BATCH = 90, 4, 3, 16
 
@@ -46,6 +48,29 @@ class SumOfFeatures(BaseLoss):
     @classmethod
     def of_batch(cls, outputs: Any, batch: Batch) -> Tensor:
         return (outputs["sum"].squeeze(-1) - batch.inputs.sum(dim=-1)).square()
+
+
+class Total(BaseLoss):
+    """No loss of each row."""
+
+    @staticmethod
+    def per_row(outputs: Tensor, targets: Tensor) -> Tensor:
+        return outputs.sum(dim=(1, 2))
+
+
+class FiveClasses(nn.Module):
+    size = 5
+
+    def __init__(self, in_features: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(in_features, self.size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)
+
+
+class OneClass(FiveClasses):
+    size = 1
 
 
 class Plain(nn.Module):
@@ -127,7 +152,7 @@ def test_losses_add_up_as_in_a_hand_written_loop(prepared: PreparedData) -> None
 def test_members_of_other_weights_equal_their_solo_runs(prepared: PreparedData) -> None:
     fleet = [
         variant(seed=i, auxiliary_losses=[AUXILIARY.model_copy(update={"weight": weight})])
-        for i, weight in enumerate((0.0, 0.3, 2.0))
+        for i, weight in enumerate((0.1, 0.3, 2.0))
     ]
     assert probe(fleet[1], prepared).reason is None
     for compiled in (False, True):
@@ -146,6 +171,70 @@ def test_a_loss_without_weight_changes_nothing(prepared: PreparedData) -> None:
     off = variant(auxiliary_losses=[AUXILIARY.model_copy(update={"weight": 0.0})])
     found = train_fleet([off], prepared)[0]
     assert found.outcome.predictions_digest == with_none.outcome.predictions_digest
+
+
+class NotANumber(BaseLoss):
+    @classmethod
+    def of_batch(cls, outputs: Any, batch: Batch) -> Tensor:
+        return (outputs["sum"].squeeze(-1) * 0).log() * 0  # of the logarithm of 0
+
+
+def test_a_member_without_weight_is_in_no_fleet_with_others() -> None:
+    """Nothing times 0 makes a loss that is not finite 0; and a solo run has no such curve."""
+    off, on, more = (
+        Train(auxiliary_losses=[AuxiliaryLoss("bad", NotANumber(), weight=weight)])
+        for weight in (0.0, 0.5, 1.0)
+    )
+    assert methods_key(off) != methods_key(on)
+    assert methods_key(on) == methods_key(more)
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        (
+            {"auxiliary_losses": [AuxiliaryLoss("depth", MSE(), output="deep", target="deep")]},
+            r"auxiliary_losses.depth.output.*'deep'",
+        ),
+        (
+            {"auxiliary_losses": [AuxiliaryLoss("depth", output="logits", target="deep")]},
+            r"auxiliary_losses.depth.target.*'deep'",
+        ),
+        (
+            {"auxiliary_losses": [AuxiliaryLoss("few", output="sum")]},
+            r"auxiliary_losses.few: CrossEntropy fails on outputs of shape sum",
+        ),
+        (
+            {"auxiliary_losses": [AuxiliaryLoss("sum", MSE(), output="sum")]},
+            r"auxiliary_losses.sum.loss: 'mse' is not for the main target",
+        ),
+        ({"loss": Total()}, r"train.loss: Total gives \(1,\) .* a number for each row"),
+        (
+            {
+                "loss": Distillation(),
+                "teacher": Model("mlp", width=4, start=Start(weights="no.pt")),
+            },
+            r"train.teacher: model.start.weights: 'no.pt' cannot be read",
+        ),
+        (
+            {"loss": Distillation(), "teacher": Model(FiveClasses)},
+            r"train.teacher: gives \(5,\) for a row, and the model gives \(3,\)",
+        ),
+        (
+            {"loss": Distillation(), "teacher": Model(OneClass)},  # would be broadcast
+            r"train.teacher: gives \(1,\) for a row, and the model gives \(3,\)",
+        ),
+    ],
+)
+def test_losses_that_do_not_fit_are_told_before_training(train: Any, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        check(Recipe(data=DATA, model=Model(TwoHeads), train=train))
+
+
+def test_a_loss_of_classes_is_not_for_the_target_of_a_regression() -> None:
+    train = {"auxiliary_losses": [AuxiliaryLoss("more", "cross_entropy")]}
+    with pytest.raises(RecipeError, match=r"auxiliary_losses.more.loss: 'cross_entropy' is not"):
+        Recipe(data=Data.arrays(X, X[:, 0], task="regression"), model=Model("mlp"), train=train)
 
 
 def test_outputs_go_by_their_path(prepared: PreparedData) -> None:
@@ -296,6 +385,14 @@ def test_mixed_rows_count_by_both_weights() -> None:
 def test_weights_that_are_none_are_refused(column: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         prepare(Data.arrays(np.column_stack([X, column]), Y, weights="x4"))
+
+
+def test_dates_are_no_weights() -> None:
+    frame = pl.DataFrame({"x": X[:, 0], "y": Y}).with_columns(
+        pl.date_range(pl.date(2020, 1, 1), pl.date(2020, 3, 30), eager=True).alias("day")
+    )
+    with pytest.raises(DataError, match=r"data.weights: expected a number.*'day'.*, got dates"):
+        prepare(Data.frame(frame, "y", weights="day"))
 
 
 def test_a_column_of_weights_that_is_not_there_is_told() -> None:

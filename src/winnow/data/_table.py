@@ -277,8 +277,10 @@ def _from_frame(source: FrameSource, data: Data) -> Table:
         order = _order(frame, data.split.order_by, source.label)
     if data.weights is not None:
         _known([data.weights], frame.columns, "data.weights")
-        column = plain(TypedFrame(frame.select(data.weights))).frame[data.weights]
-        weights = _weights(column.to_numpy(), data.weights, source.label)
+        column = plain(TypedFrame(frame.select(data.weights), source.typed.formats))
+        values = column.frame[data.weights].to_numpy()
+        found = "dates" if column.formats.get(data.weights) == "date" else None
+        weights = _weights(values, data.weights, source.label, instead=found)
     typed = _features(source.typed, {*_no_features(data), target.name})
     is_code = source.typed.formats.get(target.name) == "code"
     y, present = _target_values(target.cast(pl.Int64) if is_code else target)
@@ -340,15 +342,22 @@ def _notes(
     return tuple(notes)
 
 
-def _weights(values: np.ndarray, name: str, label: str) -> np.ndarray:
+def _weights(
+    values: np.ndarray, name: str, label: str, *, instead: str | None = None
+) -> np.ndarray:
     """Return a column as weights of rows, (rows,) float64 >= 0.
+
+    Args:
+        values: of the column, (rows,).
+        name, label: of the column and of its source, for messages.
+        instead: what the column holds in the place of numbers; None: its values tell.
 
     Raises:
         DataError: it holds something else, or nothing but zeros.
     """
     expected = f"data.weights: expected a number >= 0 in every row of {name!r} of {label}"
-    if values.dtype.kind not in "iufb":
-        raise DataError(f"{expected}, got text")
+    if instead is not None or values.dtype.kind not in "iufb":
+        raise DataError(f"{expected}, got {instead or 'text'}")
     weights = values.astype(np.float64)
     is_wrong = ~(np.isfinite(weights) & (weights >= 0))
     if is_wrong.any():

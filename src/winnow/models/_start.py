@@ -28,7 +28,8 @@ def begin_from(module: nn.Module, start: Start) -> None:
 
     Raises:
         ModelError: a file that cannot be read, weights of other names or shapes than the module's,
-            a module or parameter that does not exist, a mask of something else than 0 and 1.
+            weights that are not finite, a module or parameter that does not exist, a mask of
+            something else than 0 and 1.
     """
     if start.weights is not None:
         _load(module, start)
@@ -66,14 +67,14 @@ def start_digest(start: Start) -> str:
     for setting, name in (("weights", start.weights), ("masks", start.masks)):
         if name is None:
             continue
-        digest.update(f"{setting}:".encode())
-        if name.startswith(OBJECT_PREFIX):  # it is named by its content
-            digest.update(name.encode())
-            continue
-        try:
-            digest.update(Path(name).read_bytes())
-        except OSError as error:
-            raise _unreadable(f"model.start.{setting}", name, error) from None
+        content = name.encode()  # an object is named by its content
+        if not name.startswith(OBJECT_PREFIX):
+            try:
+                content = Path(name).read_bytes()
+            except OSError as error:
+                raise _unreadable(f"model.start.{setting}", name, error) from None
+        digest.update(f"{setting}:{len(content)}:".encode())
+        digest.update(content)
     return digest.hexdigest()
 
 
@@ -93,6 +94,9 @@ def _load(module: nn.Module, start: Start) -> None:
         more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         hint = "; a module that is to keep its own first weights stands in model.start.fresh"
         raise ModelError(f"model.start.weights: {'; '.join(wrong[:3])}{more}{hint}")
+    for name in own:
+        if given[name].is_floating_point() and not bool(given[name].isfinite().all()):
+            raise ModelError(f"model.start.weights: {name} holds values that are not finite")
     module.load_state_dict({name: given[name] for name in own}, strict=False)
 
 

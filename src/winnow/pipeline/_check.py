@@ -15,8 +15,8 @@ from winnow.data import PreparedData, prepare_once
 from winnow.errors import DataError, ModelError, Problem, RecipeError, WinnowError, did_you_mean
 from winnow.methods import AUGMENTS, SAMPLERS, BaseAugment, BaseSampler, in_order
 from winnow.pipeline._corners import corners, training_corners
-from winnow.recipe import READY, Data, Model, Recipe, locate, made, sections
-from winnow.training import check_methods
+from winnow.recipe import READY, Data, Model, Recipe, Variant, locate, made, sections
+from winnow.training import check_methods, try_losses
 from winnow.trees import described
 
 __all__ = ["CheckedRecipe", "check", "check_export", "check_recipe", "load_recipe"]
@@ -93,11 +93,12 @@ def check_recipe(
         rows = prepared(recipe.data)
         built, problems = _build_models(recipe, rows)
         unknown = _unknown_modules(recipe, built) if names else []
+        augment = _augment_problems(recipe, rows)
         problems = [
             *_task_problems(recipe, rows),
             *problems,
-            *_method_problems(recipe, rows.task),
-            *_augment_problems(recipe, rows),
+            *_method_problems(recipe, rows, [] if augment else built),
+            *augment,
             *_sampler_problems(recipe),
             *_compressor_problems(recipe),
             *unknown,
@@ -242,12 +243,28 @@ def _task_problems(recipe: Recipe, prepared: PreparedData) -> list[Problem]:
     return []
 
 
-def _method_problems(recipe: Recipe, task: str) -> list[Problem]:
-    """Return the methods that cannot be found, or refuse their arguments at an end of a range."""
+def _method_problems(
+    recipe: Recipe, prepared: PreparedData, built: Sequence[nn.Module]
+) -> list[Problem]:
+    """Return the methods that cannot be found or refuse their arguments at an end of a range, and
+    the losses that do not fit the model's outputs.
+
+    Args:
+        recipe: with ranges.
+        prepared: its rows.
+        built: its models, the first of which losses are tried with; none where none can be built.
+    """
     problems: dict[str, Problem] = {}
+    model = next(corners(recipe)).recipe.model
     for train in training_corners(recipe):
         try:
-            check_methods(train, task)
+            check_methods(train, prepared.task)
+            if built:
+                metric = recipe.metric_for(prepared.task)
+                variant = Variant(
+                    data=recipe.data, model=model, train=train, metric=metric, seed=recipe.seed
+                )
+                try_losses(variant, built[0], prepared)
         except ModelError as error:
             problem = _problem("train", error)
             # The same method fails at several corners: once is enough to read.

@@ -188,7 +188,12 @@ class _Feed:
     def array(self, value: Any) -> None:
         import numpy as np  # only where there are arrays, and then it is loaded already
 
-        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+            if "float8" in str(value.dtype) or "bfloat16" in str(value.dtype):
+                self.text(str(value.dtype))
+                value = value.float()  # NumPy has no such type, and this loses nothing
+        array = np.asarray(value)
         self.text(f"{array.dtype}{array.shape}")
         if array.dtype == object:
             self.text(repr(array.tolist()))

@@ -10,11 +10,12 @@ from pydantic import model_validator
 
 from winnow.errors import Problem, RecipeError
 from winnow.files import write_aside
-from winnow.methods import LOSSES, CrossEntropy
+from winnow.methods import LOSSES, BaseLoss, CrossEntropy
 from winnow.metrics import Task
 from winnow.recipe import _parts, _schema, _space, _yaml
 from winnow.recipe._metrics import is_own_metric, metric_names, metric_of, resolve_metric
 from winnow.recipe._sections import Sections
+from winnow.recipe._settings import AuxiliaryLoss
 from winnow.recipe._used import loss_name, usual_loss
 from winnow.recipe._variant import Variant
 from winnow.spec import Choice
@@ -163,12 +164,14 @@ class Recipe(Sections):
             self.train.loss.options if isinstance(self.train.loss, Choice) else (self.train.loss,)
         )
         problems += [problem for loss in losses for problem in self._misfits_of_loss(loss, task)]
+        for auxiliary in self.train.auxiliary_losses:
+            if auxiliary.target is None:  # a target of its own may be of another kind
+                problems += _misfits_of_auxiliary(auxiliary, task)
         return problems
 
     def _misfits_of_loss(self, loss: Any, task: Task) -> list[Problem]:
         usual = usual_loss(task)
-        kind = usual if loss == "auto" else loss if isinstance(loss, str) else loss_name(loss)
-        method = next((m for m in LOSSES if m.model_fields["kind"].default == kind), None)
+        kind, method = _kind_and_method(loss, task)
         if method is not None and method.task not in (None, task):
             message = f"{kind!r} is not for {task}, whose loss is {usual}"
             return [Problem("train.loss", message)]
@@ -179,3 +182,22 @@ class Recipe(Sections):
         else:
             message = f"is a setting of cross_entropy, and the loss is {kind}"
         return [Problem("train.label_smoothing", message)]
+
+
+def _kind_and_method(loss: Any, task: Task) -> tuple[str, type[BaseLoss] | None]:
+    """Return what a loss is called, and its class where it is one of winnow's own."""
+    kind = loss if isinstance(loss, str) else loss_name(loss)
+    kind = usual_loss(task) if kind == "auto" else kind
+    return kind, next((m for m in LOSSES if m.model_fields["kind"].default == kind), None)
+
+
+def _misfits_of_auxiliary(auxiliary: AuxiliaryLoss, task: Task) -> list[Problem]:
+    """Return what is wrong with a loss that compares with the main target."""
+    found = auxiliary.loss.options if isinstance(auxiliary.loss, Choice) else (auxiliary.loss,)
+    problems = []
+    for loss in found:
+        kind, method = _kind_and_method(loss, task)
+        if method is not None and method.task not in (None, task):
+            message = f"{kind!r} is not for the main target, which is of a {task}"
+            problems.append(Problem(f"train.auxiliary_losses.{auxiliary.name}.loss", message))
+    return problems

@@ -383,6 +383,12 @@ class Model(Used):
     def _is_a_class(cls, value: Any) -> str:
         return _names.use(value)
 
+    @field_validator("start", mode="after")
+    @classmethod
+    def _begins_somewhere(cls, start: Start | None) -> Start | None:
+        """Let a start that says nothing be none, so that one training has one identity."""
+        return None if start == Start() else start
+
     @field_validator("without", mode="after")
     @classmethod
     def _in_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from winnow.training._probe import Probe, probe, shape_key
 from winnow.training._settings import dtype_of, num_steps
 from winnow.training._stack import stacking
 from winnow.training._timings import RememberedTiming, fleet_kind, recall, remember
+from winnow.training._try_losses import try_losses
 
 __all__ = [
     "Augmentation",
@@ -55,5 +56,6 @@ __all__ = [
     "stopping_of",
     "train_fleet",
     "training_device",
+    "try_losses",
     "used_methods",
 ]

@@ -129,7 +129,8 @@ def methods_key(train: Train) -> Hashable:
     parts: list[Hashable] = [_key(train.optimizer, BaseOptimizer), _key(train.loss, BaseLoss)]
     for auxiliary in train.auxiliary_losses:
         place = auxiliary.name, auxiliary.output, auxiliary.target
-        parts += [_key(auxiliary.loss, BaseLoss), *place]
+        # One without weight is not computed: 0 times a loss that is not finite would be no 0
+        parts += [_key(auxiliary.loss, BaseLoss), *place, float(auxiliary.weight) > 0]
     parts.append(None if train.teacher is None else train.teacher.model_dump_json())
     parts += [_key(penalty, BasePenalty) for penalty in train.penalties]
     parts += [_key(augment, BaseAugment) for augment in train.augment]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from winnow.errors import ModelError
 from winnow.methods._batch import Batch
 from winnow.methods.losses._base import BaseLoss
 from winnow.spec import Open, Positive
@@ -43,10 +44,16 @@ class Distillation(BaseLoss):
         Source: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", section 2: the
         divergence of the teacher's softened probabilities from the student's, times the squared
         temperature, so that gradients keep their size whatever the temperature is.
+
+        Raises:
+            ModelError: the teacher's outputs have another shape.
         """
         import torch
 
         student, teacher = main(outputs), main(batch.teacher)
+        if student.shape != teacher.shape:  # they would be broadcast
+            own, theirs = tuple(student.shape[2:]), tuple(teacher.shape[2:])
+            raise ModelError(f"train.teacher: gives {theirs} for a row, and the model gives {own}")
         if student.shape[-1] == 1:
             return (student - teacher).square().squeeze(-1)
         t_V11 = temperature.unsqueeze(-1)
