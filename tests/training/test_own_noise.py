@@ -10,9 +10,10 @@ from torch import Tensor
 
 from winnow.models import BaseNoise
 from winnow.testing import check_noise
+from winnow.training._augment import _Draws
 from winnow.training._dropout import dry_run, keyed_noises, replace_dropout
 from winnow.training._layers import free_noise
-from winnow.training._noise import noise_keys
+from winnow.training._noise import noise_keys, uniforms
 
 
 class GaussianNoise(BaseNoise):
@@ -44,6 +45,22 @@ def test_the_numbers_are_normal_and_finite(dtype: torch.dtype) -> None:
     assert found.dtype == dtype
     assert bool(torch.isfinite(found).all())
     assert scipy.stats.kstest(found.double().flatten().numpy(), "norm").pvalue > 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_normal_numbers_are_finite_where_the_uniform_ones_are_outermost(dtype: torch.dtype) -> None:
+    """Alone, as augmentations draw them, and from PyTorch's generator, which also gives 0."""
+    assert bool(torch.isfinite(drawn(GaussianNoise(), torch.zeros(20_000, dtype=dtype))).all())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        assert bool(torch.isfinite(GaussianNoise()(torch.zeros(20_000, dtype=dtype))).all())
+    # Found by trying: one number below 2 ** -26 at the end, and one above 1 - 2 ** -25
+    for key, size in ((110_866, 3_562_718), (39_595, 286_141)):
+        keys = torch.tensor([[key, 12_345]], dtype=torch.int32)
+        outermost = uniforms(keys, size, call=1)[0, -1]
+        assert outermost < 2**-26 or outermost > 1 - 2**-25
+        numbers = _Draws(keys, dtype)(size)[0, -100:]
+        assert bool((2 * numbers - 1).float().erfinv().isfinite().all())
 
 
 def test_calls_steps_and_seeds_are_independent() -> None:

@@ -53,5 +53,11 @@ class BaseNoise(nn.Module):
             return x
         draws = getattr(self, "draws", None)  # the driver's, once it has seen the layer
         if draws is None:
-            return self.noise(x, lambda *shape: torch.rand(shape, dtype=x.dtype, device=x.device))
+            return self.noise(x, lambda *shape: _drawn(shape, x))
         return self.noise(x, lambda *shape: draws(shape, x))
+
+
+def _drawn(shape: tuple[int, ...], x: Tensor) -> Tensor:
+    """Return numbers of PyTorch's generator, of which 0 is one, in (0, 1)."""
+    found = torch.rand(shape, dtype=x.dtype, device=x.device)
+    return found.clamp_(min=torch.finfo(x.dtype).eps / 4)

@@ -16,7 +16,7 @@ from winnow.data import PreparedData
 from winnow.methods import BaseAugment, Batch
 from winnow.recipe import Train, Variant
 from winnow.training._make_methods import member_settings
-from winnow.training._noise import noise_keys, uniforms
+from winnow.training._noise import noise_keys, uniforms_as
 from winnow.training._teacher import Teacher, open_teacher
 
 __all__ = ["Augmentation"]
@@ -119,5 +119,5 @@ class _Draws:
     def __call__(self, *shape: int) -> Tensor:
         size = torch.Size(shape)
         self._calls += 1
-        found = uniforms(self._keys_V2, size.numel(), call=self._calls)
-        return found.to(self._dtype).view(-1, *size)
+        found = uniforms_as(self._keys_V2, size.numel(), call=self._calls, dtype=self._dtype)
+        return found.view(-1, *size)

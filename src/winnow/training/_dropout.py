@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from winnow.errors import ModelError
 from winnow.models import to_training
 from winnow.training._functional import FunctionalNoise
-from winnow.training._noise import drop_scale, drop_threshold, dropout_keep, uniforms
+from winnow.training._noise import drop_scale, drop_threshold, dropout_keep, uniforms_as
 from winnow.trees import Tree, call, described, leaves
 
 __all__ = [
@@ -106,11 +106,8 @@ class KeyedUniform(KeyedNoise):
     def forward(self, shape: tuple[int, ...], x: Tensor) -> Tensor:
         """Return numbers in (0, 1) of the type of ``x``."""
         size = torch.Size(shape)
-        numbers = uniforms(self.next_key().unsqueeze(0), size.numel(), call=0)
-        # In single precision the outermost of the 2 ** 32 cells would round to an end.
-        inside = torch.finfo(x.dtype)
-        numbers = numbers.to(x.dtype).clamp(inside.tiny, 1 - inside.eps / 2)
-        return numbers.view(size)
+        key = self.next_key().unsqueeze(0)
+        return uniforms_as(key, size.numel(), call=0, dtype=x.dtype).view(size)
 
 
 class CallNoise(KeyedNoise):

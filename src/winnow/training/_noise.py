@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["drop_scale", "drop_threshold", "dropout_keep", "noise_keys", "uniforms"]
+__all__ = ["drop_scale", "drop_threshold", "dropout_keep", "noise_keys", "uniforms", "uniforms_as"]
 
 
 def noise_keys(
@@ -113,3 +113,11 @@ def uniforms(keys_V2: Tensor, size: int, *, call: int) -> Tensor:
     h = (h ^ ((h >> 15) & 0x1FFFF)) * -2073254261
     h = h ^ ((h >> 16) & 0xFFFF)
     return (h.double() + (2**31 + 0.5)) / 2**32
+
+
+def uniforms_as(keys_V2: Tensor, size: int, *, call: int, dtype: torch.dtype) -> Tensor:
+    """Return ``uniforms`` in another precision, still in (0, 1), and so that ``2 * u - 1`` is in
+    (-1, 1): the outermost would round to an end, where a quantile is infinite.
+    """
+    eps = torch.finfo(dtype).eps
+    return uniforms(keys_V2, size, call=call).to(dtype).clamp(eps / 4, 1 - eps / 2)
