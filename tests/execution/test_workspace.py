@@ -151,7 +151,7 @@ def test_a_checkpoint_of_a_newer_winnow_is_an_error_before_anything_trains(tmp_p
     save_file({"a": torch.ones(1)}, place, metadata={"format": "7", "facts": json.dumps({})})
     with pytest.raises(
         WorkspaceError,
-        match=r"by a newer winnow \(checkpoint format 7, this one reads 1\).*or remove the file",
+        match=r"by a newer winnow \(checkpoint format 7, this one reads 2\).*or remove the file",
     ):
         go_on(tmp_path / "run", VARIANTS)
     assert place.exists()
