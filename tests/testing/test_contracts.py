@@ -42,6 +42,7 @@ from winnow.methods import (
     BaseScaler,
     BaseSchedule,
     BaseStep,
+    Batch,
     ClipNorm,
     Compressed,
     Curves,
@@ -308,9 +309,36 @@ class IdleLoss(BaseLoss):
         return (outputs_VBC.squeeze(-1) - targets_VB).square()
 
 
+class NearOnly(BaseLoss):
+    """One that reads the inputs: rows that lie far out count less."""
+
+    task = "regression"
+    reach: float = 1.0
+
+    @classmethod
+    def of_batch(cls, outputs: Tensor, batch: Batch, *, reach: Tensor) -> Tensor:
+        distance_VB = batch.inputs.square().mean(dim=2)
+        return (outputs.squeeze(-1) - batch.targets).square() * torch.exp(-distance_VB / reach)
+
+
+class ByName(BaseLoss):
+    """One for outputs with names, which a check has not."""
+
+    task = "regression"
+
+    @classmethod
+    def of_batch(cls, outputs: Any, batch: Batch) -> Tensor:
+        return (outputs["size"].squeeze(-1) - batch.targets).square()
+
+
+def test_a_loss_that_reads_the_inputs_keeps_its_contract() -> None:
+    check_loss(NearOnly(reach=2.0))
+
+
 @pytest.mark.parametrize(
     ("loss", "words"),
     [
+        (ByName(), "ByName: of_batch raises IndexError"),
         (OneNumber(), r"per_row gives shape \(3,\) for 3 members and 6 rows"),
         (ZeroOne(), "cannot be differentiated"),
         (Overflow(), "not finite for outputs of size 30"),

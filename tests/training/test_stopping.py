@@ -352,6 +352,17 @@ def test_a_rule_that_breaks_its_contract_is_told(rule: BaseStopping, words: str)
         check_stopping(rule)
 
 
+class FewestAsProperty(Worse):
+    @property
+    def fewest_epochs(self) -> int:  # type: ignore[override]
+        return 2
+
+
+def test_what_fails_is_called_by_its_name() -> None:
+    with pytest.raises(AssertionError, match="FewestAsProperty: fewest_epochs raises TypeError"):
+        check_stopping(FewestAsProperty())
+
+
 def test_one_from_elsewhere_keeps_the_contract() -> None:
     check_stopping(Worse(times=2))
     assert stopping_of(Train()) is None

@@ -24,7 +24,7 @@ from winnow.testing._fleets import Task, Tiny, check_fleet
 
 __all__ = ["check_loss"]
 
-_BATCH, _CLASSES = 6, 4
+_BATCH, _CLASSES, _FEATURES = 6, 4, 3
 _SURE = 30.0  # a logit of this size is a probability of 1 in single precision
 
 
@@ -51,9 +51,11 @@ def check_loss(loss: BaseLoss) -> None:
     tasks: Sequence[Task] = ("classification", "regression")
     members = differing_members(loss)
     idle = set(others(loss))
+    own_of_batch = any("of_batch" in vars(c) for c in type(loss).__mro__ if c is not BaseLoss)
+    called = "of_batch" if own_of_batch else "per_row"
     for task in tasks if loss.task is None else [loss.task]:
         outputs, targets = _rows(task, len(members))
-        with calling(f"{name}: per_row"):
+        with calling(f"{name}: {called}"):
             _check_rows(name, members, outputs, targets)
             _check_neutral(name, loss, outputs, targets)
             idle &= _without_effect(loss, outputs, targets)
@@ -157,13 +159,14 @@ def _per_row(members: Sequence[BaseLoss], outputs_VBC: Tensor, targets_VB: Tenso
 
 
 def _batch(loss: BaseLoss, outputs_VBC: Tensor, targets_VB: Tensor) -> Batch:
-    """Return a batch with these targets, and a teacher that says something of its own."""
-    inputs = torch.zeros(*outputs_VBC.shape[:2], 3, dtype=outputs_VBC.dtype)
+    """Return a batch with these targets, inputs, and a teacher that says something of its own."""
+    V, B, C = outputs_VBC.shape
     generator = torch.Generator().manual_seed(1)
-    # The same for all members, so that one alone hears what it hears among others
-    said = torch.randn(outputs_VBC.shape[1:], generator=generator, dtype=outputs_VBC.dtype)
-    teacher = said.expand(outputs_VBC.shape) if loss.hears_teacher else None
-    return Batch(inputs, targets_VB, teacher=teacher)
+    # The same for all members, so that one alone sees and hears what it does among others
+    said_BC = torch.randn(B, C, generator=generator, dtype=outputs_VBC.dtype)
+    inputs_BF = torch.randn(B, _FEATURES, generator=generator, dtype=outputs_VBC.dtype)
+    teacher = said_BC.expand(V, B, C) if loss.hears_teacher else None
+    return Batch(inputs_BF.expand(V, B, _FEATURES), targets_VB, teacher=teacher)
 
 
 def _with_gradient(

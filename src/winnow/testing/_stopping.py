@@ -42,7 +42,8 @@ def check_stopping(stopping: BaseStopping) -> None:
     name = expect_family(stopping, BaseStopping)
     with calling(f"{name}: see"):
         ends = [_end(name, stopping, course) for course in _courses()]
-        _check_ends(name, stopping, ends)
+    _check_ends(name, stopping, ends)
+    with calling(f"{name}: see"):
         for course in _courses():
             _check_state(name, stopping, course)
     members = differing_members(stopping)
@@ -96,7 +97,8 @@ def _check_ends(name: str, stopping: BaseStopping, ends: list[int]) -> None:
         f"{name}: it ends no training of {_EPOCHS} epochs, so it has no effect",
     )
     expect(max(ends) > 1, f"{name}: it ends every training after its first epoch")
-    fewest = stopping.fewest_epochs(_EPOCHS)
+    with calling(f"{name}: fewest_epochs"):
+        fewest = stopping.fewest_epochs(_EPOCHS)
     expect(
         min(ends) >= fewest,
         f"{name}: it ends a training after {min(ends)} epochs, and fewest_epochs says {fewest}",
