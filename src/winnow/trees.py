@@ -166,7 +166,8 @@ def at(tree: Tree, path: str) -> Any:
             parts = {}
         if step not in parts:
             there = ", ".join(parts) if parts else "a single tensor"
-            raise KeyError(f"there is no {step!r} (of {path!r}): there is {there}")
+            missing = repr(step) if step == path else f"{step!r} (of {path!r})"
+            raise KeyError(f"there is no {missing}: there is {there}")
         tree = parts[step]
     return tree
 

@@ -30,6 +30,24 @@ class Net(nn.Module):
         # Decides by a value: it trains in a worker process.
         return self.layer(x) * (1.0 if x.sum().item() > 0 else 2.0)
 """
+ROWS = """\
+import numpy as np
+from torch.utils.data import StackDataset
+
+
+def rows():
+    kinds = np.arange(100) % 2
+    return StackDataset(np.ones((100, 3), dtype="float32") * kinds[:, None], kinds)
+"""
+ARRAYS = """\
+name: arrays
+data: {source: "my_rows:rows", classes: 2, prepare: {standardize: false}}
+model: {use: mlp, args: {width: 4}}
+train: {epochs: 1}
+ablate: {parts: []}
+final: {seeds: 2}
+compress: {methods: []}
+"""
 RECIPE = """\
 name: mine
 data: {source: "sklearn:iris"}
@@ -121,3 +139,27 @@ def test_serving_imports_nothing_from_the_current_directory(littered: Path) -> N
     assert done.returncode == 2
     assert "absent.winnow" in done.stderr
     assert marks(littered) == ""
+
+
+def test_rows_of_arrays_are_predicted_from_python(tmp_path: Path) -> None:
+    """A file of rows holds no arrays: neither is it proposed, nor read."""
+    (tmp_path / "my_rows.py").write_text(ROWS)
+    (tmp_path / "arrays.yaml").write_text(ARRAYS)
+    (tmp_path / "rows.csv").write_text("x\n1\n")
+    commands = ["compress arrays.yaml", "predict runs/arrays rows.csv -o out.csv"]
+    ran, predicted = (
+        subprocess.run(
+            [sys.executable, "-c", INSTALLED, *command.split()],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for command in commands
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    assert "in Python, winnow.load('runs/arrays/arrays.winnow').predict(rows)" in ran.stdout
+    assert "rows.csv" not in ran.stdout
+    assert predicted.returncode != 0
+    assert "the model takes arrays (x), which a file of rows does not hold" in predicted.stderr

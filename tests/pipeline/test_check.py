@@ -115,6 +115,25 @@ def test_all_mistakes_at_once_with_their_lines(tmp_path: Path) -> None:
     assert len(told) == 4
 
 
+def test_a_mistake_in_a_list_of_methods_has_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        "data: {source: 'sklearn:wine'}\n"
+        "model: {use: mlp}\n"
+        "train:\n"
+        "  epochs: 1\n"
+        "  gradient_rules:\n"
+        "    - {kind: centralize}\n"
+        "    - {use: tests.pipeline.no_such:Rule}\n"
+    )
+
+    with pytest.raises(RecipeError) as caught:
+        check(Recipe.load(path), file=path)
+
+    (told,) = map(str, caught.value.problems)
+    assert told.startswith(f"{path}:7: train.gradient_rules[1]")
+
+
 def test_a_mistake_in_the_data_has_its_line(tmp_path: Path) -> None:
     path, table = tmp_path / "bad.yaml", tmp_path / "rows.csv"
     table.write_text("u,v\n1,2\n3,4\n")

@@ -47,6 +47,19 @@ def test_an_int8_model_that_does_not_ship_takes_one_line() -> None:
     ]
 
 
+def test_models_that_do_not_ship_for_one_reason_are_all_named() -> None:
+    compression = classification()["compression"]
+    int8 = compression["candidates"][-1] | {"accepted": False, "gain": "slower", "losses": []}
+    compression["candidates"][-1:] = [int8, int8 | {"name": "Codebook(entries=64)"}]
+    compression |= {"chosen": "onnx", "notes": [], "verdict_notes": []}
+
+    said = summary({"compression": compression})
+
+    assert [text for _, text in said[1:]] == [
+        "int8 and Codebook(entries=64) do not ship: slower than float32"
+    ]
+
+
 def test_what_an_interval_covers_stands_beside_it() -> None:
     documents = classification()
     metrics = documents["evaluation"]["metrics"]

@@ -41,11 +41,13 @@ def predict_file(bundle: Bundle, source: str | Path, out: str | Path) -> int:
 
     Raises:
         DataError: ``source`` is not there or cannot be read.
-        InputError: rows that do not fit the schema, another kind of file, a column that is already
-            called as an answer, or ``out`` is ``source`` or cannot be written.
+        InputError: a model of arrays, rows that do not fit the schema, another kind of file, a
+            column that is already called as an answer, or ``out`` is ``source`` or cannot be
+            written.
     """
     source, out = Path(source), Path(out)
     _check_places(source, out)
+    _check_columns(bundle)
     rows = read_rows(source, bundle.preparation)
     added = _columns(bundle, bundle.answer(rows))
     if out.suffix.lower() == ".csv":
@@ -68,6 +70,16 @@ def _check_places(source: Path, out: Path) -> None:
     if out.exists() and source.exists() and out.samefile(source):
         raise InputError(
             f"{str(out)!r} is the file of the rows: choose another one for the predictions"
+        )
+
+
+def _check_columns(bundle: Bundle) -> None:
+    """Refuse a model whose rows are no fields of a table."""
+    arrays = [column["name"] for column in bundle.schema if column["kind"] == "array"]
+    if arrays:
+        raise InputError(
+            f"the model takes arrays ({', '.join(arrays)}), which a file of rows does not hold: "
+            f"use winnow.load(...).predict(rows) in Python, or POST /predict of `winnow serve`"
         )
 
 

@@ -38,6 +38,7 @@ def print_result(
     *,
     report: Path,
     bundle: str | None,
+    reads_files: bool = True,
 ) -> None:
     """Print the summary of a run, where things are, and what one may do next.
 
@@ -45,6 +46,7 @@ def print_result(
         lines: (what, text) of the summary.
         report: the HTML file.
         bundle: the folder of the bundle; None: there is none.
+        reads_files: whether the rows of a file can be predicted, as those of a table can.
     """
     console = Console()
     grid = Table.grid(padding=(0, 2))
@@ -60,7 +62,10 @@ def print_result(
     # By ``print``, so that a long path is not broken and the line can be copied.
     place = shlex.quote(bundle)
     print(printable(f"try it:    winnow serve {place}"))
-    print(printable(f"predict:   winnow predict {place} rows.csv -o predictions.csv"))
+    if reads_files:
+        print(printable(f"predict:   winnow predict {place} rows.csv -o predictions.csv"))
+    else:
+        print(printable(f"predict:   in Python, winnow.load({bundle!r}).predict(rows)"))
 
 
 def print_check(checked: CheckedRecipe, plan: Sequence[str]) -> None:

@@ -178,9 +178,11 @@ def _run_stages(
                 flow.reach_goal()
                 report = flow.write_report()
                 documents = flow.documents()
-        bundle = Documents.of(documents).bundle
+        found = Documents.of(documents)
+        columns = () if found.data is None else found.data.columns
         print_result(
             summary(documents),
             report=report,
-            bundle=None if bundle is None else bundle.path,
+            bundle=None if found.bundle is None else found.bundle.path,
+            reads_files=all(column.get("kind") != "array" for column in columns),
         )

@@ -352,7 +352,7 @@ def _problem(
     """
     text = str(error)
     setting, colon, rest = text.partition(": ")
-    is_a_path = setting.replace(".", "").replace("_", "").isalnum()
+    is_a_path = setting.translate(str.maketrans("", "", "._[]")).isalnum()
     if colon and is_a_path and setting.startswith(f"{section}."):
         message = rest
     else:

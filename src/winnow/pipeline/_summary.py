@@ -207,11 +207,14 @@ def _ships(chosen: CandidateRecord, eager: CandidateRecord | None, metric: str) 
 
 def _refusals(compression: CompressionRecord) -> list[str]:
     """Return why compressed models do not ship, one line where several have the same reason."""
-    names: dict[str, str] = {}
+    names: dict[str, list[str]] = {}
     for candidate in compression.candidates:
         if candidate.is_compressed and not candidate.accepted:
-            names.setdefault(_why_not(candidate), candidate.name)
-    return [f"{name} does not ship: {reason}" for reason, name in names.items()]
+            names.setdefault(_why_not(candidate), []).append(candidate.name)
+    return [
+        f"{' and '.join(alike)} {'does' if len(alike) == 1 else 'do'} not ship: {reason}"
+        for reason, alike in names.items()
+    ]
 
 
 def _why_not(candidate: CandidateRecord) -> str:
