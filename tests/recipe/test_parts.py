@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from tests.recipe.strategies import recipes
 
 from winnow.errors import RecipeError
-from winnow.methods import SGD, AdamW, Constant, Cosine, OneCycle
+from winnow.methods import EMA, SGD, AdamW, Constant, Cosine, InputNoise, OneCycle
 from winnow.recipe import (
     Ablate,
+    AuxiliaryLoss,
     Choice,
     Data,
     EarlyStopping,
@@ -294,3 +295,22 @@ def test_every_part_of_any_recipe_can_be_switched_off(recipe: Recipe) -> None:
         assert name not in without.parts()
         assert part.what
     assert recipe.without(*recipe.parts()).parts() == {}
+
+
+def test_a_method_that_changes_nothing_is_no_part() -> None:
+    """A search may have ended at such a value; to leave it out would be to compare equals."""
+
+    def parts(weight: object, decay: object, sd: object) -> list[str]:
+        train = Train(
+            auxiliary_losses=[AuxiliaryLoss("again", weight=weight)],
+            averaging=EMA(decay=decay),
+            augment=[InputNoise(sd=sd)],
+            optimizer=SGD(momentum=0.0),
+        )
+        recipe = Recipe(data=Data(source="sklearn:iris"), model=Model("mlp"), train=train)
+        return [name for name in recipe.parts() if name != "standardize"]
+
+    on = ["averaging", "loss.again", "augment.input_noise"]
+    assert parts(0.0, 0.0, 0.0) == []
+    assert parts(0.1, 0.9, 0.1) == on
+    assert parts(Uniform(0.0, 1.0), Uniform(0.0, 0.9), Uniform(0.0, 1.0)) == on

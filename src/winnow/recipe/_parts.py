@@ -18,6 +18,7 @@ from winnow.methods import (
     SCALERS,
     STEPS,
     BaseGradientRule,
+    BaseMethod,
     BasePenalty,
     BaseStopping,
     Constant,
@@ -40,6 +41,7 @@ AUGMENT = "augment."
 STEP = "step."
 LOSS = "loss."
 RULE = "gradient_rule."
+AVERAGING = "train.averaging"
 # Settings that are lists of methods, with what the names of their parts begin with
 LISTED = {
     "data.prepare.steps": STEP,
@@ -121,7 +123,7 @@ _SWITCHES = (
     _Switch("dropout", "train.dropout", 0.0, lambda now: f"dropout at rate {now}"),
     _Switch("label_smoothing", "train.label_smoothing", 0.0, lambda now: f"label smoothing {now}"),
     *_of_rules(),
-    _Switch("averaging", "train.averaging", None, lambda now: f"{now} averaging of weights"),
+    _Switch("averaging", AVERAGING, None, lambda now: f"{now} averaging of weights"),
     _Switch(
         "early_stopping",
         "train.early_stopping",
@@ -139,7 +141,8 @@ def find(recipe: Sections) -> dict[str, Part]:
     train = list(_switched(recipe, "train."))
     start = list(_switched(recipe, "model."))
     model = [p for p in (*_argument_parts(recipe), *_module_parts(recipe)) if _is_on(p.now, p.off)]
-    parts = [*data, *start, *model, *train, *_listed_parts(recipe)]
+    listed = [part for part in _listed_parts(recipe) if not _does_nothing(part.now)]
+    parts = [*data, *start, *model, *train, *listed]
     return {part.name: part for part in parts}
 
 
@@ -210,7 +213,18 @@ def _values(now: Any) -> Sequence[Any]:
 
 
 def _is_on_in(switch: _Switch, value: Any) -> bool:
-    return _is_on(value, switch.off) and value not in switch.also_off
+    is_on = _is_on(value, switch.off) and value not in switch.also_off
+    return is_on and not (switch.path == AVERAGING and _does_nothing(value))
+
+
+def _does_nothing(record: Any) -> bool:
+    """Return whether a method changes nothing: a loss without weight, noise of deviation 0."""
+    if isinstance(record, AuxiliaryLoss):
+        return bool(record.weight == 0)
+    if not isinstance(record, BaseMethod) or not record.neutral:
+        return False
+    # What is left out is neutral
+    return all(getattr(record, name) in (None, off) for name, off in record.neutral.items())
 
 
 def _listed_parts(recipe: Sections) -> Iterator[Part]:
