@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from winnow.methods import ClipValue as ClipValue
     from winnow.methods import Constant as Constant
     from winnow.methods import Cosine as Cosine
+    from winnow.methods import Distillation as Distillation
     from winnow.methods import Focal as Focal
     from winnow.methods import GeneralizationLoss as GeneralizationLoss
     from winnow.methods import InputNoise as InputNoise
@@ -99,6 +100,7 @@ _ROOMS = {
         "ClipValue",
         "Constant",
         "Cosine",
+        "Distillation",
         "Focal",
         "GeneralizationLoss",
         "InputNoise",
