@@ -21,9 +21,9 @@ from winnow.errors import DataError, ModelError, RecipeError
 from winnow.methods import LAMB, MSE, SGD, AdamW, BaseLoss, Batch, Distillation, Mixup
 from winnow.models import build
 from winnow.pipeline import check
-from winnow.recipe import Start, Train, Variant, derive_seed
+from winnow.recipe import Loss, Start, Train, Variant, derive_seed
 from winnow.testing import check_loss
-from winnow.training import MemberResult, check_methods, methods_key, probe, train_fleet
+from winnow.training import MemberResult, check_methods, methods_key, probe, train_fleet, try_losses
 
 ROWS, FEATURES, CLASSES, BATCH = 90, 4, 3, 16
 
@@ -507,3 +507,14 @@ def test_the_start_is_a_part() -> None:
     recipe = Recipe(data=DATA, model=Model(TwoHeads, start=start))
     assert recipe.parts()["start"].what == "the weights that the model begins from"
     assert recipe.without("start").model.start is None
+
+
+def test_a_loss_of_a_whole_batch_takes_no_weights_of_rows(prepared: PreparedData) -> None:
+    of = Data.arrays(np.column_stack([X, np.linspace(1, 2, ROWS)]), Y, weights="x4")
+    weighted, rows = variant(Plain, loss=Loss(nn.CrossEntropyLoss)), prepare(of)
+    module = build(weighted.model, in_shape=(FEATURES,), out_features=CLASSES, seed=0)
+    try_losses(weighted, module, prepared)
+    with pytest.raises(ModelError, match=r"one number for a whole batch.*reduction: none"):
+        try_losses(weighted, module, rows)
+    by_row = variant(Plain, loss=Loss(nn.CrossEntropyLoss, reduction="none"))
+    try_losses(by_row, module, rows)

@@ -85,6 +85,14 @@ def _try(term: LossTerm, methods: Methods, outputs: Tree, batch: Batch) -> None:
             f"shape {described(batch.targets)} (members, rows, ...): {kind_and_line(error)}"
         ) from error
     expected = tuple(leaves(batch.inputs)[0].shape[:2])
+    if isinstance(found, Tensor) and tuple(found.shape) == (expected[0], 1):
+        # As a loss module gives that reduces the batch itself
+        if batch.weights is None or expected[1] == 1:
+            return
+        raise ModelError(
+            f"{setting}: {name} gives one number for a whole batch, so data.weights cannot count "
+            f"in it: let it give one for each row (reduction: none)"
+        )
     if not isinstance(found, Tensor) or tuple(found.shape) != expected:
         what = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise ModelError(
