@@ -4,7 +4,7 @@ written by hand.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -306,6 +306,37 @@ def test_a_teacher_is_asked_for_where_one_is_heard() -> None:
         check_methods(Train(loss=Distillation()), "classification")
     with pytest.raises(RecipeError, match=r"teacher.*args.width.*cannot be a range"):
         Train(teacher=Model(TwoHeads, width=Log(2, 8)))
+
+
+class Watcher(Plain):
+    """Remembers how PyTorch's generator was seeded when it was asked."""
+
+    seen: ClassVar[list[int]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(torch.initial_seed())
+        return super().forward(x)
+
+
+class Unsteady(Plain):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + torch.rand_like(x[:, :1])
+
+
+def test_a_teacher_leaves_the_global_generator_alone(prepared: PreparedData) -> None:
+    """Another thread may be building its members from it at that moment."""
+    said = AuxiliaryLoss("teacher", Distillation(), weight=0.7)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4711)
+        train_fleet([variant(Plain, auxiliary_losses=[said], teacher=Model(Watcher))], prepared)
+    assert len(Watcher.seen) > 4
+    assert set(Watcher.seen) == {4711}
+
+
+def test_a_teacher_that_draws_is_refused(prepared: PreparedData) -> None:
+    said = AuxiliaryLoss("teacher", Distillation(), weight=0.7)
+    with pytest.raises(ModelError, match=r"train.teacher: .*draws random numbers"):
+        train_fleet([variant(Plain, auxiliary_losses=[said], teacher=Model(Unsteady))], prepared)
 
 
 def test_another_teacher_is_another_training() -> None:

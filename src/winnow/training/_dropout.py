@@ -5,7 +5,7 @@ on the member alone.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +25,7 @@ __all__ = [
     "KeyedNoise",
     "KeyedUniform",
     "MemberDropout",
+    "draws_numbers",
     "dry_run",
     "key_places",
     "keyed_noises",
@@ -249,6 +250,17 @@ def undrawn(seed: int | None = None) -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
+
+
+def draws_numbers(run: Callable[[], object]) -> bool:
+    """Return whether a call draws from a global generator, all of which stay as they were.
+
+    No other thread may draw or seed meanwhile.
+    """
+    with undrawn():
+        before = _generators()
+        run()
+        return before != _generators()
 
 
 def _generators() -> tuple[object, ...]:

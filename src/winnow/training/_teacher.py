@@ -15,7 +15,8 @@ from winnow.errors import ModelError, kind_and_line
 from winnow.methods import Batch
 from winnow.models import build
 from winnow.recipe import Variant
-from winnow.training._dropout import undrawn
+from winnow.training._batches import head_batch
+from winnow.training._dropout import draws_numbers
 from winnow.training._program import run_module
 from winnow.training._settings import dtype_of
 from winnow.trees import Tree, leaves, map_tree
@@ -23,6 +24,7 @@ from winnow.trees import Tree, leaves, map_tree
 __all__ = ["Teacher", "open_teacher"]
 
 _CPU = torch.device("cpu")
+_FEW = 4  # rows that show what a pass does
 
 
 class Teacher:
@@ -57,8 +59,7 @@ class Teacher:
 
     def _outputs(self, inputs: Tree) -> Tree:
         try:
-            # A teacher that draws numbers must not move the generators that members draw from
-            with torch.no_grad(), undrawn(0):
+            with torch.no_grad():
                 return run_module(self._module, inputs, mixed=False)
         except Exception as error:  # whatever the user's forward may raise
             raise ModelError(f"train.teacher fails on a batch: {kind_and_line(error)}") from error
@@ -75,7 +76,8 @@ def open_teacher(
         device: of the batches.
 
     Raises:
-        ModelError: it cannot be built.
+        ModelError: it cannot be built, or draws random numbers in evaluation mode: those would
+            depend on what else trains at the time.
     """
     model = variant.train.teacher
     if model is None:
@@ -84,4 +86,9 @@ def open_teacher(
         module = build(model, in_shape=prepared.inputs, out_features=prepared.out_features, seed=0)
     except ModelError as error:
         raise ModelError(f"train.teacher: {error}") from error
-    return Teacher(module.to(device, dtype_of(variant)))
+    teacher = Teacher(module.to(device, dtype_of(variant)))
+    few = head_batch(prepared, _FEW, dtype_of(variant)).map(lambda t: t.unsqueeze(0).to(device))
+    if draws_numbers(lambda: teacher(few)):
+        expected = "expected a teacher that says the same at every pass"
+        raise ModelError(f"train.teacher: {expected}, got one that draws random numbers")
+    return teacher
