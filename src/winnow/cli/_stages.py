@@ -27,6 +27,18 @@ from winnow.cli._options import (
 __all__ = ["STAGE_COMMANDS"]
 
 
+def _changes(
+    set_: list[str] | None,
+    trials: int | None,
+    seeds: int | None,
+    metric: str | None,
+    quick: bool,
+    minutes: float | None,
+) -> RecipeChanges:
+    """Return what the options of a command change in the recipe."""
+    return RecipeChanges(tuple(set_ or ()), trials, seeds, metric, quick, minutes)
+
+
 def _may_ablate(goal: str) -> Callable[..., None]:
     """Return the command that runs the stages up to ``goal``, with or without an ablation."""
 
@@ -42,14 +54,7 @@ def _may_ablate(goal: str) -> Callable[..., None]:
         quick: Quick = False,
         minutes: Minutes = None,
     ) -> None:
-        changes = RecipeChanges(
-            assignments=tuple(set_ or ()),
-            trials=trials,
-            seeds=seeds,
-            metric=metric,
-            quick=quick,
-            minutes=minutes,
-        )
+        changes = _changes(set_, trials, seeds, metric, quick, minutes)
         wants_ablation = not quick if ablate is None else ablate
         _run_stages(goal, source, target, out, wants_ablation, changes)
 
@@ -70,14 +75,7 @@ def _cannot_ablate_less(goal: str) -> Callable[..., None]:
         quick: Quick = False,
         minutes: Minutes = None,
     ) -> None:
-        changes = RecipeChanges(
-            assignments=tuple(set_ or ()),
-            trials=trials,
-            seeds=seeds,
-            metric=metric,
-            quick=quick,
-            minutes=minutes,
-        )
+        changes = _changes(set_, trials, seeds, metric, quick, minutes)
         _run_stages(goal, source, target, out, True, changes)
 
     return command
